@@ -184,6 +184,7 @@ struct ConvBackward {
   ConvShape shape;
   float* dw = nullptr;           // (o, kh, kw, c/groups), null: not wanted
   float* dx = nullptr;           // (n, h, w, c), null: not wanted, or only the join's u is
+  float* dx_bound = nullptr;     // exact max |dx|, one value; null: not wanted
   const GradientJoin* join = nullptr;  // null: only dx
 };
 
@@ -343,7 +344,8 @@ class Backend {
   virtual void activation_scale(const ActivationScale& args) = 0;
   /// Range and affine of dy, before conv_backward.
   virtual void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                              BitWidth width, MinScale min_scale, Range* range, Affine* affine) = 0;
+                              BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range,
+                              Affine* affine) = 0;
 
   // Products.
   virtual void conv_forward(const ConvForward& args) = 0;
