@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: everything that defines a run, one struct a section of the YAML file, every default here and
+// nowhere else. docs/config.md describes each key; a test keeps the two equal.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "nn/train/learning_rate.h"
+#include "sim/backend.h"
+#include "sim/number/affine.h"
+#include "sim/schedule/precision_plan.h"
+
+namespace bitcycle {
+
+struct ModelConfig {
+  std::string name = "resnet20";
+  std::int64_t classes = 10;
+  std::string initial_weights;  // path of a safetensors file; empty: drawn from train.seed
+};
+
+struct DataConfig {
+  std::string name = "synthetic";  // synthetic, cifar10, cifar100
+  std::string path;                // folder of the official binary files
+  bool augment = true;             // crop with padding 4, horizontal flip
+  bool shuffle = true;
+  std::int64_t train_images = 0;   // 0: all (synthetic: 10240)
+  std::int64_t test_images = 0;    // 0: all (synthetic: 2048)
+};
+
+struct TrainConfig {
+  std::int64_t steps = 64000;
+  std::int64_t batch = 128;
+  std::uint64_t seed = 1;
+  std::int64_t evaluate_every = 390;
+  std::int64_t checkpoint_every = 390;
+  std::int64_t log_every = 10;
+  std::int64_t evaluation_batch = 0;  // 0: train.batch
+};
+
+struct PrecisionConfig {
+  ScheduleSpec forward{"cyclic_cosine", BitWidth::integer(3), BitWidth::integer(8), 32, 1};
+  ScheduleSpec gradient{"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 1};
+  bool stochastic = true;     // precision.gradient.rounding: stochastic, nearest
+  bool zero_on_grid = false;  // precision.gradient.zero_on_grid
+  ErrorWeights error_weights = ErrorWeights::kShared;
+  int error_grid_bits = 16;
+  MinScale min_scale;  // precision.min_scale, precision.min_scale_wide
+  std::vector<PrecisionOverride> layers;
+};
+
+struct OptimizerConfig {
+  std::string name = "sgd";
+  double lr = 0.1;
+  double momentum = 0.9;
+  double weight_decay = 1e-4;
+};
+
+struct DigestConfig {
+  std::int64_t every = 100;
+};
+
+struct CostConfig {
+  bool count_batch_norm = false;
+};
+
+/// How a run is carried out; never part of its identity.
+struct ExecutionConfig {
+  std::string device = "cpu";  // key `device`
+  std::string isa = "auto";    // key `isa`
+  int threads = 0;             // key `threads`; 0: all cores
+};
+
+struct Config {
+  std::string name;  // key `name`; default: the file's stem
+  ModelConfig model;
+  DataConfig data;
+  TrainConfig train;
+  PrecisionConfig precision;
+  OptimizerConfig optimizer;
+  LearningRateSpec learning_rate;  // lr and steps are filled from optimizer.lr and train.steps
+  DigestConfig digest;
+  CostConfig cost;
+  ExecutionConfig execution;
+};
+
+/// One `--set key=value`, value in YAML syntax.
+struct ConfigOverride {
+  std::string key;
+  std::string value;
+};
+ConfigOverride parse_override(const std::string& text);
+
+/// Reads a YAML file; key `base` names another file (relative to this one) whose keys are defaults.
+/// Throws ConfigError: unknown key (with the nearest right one), wrong type, impossible value, each with
+/// file, line and column.
+Config load_config(const std::filesystem::path& file, const std::vector<ConfigOverride>& overrides = {});
+Config parse_config(const std::string& yaml, const std::string& origin,
+                    const std::vector<ConfigOverride>& overrides = {});
+/// Checks that do not belong to one key (min above max, classes against data, ...). load_config calls it.
+void check_config(const Config& config);
+
+/// The resolved config with every default written out; parse_config(config_yaml(c)) == c.
+std::string config_yaml(const Config& config);
+/// What must be equal for a run folder to be resumed: config_yaml without name, execution, data.path,
+/// log_every, evaluation_batch and checkpoint_every.
+std::string config_identity(const Config& config);
+/// The keys that differ, one line each, "key: this run X, folder Y".
+std::vector<std::string> identity_differences(const Config& a, const Config& b);
+
+PrecisionSpec precision_spec(const Config& config);
+
+/// Every key with type, default and meaning, in the order of docs/config.md.
+struct ConfigKey {
+  std::string key, type, default_value, meaning;
+};
+const std::vector<ConfigKey>& config_keys();
+
+}  // namespace bitcycle

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image sets in memory, and batches as a pure function of (seed, step): the same on every machine, and
+// after every restart. Rules: docs/numerics.md, 8.3.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/config/config.h"
+
+namespace bitcycle {
+
+struct ImageSet {
+  std::int64_t count = 0, height = 32, width = 32, channels = 3, classes = 10;
+  std::vector<std::uint8_t> pixels;  // (count, height, width, channels)
+  std::vector<std::int32_t> labels;  // (count)
+};
+
+struct Dataset {
+  std::string name;
+  ImageSet train, test;
+  std::array<float, 3> mean{0.4914F, 0.4822F, 0.4465F};  // of pixel / 255, as in the paper's code
+  std::array<float, 3> deviation{0.2023F, 0.1994F, 0.2010F};
+  /// What a run should record and a user should see: a file whose checksum is not the official one, ...
+  std::vector<std::string> warnings;
+  std::string checksum;  // XXH3-128 over pixels and labels of both sets
+};
+
+/// Throws std::runtime_error with file, record and remedy: missing folder or file (with where to get
+/// it), wrong size, label out of range, classes that do not fit model.classes.
+Dataset load_dataset(const DataConfig& data, std::int64_t classes, std::uint64_t seed);
+
+/// Normalisation: x = fl(fl(pixel / 255) - mean) / deviation, each one binary32 operation, from a
+/// table of 256 values a channel.
+class BatchLoader {
+ public:
+  BatchLoader(const Dataset& dataset, std::int64_t batch, std::uint64_t seed, bool augment, bool shuffle);
+
+  /// Images of one training step: x (batch, height, width, channels), labels (batch).
+  void training_batch(std::int64_t step, float* x, std::int32_t* labels);
+  /// Test images first..first+count-1, not augmented.
+  void test_batch(std::int64_t first, std::int64_t count, float* x, std::int32_t* labels) const;
+  /// Epoch that a step's first image belongs to.
+  std::int64_t epoch_of(std::int64_t step) const;
+
+ private:
+  const std::vector<std::uint32_t>& order_of(std::int64_t epoch);
+
+  const Dataset& dataset_;
+  std::int64_t batch_;
+  std::uint64_t seed_;
+  bool augment_;
+  bool shuffle_;
+  std::array<std::array<float, 256>, 3> table_{};
+  std::int64_t cached_epoch_[2] = {-1, -1};
+  std::vector<std::uint32_t> cached_order_[2];
+};
+
+}  // namespace bitcycle

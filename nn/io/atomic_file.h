@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that are whole or absent, whenever the process is killed, and clear errors for full disks and
+// unwritable folders.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace bitcycle {
+
+/// Writes beside the target, flushes to the disk, renames over it, flushes the folder. Throws
+/// std::runtime_error with path, reason and remedy; the old file is then untouched and no part of the new one is left.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// Throws std::runtime_error with path and reason.
+std::string read_file(const std::filesystem::path& path);
+
+}  // namespace bitcycle

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// RunFolder: the files of a run (config.yaml, metrics.jsonl, steps.csv, cost.csv, digests.jsonl, checkpoints/),
+// kept so that a kill at any instant loses at most the steps since the last checkpoint, and that a resumed
+// run's files equal an uninterrupted one's but for times.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/config/config.h"
+#include "nn/io/safetensors.h"
+#include "sim/number/digest.h"
+
+namespace bitcycle {
+
+/// One line of steps.csv: step,forward_bits,gradient_bits,loss,lr (floats with 9 significant digits).
+struct StepRecord {
+  std::int64_t step = 0;
+  int forward_bits = 0, gradient_bits = 0;
+  double loss = 0.0;
+  float lr = 0.0F;
+};
+
+/// One line of metrics.jsonl; keys are the fields' names.
+struct EvaluationRecord {
+  std::int64_t step = 0;  // steps done
+  double epoch = 0.0;
+  double train_loss = 0.0;  // mean since the last evaluation
+  double test_loss = 0.0;
+  double test_accuracy = 0.0;            // percent, at the schedule's width
+  double test_accuracy_max_width = 0.0;  // percent
+  int forward_bits = 0, gradient_bits = 0;
+  double paper_gbitops = 0.0, executed_gbitops = 0.0;  // so far
+  std::int64_t min_scale_bound = 0;                    // quantisers whose step was min_scale, since the last evaluation
+  Digest128 digest;
+  double seconds = 0.0;  // wall time, the only field that may differ between runs
+};
+
+/// One line of digests.jsonl: {"step":..,"root":"..","tensors":{"name":"..",...}}.
+struct DigestRecord {
+  std::int64_t step = 0;
+  Digest128 root;
+  std::vector<std::pair<std::string, Digest128>> tensors;
+};
+
+/// All of a training's state: parameters, momenta ("momentum/<name>"), running statistics and ranges, in
+/// canonical order; metadata: step, identity, best accuracy and its step, sums since the last evaluation.
+struct Checkpoint {
+  std::int64_t step = 0;  // steps done
+  TensorFile file;
+};
+
+class RunFolder {
+ public:
+  /// Makes the folder or opens it. Throws: unwritable, or a folder that holds something else than a run, or
+  /// a run of another config (listing the keys that differ and naming --restart and --out).
+  static RunFolder open(const std::filesystem::path& path, const Config& config);
+  /// Opens an existing run to read. Throws where there is none.
+  static RunFolder existing(const std::filesystem::path& path);
+  /// Moves a run folder aside: "<name>.1", ".2", ... Returns the new path; empty where there was none.
+  static std::filesystem::path set_aside(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  Config config() const;
+  bool finished() const;  // summary.json is there
+  std::optional<std::string> summary_json() const;
+  void write_summary(const std::string& json);
+
+  void append(const StepRecord& record);
+  void append(const EvaluationRecord& record);
+  void append(const DigestRecord& record);
+  void write_cost(const std::string& csv);
+  /// Flushes the appended lines to the disk: before every checkpoint.
+  void flush();
+
+  /// checkpoints/step-<8 digits>.safetensors, whole or absent; then keeps `keep` newest and the best.
+  void write_checkpoint(const Checkpoint& checkpoint, bool best, int keep = 3);
+  /// Newest whole checkpoint; damaged ones are skipped with a warning in `warnings`.
+  std::optional<Checkpoint> newest_checkpoint(std::vector<std::string>& warnings) const;
+  Checkpoint read_checkpoint(const std::string& which) const;  // "newest", "best", a step, or a file
+  /// Cuts every record after `step` steps.
+  void truncate_to(std::int64_t step);
+
+  std::vector<StepRecord> steps() const;
+  std::vector<EvaluationRecord> evaluations() const;
+  std::vector<DigestRecord> digests() const;
+
+ private:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  std::filesystem::path path_;
+  std::string pending_steps_, pending_metrics_, pending_digests_;
+};
+
+}  // namespace bitcycle

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trainer: runs a config to its end, from wherever its run folder stands, and reports to a listener.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "nn/config/config.h"
+#include "nn/train/run_folder.h"
+#include "sim/backend.h"
+#include "sim/number/digest.h"
+
+namespace bitcycle {
+
+/// What a progress line shows.
+struct Progress {
+  std::int64_t step = 0, steps = 0;  // steps done
+  int forward_bits = 0, gradient_bits = 0;
+  double loss = 0.0;
+  double train_accuracy = 0.0;  // percent of the last log_every batches
+  double images_per_second = 0.0;
+  double seconds_left = 0.0;
+};
+
+class TrainListener {
+ public:
+  virtual ~TrainListener() = default;
+  virtual void on_start(const std::string& text) = 0;  // one line each: model, data, backend, resumed at
+  virtual void on_warning(const std::string& text) = 0;
+  virtual void on_step(const Progress& progress) = 0;
+  virtual void on_evaluation(const EvaluationRecord& record, double best_accuracy) = 0;
+};
+
+struct TrainOptions {
+  std::filesystem::path run;
+  bool restart = false;
+  bool profile = false;                         // fills TrainSummary::profile; stops after profile_steps
+  std::int64_t stop_after = 0;                  // steps in this call; 0: to the end
+  std::optional<Digest128> expect;              // checked by the caller; here only for the record
+  const std::atomic<bool>* stop = nullptr;      // set by Ctrl-C: finish the step, save, return
+};
+
+struct TrainSummary {
+  std::filesystem::path run;
+  std::int64_t step = 0, steps = 0;  // done, of
+  bool finished = false;
+  bool was_finished = false;         // nothing was left to do
+  double test_accuracy = 0.0, best_test_accuracy = 0.0;  // percent
+  double test_accuracy_max_width = 0.0;
+  std::int64_t best_step = 0;
+  double paper_gbitops = 0.0, executed_gbitops = 0.0;
+  double static_paper_gbitops = 0.0;  // the same steps, static at the maximum width
+  double saving_percent = 0.0;
+  Digest128 digest;
+  double images_per_second = 0.0;  // median over the steps after the first five of this call
+  double seconds = 0.0;            // of this call
+  std::vector<ProfileEntry> profile;
+};
+
+/// Throws NonFiniteError (with step and tensor; the last checkpoint is whole), and what the reading of
+/// data, weights and run folder throws.
+TrainSummary train(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener);
+
+/// The summary's JSON object, keys of stable names: run, steps, test_accuracy, best_test_accuracy, ...
+std::string summary_json(const TrainSummary& summary);
+TrainSummary parse_summary(const std::string& json);
+
+struct EvaluateOptions {
+  std::string checkpoint = "newest";    // newest, best, a step, a path
+  std::optional<BitWidth> width;        // default: the run's maximum
+};
+struct EvaluateResult {
+  std::int64_t step = 0;
+  BitWidth width;
+  double test_accuracy = 0.0, test_loss = 0.0;
+  std::int64_t images = 0;
+};
+EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, const EvaluateOptions& options,
+                            const std::vector<ConfigOverride>& overrides = {});
+
+/// A loss, weight or range that is not finite.
+class NonFiniteError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace bitcycle

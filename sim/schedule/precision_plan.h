@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// PrecisionPlan: the widths of every layer at every step: the forward and the gradient schedule, and
+// overrides of single layers by name pattern. Trainer and cost models read the same plan.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/schedule/schedule.h"
+
+namespace bitcycle {
+
+struct LayerWidths {
+  BitWidth forward;
+  BitWidth gradient;
+  auto operator<=>(const LayerWidths&) const = default;
+};
+
+/// Layers whose name matches `pattern` (shell wildcards * and ?) use these schedules instead; the last
+/// match wins.
+struct PrecisionOverride {
+  std::string pattern;
+  std::optional<ScheduleSpec> forward;
+  std::optional<ScheduleSpec> gradient;
+  bool operator==(const PrecisionOverride&) const = default;
+};
+
+struct PrecisionSpec {
+  ScheduleSpec forward;
+  ScheduleSpec gradient;
+  std::vector<PrecisionOverride> layers;
+};
+
+class PrecisionPlan {
+ public:
+  PrecisionPlan(const PrecisionSpec& spec, std::int64_t steps);
+
+  std::int64_t steps() const { return steps_; }
+  /// Widths by the run's own two schedules, overrides left out.
+  LayerWidths at(std::int64_t step) const;
+  /// Widths of one layer.
+  LayerWidths at(std::int64_t step, const std::string& layer) const;
+  /// Largest widths that the run's own schedules reach.
+  LayerWidths max() const;
+  /// Steps in [begin, end) a layer spends at each pair of widths. Fast: one pass a distinct schedule, cached.
+  std::map<LayerWidths, std::int64_t> histogram(const std::string& layer, std::int64_t begin, std::int64_t end) const;
+  /// Overrides that no layer of the list matches: a mistyped pattern.
+  std::vector<std::string> unmatched(const std::vector<std::string>& layers) const;
+
+ private:
+  struct Entry {
+    std::string pattern;
+    std::shared_ptr<const Schedule> forward;   // null: as the run
+    std::shared_ptr<const Schedule> gradient;  // null: as the run
+  };
+  std::int64_t steps_ = 0;
+  std::shared_ptr<const Schedule> forward_;
+  std::shared_ptr<const Schedule> gradient_;
+  std::vector<Entry> overrides_;
+};
+
+}  // namespace bitcycle

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Schedule: a pure function from the step to a number of bits. One small file each, registered by
+// name; docs/extending.md shows how to add one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/number/bit_width.h"
+
+namespace bitcycle {
+
+/// What a schedule is made from. A schedule that does not use a field ignores it.
+struct ScheduleSpec {
+  std::string name = "constant";  // constant, cyclic_cosine
+  BitWidth min;                   // constant: ignored
+  BitWidth max;
+  std::int64_t cycles = 1;
+  std::int64_t steps = 1;  // length of the run
+  bool operator==(const ScheduleSpec&) const = default;
+};
+
+class Schedule {
+ public:
+  virtual ~Schedule() = default;
+  /// Width at a step, 0 <= step < steps. Contract: a pure function, the same on every machine.
+  virtual BitWidth at(std::int64_t step) const = 0;
+};
+
+/// Throws std::invalid_argument for an unknown name (listing the known ones), min above max, cycles
+/// outside 1..steps, or float32 where the schedule needs integers.
+std::unique_ptr<Schedule> make_schedule(const ScheduleSpec& spec);
+std::vector<std::string> schedule_names();
+
+using ScheduleFactory = std::unique_ptr<Schedule> (*)(const ScheduleSpec&);
+/// Registration: one namespace-scope constant a file, `const bool registered = register_schedule(...)`,
+/// listed in schedule.cpp so that no linker drops it.
+bool register_schedule(const std::string& name, ScheduleFactory factory);
+
+/// A stretch of steps at one width: [first_step, last_step].
+struct Dwell {
+  std::int64_t first_step = 0;
+  std::int64_t steps = 0;
+  BitWidth width;
+};
+std::vector<Dwell> dwell_table(const Schedule& schedule, std::int64_t steps);
+
+}  // namespace bitcycle
