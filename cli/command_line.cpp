@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_line.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <sstream>
+#include <utility>
+
+// Values may contain commas: --set learning_rate.points=[0.5,0.75].
+#define CXXOPTS_VECTOR_DELIMITER '\0'
+#include <cxxopts.hpp>
+
+#include "cli/exit_code.h"
+#include "cli/nearest.h"
+
+namespace bitcycle::cli {
+namespace {
+
+constexpr const char* kNoValue = "";
+
+bool is_number(const std::string& text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool value_is_optional(const OptionSpec& option) { return option.argument.rfind('[', 0) == 0; }
+
+std::string shown(const OptionSpec& option) {
+  std::string text = "--" + option.name;
+  if (value_is_optional(option)) return text + option.argument;
+  return option.argument.empty() ? text : text + " " + option.argument;
+}
+
+}  // namespace
+
+OptionSpec json_option() { return {"json", "", "the result as one JSON object on stdout, everything else on stderr"}; }
+OptionSpec quiet_option() { return {"quiet", "", "only the result, warnings and errors"}; }
+OptionSpec set_option() {
+  return {"set", "KEY=VALUE", "sets a key of the config, e.g. precision.forward.max=6; may be repeated"};
+}
+std::vector<OptionSpec> execution_options() {
+  return {{"isa", "NAME", "portable, avx2 or avx512vnni; default: the best of this machine. Bits do not depend on it"},
+          {"threads", "N", "default: all cores. Bits do not depend on it"},
+          {"device", "NAME", "cpu or cuda; default: cpu"}};
+}
+
+CommandLine::CommandLine(VerbHelp help, std::vector<OptionSpec> options)
+    : help_(std::move(help)), options_(std::move(options)) {
+  options_.push_back({"help", "", "this text"});
+}
+
+const OptionSpec* CommandLine::find(const std::string& name) const {
+  const auto found =
+      std::find_if(options_.begin(), options_.end(), [&](const OptionSpec& option) { return option.name == name; });
+  return found == options_.end() ? nullptr : &*found;
+}
+
+void CommandLine::fail(const std::string& message) const {
+  throw UsageError(help_.verb + ": " + message + "\n  'bitcycle " + help_.verb + " --help' shows how it is used");
+}
+
+bool CommandLine::parse(const std::vector<std::string>& arguments) {
+  std::vector<std::string> prepared{"bitcycle"};
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    std::string argument = arguments[i];
+    if (argument == "-h") argument = "--help";
+    if (argument == "--") {
+      prepared.insert(prepared.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i), arguments.end());
+      break;
+    }
+    if (argument.size() > 1 && argument[0] == '-') {
+      const std::size_t dashes = argument.rfind("--", 0) == 0 ? 2 : 1;
+      const std::string name = argument.substr(dashes, argument.find('=') - dashes);
+      const OptionSpec* option = dashes == 2 ? find(name) : nullptr;
+      if (option == nullptr) {
+        std::vector<std::string> names = also_known_;
+        for (const auto& known : options_) names.push_back(known.name);
+        fail("unknown option '" + argument.substr(0, argument.find('=')) + "'" + did_you_mean(name, names, "--"));
+      }
+      const bool has_value = argument.find('=') != std::string::npos;
+      if (option->argument.empty() && has_value) fail("--" + name + " takes no value");
+      // A value that may be left out is written behind '=' for cxxopts.
+      if (value_is_optional(*option) && !has_value && i + 1 < arguments.size() && is_number(arguments[i + 1])) {
+        argument += "=" + arguments[++i];
+      } else if (!option->argument.empty() && !value_is_optional(*option) && !has_value) {
+        if (i + 1 >= arguments.size()) fail("--" + name + " needs a value: " + shown(*option));
+        // Passed on as one word, so that a value may begin with a dash.
+        argument += "=" + arguments[++i];
+      }
+    }
+    prepared.push_back(argument);
+  }
+
+  cxxopts::Options options("bitcycle " + help_.verb);
+  for (const auto& option : options_) {
+    if (option.argument.empty()) {
+      options.add_options()(option.name, option.help);
+    } else {
+      auto value = cxxopts::value<std::vector<std::string>>();
+      if (value_is_optional(option)) value->implicit_value(kNoValue);
+      options.add_options()(option.name, option.help, value);
+    }
+  }
+  std::vector<const char*> argv;
+  for (const auto& argument : prepared) argv.push_back(argument.c_str());
+  try {
+    const auto result = options.parse(static_cast<int>(argv.size()), argv.data());
+    positional_ = result.unmatched();
+    for (const auto& option : options_) {
+      if (result.count(option.name) == 0) continue;
+      auto& values = values_[option.name];
+      if (!option.argument.empty()) values = result[option.name].as<std::vector<std::string>>();
+    }
+  } catch (const cxxopts::exceptions::exception& error) {
+    fail(error.what());
+  }
+  if (has("help")) {
+    print_help();
+    return false;
+  }
+  return true;
+}
+
+void CommandLine::require_positional(std::size_t count) const {
+  if (positional_.size() == count) return;
+  if (positional_.size() < count) fail("needs " + help_.arguments);
+  fail("takes " + (help_.arguments.empty() ? "no argument" : "only " + help_.arguments) + ", and '" +
+       positional_[count] + "' is one more");
+}
+
+std::string CommandLine::text(const std::string& name, const std::string& fallback) const {
+  const auto found = values_.find(name);
+  return found == values_.end() || found->second.empty() ? fallback : found->second.back();
+}
+
+std::int64_t CommandLine::integer(const std::string& name, std::int64_t fallback, std::int64_t minimum) const {
+  const std::string value = text(name);
+  if (value.empty() && (!has(name) || value_is_optional(*find(name)))) return fallback;
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (error != std::errc() || end != value.data() + value.size() || number < minimum) {
+    fail("--" + name + " is '" + value + "': a whole number of at least " + std::to_string(minimum) + " is needed");
+  }
+  return number;
+}
+
+std::string CommandLine::choice(const std::string& name, const std::string& fallback,
+                                const std::vector<std::string>& choices) const {
+  if (!has(name)) return fallback;
+  const std::string value = text(name);
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return value;
+  std::string list;
+  for (const auto& known : choices) list += (list.empty() ? "" : ", ") + known;
+  fail("--" + name + " is '" + value + "': one of " + list + " is needed");
+}
+
+std::vector<ConfigOverride> CommandLine::overrides() const {
+  std::vector<ConfigOverride> result;
+  if (const auto found = values_.find("set"); found != values_.end()) {
+    for (const auto& item : found->second) {
+      if (item.find('=') == std::string::npos || item.front() == '=') {
+        fail("--set " + item + ": KEY=VALUE is needed, e.g. --set train.steps=1000");
+      }
+      result.push_back(parse_override(item));
+    }
+  }
+  if (has("isa")) {
+    result.push_back({"isa", choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"})});
+  }
+  if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 1))});
+  if (has("device")) result.push_back({"device", choice("device", "cpu", {"cpu", "cuda"})});
+  return result;
+}
+
+void CommandLine::print_help() const {
+  std::ostringstream out;
+  out << "Usage: bitcycle " << help_.verb;
+  if (!help_.arguments.empty()) out << ' ' << help_.arguments;
+  out << " [OPTION]...\n\n" << help_.description << "\n\nOptions:\n";
+  std::size_t width = 0;
+  for (const auto& option : options_) width = std::max(width, shown(option).size());
+  for (const auto& option : options_) {
+    const std::string left = shown(option);
+    out << "  " << left << std::string(width - left.size() + 2, ' ') << option.help << '\n';
+  }
+  out << "\nExample:\n";
+  std::istringstream lines(help_.example);
+  for (std::string line; std::getline(lines, line);) out << "  " << line << '\n';
+  std::cout << out.str();
+}
+
+}  // namespace bitcycle::cli

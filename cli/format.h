@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers, times and tables as people read them.
+#pragma once
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace bitcycle::cli {
+
+/// With so many decimals: fixed(93.456, 2) is "93.46".
+std::string fixed(double value, int decimals);
+/// Thousands separated: grouped(64000) is "64,000".
+std::string grouped(std::int64_t value);
+/// Four significant digits or more, thousands separated: "12,346", "123.5", "1.235".
+std::string figures(double value);
+/// "8 s", "1 min 57 s", "2 h 5 min", "3 d 4 h".
+std::string duration(double seconds);
+/// "0:08", "1:57", "2:05:00": for a line that changes.
+std::string clock(double seconds);
+
+/// Rows under a header; the first column is set left, the others right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  /// A rule before the next row.
+  void rule() { rules_.push_back(rows_.size()); }
+  void print(std::ostream& out) const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::size_t> rules_;
+};
+
+}  // namespace bitcycle::cli

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// bitcycle info: what this machine has, which kernels were chosen, how the program was built.
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/inputs.h"
+#include "cli/verbs.h"
+
+namespace bitcycle::cli {
+namespace {
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+/// Features that kernels ask for, and whether this machine has them.
+std::vector<std::pair<std::string, bool>> processor_features() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return {{"avx2", __builtin_cpu_supports("avx2") != 0},
+          {"fma", __builtin_cpu_supports("fma") != 0},
+          {"avx512f", __builtin_cpu_supports("avx512f") != 0},
+          {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
+          {"avx512vl", __builtin_cpu_supports("avx512vl") != 0},
+          {"avx512vbmi", __builtin_cpu_supports("avx512vbmi") != 0},
+          {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0}};
+#else
+  return {};
+#endif
+}
+
+}  // namespace
+
+int run_info(const std::vector<std::string>& arguments) {
+  std::vector<OptionSpec> options = execution_options();
+  options.push_back(json_option());
+  CommandLine line({"info", "",
+                    "Shows the processor's features, the kernels that would run (also for a forced --isa), the number\n"
+                    "of threads, and how this program was built.",
+                    "bitcycle info\nbitcycle info --isa avx2 --json"},
+                   options);
+  if (!line.parse(arguments)) return kSuccess;
+  line.require_positional(0);
+  Console console(line.json(), false);
+
+  ExecutionConfig execution;
+  execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
+  execution.threads = static_cast<int>(line.integer("threads", 0, 1));
+  execution.device = line.choice("device", "cpu", {"cpu", "cuda"});
+  const std::unique_ptr<Backend> backend = make_backend(execution);
+
+  nlohmann::ordered_json json;
+  json["version"] = BITCYCLE_VERSION;
+  json["processor"] = processor_name();
+  json["cores"] = std::thread::hardware_concurrency();
+  auto& features = json["features"] = nlohmann::ordered_json::object();
+  std::string present, absent;
+  for (const auto& [name, there] : processor_features()) {
+    features[name] = there;
+    (there ? present : absent) += " " + name;
+  }
+  auto& sets = json["instruction_sets"] = nlohmann::ordered_json::object();
+  std::string runnable;
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+    sets[isa_name(isa)] = isa_available(isa);
+    if (isa_available(isa)) runnable += " " + isa_name(isa);
+  }
+  json["kernels"] = backend->name();
+  json["threads"] = backend->threads();
+  json["cuda"] = nullptr;
+  json["build"] = {{"type", BITCYCLE_BUILD_TYPE}, {"compiler", BITCYCLE_COMPILER}, {"sanitizer", BITCYCLE_SANITIZER}};
+  console.json(json);
+
+  if (!console.wants_json()) {
+    std::ostream& out = console.result();
+    out << "bitcycle " BITCYCLE_VERSION "\n"
+        << "  processor         " << processor_name() << ", " << std::thread::hardware_concurrency() << " cores\n"
+        << "  features         " << present << (absent.empty() ? "" : "; without" + absent) << '\n'
+        << "  kernels           " << backend->name() << ", " << backend->threads()
+        << (backend->threads() == 1 ? " thread" : " threads") << "; this machine runs:" << runnable << '\n'
+        << "  CUDA              none: built without it\n"
+        << "  build             " << BITCYCLE_BUILD_TYPE << ", " << BITCYCLE_COMPILER
+        << (std::string(BITCYCLE_SANITIZER).empty() ? "" : ", sanitizer " BITCYCLE_SANITIZER) << '\n';
+  }
+  return kSuccess;
+}
+
+}  // namespace bitcycle::cli

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What verbs are given: a config file or a run folder, and the backend that the options ask for.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cli/command_line.h"
+#include "nn/config/config.h"
+#include "sim/backend.h"
+
+namespace bitcycle::cli {
+
+/// A config, and the run folder that it was read from, if any.
+struct ConfigInput {
+  Config config;
+  std::optional<std::filesystem::path> run;
+};
+
+/// Reads a YAML file, or the config.yaml of a run folder, and applies --set and its like. A path that does not
+/// exist is an error that names the nearest one that does.
+ConfigInput read_config_or_run(const std::string& path, const CommandLine& line);
+/// The same for a config file alone.
+Config read_config(const std::string& path, const CommandLine& line);
+
+/// Throws where the device or the instruction set is not there, naming what is.
+std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution);
+
+}  // namespace bitcycle::cli

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// bitcycle schedule: the widths over a run as dwell times, and drawn on a terminal.
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/format.h"
+#include "cli/inputs.h"
+#include "cli/verbs.h"
+#include "sim/schedule/precision_plan.h"
+
+namespace bitcycle::cli {
+namespace {
+
+/// A stretch of steps at one pair of widths.
+struct Stretch {
+  std::int64_t first_step = 0;
+  std::int64_t steps = 0;
+  LayerWidths widths;
+};
+
+std::vector<Stretch> stretches(const PrecisionPlan& plan, const std::string& layer) {
+  std::vector<Stretch> result;
+  for (std::int64_t step = 0; step < plan.steps(); ++step) {
+    const LayerWidths widths = layer.empty() ? plan.at(step) : plan.at(step, layer);
+    if (result.empty() || result.back().widths != widths) result.push_back({step, 0, widths});
+    ++result.back().steps;
+  }
+  return result;
+}
+
+/// Number of stretches after which widths and dwell times repeat to the end (the last round may be cut or longer).
+std::size_t period(const std::vector<Stretch>& all) {
+  for (std::size_t length = 1; 2 * length <= all.size(); ++length) {
+    bool repeats = true;
+    for (std::size_t i = length; i < all.size() && repeats; ++i) {
+      repeats = all[i].widths == all[i - length].widths &&
+                (i + length >= all.size() || all[i].steps == all[i - length].steps);
+    }
+    if (repeats) return length;
+  }
+  return all.size();
+}
+
+/// Forward bits as filled columns, gradient bits as a dash, for the first `steps` steps.
+void draw(std::ostream& out, const std::vector<Stretch>& all, std::int64_t steps, int columns, bool utf8) {
+  const int width = std::clamp(columns - 8, 20, 96);
+  std::vector<int> forward, gradient;
+  std::size_t at = 0;
+  int lowest = 33, highest = 0;
+  for (int column = 0; column < width; ++column) {
+    const std::int64_t step = (2 * column + 1) * steps / (2 * width);
+    while (step >= all[at].first_step + all[at].steps) ++at;
+    forward.push_back(all[at].widths.forward.bits());
+    gradient.push_back(all[at].widths.gradient.bits());
+    lowest = std::min({lowest, forward.back(), gradient.back()});
+    highest = std::max({highest, forward.back(), gradient.back()});
+  }
+  lowest = highest - lowest > 16 ? highest - 16 : std::max(1, lowest - 1);
+  out << "\n  bits over the first " << grouped(steps) << " steps: " << (utf8 ? "█" : "#") << " forward, "
+      << (utf8 ? "─" : "-") << " gradient\n\n";
+  for (int bits = highest; bits > lowest; --bits) {
+    std::string line;
+    for (int column = 0; column < width; ++column) {
+      const auto c = static_cast<std::size_t>(column);
+      if (forward[c] >= bits) {
+        line += utf8 ? "█" : "#";
+      } else if (gradient[c] == bits) {
+        line += utf8 ? "─" : "-";
+      } else {
+        line += ' ';
+      }
+    }
+    const std::string label = std::to_string(bits);
+    out << std::string(5 - label.size(), ' ') << label << (utf8 ? " ┤" : " |") << line << '\n';
+  }
+}
+
+std::string steps_text(std::int64_t first, std::int64_t count) {
+  return grouped(first) + " - " + grouped(first + count - 1);
+}
+
+}  // namespace
+
+int run_schedule(const std::vector<std::string>& arguments) {
+  CommandLine line(
+      {"schedule", "CONFIG",
+       "Shows the widths that CONFIG (a YAML file, or a run folder) gives to every step: how many steps the\n"
+       "run spends at each, and when they change; on a terminal also as a plot.",
+       "bitcycle schedule configs/quickstart.yaml\n"
+       "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv"},
+      {{"format", "NAME", "table, csv (every change of width) or json; default: table"},
+       {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
+       {"plot", "", "draws the plot although the output is no terminal"},
+       set_option(),
+       json_option()});
+  if (!line.parse(arguments)) return kSuccess;
+  line.require_positional(1);
+  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json"});
+  Console console(format == "json", false);
+  const Config config = read_config_or_run(line.positional()[0], line).config;
+  const PrecisionPlan plan(precision_spec(config), config.train.steps);
+  const std::string layer = line.text("layer");
+  const auto all = stretches(plan, layer);
+
+  std::map<LayerWidths, std::int64_t> totals;
+  for (const auto& stretch : all) totals[stretch.widths] += stretch.steps;
+
+  if (format == "csv") {
+    std::ostream& out = console.result();
+    out << "first_step,steps,forward_bits,gradient_bits\n";
+    for (const auto& stretch : all) {
+      out << stretch.first_step << ',' << stretch.steps << ',' << stretch.widths.forward.text() << ','
+          << stretch.widths.gradient.text() << '\n';
+    }
+    return kSuccess;
+  }
+  if (format == "json") {
+    nlohmann::ordered_json json;
+    json["config"] = config.name;
+    json["steps"] = plan.steps();
+    if (!layer.empty()) json["layer"] = layer;
+    const auto entry = [](const LayerWidths& widths) {
+      return nlohmann::ordered_json{{"forward_bits", widths.forward.text()}, {"gradient_bits", widths.gradient.text()}};
+    };
+    auto& sums = json["totals"] = nlohmann::ordered_json::array();
+    for (const auto& [widths, steps] : totals) {
+      auto item = entry(widths);
+      item["steps"] = steps;
+      sums.push_back(std::move(item));
+    }
+    auto& dwell = json["dwell"] = nlohmann::ordered_json::array();
+    for (const auto& stretch : all) {
+      auto item = entry(stretch.widths);
+      item["first_step"] = stretch.first_step;
+      item["steps"] = stretch.steps;
+      dwell.push_back(std::move(item));
+    }
+    console.json(json);
+    return kSuccess;
+  }
+
+  std::ostream& out = console.result();
+  out << config.name << ": " << grouped(plan.steps()) << " steps" << (layer.empty() ? "" : ", layer " + layer)
+      << "\n\n";
+  Table sums({"forward bits", "gradient bits", "steps", "share"});
+  for (const auto& [widths, steps] : totals) {
+    sums.add({widths.forward.text(), widths.gradient.text(), grouped(steps),
+              fixed(100.0 * static_cast<double>(steps) / static_cast<double>(plan.steps()), 2) + " %"});
+  }
+  sums.print(out);
+
+  const std::size_t round = period(all);
+  const std::size_t rounds = (all.size() + round - 1) / round;
+  if (all.size() > 1) {
+    out << "\n  changes of width" << (rounds > 1 ? ", first of " + std::to_string(rounds) + " cycles" : "") << "\n\n";
+    Table changes({"steps", "dwell", "forward bits", "gradient bits"});
+    for (std::size_t i = 0; i < std::min<std::size_t>(round, 64); ++i) {
+      changes.add({steps_text(all[i].first_step, all[i].steps), grouped(all[i].steps), all[i].widths.forward.text(),
+                   all[i].widths.gradient.text()});
+    }
+    changes.print(out);
+    if (round > 64) out << "  and " << round - 64 << " more: --format csv lists all\n";
+  }
+  if (console.terminal() || line.has("plot")) {
+    // As many cycles as can be told apart: eight columns each.
+    const std::size_t legible = std::max<std::size_t>(1, static_cast<std::size_t>(console.columns()) / 12);
+    const std::size_t last = std::min(all.size(), round * (rounds <= legible ? rounds : 4));
+    const std::int64_t end = all[last - 1].first_step + all[last - 1].steps;
+    draw(out, all, end, console.columns(), console.utf8());
+  }
+  for (const auto& item : config.precision.layers) {
+    if (layer.empty()) out << "\n  layers that match '" << item.pattern << "' differ: --layer NAME shows one\n";
+  }
+  return kSuccess;
+}
+
+}  // namespace bitcycle::cli
