@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Bad configs and bad paths: one clear message, exit code 1, nothing made.
+
+test_mistyped_key_names_the_nearest() {
+  tiny config.yaml
+  sed -i 's/evaluate_every/evaluate_evry/' config.yaml
+  run 1 "$BITCYCLE" train config.yaml
+  is_error
+  contains "$err" "evaluate_evry"
+  contains "$err" "evaluate_every"
+  contains "$err" "config.yaml"
+  [ ! -e runs ] || failed "a run folder was made"
+}
+
+test_mistyped_set_key_names_the_nearest() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" train config.yaml --set precision.forwrad.max=6
+  is_error
+  contains "$err" "precision.forward.max"
+}
+
+test_impossible_widths_are_refused() {
+  tiny config.yaml
+  local width
+  for width in 0 1 33 -4 2.5 eight; do
+    run 1 "$BITCYCLE" train config.yaml --set "precision.forward.max=$width"
+    is_error
+    contains "$err" "$width"
+  done
+  run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.min=9
+  is_error
+}
+
+test_missing_config_names_the_nearest_file() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" train confg.yaml
+  is_error
+  contains "$err" "did you mean 'config.yaml'?"
+  mkdir folder
+  run 1 "$BITCYCLE" train folder
+  is_error
+  contains "$err" "folder"
+}
+
+test_broken_yaml_names_the_line() {
+  printf 'train: {steps: 4\nmodel: [\n' >config.yaml
+  run 1 "$BITCYCLE" train config.yaml
+  is_error
+  contains "$err" "config.yaml"
+}
+
+test_unknown_model_lists_the_known() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" cost config.yaml --set model.name=resnet19
+  is_error
+  contains "$err" "resnet20"
+}
+
+test_missing_data_says_where_to_get_it() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" train config.yaml --set data.name=cifar10 --set data.path=nowhere
+  is_error
+  contains "$err" "nowhere"
+  run 1 "$BITCYCLE" data nowhere
+  is_error
+  mkdir empty
+  run 1 "$BITCYCLE" data empty
+  is_error
+  contains "$err" "bitcycle data --help"
+}
+
+test_a_truncated_data_file_is_refused() {
+  mkdir set
+  local name
+  for name in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+    head -c 4000 /dev/zero >"set/$name.bin"
+  done
+  run 1 "$BITCYCLE" data set
+  is_error
+  contains "$err" "data_batch_1.bin"
+}
+
+test_run_folders_are_checked() {
+  run 1 "$BITCYCLE" eval nowhere
+  is_error
+  mkdir folder
+  run 1 "$BITCYCLE" eval folder
+  is_error
+  contains "$err" "folder"
+  run 1 "$BITCYCLE" verify folder folder
+  is_error
+}
+
+test_values_with_commas_arrive_whole() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" schedule config.yaml --set 'learning_rate.points=[0.25, 0.5]' --json
+}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# ./bitcycle and ./run-tests themselves, in a copy of the project with a stand-in for CMake.
+
+# A project whose "build" takes no time; each call of CMake is noted in calls.txt.
+make_project() {
+  mkdir -p "my project/scripts" "my project/cli" "my project/sim" tools
+  cp "$SOURCE/bitcycle" "$SOURCE/run-tests" "my project/"
+  cp "$SOURCE/scripts/setup.sh" "my project/scripts/"
+  touch "my project/CMakeLists.txt" "my project/cli/main.cpp" "my project/sim/backend.h"
+  cat >tools/cmake <<END
+#!/bin/bash
+echo "\$*" >>"$PWD/calls.txt"
+case "\$1" in
+  --build)
+    [ ! -e "$PWD/slow" ] || sleep 1
+    [ ! -e "$PWD/broken" ] || { echo "main.cpp:1: error: something is wrong"; exit 1; }
+    echo "[1/1] Building"
+    mkdir -p "\$2/cli"
+    printf '#!/bin/sh\nprintf "<%%s>" "\$@"\n' >"\$2/cli/bitcycle"
+    chmod +x "\$2/cli/bitcycle"
+    ;;
+  *) [ ! -e "$PWD/unconfigurable" ] || { echo "CMake Error: no package X"; exit 1; } ;;
+esac
+END
+  # Says that every package is installed.
+  cat >tools/dpkg-query <<'END'
+#!/bin/bash
+shift 2
+for package in "$@"; do printf 'ii %s\n' "$package"; done
+END
+  chmod +x tools/*
+  export PATH=$PWD/tools:$PATH
+  unset BITCYCLE_BUILD_DIR
+}
+builds() { grep -c -- --build calls.txt; }
+
+test_builds_once_then_only_runs() {
+  make_project
+  run 0 "my project/bitcycle" train "a b" --json
+  equal "$out" "<train><a b><--json>" "arguments"
+  run 0 "my project/bitcycle" info
+  equal "$out" "<info>" "arguments"
+  equal "$(builds)" 1 builds
+  equal "$err" "" "stderr of a later call"
+}
+
+test_runs_from_any_folder_and_through_a_link() {
+  make_project
+  ln -s "$PWD/my project/bitcycle" tools/bc
+  mkdir elsewhere
+  (cd elsewhere && "../my project/bitcycle" one && cd / && bc two) >stdout.txt 2>stderr.txt
+  equal "$(cat stdout.txt)" "<one><two>" "arguments"
+  equal "$(builds)" 1 builds
+  (cd "my project" && bash bitcycle three) >stdout.txt
+  equal "$(cat stdout.txt)" "<three>" "arguments"
+}
+
+test_a_newer_or_deleted_source_is_built_again() {
+  make_project
+  run 0 "my project/bitcycle" one
+  sleep 0.02
+  touch "my project/sim/backend.h"
+  run 0 "my project/bitcycle" one
+  equal "$(builds)" 2 builds
+  sleep 0.02
+  rm "my project/sim/backend.h"
+  run 0 "my project/bitcycle" one
+  equal "$(builds)" 3 builds
+  run 0 "my project/bitcycle" one
+  equal "$(builds)" 3 builds
+}
+
+test_a_failed_build_shows_its_log_and_is_tried_again() {
+  make_project
+  touch broken
+  run 1 "my project/bitcycle" train
+  contains "$err" "something is wrong"
+  contains "$err" "bitcycle: error: the build failed"
+  contains "$err" "build/build.log"
+  equal "$out" "" stdout
+  rm broken
+  run 0 "my project/bitcycle" train
+  equal "$out" "<train>" "arguments"
+}
+
+test_a_failed_configuration_shows_its_log() {
+  make_project
+  touch unconfigurable
+  run 1 "my project/bitcycle" train
+  contains "$err" "no package X"
+  contains "$err" "build/configure.log"
+}
+
+test_concurrent_calls_build_once() {
+  make_project
+  touch slow
+  local i
+  for i in 1 2 3; do "my project/bitcycle" "$i" >"out$i.txt" 2>/dev/null & done
+  wait
+  equal "$(cat out1.txt out2.txt out3.txt)" "<1><2><3>" "arguments"
+  equal "$(builds)" 1 builds
+}
+
+test_missing_packages_are_listed_where_they_may_not_be_installed() {
+  make_project
+  cat >tools/dpkg-query <<'END'
+#!/bin/bash
+shift 2
+for package in "$@"; do [ "$package" = libtbb-dev ] || printf 'ii %s:amd64\n' "$package"; done
+exit 1
+END
+  BITCYCLE_INSTALL=no run 1 "my project/bitcycle" train
+  contains "$err" "packages are missing"
+  contains "$err" "apt-get install -y --no-install-recommends libtbb-dev"
+  lacks "$err" "yaml"
+  [ ! -e calls.txt ] || failed "CMake was called"
+}
+
+test_missing_packages_are_installed_without_questions() {
+  make_project
+  cat >tools/dpkg-query <<'END'
+#!/bin/bash
+shift 2
+for package in "$@"; do [ "$package" = libtbb-dev ] || printf 'ii %s\n' "$package"; done
+END
+  printf '#!/bin/bash\necho "$DEBIAN_FRONTEND $*" >>"%s/apt.txt"\n' "$PWD" >tools/apt-get
+  printf '#!/bin/bash\n' >tools/dpkg
+  # Root, or a user with sudo: either way apt-get is called.
+  printf '#!/bin/bash\n[ "$1" != -n ] || shift\nexec "$@"\n' >tools/sudo
+  chmod +x tools/*
+  run 0 "my project/bitcycle" train
+  contains "$err" "installing Debian packages needed to build: libtbb-dev"
+  contains "$(cat apt.txt)" "noninteractive"
+  contains "$(cat apt.txt)" "install -y --no-install-recommends libtbb-dev"
+  equal "$out" "<train>" "arguments"
+}
+
+test_an_installation_that_fails_shows_its_log() {
+  make_project
+  printf '#!/bin/bash\nexit 1\n' >tools/dpkg-query
+  printf '#!/bin/bash\necho "E: Unable to locate package"\nexit 100\n' >tools/apt-get
+  printf '#!/bin/bash\n' >tools/dpkg
+  printf '#!/bin/bash\n[ "$1" != -n ] || shift\nexec "$@"\n' >tools/sudo
+  chmod +x tools/*
+  run 1 "my project/bitcycle" train
+  contains "$err" "Unable to locate package"
+  contains "$err" "apt-get could not install"
+}
+
+test_run_tests_checks_its_options() {
+  make_project
+  run 2 "my project/run-tests" --nope
+  contains "$err" "unknown option '--nope'"
+  run 2 "my project/run-tests" --fuzz soon
+  contains "$err" "seconds"
+  run 0 "my project/run-tests" --help
+  contains "$out" "--asan"
+  [ ! -e calls.txt ] || failed "CMake was called"
+}

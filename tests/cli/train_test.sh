@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# `train` and what reads its run folder: results, resuming, interruption, refusals.
+
+digest_of() { run 0 "$BITCYCLE" train "$@" --json; json digest; }
+
+test_summary_and_json() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out one
+  contains "$out" "test accuracy"
+  contains "$out" "GBitOPs"
+  contains "$out" "digest"
+  contains "$out" "run folder        one"
+  lacks "$out" $'\r'
+  run 0 "$BITCYCLE" train config.yaml --out two --json
+  local key
+  for key in run steps test_accuracy best_test_accuracy paper_gbitops executed_gbitops saving_percent digest \
+    images_per_second seconds; do
+    json "$key" >/dev/null
+  done
+  equal "$(json steps)" 8 steps
+  contains "$err" "step"
+  for key in config.yaml metrics.jsonl steps.csv cost.csv digests.jsonl checkpoints; do
+    [ -e "two/$key" ] || failed "two/$key is not there"
+  done
+}
+
+test_quiet_leaves_the_result() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  contains "$out" "run folder        runs/config"
+  lacks "$out" "images/s  ETA"
+  equal "$err" "" stderr
+  run 0 "$BITCYCLE" train config.yaml --out b --quiet --json
+  json digest >/dev/null
+  equal "$err" "" "stderr"
+}
+
+test_threads_and_instruction_sets_give_the_same_digest() {
+  tiny config.yaml 4
+  local base
+  base=$(digest_of config.yaml --out base --threads 1 --isa portable)
+  equal "$(digest_of config.yaml --out threads --threads 3)" "$base" "3 threads"
+  run 0 "$BITCYCLE" info --json
+  local isa
+  for isa in avx2 avx512vnni; do
+    run 0 "$BITCYCLE" info --json
+    [ "$(json instruction_sets/$isa)" = true ] || continue
+    equal "$(digest_of config.yaml --out "$isa" --isa "$isa")" "$base" "$isa"
+  done
+  run 0 "$BITCYCLE" verify base threads
+  contains "$out" "Equal"
+}
+
+test_finished_run_started_again_says_so() {
+  tiny config.yaml
+  local first
+  first=$(digest_of config.yaml)
+  run 0 "$BITCYCLE" train config.yaml
+  contains "$out" "finished already"
+  contains "$out" "$first"
+  run 0 "$BITCYCLE" train config.yaml --json
+  equal "$(json digest)" "$first" digest
+}
+
+test_restart_keeps_the_old_folder() {
+  tiny config.yaml
+  local first
+  first=$(digest_of config.yaml)
+  run 0 "$BITCYCLE" train config.yaml --restart --json
+  equal "$(json digest)" "$first" digest
+  [ -d runs/config.1 ] || failed "runs/config.1 is not there"
+  run 0 "$BITCYCLE" verify runs/config runs/config.1 --json
+  equal "$(json equal)" true equal
+}
+
+test_expect_compares_and_says_both() {
+  tiny config.yaml
+  local first
+  first=$(digest_of config.yaml)
+  run 0 "$BITCYCLE" train config.yaml --out b --expect "$first"
+  contains "$out" "equal"
+  run 3 "$BITCYCLE" train config.yaml --out c --expect 0123456789abcdef0123456789abcdef
+  is_error
+  contains "$err" "$first"
+  contains "$err" "0123456789abcdef0123456789abcdef"
+}
+
+# Waits until the run has written a checkpoint, or fails after a minute.
+await_checkpoint() {
+  local i
+  for i in $(seq 600); do
+    ls "$1"/checkpoints/step-*.safetensors >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  failed "no checkpoint within a minute in $1"
+}
+
+test_killed_run_ends_with_the_same_digest() {
+  tiny config.yaml 60
+  local whole
+  whole=$(digest_of config.yaml --out whole)
+  "$BITCYCLE" train config.yaml --out killed >first.txt 2>&1 </dev/null &
+  local process=$!
+  await_checkpoint killed
+  kill -KILL "$process" 2>/dev/null
+  wait "$process" 2>/dev/null
+  equal "$(digest_of config.yaml --out killed)" "$whole" "digest after a kill"
+  run 0 "$BITCYCLE" verify whole killed --json
+  equal "$(json equal)" true equal
+  equal "$(json steps_compared)" 60 "steps compared"
+  cmp -s whole/steps.csv killed/steps.csv || failed "steps.csv differs"
+  cmp -s whole/cost.csv killed/cost.csv || failed "cost.csv differs"
+}
+
+test_interrupted_run_saves_and_goes_on() {
+  tiny config.yaml 60
+  local whole signal expected
+  whole=$(digest_of config.yaml --out whole)
+  for signal in INT TERM; do
+    expected=130
+    [ "$signal" = INT ] || expected=143
+    # A background process of a script ignores SIGINT unless it is told otherwise.
+    (trap - INT; exec "$BITCYCLE" train config.yaml --out "stopped $signal" >first.txt 2>&1 </dev/null) &
+    local process=$!
+    await_checkpoint "stopped $signal"
+    kill "-$signal" "$process"
+    wait "$process"
+    local code=$?
+    if [ "$code" != 0 ]; then
+      equal "$code" "$expected" "exit code after SIG$signal"
+      out=$(cat first.txt)
+      contains "$out" "same command goes on"
+    fi
+    equal "$(digest_of config.yaml --out "stopped $signal")" "$whole" "digest after SIG$signal"
+  done
+}
+
+test_folder_of_another_config_is_refused() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  run 1 "$BITCYCLE" train config.yaml --set train.seed=4
+  is_error
+  contains "$err" "train.seed"
+  contains "$err" "--restart"
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  contains "$out" "8 of 8 steps"
+}
+
+test_folder_that_is_no_run_is_refused() {
+  tiny config.yaml
+  mkdir -p mine
+  echo precious >mine/file.txt
+  run 1 "$BITCYCLE" train config.yaml --out mine
+  is_error
+  equal "$(cat mine/file.txt)" precious "the folder's file"
+  equal "$(ls mine)" file.txt "the folder's files"
+}
+
+test_unwritable_folder_is_a_clear_error() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" train config.yaml --out /proc/nowhere/run
+  is_error
+  contains "$err" "/proc/nowhere"
+}
+
+test_a_full_disk_leaves_the_last_checkpoint_whole() {
+  tiny config.yaml 8
+  local whole
+  whole=$(digest_of config.yaml --out whole)
+  # A limit on the size of files, with its signal ignored, fails writes as a full disk does.
+  (trap '' XFSZ; ulimit -f 64; "$BITCYCLE" train config.yaml --out small >first.txt 2>stderr.txt </dev/null)
+  equal "$?" 1 "exit code"
+  err=$(cat stderr.txt)
+  is_error
+  equal "$(digest_of config.yaml --out small)" "$whole" "digest after the disk had room again"
+}
+
+test_eval_at_other_widths() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  run 0 "$BITCYCLE" eval runs/config --json
+  equal "$(json bits)" 8 bits
+  equal "$(json step)" 8 step
+  equal "$(json images)" 32 images
+  run 0 "$BITCYCLE" eval runs/config --bits 2 --checkpoint best
+  contains "$out" "2 bits"
+  run 2 "$BITCYCLE" eval runs/config --bits 40
+  is_error
+  run 1 "$BITCYCLE" eval runs/config --checkpoint 7777
+  is_error
+  contains "$err" "7777"
+}
+
+test_verify_names_step_and_tensor() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  run 0 "$BITCYCLE" train config.yaml --out b --quiet --set optimizer.momentum=0.8
+  run 3 "$BITCYCLE" verify a b
+  contains "$out" "optimizer.momentum"
+  contains "$out" "First tensor that differs: "
+  run 3 "$BITCYCLE" verify a b --json
+  equal "$(json equal)" false equal
+  json different_tensors/0 >/dev/null
+}
+
+test_cost_of_a_run_is_that_of_its_config() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --json
+  local cost
+  cost=$(json paper_gbitops)
+  run 0 "$BITCYCLE" cost runs/config --json
+  equal "$(json paper_gbitops)" "$cost" "cost of the run"
+  run 0 "$BITCYCLE" cost config.yaml --json
+  equal "$(json paper_gbitops)" "$cost" "cost of the config"
+}
+
+test_profile_shows_operations_and_leaves_nothing() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --profile 3
+  contains "$out" "ms a step"
+  contains "$out" "3 steps"
+  [ ! -e runs ] || failed "a run folder was made"
+}

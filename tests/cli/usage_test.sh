@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# The command line itself: verbs, options, help, output streams.
+
+all_verbs="train eval cost schedule replay verify data info"
+
+test_no_verb_shows_help_and_is_an_error() {
+  run 2 "$BITCYCLE"
+  contains "$err" "Usage: bitcycle VERB"
+}
+
+test_help_lists_every_verb() {
+  run 0 "$BITCYCLE" --help
+  local verb
+  for verb in $all_verbs; do contains "$out" "  $verb "; done
+  contains "$out" "Exit codes"
+}
+
+test_every_verb_has_help_with_an_example() {
+  local verb
+  for verb in $all_verbs; do
+    run 0 "$BITCYCLE" "$verb" --help
+    contains "$out" "Usage: bitcycle $verb"
+    contains "$out" "Example:"
+    contains "$out" "bitcycle $verb"
+    contains "$out" "--json"
+    run 0 "$BITCYCLE" help "$verb"
+    contains "$out" "Usage: bitcycle $verb"
+  done
+}
+
+test_mistyped_verb_names_the_nearest() {
+  run 2 "$BITCYCLE" trian config.yaml
+  is_error
+  contains "$err" "did you mean 'train'?"
+  run 2 "$BITCYCLE" frobnicate
+  is_error
+  lacks "$err" "did you mean"
+  contains "$err" "train, eval, cost"
+}
+
+test_mistyped_option_names_the_nearest() {
+  run 2 "$BITCYCLE" train config.yaml --thread 2
+  is_error
+  contains "$err" "did you mean '--threads'?"
+  run 2 "$BITCYCLE" info -x
+  is_error
+}
+
+test_missing_and_superfluous_words_are_errors() {
+  run 2 "$BITCYCLE" train
+  is_error
+  contains "$err" "CONFIG"
+  run 2 "$BITCYCLE" verify one
+  is_error
+  run 2 "$BITCYCLE" info something
+  is_error
+  contains "$err" "'something'"
+  run 2 "$BITCYCLE" train config.yaml --set
+  is_error
+  run 2 "$BITCYCLE" info --json=yes
+  is_error
+}
+
+test_option_values_are_checked() {
+  run 2 "$BITCYCLE" info --isa sse9
+  is_error
+  contains "$err" "portable, avx2, avx512vnni"
+  run 2 "$BITCYCLE" info --threads 0
+  is_error
+  run 2 "$BITCYCLE" info --threads two
+  is_error
+  tiny config.yaml
+  run 2 "$BITCYCLE" train config.yaml --expect abc
+  is_error
+  contains "$err" "32 hexadecimal digits"
+  run 2 "$BITCYCLE" train config.yaml --set train.steps
+  is_error
+  contains "$err" "KEY=VALUE"
+}
+
+test_cuda_is_a_clear_error() {
+  run 1 "$BITCYCLE" info --device cuda
+  is_error
+  contains "$err" "--device cpu"
+}
+
+test_info_is_json() {
+  run 0 "$BITCYCLE" info --json --threads 2 --isa portable
+  equal "$(json threads)" 2 threads
+  equal "$(json kernels)" "cpu portable" kernels
+  equal "$(json cuda)" null cuda
+  run 0 "$BITCYCLE" info
+  contains "$out" "kernels"
+}
+
+test_schedule_gives_dwell_times() {
+  tiny config.yaml 2000
+  run 0 "$BITCYCLE" schedule config.yaml --set precision.forward.cycles=1
+  contains "$out" "2,000 steps"
+  contains "$out" "410"
+  contains "$out" "329"
+  run 0 "$BITCYCLE" schedule config.yaml --set precision.forward.cycles=1 --format csv
+  equal "$(sed -n 2p stdout.txt)" "0,410,3,8" "first stretch"
+  equal "$(tail -n 1 stdout.txt)" "1591,409,8,8" "last stretch"
+  run 0 "$BITCYCLE" schedule config.yaml --set precision.forward.cycles=1 --json
+  equal "$(json dwell/1/steps)" 329 "second stretch"
+  equal "$(json totals/0/forward_bits)" 3 "first width"
+}
+
+test_schedule_draws_a_plot_on_demand() {
+  tiny config.yaml 2000
+  LC_ALL=C run 0 "$BITCYCLE" schedule config.yaml --plot
+  contains "$out" "8 |"
+  contains "$out" "####"
+}
+
+test_cost_needs_no_training() {
+  tiny config.yaml 64000
+  run 0 "$BITCYCLE" cost config.yaml --set precision.forward.cycles=32
+  contains "$out" "saving 36.6"
+  contains "$out" "weight_gradient"
+  run 0 "$BITCYCLE" cost config.yaml --layers
+  contains "$out" "conv1"
+  run 0 "$BITCYCLE" cost config.yaml --format csv
+  equal "$(head -n 1 stdout.txt)" \
+    "layer,pass,forward_bits,gradient_bits,lhs_bits,rhs_bits,steps,macs,paper_bitops,executed_bitops" header
+  run 0 "$BITCYCLE" cost config.yaml --json
+  json rows/0/layer >/dev/null
+  json saving_percent >/dev/null
+}
+
+test_a_reader_that_goes_away_is_no_error() {
+  tiny config.yaml 64000
+  set -o pipefail
+  "$BITCYCLE" schedule config.yaml --format csv --set precision.forward.cycles=3000 2>stderr.txt | head -n 1 >stdout.txt
+  equal "$?" 0 "exit code"
+  equal "$(cat stderr.txt)" "" "stderr"
+}
+
+test_a_full_disk_is_an_error() {
+  [ -w /dev/full ] || return 0
+  tiny config.yaml 64000
+  "$BITCYCLE" schedule config.yaml --format csv >/dev/full 2>stderr.txt
+  equal "$?" 1 "exit code"
+  err=$(cat stderr.txt)
+  is_error
+}
