@@ -18,6 +18,7 @@
 #include "sim/number/philox.h"
 #include "sim/ops/accumulator.h"
 #include "sim/ops/conv_shape.h"
+#include "sim/ops/norm.h"
 
 namespace bitcycle {
 
@@ -88,38 +89,7 @@ struct QuantiseWeights {
   bool for_error_pass = true;  // false: only what the forward pass needs
 };
 
-/// Per-channel statistics of a batch, exact (docs/numerics.md, 7.2): q = rint(y * 2^exponent),
-/// s1 = sum q, s2 = sum q^2; lo, hi = extremes of y.
-struct ChannelStatistics {
-  std::int64_t s1 = 0;
-  std::uint64_t s2 = 0;
-  float lo = 0.0F, hi = 0.0F;
-  std::int32_t exponent = 0;
-  std::int32_t unused = 0;
-};
-
-/// Batch normalisation of one channel, ready for use: t = fl(y - mean); z = fma(t, a, beta).
-struct NormChannel {
-  float mean = 0.0F;
-  float inverse_deviation = 0.0F;
-  float a = 0.0F;     // fl32(gamma * inverse_deviation)
-  float beta = 0.0F;
-  float t_bound = 0.0F;  // max |t| over the batch, from the extremes
-};
-
-/// Backward of the same: dy = fma(a, u, fma(k, t, c)).
-struct NormGradientChannel {
-  float a = 0.0F, k = 0.0F, c = 0.0F;
-};
-
-/// Sums over a batch for the backward pass of batch normalisation, exact: s_u = sum rint(u * 2^eu),
-/// s_ut = sum rint(fl(u * t) * 2^eut).
-struct NormGradientSums {
-  std::int64_t s_u = 0;
-  std::int64_t s_ut = 0;
-  std::int32_t exponent_u = 0;
-  std::int32_t exponent_ut = 0;
-};
+// ChannelStatistics, NormChannel, NormGradientChannel, NormGradientSums: sim/ops/norm.h.
 
 /// Where the input of a convolution comes from: a float tensor as it is, or batch norm and ReLU of the
 /// previous convolution's output, applied on the way (relu(z) = z > 0 ? z : +0).

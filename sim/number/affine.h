@@ -67,11 +67,11 @@ BITCYCLE_HD Affine affine_of(Range r, BitWidth width, MinScale min_scale) {
 
 /// Code of x, widths up to 16: v = fl((x - lo) / step); v = fl(v + u); q = rint(clamp(v, 0, 2^b-1)),
 /// every arrow one binary32 operation, ties to even. u = 0 for nearest rounding (adding +0 changes
-/// nothing that the clamp does not remove).
+/// nothing that the clamp does not remove). NaN becomes 0: non-finite values are found by their exponents.
 BITCYCLE_HD std::uint32_t quantise_narrow(float x, float lo, float step, float max_code, float u) {
   float v = (x - lo) / step;
   v = v + u;
-  v = v < 0.0F ? 0.0F : v;
+  v = v > 0.0F ? v : 0.0F;
   v = v > max_code ? max_code : v;
   return static_cast<std::uint32_t>(rintf(v));
 }
@@ -81,7 +81,7 @@ BITCYCLE_HD std::uint32_t quantise_wide(float x, const Affine& affine, double u)
   if (!(affine.step > 0.0)) return 0;
   double v = (static_cast<double>(x) - affine.lo) / affine.step;
   v = rint(v + u);
-  if (v < 0.0) return 0;
+  if (!(v > 0.0)) return 0;
   if (v > static_cast<double>(affine.max_code)) return affine.max_code;
   return static_cast<std::uint32_t>(v);
 }
