@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// bitcycle replay: computes a recorded case again (an operator, a step, a trajectory) and compares.
+#include "nn/train/replay_report.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/format.h"
+#include "cli/inputs.h"
+#include "cli/verbs.h"
+
+namespace bitcycle::cli {
+namespace {
+
+/// "0" for equal bits, "1.2e-07" otherwise.
+std::string deviation_text(double value) {
+  if (value == 0.0) return "0";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2e", value);
+  return text;
+}
+
+}  // namespace
+
+int run_replay(const std::vector<std::string>& arguments) {
+  std::vector<OptionSpec> options{{"data", "DIR", "where a trajectory finds CIFAR-10's binary files"},
+                                  {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
+  for (auto& option : execution_options()) options.push_back(option);
+  options.push_back(json_option());
+  CommandLine line({"replay", "CASE",
+                    "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
+                    "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
+                    "bits must be equal). Exit code 0 where all hold, 3 where one does not.",
+                    "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
+                   options);
+  if (!line.parse(arguments)) return kSuccess;
+  line.require_positional(1);
+  Console console(line.json(), false);
+
+  ExecutionConfig execution;
+  execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
+  execution.threads = static_cast<int>(line.integer("threads", 0, 1));
+  execution.device = line.choice("device", "cpu", {"cpu", "cuda"});
+
+  ReplayPaths paths;
+  paths.case_dir = line.positional()[0];
+  if (line.has("data")) paths.data_dir = line.text("data");
+  if (line.has("out")) paths.out_dir = line.text("out");
+  const auto backend = make_backend(execution);
+  const ReplayReport report = replay_case(paths, *backend);
+
+  nlohmann::ordered_json json{
+      {"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}, {"ok", report.ok()}};
+  auto& lines = json["results"] = nlohmann::ordered_json::array();
+  Table table({report.kind, "deviation", "tolerance", "", ""});
+  for (const auto& item : report.lines) {
+    lines.push_back({{"name", item.name},
+                     {"deviation", item.deviation},
+                     {"tolerance", item.tolerance},
+                     {"checked", item.checked},
+                     {"ok", item.ok},
+                     {"note", item.note}});
+    table.add({item.name, deviation_text(item.deviation), item.checked ? deviation_text(item.tolerance) : "-",
+               !item.checked ? "shown" : (item.ok ? "ok" : "DIFFERS"), item.note});
+  }
+  console.json(json);
+  std::ostream& out = console.result();
+  out << paths.case_dir.string() << " on " << backend->name() << "\n\n";
+  table.print(out);
+  out << (report.ok() ? "\nAll hold.\n" : "\nNot all hold.\n");
+  return report.ok() ? kSuccess : kMismatch;
+}
+
+}  // namespace bitcycle::cli
