@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owned device memory, and the names and the presence of instruction sets.
+#include "sim/backend.h"
+
+#include <stdexcept>
+#include <utility>
+
+namespace bitcycle {
+
+Buffer::Buffer(Backend& backend, std::size_t bytes)
+    : backend_(&backend), data_(bytes == 0 ? nullptr : backend.allocate(bytes)), bytes_(bytes) {}
+
+Buffer::~Buffer() {
+  if (data_ != nullptr) backend_->release(data_);
+}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : backend_(std::exchange(other.backend_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(backend_, other.backend_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Isa parse_isa(const std::string& text) {
+  for (const Isa isa : {Isa::kAuto, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+    if (text == isa_name(isa)) return isa;
+  }
+  throw std::invalid_argument("'" + text + "' is no instruction set: portable, avx2, avx512vnni, or auto");
+}
+
+std::string isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kAuto: return "auto";
+    case Isa::kPortable: return "portable";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512Vnni: return "avx512vnni";
+  }
+  return "auto";
+}
+
+bool isa_available(Isa isa) {
+  switch (isa) {
+    case Isa::kAuto:
+    case Isa::kPortable: return true;
+#if defined(__x86_64__)
+    case Isa::kAvx2: return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+    case Isa::kAvx512Vnni:
+      return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+             __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+             __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
+#else
+    case Isa::kAvx2:
+    case Isa::kAvx512Vnni: return false;
+#endif
+  }
+  return false;
+}
+
+}  // namespace bitcycle
