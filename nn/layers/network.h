@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network: layers in topological order over a table of values, their parameters and memory, and the passes of a
+// training step. Built by a model (nn/models), described without any memory, then allocated once; after that no pass
+// allocates.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/layers/layer.h"
+#include "nn/layers/memory_plan.h"
+#include "nn/layers/parameter_store.h"
+#include "nn/layers/quantised_conv.h"
+#include "nn/layers/value.h"
+
+namespace bitcycle {
+
+/// A convolution and its batch norm, as a model writes them down.
+struct ConvSpec {
+  std::string conv;  // "group1_layer0.conv1"
+  std::string norm;  // "group1_layer0.bn1"
+  std::int64_t channels = 0;
+  std::int64_t kernel = 3, stride = 1, padding = 1, groups = 1;
+};
+
+struct StepResult {
+  double loss = 0.0;
+  std::int64_t correct = 0;
+  std::int64_t min_scale_bound = 0;
+  std::string non_finite;  // the first tensor that holds a number that is not finite; empty: none
+};
+
+class Network {
+ public:
+  explicit Network(std::string model) : model_(std::move(model)) {}
+
+  // Building, in the order of the forward pass.
+  Value* images(std::int64_t h, std::int64_t w, std::int64_t c);
+  /// relu(norm(conv(input)))
+  Value* conv_norm(Value* input, const ConvSpec& spec);
+  /// relu(norm(conv(input)) + shortcut)
+  Value* conv_norm(Value* input, const ConvSpec& spec, Value* shortcut);
+  /// relu(norm(conv(input)) + norm(conv(source)))
+  Value* conv_norm(Value* input, const ConvSpec& spec, Value* source, const ConvSpec& projection);
+  Value* average_pool(const std::string& name, Value* input);
+  /// The last layer: logits.
+  void classifier(const std::string& name, Value* input, std::int64_t classes);
+
+  const std::string& model() const { return model_; }
+  std::int64_t classes() const { return logits_->c; }
+  const Value& input() const { return *images_; }
+  /// Names of the quantised convolutions, in the order in which StepContext::widths has them.
+  const std::vector<std::string>& convolutions() const { return convolutions_; }
+  Workload describe() const;
+  ParameterStore& parameters() { return parameters_; }
+  const ParameterStore& parameters() const { return parameters_; }
+
+  /// `widest`: by convolution, widths whose containers hold those of every later pass.
+  void allocate(Backend& backend, std::int64_t batch, const std::vector<LayerWidths>& widest);
+  std::int64_t batch() const { return batch_; }
+
+  /// Uploads host images (n, h, w, c) and labels (n).
+  void load(Backend& backend, const float* x, const std::int32_t* labels, std::int64_t n);
+  /// Forward, loss and backward of the loaded images: gradients of all parameters; running statistics updated.
+  StepResult compute_gradients(const StepContext& context);
+  /// SGD on all trained parameters. Returns the name of the first that is no longer finite; empty: all are.
+  std::string update(Backend& backend, float lr, float momentum, float weight_decay);
+  /// Before the batches of an evaluation.
+  void prepare_evaluation(const StepContext& context);
+  LossRecord evaluate(const StepContext& context);
+  const float* logits() const { return logits_->z; }  // device, (n, classes)
+
+ private:
+  Value* new_value(const std::string& name, std::int64_t h, std::int64_t w, std::int64_t c);
+  std::unique_ptr<QuantisedConv> new_conv(Value* input, const ConvSpec& spec);
+  Value* new_conv_norm(Value* input, const ConvSpec& spec, Value* shortcut, Value* source, const ConvSpec* projection);
+  int next_layer() const { return static_cast<int>(layers_.size()); }
+  void plan_values(MemoryPlan& plan);
+  void forward(const StepContext& context);
+  void loss(const StepContext& context);
+
+  std::string model_;
+  std::deque<Value> values_;  // addresses stay
+  std::vector<std::unique_ptr<Layer>> layers_;
+  ParameterStore parameters_;
+  std::vector<std::string> convolutions_;
+  Value* images_ = nullptr;
+  Value* logits_ = nullptr;
+
+  std::int64_t batch_ = 0;
+  ScratchPlan scratch_;
+  RecordArena records_;
+  Buffer labels_;
+  std::vector<Buffer> kept_;  // values that live longer than a step's scratch
+  LossRecord* loss_ = nullptr;
+  const LossRecord* host_loss_ = nullptr;
+};
+
+}  // namespace bitcycle

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/models/state.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <set>
+#include <stdexcept>
+
+#include "nn/layers/tensor_id.h"
+#include "sim/number/elementary.h"
+#include "sim/number/philox.h"
+
+namespace bitcycle {
+namespace {
+
+/// Which of a parameter's tensors.
+enum class Part : std::uint8_t { kValue, kGradient, kMomentum };
+
+/// Where the elements of a weight of shape OIHW lie on the device.
+struct Layout {
+  std::int64_t o = 1, i = 1, positions = 1;
+  explicit Layout(const Parameter& p) : o(p.shape[0]), i(p.shape[1]), positions(p.shape[2] * p.shape[3]) {}
+  std::size_t device(std::int64_t oo, std::int64_t ii, std::int64_t pp) const {
+    return static_cast<std::size_t>((oo * positions + pp) * i + ii);
+  }
+};
+
+void to_canonical(const Parameter& parameter, const float* device, float* canonical) {
+  if (!parameter.ohwi) {
+    std::copy_n(device, parameter.size(), canonical);
+    return;
+  }
+  const Layout layout(parameter);
+  for (std::int64_t o = 0; o < layout.o; ++o) {
+    for (std::int64_t i = 0; i < layout.i; ++i) {
+      for (std::int64_t p = 0; p < layout.positions; ++p) *canonical++ = device[layout.device(o, i, p)];
+    }
+  }
+}
+
+void from_canonical(const Parameter& parameter, const float* canonical, float* device) {
+  if (!parameter.ohwi) {
+    std::copy_n(canonical, parameter.size(), device);
+    return;
+  }
+  const Layout layout(parameter);
+  for (std::int64_t o = 0; o < layout.o; ++o) {
+    for (std::int64_t i = 0; i < layout.i; ++i) {
+      for (std::int64_t p = 0; p < layout.positions; ++p) device[layout.device(o, i, p)] = *canonical++;
+    }
+  }
+}
+
+std::vector<float> fetch(Backend& backend, const float* device, std::int64_t size) {
+  std::vector<float> host(static_cast<std::size_t>(size));
+  backend.to_host(host.data(), device, host.size() * sizeof(float));
+  return host;
+}
+
+using Visit = std::function<void(const std::string& name, const Parameter& parameter, std::vector<float>&& canonical)>;
+
+void visit_part(const ParameterStore& store, Backend& backend, Part part, const Visit& visit) {
+  const float* device = part == Part::kValue      ? store.values()
+                        : part == Part::kGradient ? store.gradients()
+                                                  : store.momenta();
+  const auto host = fetch(backend, device, part == Part::kValue ? store.size() : store.trained_size());
+  for (const auto& parameter : store.all()) {
+    if (part != Part::kValue && !parameter.trained) continue;
+    std::vector<float> canonical(static_cast<std::size_t>(parameter.size()));
+    to_canonical(parameter, host.data() + parameter.offset, canonical.data());
+    visit(part == Part::kMomentum ? momentum_name(parameter.name) : parameter.name, parameter, std::move(canonical));
+  }
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+/// Names of a file without the prefix "module.", which a data-parallel wrapper puts before every name.
+std::map<std::string, const NamedTensor*> by_name(const TensorFile& file) {
+  static const std::string kPrefix = "module.";
+  std::map<std::string, const NamedTensor*> tensors;
+  for (const auto& tensor : file.tensors) {
+    const bool prefixed = tensor.name.compare(0, kPrefix.size(), kPrefix) == 0;
+    tensors.emplace(prefixed ? tensor.name.substr(kPrefix.size()) : tensor.name, &tensor);
+  }
+  return tensors;
+}
+
+void load(Network& network, Backend& backend, const TensorFile& file, const std::string& origin, bool whole) {
+  ParameterStore& store = network.parameters();
+  const auto tensors = by_name(file);
+  auto values = fetch(backend, store.values(), store.size());
+  auto momenta = fetch(backend, store.momenta(), store.trained_size());
+  std::vector<std::string> missing, wrong;
+  const auto take = [&](const std::string& name, const Parameter& parameter, bool needed, std::vector<float>& arena) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) {
+      if (needed) missing.push_back(name);
+      return;
+    }
+    const NamedTensor& tensor = *found->second;
+    if (tensor.shape != parameter.shape) {
+      wrong.push_back(name + " is " + shape_text(tensor.shape) + ", the model's " + shape_text(parameter.shape));
+    } else if (!std::all_of(tensor.data.begin(), tensor.data.end(), [](float x) { return std::isfinite(x); })) {
+      wrong.push_back(name + " holds a number that is not finite");
+    } else {
+      from_canonical(parameter, tensor.data.data(), arena.data() + parameter.offset);
+    }
+  };
+  for (const auto& parameter : store.all()) {
+    take(parameter.name, parameter, whole || parameter.trained, values);
+    if (whole && parameter.trained) take(momentum_name(parameter.name), parameter, true, momenta);
+  }
+  if (!missing.empty() || !wrong.empty()) {
+    std::string text = origin + " does not fit the model " + network.model();
+    const auto list = [&](const std::string& title, const std::vector<std::string>& items) {
+      if (items.empty()) return;
+      text += "\n  " + title;
+      for (std::size_t i = 0; i < items.size() && i < 8; ++i) text += (i == 0 ? " " : "; ") + items[i];
+      if (items.size() > 8) text += "; and " + std::to_string(items.size() - 8) + " more";
+    };
+    list("missing:", missing);
+    list("wrong:", wrong);
+    throw std::runtime_error(text);
+  }
+  backend.to_device(store.values(), values.data(), values.size() * sizeof(float));
+  backend.to_device(store.momenta(), momenta.data(), momenta.size() * sizeof(float));
+}
+
+/// Normal deviates of a tensor's stream, canonical order, times `deviation` (8.4).
+std::vector<float> normal_weights(const Parameter& parameter, std::uint64_t seed, double deviation) {
+  constexpr double kTwoPi = 0x1.921fb54442d18p+2;
+  const auto stream = philox_stream(seed, 0, RandomPurpose::kInitialisation, tensor_id(parameter.name));
+  std::vector<float> values(static_cast<std::size_t>(parameter.size()));
+  for (std::size_t pair = 0; 2 * pair < values.size(); ++pair) {
+    const PhiloxBlock block = philox_block(stream, pair);
+    const double u1 = (static_cast<double>(block.word[0]) + 1.0) * 0x1p-32;
+    const double u2 = static_cast<double>(block.word[1]) * 0x1p-32;
+    const double radius = std::sqrt(-2.0 * log_f64(u1));
+    const double angle = kTwoPi * u2;
+    values[2 * pair] = static_cast<float>(radius * cos_f64(angle) * deviation);
+    if (2 * pair + 1 < values.size()) values[2 * pair + 1] = static_cast<float>(radius * sin_f64(angle) * deviation);
+  }
+  return values;
+}
+
+/// Uniform in (-limit, limit), limit = 1 / sqrt(inputs) (8.4).
+std::vector<float> uniform_bias(const Parameter& parameter, std::uint64_t seed, double inputs) {
+  const auto stream = philox_stream(seed, 0, RandomPurpose::kInitialisation, tensor_id(parameter.name));
+  std::vector<float> values(static_cast<std::size_t>(parameter.size()));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double word = static_cast<double>(philox_word(stream, i));
+    values[i] = static_cast<float>((word * 0x1p-32 * 2.0 - 1.0) / std::sqrt(inputs));
+  }
+  return values;
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+std::vector<float> initial_values(const ParameterStore& store, const Parameter& parameter, std::uint64_t seed) {
+  const auto& shape = parameter.shape;
+  const auto constant = [&](float x) { return std::vector<float>(static_cast<std::size_t>(parameter.size()), x); };
+  if (!parameter.trained) return constant(ends_with(parameter.name, ".running_var") ? 1.0F : 0.0F);
+  if (shape.size() == 4) {
+    const double fan = static_cast<double>(shape[2] * shape[3] * shape[0]);
+    return normal_weights(parameter, seed, std::sqrt(2.0 / fan));
+  }
+  if (shape.size() == 2) {
+    return normal_weights(parameter, seed, std::sqrt(2.0 / static_cast<double>(shape[0] * shape[1])));
+  }
+  if (!ends_with(parameter.name, ".bias")) return constant(1.0F);
+  const Parameter* weight = store.find(parameter.name.substr(0, parameter.name.size() - 5) + ".weight");
+  const bool classifier = weight != nullptr && weight->shape.size() == 2;
+  return classifier ? uniform_bias(parameter, seed, static_cast<double>(weight->shape[1])) : constant(0.0F);
+}
+
+}  // namespace
+
+std::string momentum_name(const std::string& parameter) { return "momentum/" + parameter; }
+
+void initialise(Network& network, Backend& backend, std::uint64_t seed) {
+  ParameterStore& store = network.parameters();
+  std::vector<float> values(static_cast<std::size_t>(store.size()));
+  for (const auto& parameter : store.all()) {
+    from_canonical(parameter, initial_values(store, parameter, seed).data(), values.data() + parameter.offset);
+  }
+  backend.to_device(store.values(), values.data(), values.size() * sizeof(float));
+  backend.fill_zero(store.momenta(), static_cast<std::size_t>(store.trained_size()) * sizeof(float));
+}
+
+std::vector<NamedTensor> save_state(const Network& network, Backend& backend) {
+  std::vector<NamedTensor> tensors;
+  const Visit add = [&](const std::string& name, const Parameter& parameter, std::vector<float>&& canonical) {
+    tensors.push_back({name, parameter.shape, std::move(canonical)});
+  };
+  visit_part(network.parameters(), backend, Part::kValue, add);
+  visit_part(network.parameters(), backend, Part::kMomentum, add);
+  return tensors;
+}
+
+std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend) {
+  std::vector<NamedTensor> tensors;
+  visit_part(network.parameters(), backend, Part::kGradient,
+             [&](const std::string& name, const Parameter& parameter, std::vector<float>&& canonical) {
+               tensors.push_back({name, parameter.shape, std::move(canonical)});
+             });
+  return tensors;
+}
+
+void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
+  load(network, backend, file, origin, false);
+}
+
+void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
+  load(network, backend, file, origin, true);
+}
+
+StateDigest digest_state(const Network& network, Backend& backend) {
+  StateDigest state;
+  const Visit add = [&](const std::string& name, const Parameter&, std::vector<float>&& canonical) {
+    state.tensors.emplace_back(name, digest_of(canonical));
+  };
+  visit_part(network.parameters(), backend, Part::kValue, add);
+  visit_part(network.parameters(), backend, Part::kMomentum, add);
+  std::sort(state.tensors.begin(), state.tensors.end());
+  RootDigest root;
+  for (const auto& [name, digest] : state.tensors) root.add(name, digest);
+  state.root = root.value();
+  return state;
+}
+
+std::string non_finite_state(const Network& network, Backend& backend) {
+  std::string first;
+  const Visit look = [&](const std::string& name, const Parameter&, std::vector<float>&& canonical) {
+    const bool finite = std::all_of(canonical.begin(), canonical.end(), [](float x) { return std::isfinite(x); });
+    if (!finite && first.empty()) first = name;
+  };
+  visit_part(network.parameters(), backend, Part::kValue, look);
+  visit_part(network.parameters(), backend, Part::kMomentum, look);
+  return first;
+}
+
+}  // namespace bitcycle
