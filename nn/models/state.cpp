@@ -8,6 +8,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "nn/io/layout.h"
 #include "nn/layers/tensor_id.h"
 #include "sim/number/elementary.h"
 #include "sim/number/philox.h"
@@ -18,39 +19,18 @@ namespace {
 /// Which of a parameter's tensors.
 enum class Part : std::uint8_t { kValue, kGradient, kMomentum };
 
-/// Where the elements of a weight of shape OIHW lie on the device.
-struct Layout {
-  std::int64_t o = 1, i = 1, positions = 1;
-  explicit Layout(const Parameter& p) : o(p.shape[0]), i(p.shape[1]), positions(p.shape[2] * p.shape[3]) {}
-  std::size_t device(std::int64_t oo, std::int64_t ii, std::int64_t pp) const {
-    return static_cast<std::size_t>((oo * positions + pp) * i + ii);
-  }
-};
-
-void to_canonical(const Parameter& parameter, const float* device, float* canonical) {
-  if (!parameter.ohwi) {
-    std::copy_n(device, parameter.size(), canonical);
-    return;
-  }
-  const Layout layout(parameter);
-  for (std::int64_t o = 0; o < layout.o; ++o) {
-    for (std::int64_t i = 0; i < layout.i; ++i) {
-      for (std::int64_t p = 0; p < layout.positions; ++p) *canonical++ = device[layout.device(o, i, p)];
-    }
-  }
+/// The tensor of a parameter in canonical order, from its place in an arena, and back.
+std::vector<float> to_canonical(const Parameter& parameter, const std::vector<float>& arena) {
+  const auto first = arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
+  std::vector<float> tensor(first, first + parameter.size());
+  const auto& shape = parameter.shape;
+  return parameter.ohwi ? channels_first(tensor, shape[1], shape[2] * shape[3]) : tensor;
 }
 
-void from_canonical(const Parameter& parameter, const float* canonical, float* device) {
-  if (!parameter.ohwi) {
-    std::copy_n(canonical, parameter.size(), device);
-    return;
-  }
-  const Layout layout(parameter);
-  for (std::int64_t o = 0; o < layout.o; ++o) {
-    for (std::int64_t i = 0; i < layout.i; ++i) {
-      for (std::int64_t p = 0; p < layout.positions; ++p) device[layout.device(o, i, p)] = *canonical++;
-    }
-  }
+void from_canonical(const Parameter& parameter, const std::vector<float>& tensor, std::vector<float>& arena) {
+  const auto& shape = parameter.shape;
+  const auto device = parameter.ohwi ? channels_last(tensor, shape[1], shape[2] * shape[3]) : tensor;
+  std::copy(device.begin(), device.end(), arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
 }
 
 std::vector<float> fetch(Backend& backend, const float* device, std::int64_t size) {
@@ -68,9 +48,8 @@ void visit_part(const ParameterStore& store, Backend& backend, Part part, const 
   const auto host = fetch(backend, device, part == Part::kValue ? store.size() : store.trained_size());
   for (const auto& parameter : store.all()) {
     if (part != Part::kValue && !parameter.trained) continue;
-    std::vector<float> canonical(static_cast<std::size_t>(parameter.size()));
-    to_canonical(parameter, host.data() + parameter.offset, canonical.data());
-    visit(part == Part::kMomentum ? momentum_name(parameter.name) : parameter.name, parameter, std::move(canonical));
+    visit(part == Part::kMomentum ? momentum_name(parameter.name) : parameter.name, parameter,
+          to_canonical(parameter, host));
   }
 }
 
@@ -109,7 +88,7 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
     } else if (!std::all_of(tensor.data.begin(), tensor.data.end(), [](float x) { return std::isfinite(x); })) {
       wrong.push_back(name + " holds a number that is not finite");
     } else {
-      from_canonical(parameter, tensor.data.data(), arena.data() + parameter.offset);
+      from_canonical(parameter, tensor.data, arena);
     }
   };
   for (const auto& parameter : store.all()) {
@@ -189,7 +168,7 @@ void initialise(Network& network, Backend& backend, std::uint64_t seed) {
   ParameterStore& store = network.parameters();
   std::vector<float> values(static_cast<std::size_t>(store.size()));
   for (const auto& parameter : store.all()) {
-    from_canonical(parameter, initial_values(store, parameter, seed).data(), values.data() + parameter.offset);
+    from_canonical(parameter, initial_values(store, parameter, seed), values);
   }
   backend.to_device(store.values(), values.data(), values.size() * sizeof(float));
   backend.fill_zero(store.momenta(), static_cast<std::size_t>(store.trained_size()) * sizeof(float));

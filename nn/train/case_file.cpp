@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/case_file.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+namespace bitcycle {
+
+struct CaseFile::Content {
+  std::filesystem::path folder;
+  std::string place;  // "DIR/case.json" or "DIR/case.json, trajectory[3]"
+  nlohmann::json json;
+
+  const nlohmann::json* find(const std::string& key) const {
+    const nlohmann::json* at = &json;
+    std::istringstream parts(key);
+    for (std::string part; std::getline(parts, part, '.');) {
+      if (!at->is_object()) return nullptr;
+      const auto found = at->find(part);
+      if (found == at->end()) return nullptr;
+      at = &*found;
+    }
+    return at;
+  }
+  const nlohmann::json& at(const std::string& key) const {
+    const auto* value = find(key);
+    if (value == nullptr) throw std::runtime_error(place + ": the key '" + key + "' is missing");
+    return *value;
+  }
+  [[noreturn]] void wrong(const std::string& key, const std::string& wanted) const {
+    throw std::runtime_error(place + ": '" + key + "' is " + at(key).dump().substr(0, 60) + ", not " + wanted);
+  }
+};
+
+CaseFile::CaseFile(std::unique_ptr<Content> content) : content_(std::move(content)) {}
+CaseFile::~CaseFile() = default;
+CaseFile::CaseFile(CaseFile&&) noexcept = default;
+
+CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_unique<Content>()) {
+  const auto path = case_dir / "case.json";
+  content_->folder = case_dir;
+  content_->place = path.string();
+  if (!std::filesystem::is_directory(case_dir)) {
+    throw std::runtime_error("'" + case_dir.string() + "' is no folder; a case is a folder that holds case.json");
+  }
+  std::ifstream file(path);
+  if (!file) throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
+  try {
+    content_->json = nlohmann::json::parse(file);
+  } catch (const nlohmann::json::exception& error) {
+    throw std::runtime_error(path.string() + " is not JSON: " + error.what());
+  }
+  if (!content_->json.is_object()) throw std::runtime_error(path.string() + " is not a JSON object");
+}
+
+std::string CaseFile::text(const std::string& key) const {
+  const auto& value = content_->at(key);
+  if (!value.is_string()) content_->wrong(key, "a text");
+  return value.get<std::string>();
+}
+
+double CaseFile::number(const std::string& key) const {
+  const auto& value = content_->at(key);
+  if (!value.is_number()) content_->wrong(key, "a number");
+  return value.get<double>();
+}
+
+std::int64_t CaseFile::integer(const std::string& key) const {
+  const auto& value = content_->at(key);
+  if (!value.is_number_integer()) content_->wrong(key, "an integer");
+  return value.get<std::int64_t>();
+}
+
+std::optional<std::int64_t> CaseFile::optional_integer(const std::string& key) const {
+  if (content_->find(key) == nullptr) return std::nullopt;
+  return integer(key);
+}
+
+std::vector<CaseFile> CaseFile::list(const std::string& key) const {
+  const auto& value = content_->at(key);
+  if (!value.is_array() || value.empty()) content_->wrong(key, "a list of objects");
+  std::vector<CaseFile> entries;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    auto content = std::make_unique<Content>();
+    content->folder = content_->folder;
+    content->place = content_->place + ", " + key + "[" + std::to_string(i) + "]";
+    content->json = value[i];
+    entries.push_back(CaseFile(std::move(content)));
+  }
+  return entries;
+}
+
+std::filesystem::path CaseFile::folder() const { return content_->folder; }
+
+void CaseFile::fail(const std::string& what) const { throw std::runtime_error(content_->place + ": " + what); }
+
+}  // namespace bitcycle

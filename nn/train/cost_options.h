@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the cost of a config's training is counted.
+#pragma once
+
+#include "cost_models/bitops.h"
+#include "nn/config/config.h"
+
+namespace bitcycle {
+
+inline BitOpsOptions bitops_options(const Config& config) {
+  BitOpsOptions options;
+  options.batch = config.train.batch;
+  options.error_weights = config.precision.error_weights;
+  options.error_grid_bits = config.precision.error_grid_bits;
+  options.count_batch_norm = config.cost.count_batch_norm;
+  return options;
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/network_run.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "nn/io/safetensors.h"
+#include "nn/models/model.h"
+#include "nn/models/state.h"
+#include "nn/train/learning_rate.h"
+#include "nn/train/trainer.h"
+
+namespace bitcycle {
+namespace {
+
+/// The wider of two widths as containers go: float32 and 32 bits need the same.
+BitWidth wider(BitWidth a, BitWidth b) { return bytes_of(a.container()) >= bytes_of(b.container()) ? a : b; }
+
+void check_images(const Network& network, const Dataset& dataset) {
+  const Value& input = network.input();
+  for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+    if (set->height != input.h || set->width != input.w || set->channels != input.c) {
+      throw std::invalid_argument("images of " + dataset.name + " are " + std::to_string(set->height) + "x" +
+                                  std::to_string(set->width) + "x" + std::to_string(set->channels) + ", " +
+                                  network.model() + " takes " + std::to_string(input.h) + "x" +
+                                  std::to_string(input.w) + "x" + std::to_string(input.c));
+    }
+    const auto outside = std::find_if(set->labels.begin(), set->labels.end(), [&](std::int32_t label) {
+      return label < 0 || label >= network.classes();
+    });
+    if (outside != set->labels.end()) {
+      throw std::invalid_argument(dataset.name + " holds label " + std::to_string(*outside) + ", model.classes is " +
+                                  std::to_string(network.classes()));
+    }
+  }
+}
+
+}  // namespace
+
+NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& backend, std::optional<BitWidth> also)
+    : config_(config),
+      dataset_(dataset),
+      backend_(backend),
+      network_(make_model(config.model.name, config.model.classes)),
+      plan_(precision_spec(config), config.train.steps),
+      loader_(dataset, config.train.batch, config.train.seed, config.data.augment, config.data.shuffle),
+      evaluation_batch_(config.train.evaluation_batch > 0 ? config.train.evaluation_batch : config.train.batch) {
+  check_images(*network_, dataset);
+  const auto& layers = network_->convolutions();
+  if (const auto unmatched = plan_.unmatched(layers); !unmatched.empty()) {
+    throw std::invalid_argument("precision.layers: the pattern '" + unmatched.front() + "' matches no layer of " +
+                                config.model.name + "; its layers are conv1, " + layers[1] + ", ... " + layers.back());
+  }
+  std::vector<LayerWidths> widest(layers.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    LayerWidths largest{};
+    bool first = true;
+    for (const auto& [widths, steps] : plan_.histogram(layers[i], 0, config.train.steps)) {
+      if (first) largest = widest[i] = widths;
+      first = false;
+      widest[i] = {wider(widest[i].forward, widths.forward), wider(widest[i].gradient, widths.gradient)};
+      // As numbers of bits; float32 counts as more than any integer.
+      const auto more = [](BitWidth a, BitWidth b) { return a.is_float32() || (b.is_integer() && a.bits() > b.bits()); };
+      if (more(widths.forward, largest.forward)) largest.forward = widths.forward;
+      if (more(widths.gradient, largest.gradient)) largest.gradient = widths.gradient;
+    }
+    if (also) widest[i].forward = wider(widest[i].forward, *also);
+    max_widths_.push_back(largest);
+  }
+  widths_.resize(layers.size());
+  const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);
+  network_->allocate(backend, batch, widest);
+  x_.resize(static_cast<std::size_t>(network_->input().elements(batch)));
+  labels_.resize(static_cast<std::size_t>(batch));
+}
+
+StepContext NetworkRun::context(bool training, std::int64_t step, const std::vector<LayerWidths>& widths) const {
+  StepContext context{backend_, training, step, config_.train.batch, config_.train.seed, widths.data(), {}};
+  const PrecisionConfig& precision = config_.precision;
+  context.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,
+                          precision.error_grid_bits, precision.min_scale};
+  return context;
+}
+
+void NetworkRun::fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const {
+  const auto& layers = network_->convolutions();
+  if (config_.precision.layers.empty()) {
+    std::fill(widths.begin(), widths.end(), plan_.at(step));
+    return;
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) widths[i] = plan_.at(step, layers[i]);
+}
+
+std::vector<LayerWidths> NetworkRun::widths_at(std::int64_t step) const {
+  std::vector<LayerWidths> widths(network_->convolutions().size());
+  fill_widths(step, widths);
+  return widths;
+}
+
+std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
+  auto widths = max_widths_;
+  for (auto& layer : widths) layer.forward = forward;
+  return widths;
+}
+
+StepResult NetworkRun::step(std::int64_t step) {
+  fill_widths(step, widths_);
+  loader_.training_batch(step, x_.data(), labels_.data());
+  network_->load(backend_, x_.data(), labels_.data(), config_.train.batch);
+  StepResult result = network_->compute_gradients(context(true, step, widths_));
+  if (result.non_finite.empty()) {
+    result.non_finite = network_->update(backend_, learning_rate_at(config_.learning_rate, step),
+                                         static_cast<float>(config_.optimizer.momentum),
+                                         static_cast<float>(config_.optimizer.weight_decay));
+  }
+  if (!result.non_finite.empty()) {
+    throw NonFiniteError("step " + std::to_string(step) + ": " + result.non_finite +
+                         " is not finite (loss " + std::to_string(result.loss) + ", learning rate " +
+                         std::to_string(learning_rate_at(config_.learning_rate, step)) + ")");
+  }
+  return result;
+}
+
+EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths) {
+  if (steps_done < 1) {
+    throw std::runtime_error(
+        "an evaluation needs the running ranges and statistics that training leaves, and no step was trained yet");
+  }
+  StepContext evaluation = context(false, steps_done, widths);
+  network_->prepare_evaluation(evaluation);
+  EvaluationResult result;
+  std::int64_t correct = 0;
+  double loss = 0.0;
+  for (std::int64_t first = 0; first < dataset_.test.count; first += evaluation_batch_) {
+    evaluation.batch = std::min(evaluation_batch_, dataset_.test.count - first);
+    loader_.test_batch(first, evaluation.batch, x_.data(), labels_.data());
+    network_->load(backend_, x_.data(), labels_.data(), evaluation.batch);
+    const LossRecord record = network_->evaluate(evaluation);
+    loss += record.loss * static_cast<double>(evaluation.batch);
+    correct += record.correct;
+  }
+  result.images = dataset_.test.count;
+  if (result.images > 0) {
+    result.loss = loss / static_cast<double>(result.images);
+    result.accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(result.images);
+  }
+  return result;
+}
+
+void set_initial_state(NetworkRun& run, const Config& config, Backend& backend) {
+  initialise(run.network(), backend, config.train.seed);
+  if (config.model.initial_weights.empty()) return;
+  load_weights(run.network(), backend, read_safetensors(config.model.initial_weights), config.model.initial_weights);
+}
+
+}  // namespace bitcycle

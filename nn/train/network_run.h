@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// NetworkRun: a config's network on a backend, with its widths, data and optimiser: one training step, or one
+// evaluation, at a time. What a step does depends on the state before it, the config and the step's number alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/config/config.h"
+#include "nn/data/dataset.h"
+#include "nn/layers/network.h"
+#include "sim/backend.h"
+#include "sim/schedule/precision_plan.h"
+
+namespace bitcycle {
+
+struct EvaluationResult {
+  double loss = 0.0;      // mean
+  double accuracy = 0.0;  // percent
+  std::int64_t images = 0;
+};
+
+class NetworkRun {
+ public:
+  /// Memory is made for the widths of the whole run, and for `also` where given. Throws std::invalid_argument: images
+  /// or classes that do not fit the model, a pattern of precision.layers that no layer matches. `dataset` must live on.
+  NetworkRun(const Config& config, const Dataset& dataset, Backend& backend, std::optional<BitWidth> also = {});
+
+  Network& network() { return *network_; }
+  const PrecisionPlan& plan() const { return plan_; }
+  std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }
+
+  /// One training step. Throws NonFiniteError naming step and tensor; the parameters are then those before the step,
+  /// unless it was their update that overflowed.
+  StepResult step(std::int64_t step);
+
+  /// Widths of every convolution at a step; the largest of the run; the same width everywhere.
+  std::vector<LayerWidths> widths_at(std::int64_t step) const;
+  const std::vector<LayerWidths>& max_widths() const { return max_widths_; }
+  std::vector<LayerWidths> widths_of(BitWidth forward) const;
+  /// The whole test set. Throws std::runtime_error before the first training step: there are no statistics yet.
+  EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths);
+
+ private:
+  StepContext context(bool training, std::int64_t step, const std::vector<LayerWidths>& widths) const;
+  void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
+
+  const Config config_;
+  const Dataset& dataset_;
+  Backend& backend_;
+  std::unique_ptr<Network> network_;
+  PrecisionPlan plan_;
+  BatchLoader loader_;
+  std::int64_t evaluation_batch_;
+  std::vector<LayerWidths> max_widths_;
+  std::vector<LayerWidths> widths_;  // of the current step
+  std::vector<float> x_;
+  std::vector<std::int32_t> labels_;
+};
+
+/// Initial state: of model.initial_weights, or drawn from train.seed.
+void set_initial_state(NetworkRun& run, const Config& config, Backend& backend);
+
+}  // namespace bitcycle

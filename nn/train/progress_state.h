@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training knows besides its tensors, so that a resumed run writes the same records: it travels in a
+// checkpoint's metadata, numbers as exact hexadecimal floats.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace bitcycle {
+
+struct ProgressState {
+  std::int64_t step = 0;  // steps done
+  double best_accuracy = -1.0;
+  std::int64_t best_step = 0;
+  double loss_sum = 0.0;  // since the last evaluation
+  std::int64_t loss_count = 0;
+  std::int64_t min_scale_bound = 0;
+  std::string data_checksum;
+};
+
+std::map<std::string, std::string> to_metadata(const ProgressState& state);
+/// Throws std::runtime_error naming `origin` and the key that is missing or malformed.
+ProgressState from_metadata(const std::map<std::string, std::string>& metadata, const std::string& origin);
+
+}  // namespace bitcycle

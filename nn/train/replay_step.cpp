@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <stdexcept>
+
+#include "nn/io/layout.h"
+#include "nn/io/npy.h"
+#include "nn/io/safetensors.h"
+#include "nn/models/model.h"
+#include "nn/models/state.h"
+#include "nn/train/replay_network.h"
+
+namespace bitcycle {
+namespace {
+
+constexpr double kLossTolerance = 1e-3;
+constexpr double kStatisticTolerance = 1e-3;
+
+/// |a - b| / |b| in the L2 norm, the magnitude itself where b is 0.
+double relative_l2(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0.0, norm = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    difference += d * d;
+    norm += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  return norm > 0.0 ? std::sqrt(difference / norm) : std::sqrt(difference);
+}
+
+/// max|a - b| / max|b|.
+double relative_to_maximum(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0.0, largest = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference = std::max(difference, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    largest = std::max(largest, std::fabs(static_cast<double>(b[i])));
+  }
+  return largest > 0.0 ? difference / largest : difference;
+}
+
+std::string decimal(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6f", value);
+  return text;
+}
+
+std::vector<std::int32_t> read_labels(const CaseFile& file, std::int64_t batch, std::int64_t classes) {
+  const NpyArray array = read_npy(file.folder() / "labels.npy");
+  const auto values = array.values<std::int64_t>();
+  if (static_cast<std::int64_t>(values.size()) != batch) {
+    file.fail("labels.npy holds " + std::to_string(values.size()) + " labels, batch is " + std::to_string(batch));
+  }
+  std::vector<std::int32_t> labels;
+  for (const auto value : values) {
+    if (value < 0 || value >= classes) file.fail("labels.npy holds label " + std::to_string(value));
+    labels.push_back(static_cast<std::int32_t>(value));
+  }
+  return labels;
+}
+
+std::vector<float> read_images(const CaseFile& file, const Value& input, std::int64_t batch) {
+  const NpyArray array = read_npy(file.folder() / "x.npy");
+  if (array.shape != std::vector<std::int64_t>{batch, input.c, input.h, input.w}) {
+    file.fail("x.npy is " + array.shape_text() + ", the case needs (" + std::to_string(batch) + ", " +
+              std::to_string(input.c) + ", " + std::to_string(input.h) + ", " + std::to_string(input.w) + ")");
+  }
+  return channels_last(array.values<float>(), input.c, input.h * input.w);
+}
+
+using Deviation = double (*)(const std::vector<float>&, const std::vector<float>&);
+
+/// One line a tensor of `recorded`; `prefix` and its name name the line.
+void compare(const CaseFile& file, const TensorFile& recorded, const std::vector<NamedTensor>& computed,
+             const std::string& prefix, Deviation deviation, double tolerance, ReplayReport& report) {
+  std::map<std::string, const NamedTensor*> by_name;
+  for (const auto& tensor : computed) by_name[tensor.name] = &tensor;
+  for (const auto& tensor : recorded.tensors) {
+    const auto found = by_name.find(tensor.name);
+    if (found == by_name.end()) file.fail("it records '" + tensor.name + "', which the model does not have");
+    if (found->second->shape != tensor.shape) file.fail("it records '" + tensor.name + "' with another shape");
+    ReplayLine line;
+    line.name = prefix + tensor.name;
+    line.deviation = deviation(found->second->data, tensor.data);
+    line.tolerance = tolerance;
+    line.ok = line.deviation <= tolerance;
+    report.lines.push_back(std::move(line));
+  }
+}
+
+void write_tensors(const std::filesystem::path& folder, const std::string& prefix,
+                   const std::vector<NamedTensor>& tensors) {
+  for (const auto& tensor : tensors) {
+    write_npy(folder / (prefix + tensor.name + ".npy"), make_npy<float>(tensor.shape, tensor.data));
+  }
+}
+
+}  // namespace
+
+ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend& backend) {
+  const std::int64_t batch = file.integer("batch");
+  const std::int64_t classes = file.integer("classes");
+  const BitWidth bits = BitWidth::integer(static_cast<int>(file.integer("bits")));
+  const BitWidth gradient_bits = BitWidth::integer(static_cast<int>(file.integer("grad_bits")));
+  const std::string rounding = file.text("gradient_rounding");
+  const std::string reading = file.text("error_weights");
+  const double recorded_loss = file.number("loss");
+  if (rounding != "nearest") file.fail("gradient_rounding is '" + rounding + "'; a step can be replayed with 'nearest'");
+  if (reading != "shared" && reading != "requantised") {
+    file.fail("error_weights is '" + reading + "': shared or requantised");
+  }
+
+  const auto network = make_model(file.text("model"), classes);
+  const std::vector<LayerWidths> widths(network->convolutions().size(), LayerWidths{bits, gradient_bits});
+  network->allocate(backend, batch, widths);
+  const auto init = file.folder() / "init.safetensors";
+  initialise(*network, backend, 0);
+  load_weights(*network, backend, read_safetensors(init), init.string());
+  const auto labels = read_labels(file, batch, classes);
+  const auto x = read_images(file, network->input(), batch);
+  const TensorFile gradients = read_safetensors(file.folder() / "gradients.safetensors");
+  const TensorFile statistics = read_safetensors(file.folder() / "after_forward.safetensors");
+
+  network->load(backend, x.data(), labels.data(), batch);
+  StepContext context{backend, true, 0, batch, 0, widths.data(), {}};
+  context.quantisation.stochastic = false;
+  context.quantisation.error_weights = reading == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  context.quantisation.error_grid_bits = static_cast<int>(file.optional_integer("error_grid_bits").value_or(16));
+  const StepResult result = network->compute_gradients(context);
+  if (!result.non_finite.empty()) throw std::runtime_error("replayed step: " + result.non_finite + " is not finite");
+
+  ReplayReport report;
+  report.kind = "step";
+  ReplayLine loss;
+  loss.name = "loss";
+  loss.deviation = std::fabs(result.loss - recorded_loss);
+  loss.tolerance = kLossTolerance;
+  loss.ok = loss.deviation <= loss.tolerance;
+  loss.note = decimal(result.loss) + ", recorded " + decimal(recorded_loss);
+  report.lines.push_back(loss);
+  const bool wide = bits.bits() >= 16 && gradient_bits.bits() >= 16;
+  const auto computed = save_gradients(*network, backend);
+  const auto state = save_state(*network, backend);
+  compare(file, gradients, computed, "gradient of ", relative_l2, wide ? 3e-2 : 2e-1, report);
+  compare(file, statistics, state, "", relative_to_maximum, kStatisticTolerance, report);
+
+  if (paths.out_dir) {
+    std::filesystem::create_directories(*paths.out_dir);
+    write_tensors(*paths.out_dir, "gradient.", computed);
+    write_tensors(*paths.out_dir, "", state);
+    std::vector<float> logits(static_cast<std::size_t>(batch * classes));
+    backend.to_host(logits.data(), network->logits(), logits.size() * sizeof(float));
+    write_npy(*paths.out_dir / "logits.npy", make_npy<float>({batch, classes}, logits));
+  }
+  return report;
+}
+
+}  // namespace bitcycle
