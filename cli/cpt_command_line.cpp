@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "cli/exit_code.h"
-#include "cli/nearest.h"
+#include "nn/models/model.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -62,12 +62,15 @@ const CptOption* find_option(const std::string& name) {
   return found == std::end(kOptions) ? nullptr : found;
 }
 
-/// Depths of the CIFAR family (6n + 2) that the library has, and how the paper's code names them.
-constexpr int kDepths[] = {8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164};
+/// The paper's code calls a model of d layers for c classes cifar<c>_resnet_<d>; here it is resnet<d>.
+constexpr const char* kModelPrefix = "resnet";
 
 [[noreturn]] void complain_model(const std::string& arch) {
   std::string list;
-  for (const int depth : kDepths) list += (list.empty() ? "" : ", ") + std::to_string(depth);
+  for (const auto& name : model_names()) {
+    if (name.rfind(kModelPrefix, 0) != 0) continue;
+    list += (list.empty() ? "" : ", ") + name.substr(std::string(kModelPrefix).size());
+  }
   throw std::runtime_error(
       "--arch " + arch +
       ": this model is not there. There are cifar10_resnet_N and cifar100_resnet_N with N = " + list +
@@ -151,7 +154,8 @@ class Mapper {
         depth = arch.substr(prefix.size());
       }
     }
-    if (std::none_of(std::begin(kDepths), std::end(kDepths), [&](int d) { return std::to_string(d) == depth; })) {
+    const auto known = model_names();
+    if (depth.empty() || std::find(known.begin(), known.end(), kModelPrefix + depth) == known.end()) {
       complain_model(arch);
     }
     no_epochs();
@@ -165,7 +169,7 @@ class Mapper {
                        "where to get it");
     }
     set_text("name", arch);
-    set_text("model.name", "resnet" + depth);
+    set_text("model.name", kModelPrefix + depth);
     set("model.classes", std::to_string(classes));
     set_text("data.name", dataset);
     set_text("data.path", text("datadir", ""));

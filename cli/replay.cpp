@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle replay: computes a recorded case again (an operator, a step, a trajectory) and compares.
-#include "nn/train/replay_report.h"
-
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
+#include "nn/train/replay_report.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -33,12 +32,13 @@ int run_replay(const std::vector<std::string>& arguments) {
                                   {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
-  CommandLine line({"replay", "CASE",
-                    "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
-                    "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
-                    "bits must be equal). Exit code 0 where all hold, 3 where one does not.",
-                    "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
-                   options);
+  CommandLine line(
+      {"replay", "CASE",
+       "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
+       "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
+       "bits must be equal). Exit code 0 where all hold, 3 where one does not.",
+       "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
+      options);
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(1);
   Console console(line.json(), false);

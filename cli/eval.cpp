@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// bitcycle eval: accuracy of a run's checkpoint on the test images, at any width.
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/format.h"
+#include "cli/inputs.h"
+#include "cli/verbs.h"
+#include "nn/train/trainer.h"
+
+namespace bitcycle::cli {
+
+int run_eval(const std::vector<std::string>& arguments) {
+  std::vector<OptionSpec> options{
+      {"bits", "B", "2 to 32, or float32; default: the largest width of the run's schedule"},
+      {"checkpoint", "WHICH", "newest, best, a step, or a file; default: newest"},
+      {"set", "KEY=VALUE", "changes a key, e.g. data.path where the images have moved; may be repeated"}};
+  for (auto& option : execution_options()) options.push_back(option);
+  options.push_back(json_option());
+  CommandLine line({"eval", "RUN", "Evaluates a checkpoint of the run folder RUN on the test images.",
+                    "bitcycle eval runs/quickstart --bits 4 --checkpoint best"},
+                   options);
+  if (!line.parse(arguments)) return kSuccess;
+  line.require_positional(1);
+  Console console(line.json(), false);
+
+  EvaluateOptions evaluate;
+  evaluate.checkpoint = line.text("checkpoint", "newest");
+  if (line.has("bits")) {
+    try {
+      evaluate.width = BitWidth::parse(line.text("bits"));
+    } catch (const std::exception& error) {
+      line.fail("--bits: " + std::string(error.what()));
+    }
+  }
+  const std::string run = line.positional()[0];
+  const ConfigInput input = read_config_or_run(run, line);
+  if (!input.run) throw std::runtime_error("'" + run + "' is a file; eval needs the folder of a run");
+  const auto backend = make_backend(input.config.execution);
+  const EvaluateResult result = evaluate_run(run, *backend, evaluate, line.overrides());
+
+  console.json({{"run", run},
+                {"step", result.step},
+                {"bits", result.width.text()},
+                {"test_accuracy", result.test_accuracy},
+                {"test_loss", result.test_loss},
+                {"images", result.images}});
+  console.result() << run << ", step " << grouped(result.step) << ", " << result.width.text()
+                   << (result.width.is_float32() ? "" : " bits") << ": test accuracy " << fixed(result.test_accuracy, 2)
+                   << " %, loss " << fixed(result.test_loss, 4) << " (" << grouped(result.images) << " images)\n";
+  return kSuccess;
+}
+
+}  // namespace bitcycle::cli

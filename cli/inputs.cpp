@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/inputs.h"
+
+#include <stdexcept>
+#include <vector>
+
+#include "cli/nearest.h"
+#include "nn/train/run_folder.h"
+
+namespace bitcycle::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void complain_missing(const fs::path& path) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) names.push_back(entry.path().filename().string());
+  const std::string prefix = path.has_parent_path() ? (path.parent_path() / "").string() : "";
+  throw std::runtime_error("there is no file or folder '" + path.string() + "'" +
+                           did_you_mean(path.filename().string(), names, prefix));
+}
+
+}  // namespace
+
+Config read_config(const std::string& path, const CommandLine& line) {
+  if (!fs::exists(path)) complain_missing(path);
+  if (fs::is_directory(path)) {
+    throw std::runtime_error("'" + path + "' is a folder; the path of a config file (.yaml) is needed");
+  }
+  return load_config(path, line.overrides());
+}
+
+ConfigInput read_config_or_run(const std::string& path, const CommandLine& line) {
+  if (!fs::exists(path)) complain_missing(path);
+  if (!fs::is_directory(path)) return {load_config(path, line.overrides()), std::nullopt};
+  const Config config = RunFolder::existing(path).config();
+  const auto overrides = line.overrides();
+  if (overrides.empty()) return {config, path};
+  return {parse_config(config_yaml(config), (fs::path(path) / "config.yaml").string(), overrides), path};
+}
+
+std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution) {
+  if (execution.device == "cuda") {
+    throw std::runtime_error("device is 'cuda', and this bitcycle was built without CUDA; use --device cpu");
+  }
+  return make_cpu_backend(parse_isa(execution.isa), execution.threads);
+}
+
+}  // namespace bitcycle::cli

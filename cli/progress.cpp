@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/progress.h"
+
+#include <ostream>
+
+#include "cli/format.h"
+
+namespace bitcycle::cli {
+namespace {
+
+constexpr auto kPlainInterval = std::chrono::seconds(10);
+constexpr auto kLiveInterval = std::chrono::milliseconds(100);
+
+std::string padded(std::string text, std::size_t width) {
+  return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
+}
+
+std::string step_text(std::int64_t step, std::int64_t steps) {
+  const std::string all = std::to_string(steps);
+  return "step " + padded(std::to_string(step), all.size()) + "/" + all;
+}
+
+}  // namespace
+
+void ProgressReport::clear() {
+  if (!drawn_) return;
+  console_.notes() << "\r\033[K" << std::flush;
+  drawn_ = false;
+}
+
+void ProgressReport::on_start(const std::string& text) {
+  clear();
+  console_.notes() << text << std::endl;
+}
+
+void ProgressReport::on_warning(const std::string& text) {
+  clear();
+  console_.warning(text);
+}
+
+void ProgressReport::on_step(const Progress& progress) {
+  steps_ = progress.steps;
+  const auto now = Clock::now();
+  if (now - last_ < (live_ ? Clock::duration(kLiveInterval) : Clock::duration(kPlainInterval))) return;
+  last_ = now;
+  std::string line = step_text(progress.step, progress.steps) + "  bits " + std::to_string(progress.forward_bits) +
+                     "/" + std::to_string(progress.gradient_bits) + "  loss " + fixed(progress.loss, 3) +
+                     "  accuracy " + padded(fixed(progress.train_accuracy, 1), 4) + " %  " +
+                     fixed(progress.images_per_second, 0) + " images/s  ETA " + clock(progress.seconds_left);
+  if (!live_) {
+    console_.notes() << line << std::endl;
+    return;
+  }
+  // A line that wraps could not be taken back.
+  const auto columns = static_cast<std::size_t>(console_.columns());
+  if (line.size() >= columns) line.resize(columns - 1);
+  console_.notes() << '\r' << line << "\033[K" << std::flush;
+  drawn_ = true;
+}
+
+void ProgressReport::on_evaluation(const EvaluationRecord& record, double best_accuracy) {
+  clear();
+  std::ostream& out = console_.notes();
+  out << (steps_ > 0 ? step_text(record.step, steps_) : "step " + std::to_string(record.step)) << "  epoch "
+      << fixed(record.epoch, 1) << "  test " << fixed(record.test_accuracy, 2) << " % at " << record.forward_bits
+      << " bits, " << fixed(record.test_accuracy_max_width, 2) << " % at the maximum, best " << fixed(best_accuracy, 2)
+      << " %  loss " << fixed(record.train_loss, 3) << " / " << fixed(record.test_loss, 3) << "  "
+      << figures(record.paper_gbitops) << " GBitOPs  digest " << to_text(record.digest).substr(0, 8) << std::endl;
+}
+
+}  // namespace bitcycle::cli

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// bitcycle train: trains a config, or what the paper's own command line describes, to its end.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cli/console.h"
+#include "cli/cpt_command_line.h"
+#include "cli/exit_code.h"
+#include "cli/expected_digest.h"
+#include "cli/format.h"
+#include "cli/inputs.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/verbs.h"
+#include "nn/train/trainer.h"
+
+namespace bitcycle::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kProfileSteps = 20;
+
+CommandLine make_command_line() {
+  std::vector<OptionSpec> options{
+      {"out", "DIR", "the run folder; default: runs/<the config's name>"},
+      set_option(),
+      {"restart", "", "begins anew; an earlier run is kept under another name"},
+      {"expect", "DIGEST", "exit code 3 unless the run ends with this digest"},
+      {"profile", "[N]", "runs N steps (default 20) in a temporary folder; shows where the time goes"}};
+  for (auto& option : execution_options()) options.push_back(option);
+  options.push_back(quiet_option());
+  options.push_back(json_option());
+  return {{"train", "CONFIG",
+           "Trains the network that CONFIG (YAML; docs/config.md lists every key) describes, and writes a run folder.\n"
+           "Started again on an unfinished run it goes on where that stopped, to the same bits. Ctrl-C finishes the\n"
+           "step and saves; a second Ctrl-C stops at once.\n\n"
+           "In place of CONFIG the options of the paper's own training script are understood as they are.",
+           "bitcycle train configs/quickstart.yaml\n"
+           "bitcycle train configs/quickstart.yaml --set precision.forward.max=6 --out runs/six-bits\n"
+           "bitcycle train --save_folder ./logs --arch cifar100_resnet_74 --dataset cifar100 --datadir PATH \\\n"
+           "    --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 \\\n"
+           "    --num_cyclic_period 32"},
+          std::move(options)};
+}
+
+/// What to train, from either kind of command line.
+struct Task {
+  Config config;
+  fs::path run;
+  std::optional<Digest128> expect;
+  bool expect_is_given = false;  // by --expect
+  std::vector<std::string> notes;
+};
+
+Task read_task(const CommandLine& line, const SplitArguments& split) {
+  Task task;
+  if (split.paper.empty()) {
+    line.require_positional(1);
+    const fs::path file = line.positional()[0];
+    task.config = read_config(file.string(), line);
+    task.run = fs::path("runs") / task.config.name;
+    task.expect = expected_digest(file, task.config);
+  } else {
+    if (!line.positional().empty()) {
+      line.fail("'" + line.positional()[0] + "' and options of the paper's script (--" + split.paper.begin()->first +
+                ") do not go together; with a config file, keys are set by --set KEY=VALUE");
+    }
+    CptRun paper = map_cpt_arguments(split.paper);
+    auto keys = paper.keys;
+    for (auto& override : line.overrides()) keys.push_back(std::move(override));
+    task.config = parse_config("", "command line", keys);
+    task.run = paper.run;
+    task.notes = std::move(paper.notes);
+  }
+  if (line.has("out")) task.run = line.text("out");
+  if (task.run.empty()) line.fail("--out is empty: the path of a folder is needed");
+  if (line.has("expect")) {
+    try {
+      task.expect = parse_digest(line.text("expect"));
+    } catch (const std::exception& error) {
+      line.fail("--expect is '" + line.text("expect") + "': 32 hexadecimal digits are needed");
+    }
+    task.expect_is_given = true;
+  }
+  return task;
+}
+
+std::string percent(double value) { return fixed(value, 2) + " %"; }
+
+void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
+  const auto bits = [](const ScheduleSpec& schedule) { return schedule.max.text(); };
+  out << "\n"
+      << task.config.name << ": " << grouped(summary.step) << " of " << grouped(summary.steps) << " steps\n"
+      << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
+      << " at step " << grouped(summary.best_step) << ", at the maximum width "
+      << percent(summary.test_accuracy_max_width) << "\n"
+      << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, " << percent(summary.saving_percent)
+      << " less than static " << bits(task.config.precision.forward) << "/" << bits(task.config.precision.gradient)
+      << " bits (" << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
+      << "                    " << figures(summary.executed_gbitops) << " GBitOPs, metric 'executed'\n"
+      << "  digest            " << to_text(summary.digest) << "\n";
+  if (task.expect && summary.finished) {
+    out << "  expected          " << to_text(*task.expect)
+        << (*task.expect == summary.digest ? "  equal" : "  DIFFERENT") << "\n";
+  }
+  if (summary.images_per_second > 0.0) {
+    out << "  speed             " << figures(summary.images_per_second) << " images/s, " << duration(summary.seconds)
+        << "\n";
+  }
+  out << "  run folder        " << summary.run.string() << "\n";
+}
+
+void print_profile(std::ostream& out, const TrainSummary& summary, std::int64_t batch) {
+  double total = 0.0;
+  for (const auto& entry : summary.profile) total += entry.seconds;
+  auto entries = summary.profile;
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  const auto steps = static_cast<double>(std::max<std::int64_t>(1, summary.step));
+  out << "\n"
+      << grouped(summary.step) << " steps of " << batch << " images, " << figures(summary.images_per_second)
+      << " images/s\n\n";
+  Table table({"operation", "calls a step", "ms a step", "share", "GMAC/s"});
+  for (const auto& entry : entries) {
+    table.add(
+        {entry.operation, figures(static_cast<double>(entry.calls) / steps), fixed(1e3 * entry.seconds / steps, 3),
+         fixed(100.0 * entry.seconds / total, 1) + " %",
+         entry.macs > 0 && entry.seconds > 0.0 ? figures(1e-9 * static_cast<double>(entry.macs) / entry.seconds) : ""});
+  }
+  table.print(out);
+}
+
+nlohmann::ordered_json summary_object(const TrainSummary& summary, const Task& task) {
+  auto json = nlohmann::ordered_json::parse(summary_json(summary));
+  if (task.expect && summary.finished) {
+    json["expected_digest"] = to_text(*task.expect);
+    json["digest_is_expected"] = *task.expect == summary.digest;
+  }
+  if (!summary.profile.empty()) {
+    auto& profile = json["profile"] = nlohmann::ordered_json::array();
+    for (const auto& entry : summary.profile) {
+      profile.push_back(
+          {{"operation", entry.operation}, {"calls", entry.calls}, {"seconds", entry.seconds}, {"macs", entry.macs}});
+    }
+  }
+  return json;
+}
+
+/// A folder that goes away with this object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (fs::temp_directory_path() / "bitcycle-profile-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make a temporary folder at " + pattern);
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+}  // namespace
+
+int run_train(const std::vector<std::string>& arguments) {
+  const SplitArguments split = split_cpt_arguments(arguments);
+  CommandLine line = make_command_line();
+  if (!split.paper.empty()) line.also_known(cpt_option_names());
+  if (!line.parse(split.rest)) return kSuccess;
+  Console console(line.json(), line.quiet());
+  Task task = read_task(line, split);
+  for (const auto& note : task.notes) console.notes() << "bitcycle: note: " << note << std::endl;
+
+  TrainOptions options;
+  options.restart = line.has("restart");
+  options.expect = task.expect;
+  std::optional<TemporaryFolder> temporary;
+  if (line.has("profile")) {
+    options.profile = true;
+    options.stop_after = line.integer("profile", kProfileSteps, 1);
+    temporary.emplace();
+    task.run = temporary->path() / "run";
+  }
+  options.run = task.run;
+
+  const auto backend = make_backend(task.config.execution);
+  InterruptGuard interrupt;
+  options.stop = interrupt.stop();
+  ProgressReport report(console);
+  const TrainSummary summary = train(task.config, *backend, options, report);
+  report.clear();
+
+  console.json(summary_object(summary, task));
+  if (options.profile) {
+    print_profile(console.result(), summary, task.config.train.batch);
+    return kSuccess;
+  }
+  if (!summary.finished) {
+    console.result() << "Stopped after step " << grouped(summary.step) << " of " << grouped(summary.steps)
+                     << "; saved in " << summary.run.string()
+                     << ".\nThe same command goes on from there, to the same bits." << std::endl;
+    return interrupt.signal() == 0 ? kInterrupted : 128 + interrupt.signal();
+  }
+  if (summary.was_finished) {
+    console.notes() << "This run was finished already; --restart begins anew (and keeps it), --out DIR makes another."
+                    << std::endl;
+  }
+  print_summary(console.result(), summary, task);
+  if (task.expect && *task.expect != summary.digest) {
+    throw MismatchError("the run's digest is " + to_text(summary.digest) + ", expected was " + to_text(*task.expect) +
+                        (task.expect_is_given ? "" : " (expected_digests.json beside the config)"));
+  }
+  return kSuccess;
+}
+
+}  // namespace bitcycle::cli
