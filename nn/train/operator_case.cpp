@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading and checking of recorded operator cases.
+#include "nn/train/operator_case.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "nn/io/atomic_file.h"
+#include "nn/io/layout.h"
+
+namespace bitcycle {
+namespace {
+
+using Json = nlohmann::json;
+
+/// case.json with typed, checked access; every error names the file and the key.
+class OperatorJson {
+ public:
+  explicit OperatorJson(const std::filesystem::path& path) : path_(path) {
+    try {
+      json_ = Json::parse(read_file(path));
+    } catch (const Json::exception& error) {
+      throw std::runtime_error(path.string() + ": no readable JSON: " + error.what());
+    }
+    if (!json_.is_object()) throw std::runtime_error(path.string() + ": a JSON object is needed");
+  }
+
+  [[noreturn]] void fail(const std::string& key, const std::string& expected) const {
+    const auto found = json_.find(key);
+    throw std::runtime_error(path_.string() + ": key '" + key + "' is " +
+                             (found == json_.end() ? "missing" : found->dump()) + "; expected " + expected);
+  }
+
+  std::int64_t integer(const std::string& key, std::int64_t least, std::int64_t most) const {
+    const auto found = json_.find(key);
+    const std::string expected = "an integer " + std::to_string(least) + ".." + std::to_string(most);
+    if (found == json_.end() || !found->is_number_integer()) fail(key, expected);
+    const auto value = found->get<std::int64_t>();
+    if (value < least || value > most) fail(key, expected);
+    return value;
+  }
+
+  void require_text(const std::string& key, const std::string& expected) const {
+    const auto found = json_.find(key);
+    if (found == json_.end() || *found != expected) fail(key, "\"" + expected + "\"");
+  }
+
+  std::vector<std::string> names(const std::string& key, const std::vector<std::string>& known) const {
+    std::string list = "a list of ";
+    for (const auto& name : known) list += (name == known.front() ? "" : ", ") + name;
+    const auto found = json_.find(key);
+    if (found == json_.end() || !found->is_array()) fail(key, list);
+    std::vector<std::string> names;
+    for (const Json& entry : *found) {
+      if (!entry.is_string() || std::find(known.begin(), known.end(), entry.get<std::string>()) == known.end()) {
+        fail(key, list);
+      }
+      names.push_back(entry.get<std::string>());
+    }
+    return names;
+  }
+
+ private:
+  std::filesystem::path path_;
+  Json json_;
+};
+
+/// A float32 array with four dimensions.
+struct Tensor4 {
+  std::string path;
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+};
+
+Tensor4 read_tensor(const std::filesystem::path& path) {
+  const NpyArray array = read_npy(path);
+  if (array.type != NpyType::kFloat32 || array.shape.size() != 4) {
+    throw std::runtime_error(path.string() + ": " + npy_descr(array.type) + " of shape " + array.shape_text() +
+                             "; expected <f4 with four dimensions");
+  }
+  return {path.string(), array.shape, array.values<float>()};
+}
+
+void require_shape(const Tensor4& tensor, const std::vector<std::int64_t>& expected) {
+  if (tensor.shape == expected) return;
+  NpyArray is, wanted;
+  is.shape = tensor.shape;
+  wanted.shape = expected;
+  throw std::runtime_error(tensor.path + ": shape " + is.shape_text() + "; expected " + wanted.shape_text());
+}
+
+std::vector<float> to_channels_last(const Tensor4& tensor) {
+  return channels_last(tensor.values, tensor.shape[1], tensor.shape[2] * tensor.shape[3]);
+}
+
+ConvShape shape_of(const OperatorJson& file, const Tensor4& x, const Tensor4& w) {
+  constexpr std::int64_t kMost = 1 << 20;
+  ConvShape s;
+  s.stride = file.integer("stride", 1, kMost);
+  s.padding = file.integer("padding", 0, kMost);
+  s.groups = file.integer("groups", 1, kMost);
+  s.n = x.shape[0];
+  s.c = x.shape[1];
+  s.h = x.shape[2];
+  s.w = x.shape[3];
+  s.o = w.shape[0];
+  s.kh = w.shape[2];
+  s.kw = w.shape[3];
+  try {
+    check_shape(s);
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(x.path + " and " + w.path + " make no convolution: " + error.what());
+  }
+  require_shape(w, {s.o, s.c_per_group(), s.kh, s.kw});
+  return s;
+}
+
+}  // namespace
+
+OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
+  const OperatorJson file(case_dir / "case.json");
+  file.require_text("kind", "operator");
+  file.require_text("op", "conv2d");
+  file.require_text("quantizer", "minmax-affine");
+  file.require_text("layout", "NCHW");
+  file.require_text("weight_layout", "OIHW");
+
+  OperatorCase result;
+  const auto bits = [&](const char* key) {
+    return BitWidth::integer(static_cast<int>(file.integer(key, BitWidth::kMinBits, BitWidth::kMaxBits)));
+  };
+  result.width = bits("bits");
+  result.gradient_width = bits("grad_bits");
+  const auto inputs = file.names("inputs", {"x", "w", "dy", "noise"});
+  for (const char* name : {"x", "w", "dy"}) {
+    if (std::find(inputs.begin(), inputs.end(), name) == inputs.end()) file.fail("inputs", "x, w and dy among them");
+  }
+
+  const Tensor4 x = read_tensor(case_dir / "x.npy");
+  const Tensor4 w = read_tensor(case_dir / "w.npy");
+  result.shape = shape_of(file, x, w);
+  const ConvShape& s = result.shape;
+  const Tensor4 dy = read_tensor(case_dir / "dy.npy");
+  require_shape(dy, {s.n, s.o, s.out_h(), s.out_w()});
+  result.x = to_channels_last(x);
+  result.w = to_channels_last(w);
+  result.dy = to_channels_last(dy);
+  if (std::find(inputs.begin(), inputs.end(), "noise") != inputs.end()) {
+    const Tensor4 noise = read_tensor(case_dir / "noise.npy");
+    require_shape(noise, dy.shape);
+    result.noise = to_channels_last(noise);
+  }
+
+  const auto add = [&](const std::string& name, bool exact) {
+    result.recorded.push_back({name, exact, read_npy(case_dir / (name + ".npy"))});
+  };
+  for (const auto& name :
+       file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g", "qw_requantised",
+                            "lo_w_requantised", "s_w_requantised"})) {
+    add(name, true);
+  }
+  for (const auto& name : file.names("close", {"y", "dx", "dw", "dx_requantised"})) add(name, false);
+  return result;
+}
+
+}  // namespace bitcycle

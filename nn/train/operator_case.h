@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// OperatorCase: one recorded quantised convolution, as a folder holds it: case.json (shape and widths) and .npy arrays
+// in NCHW and OIHW. Reading checks everything, so that computing need not.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "nn/io/npy.h"
+#include "sim/backend.h"
+
+namespace bitcycle {
+
+/// An array that a case records, and how closely it must be met.
+struct RecordedArray {
+  std::string name;
+  bool exact = false;
+  NpyArray array;
+};
+
+struct OperatorCase {
+  ConvShape shape;
+  BitWidth width;           // x and w
+  BitWidth gradient_width;  // dy
+  std::vector<float> x, w, dy;  // NHWC, OHWI, NHWC
+  std::vector<float> noise;     // as dy; empty: rounding to nearest
+  std::vector<RecordedArray> recorded;
+};
+
+/// Throws std::runtime_error naming file, key or array, and what was expected.
+OperatorCase read_operator_case(const std::filesystem::path& case_dir);
+
+}  // namespace bitcycle

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replaying a recorded operator: the quantised convolution in all three passes and both readings of the error pass,
+// compared with what the case records.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "nn/train/replay_report.h"
+#include "sim/backend.h"
+
+namespace bitcycle {
+
+/// Codes and scales must be equal to the bit; y, dw and dx_requantised within 1e-6 of the tensor's largest magnitude; dx
+/// within 1e-4 on the 16-bit grid of the error pass and 1e-6 on the 24-bit one. out_dir gets codes, scales, accumulators
+/// and results as .npy in NCHW and OIHW; it is made where it does not exist. Throws std::runtime_error naming file and
+/// key where the case is malformed.
+ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& backend,
+                             const std::optional<std::filesystem::path>& out_dir);
+
+}  // namespace bitcycle
