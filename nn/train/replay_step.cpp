@@ -91,6 +91,7 @@ void compare(const CaseFile& file, const TensorFile& recorded, const std::vector
 void write_tensors(const std::filesystem::path& folder, const std::string& prefix,
                    const std::vector<NamedTensor>& tensors) {
   for (const auto& tensor : tensors) {
+    if (tensor.name.find('/') != std::string::npos) continue;  // momenta: zero before the first update
     write_npy(folder / (prefix + tensor.name + ".npy"), make_npy<float>(tensor.shape, tensor.data));
   }
 }

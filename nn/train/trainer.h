@@ -60,6 +60,7 @@ struct TrainSummary {
   double images_per_second = 0.0;  // median over the steps after the first five of this call
   double seconds = 0.0;            // of this call
   std::vector<ProfileEntry> profile;
+  std::vector<std::string> warnings;  // of the data and of damaged checkpoints, kept in the run's summary
 };
 
 /// Throws NonFiniteError (with step and tensor; the last checkpoint is whole), and what the reading of

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+
+#include "cost_models/bitops.h"
+#include "nn/data/dataset.h"
+#include "nn/models/state.h"
+#include "nn/train/cost_options.h"
+#include "nn/train/learning_rate.h"
+#include "nn/train/network_run.h"
+#include "nn/train/progress_state.h"
+
+namespace bitcycle {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr double kGiga = 1e-9;
+constexpr std::size_t kWarmUpSteps = 5;  // left out of the median speed
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+void check_loop(const Config& config) {
+  const auto at_least_one = [](const char* key, std::int64_t value) {
+    if (value < 1) throw std::invalid_argument(std::string(key) + " is " + std::to_string(value) + ": at least 1");
+  };
+  at_least_one("train.steps", config.train.steps);
+  at_least_one("train.batch", config.train.batch);
+  at_least_one("train.evaluate_every", config.train.evaluate_every);
+  at_least_one("train.checkpoint_every", config.train.checkpoint_every);
+  at_least_one("train.log_every", config.train.log_every);
+  at_least_one("digest.every", config.digest.every);
+}
+
+/// One call of train(): from where the run folder stands to its end, or to where it is told to stop.
+class Training {
+ public:
+  Training(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener,
+           RunFolder& folder)
+      : config_(config),
+        backend_(backend),
+        options_(options),
+        listener_(listener),
+        folder_(folder),
+        dataset_(load_dataset(config.data, config.model.classes, config.train.seed)),
+        run_(config, dataset_, backend),
+        workload_(run_.network().describe()),
+        cost_options_(bitops_options(config)) {
+    for (const auto& text : dataset_.warnings) warn(text);
+    state_.data_checksum = dataset_.checksum;
+  }
+
+  TrainSummary operator()() {
+    begin();
+    if (options_.profile) backend_.set_profiling(true);
+    try {
+      steps();
+    } catch (const NonFiniteError& error) {
+      folder_.flush();
+      throw NonFiniteError(std::string(error.what()) + "; nothing of this step was written, " + last_checkpoint_ +
+                           ". A lower optimizer.lr, learning_rate.warm_up, or wider precision may help");
+    }
+    return summary();
+  }
+
+ private:
+  void warn(const std::string& text) {
+    warnings_.push_back(text);
+    listener_.on_warning(text);
+  }
+
+  void begin() {
+    const Network& network = run_.network();
+    std::int64_t parameters = 0;
+    for (const auto& parameter : network.parameters().all()) parameters += parameter.trained ? parameter.size() : 0;
+    listener_.on_start(config_.model.name + ", " + std::to_string(network.classes()) + " classes: " +
+                       std::to_string(parameters) + " parameters, " +
+                       fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) + " MMAC an image and pass");
+    listener_.on_start("data " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
+                       std::to_string(dataset_.test.count) + " test images");
+    listener_.on_start("backend " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
+
+    std::vector<std::string> warnings;
+    const auto checkpoint = folder_.newest_checkpoint(warnings);
+    for (const auto& text : warnings) warn(text);
+    if (!checkpoint) {
+      folder_.truncate_to(0);
+      set_initial_state(run_, config_, backend_);
+      checkpoint_step_ = 0;
+      return;
+    }
+    const std::string origin = "the newest checkpoint of " + folder_.path().string();
+    ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
+    if (restored.data_checksum != dataset_.checksum) {
+      throw std::runtime_error("the images of " + config_.data.name + " are not those that " +
+                               folder_.path().string() + " was trained on: bring them back, or begin anew with --restart");
+    }
+    load_state(run_.network(), backend_, checkpoint->file, origin);
+    state_ = restored;
+    checkpoint_step_ = state_.step;
+    folder_.truncate_to(state_.step);
+    last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
+    listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
+  }
+
+  bool stop_wanted(std::int64_t done_here) const {
+    if (options_.stop != nullptr && options_.stop->load()) return true;
+    return options_.stop_after > 0 && done_here >= options_.stop_after;
+  }
+
+  void steps() {
+    const std::int64_t first = state_.step, last = config_.train.steps;
+    step_seconds_.reserve(static_cast<std::size_t>(last - first));
+    for (std::int64_t step = first; step < last; ++step) {
+      if (stop_wanted(step - first)) {
+        if (state_.step != checkpoint_step_) write_checkpoint(false);
+        return;
+      }
+      const auto begun = Clock::now();
+      const StepResult result = run_.step(step);
+      step_seconds_.push_back(seconds_since(begun));
+      record(step, result);
+      const std::int64_t done = state_.step;
+      const auto due = [&](std::int64_t every) { return done % every == 0 || done == last; };
+      bool best = false;
+      const bool evaluation = due(config_.train.evaluate_every);
+      if (evaluation || due(config_.digest.every) || due(config_.train.checkpoint_every)) {
+        digest_ = digest_state(run_.network(), backend_);
+        folder_.append(DigestRecord{done, digest_.root, digest_.tensors});
+      }
+      if (evaluation) best = evaluate();
+      if (best || due(config_.train.checkpoint_every)) write_checkpoint(best);
+    }
+  }
+
+  void record(std::int64_t step, const StepResult& result) {
+    const LayerWidths widths = run_.plan().at(step);
+    folder_.append(StepRecord{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
+                              learning_rate_at(config_.learning_rate, step)});
+    state_.step = step + 1;
+    state_.loss_sum += result.loss;
+    ++state_.loss_count;
+    state_.min_scale_bound += result.min_scale_bound;
+    logged_correct_ += result.correct;
+    logged_images_ += config_.train.batch;
+    if (state_.step % config_.train.log_every != 0 && state_.step != config_.train.steps) return;
+    Progress progress;
+    progress.step = state_.step;
+    progress.steps = config_.train.steps;
+    progress.forward_bits = widths.forward.bits();
+    progress.gradient_bits = widths.gradient.bits();
+    progress.loss = result.loss;
+    progress.train_accuracy = 100.0 * static_cast<double>(logged_correct_) / static_cast<double>(logged_images_);
+    const std::size_t recent = std::min<std::size_t>(step_seconds_.size(), 50);
+    double seconds = 0.0;
+    for (auto it = step_seconds_.end() - static_cast<std::ptrdiff_t>(recent); it != step_seconds_.end(); ++it) {
+      seconds += *it;
+    }
+    seconds /= static_cast<double>(recent);
+    progress.images_per_second = static_cast<double>(config_.train.batch) / seconds;
+    progress.seconds_left = seconds * static_cast<double>(config_.train.steps - state_.step);
+    logged_correct_ = logged_images_ = 0;
+    listener_.on_step(progress);
+  }
+
+  BitOps cost(std::int64_t steps) const { return count_bitops(workload_, run_.plan(), 0, steps, cost_options_); }
+
+  /// True where this is the best accuracy so far.
+  bool evaluate() {
+    const std::int64_t done = state_.step;
+    const auto widths = run_.widths_at(done - 1);
+    const EvaluationResult now = run_.evaluate(done, widths);
+    // The test accuracy depends on the forward widths alone.
+    const auto same_forward = [](const LayerWidths& a, const LayerWidths& b) { return a.forward == b.forward; };
+    const auto& max = run_.max_widths();
+    const bool at_max = std::equal(widths.begin(), widths.end(), max.begin(), same_forward);
+    const EvaluationResult widest = at_max ? now : run_.evaluate(done, max);
+    const BitOps spent = cost(done);
+
+    EvaluationRecord evaluation;
+    evaluation.step = done;
+    evaluation.epoch = static_cast<double>(done * config_.train.batch) / static_cast<double>(dataset_.train.count);
+    evaluation.train_loss =
+        state_.loss_count > 0 ? state_.loss_sum / static_cast<double>(state_.loss_count) : 0.0;
+    evaluation.test_loss = now.loss;
+    evaluation.test_accuracy = now.accuracy;
+    evaluation.test_accuracy_max_width = widest.accuracy;
+    evaluation.forward_bits = run_.plan().at(done - 1).forward.bits();
+    evaluation.gradient_bits = run_.plan().at(done - 1).gradient.bits();
+    evaluation.paper_gbitops = spent.paper * kGiga;
+    evaluation.executed_gbitops = spent.executed * kGiga;
+    evaluation.min_scale_bound = state_.min_scale_bound;
+    evaluation.digest = digest_.root;
+    evaluation.seconds = seconds_since(start_);
+    folder_.append(evaluation);
+    state_.loss_sum = 0.0;
+    state_.loss_count = 0;
+    state_.min_scale_bound = 0;
+    const bool best = now.accuracy > state_.best_accuracy;
+    if (best) {
+      state_.best_accuracy = now.accuracy;
+      state_.best_step = done;
+    }
+    listener_.on_evaluation(evaluation, state_.best_accuracy);
+    return best;
+  }
+
+  void write_checkpoint(bool best) {
+    if (const auto name = non_finite_state(run_.network(), backend_); !name.empty()) {
+      throw NonFiniteError("step " + std::to_string(state_.step - 1) + ": " + name + " is not finite");
+    }
+    folder_.write_cost(bitops_csv(cost(state_.step)));
+    folder_.flush();
+    Checkpoint checkpoint;
+    checkpoint.step = state_.step;
+    checkpoint.file.tensors = save_state(run_.network(), backend_);
+    checkpoint.file.metadata = to_metadata(state_);
+    folder_.write_checkpoint(checkpoint, best);
+    checkpoint_step_ = state_.step;
+    last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
+  }
+
+  double median_speed() const {
+    auto times = step_seconds_;
+    if (times.size() > kWarmUpSteps) times.erase(times.begin(), times.begin() + kWarmUpSteps);
+    if (times.empty()) return 0.0;
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    return static_cast<double>(config_.train.batch) / *middle;
+  }
+
+  TrainSummary summary() {
+    TrainSummary summary;
+    summary.run = folder_.path();
+    summary.step = state_.step;
+    summary.steps = config_.train.steps;
+    summary.finished = state_.step == config_.train.steps;
+    const auto evaluations = folder_.evaluations();
+    if (!evaluations.empty()) {
+      summary.test_accuracy = evaluations.back().test_accuracy;
+      summary.test_accuracy_max_width = evaluations.back().test_accuracy_max_width;
+    }
+    summary.best_test_accuracy = std::max(0.0, state_.best_accuracy);
+    summary.best_step = state_.best_step;
+    if (state_.step > 0) {
+      const BitOps spent = cost(state_.step);
+      const BitOps fixed_width = count_static_bitops(workload_, run_.plan(), 0, state_.step, cost_options_);
+      summary.paper_gbitops = spent.paper * kGiga;
+      summary.executed_gbitops = spent.executed * kGiga;
+      summary.static_paper_gbitops = fixed_width.paper * kGiga;
+      summary.saving_percent = saving_percent(spent, fixed_width);
+    }
+    summary.digest = digest_state(run_.network(), backend_).root;
+    summary.images_per_second = median_speed();
+    summary.seconds = seconds_since(start_);
+    if (options_.profile) summary.profile = backend_.profile();
+    summary.warnings = warnings_;
+    if (summary.finished) folder_.write_summary(summary_json(summary));
+    return summary;
+  }
+
+  const Config& config_;
+  Backend& backend_;
+  const TrainOptions& options_;
+  TrainListener& listener_;
+  RunFolder& folder_;
+  const Clock::time_point start_ = Clock::now();
+  const Dataset dataset_;
+  NetworkRun run_;
+  const Workload workload_;
+  const BitOpsOptions cost_options_;
+
+  ProgressState state_;
+  StateDigest digest_;
+  std::int64_t checkpoint_step_ = 0;  // whose state is on the disk, or follows from the config
+  std::string last_checkpoint_ = "and there is no checkpoint yet";
+  std::vector<std::string> warnings_;
+  std::vector<double> step_seconds_;
+  std::int64_t logged_correct_ = 0, logged_images_ = 0;
+};
+
+}  // namespace
+
+TrainSummary train(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener) {
+  check_config(config);
+  check_loop(config);
+  if (options.restart) {
+    const auto kept = RunFolder::set_aside(options.run);
+    if (!kept.empty()) listener.on_start("the earlier run is kept as " + kept.string());
+  }
+  RunFolder folder = RunFolder::open(options.run, config);
+  if (folder.finished()) {
+    TrainSummary summary = parse_summary(folder.summary_json().value());
+    summary.run = folder.path();
+    summary.was_finished = true;
+    return summary;
+  }
+  return Training(config, backend, options, listener, folder)();
+}
+
+}  // namespace bitcycle
