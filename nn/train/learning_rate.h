@@ -13,9 +13,9 @@ struct LearningRateSpec {
   double lr = 0.1;                     // optimizer.lr
   std::int64_t steps = 1;
   std::vector<double> points{0.5, 0.75};  // piecewise: fractions of the run (below or equal 1) or steps (above 1)
-  double factor = 0.1;                    // piecewise: multiplier at each point
-  double ratio = 0.01;                    // linear: final share of lr; anneal_cosine: floor = lr * ratio^2
-  double cyclic_min = 0.0;                // cyclic: lowest rate, see docs/config.md
+  double factor = 0.1;                    // piecewise: multiplier at each point; anneal_cosine: floor = lr * factor^2
+  double ratio = 0.01;                    // linear: final share of lr
+  double cyclic_min = 0.0;                // cyclic: lowest rate
   std::int64_t cycles = 32;               // cyclic
   bool warm_up = false;
   std::int64_t warm_up_steps = 400;
@@ -23,6 +23,15 @@ struct LearningRateSpec {
   bool operator==(const LearningRateSpec&) const = default;
 };
 
+/// With t = step / steps, in binary64:
+///   piecewise      lr * factor^(number of points reached); a point p <= 1 is step p * steps
+///   linear         lr while t < 0.5; lr * (1 - (1 - ratio) * (t - 0.5) / 0.4) while t < 0.9; then lr * ratio
+///   anneal_cosine  floor + 0.5 * (lr - floor) * (1 + cos(pi * t)), floor = lr * factor^2
+///   constant       lr
+///   cyclic         cyclic_min + 0.5 * (lr - cyclic_min) * (1 + cos(pi * ((step mod P) / P))), P = int(steps / cycles):
+///                  from lr down to cyclic_min, then back at once (cyclic learning rate on a static precision)
+/// With warm_up the first warm_up_steps steps of every schedule run at warm_up_lr.
+std::vector<std::string> learning_rate_names();
 /// Throws std::invalid_argument naming key, value and what is legal.
 void check_learning_rate(const LearningRateSpec& spec);
 float learning_rate_at(const LearningRateSpec& spec, std::int64_t step);

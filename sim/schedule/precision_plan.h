@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,8 @@ class PrecisionPlan {
   LayerWidths at(std::int64_t step, const std::string& layer) const;
   /// Largest widths that the run's own schedules reach.
   LayerWidths max() const;
+  /// Largest widths of one layer, overrides applied.
+  LayerWidths max(const std::string& layer) const;
   /// Steps in [begin, end) a layer spends at each pair of widths. Fast: one pass a distinct schedule, cached.
   std::map<LayerWidths, std::int64_t> histogram(const std::string& layer, std::int64_t begin, std::int64_t end) const;
   /// Overrides that no layer of the list matches: a mistyped pattern.
@@ -58,10 +62,22 @@ class PrecisionPlan {
     std::shared_ptr<const Schedule> forward;   // null: as the run
     std::shared_ptr<const Schedule> gradient;  // null: as the run
   };
+  using Pair = std::pair<const Schedule*, const Schedule*>;
+  Pair schedules_of(const std::string& layer) const;
+
+  struct Cache {
+    std::mutex mutex;
+    std::map<std::tuple<const Schedule*, const Schedule*, std::int64_t, std::int64_t>,
+             std::map<LayerWidths, std::int64_t>> histograms;
+  };
+
   std::int64_t steps_ = 0;
+  LayerWidths max_;
   std::shared_ptr<const Schedule> forward_;
   std::shared_ptr<const Schedule> gradient_;
   std::vector<Entry> overrides_;
+  std::vector<LayerWidths> override_max_;
+  std::shared_ptr<Cache> cache_ = std::make_shared<Cache>();
 };
 
 }  // namespace bitcycle

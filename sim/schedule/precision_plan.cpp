@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// PrecisionPlan: schedules by layer, and how many steps each pair of widths lasts.
+#include "sim/schedule/precision_plan.h"
+
+#include <stdexcept>
+
+namespace bitcycle {
+namespace {
+
+/// Shell wildcards: * any run of characters, ? any one.
+bool matches(const char* pattern, const char* text) {
+  for (; *pattern != '\0'; ++pattern, ++text) {
+    if (*pattern == '*') {
+      while (pattern[1] == '*') ++pattern;
+      for (;; ++text) {
+        if (matches(pattern + 1, text)) return true;
+        if (*text == '\0') return false;
+      }
+    }
+    if (*text == '\0' || (*pattern != '?' && *pattern != *text)) return false;
+  }
+  return *text == '\0';
+}
+
+std::shared_ptr<const Schedule> schedule_of(ScheduleSpec spec, std::int64_t steps) {
+  spec.steps = steps;
+  return make_schedule(spec);
+}
+
+}  // namespace
+
+PrecisionPlan::PrecisionPlan(const PrecisionSpec& spec, std::int64_t steps)
+    : steps_(steps), forward_(schedule_of(spec.forward, steps)), gradient_(schedule_of(spec.gradient, steps)) {
+  max_ = {spec.forward.max, spec.gradient.max};
+  for (const auto& entry : spec.layers) {
+    overrides_.push_back({entry.pattern, entry.forward ? schedule_of(*entry.forward, steps) : nullptr,
+                          entry.gradient ? schedule_of(*entry.gradient, steps) : nullptr});
+    override_max_.push_back({entry.forward ? entry.forward->max : max_.forward, entry.gradient ? entry.gradient->max : max_.gradient});
+  }
+}
+
+LayerWidths PrecisionPlan::at(std::int64_t step) const { return {forward_->at(step), gradient_->at(step)}; }
+
+PrecisionPlan::Pair PrecisionPlan::schedules_of(const std::string& layer) const {
+  Pair pair{forward_.get(), gradient_.get()};
+  for (const auto& entry : overrides_) {
+    if (!matches(entry.pattern.c_str(), layer.c_str())) continue;
+    if (entry.forward) pair.first = entry.forward.get();
+    if (entry.gradient) pair.second = entry.gradient.get();
+  }
+  return pair;
+}
+
+LayerWidths PrecisionPlan::at(std::int64_t step, const std::string& layer) const {
+  const Pair pair = schedules_of(layer);
+  return {pair.first->at(step), pair.second->at(step)};
+}
+
+LayerWidths PrecisionPlan::max() const { return max_; }
+
+LayerWidths PrecisionPlan::max(const std::string& layer) const {
+  LayerWidths widths = max_;
+  for (std::size_t i = 0; i < overrides_.size(); ++i) {
+    if (!matches(overrides_[i].pattern.c_str(), layer.c_str())) continue;
+    if (overrides_[i].forward) widths.forward = override_max_[i].forward;
+    if (overrides_[i].gradient) widths.gradient = override_max_[i].gradient;
+  }
+  return widths;
+}
+
+std::map<LayerWidths, std::int64_t> PrecisionPlan::histogram(const std::string& layer, std::int64_t begin,
+                                                             std::int64_t end) const {
+  if (begin < 0 || end > steps_ || begin > end) {
+    throw std::invalid_argument("steps " + std::to_string(begin) + " to " + std::to_string(end) +
+                                " are not within the plan's 0 to " + std::to_string(steps_));
+  }
+  const Pair pair = schedules_of(layer);
+  const std::lock_guard lock(cache_->mutex);
+  const auto key = std::make_tuple(pair.first, pair.second, begin, end);
+  auto found = cache_->histograms.find(key);
+  if (found == cache_->histograms.end()) {
+    std::map<LayerWidths, std::int64_t> counts;
+    LayerWidths current;
+    std::int64_t run = 0;
+    for (std::int64_t step = begin; step < end; ++step) {
+      const LayerWidths widths{pair.first->at(step), pair.second->at(step)};
+      if (run > 0 && widths == current) {
+        ++run;
+        continue;
+      }
+      if (run > 0) counts[current] += run;
+      current = widths;
+      run = 1;
+    }
+    if (run > 0) counts[current] += run;
+    found = cache_->histograms.emplace(key, std::move(counts)).first;
+  }
+  return found->second;
+}
+
+std::vector<std::string> PrecisionPlan::unmatched(const std::vector<std::string>& layers) const {
+  std::vector<std::string> result;
+  for (const auto& entry : overrides_) {
+    bool any = false;
+    for (const auto& layer : layers) any = any || matches(entry.pattern.c_str(), layer.c_str());
+    if (!any) result.push_back(entry.pattern);
+  }
+  return result;
+}
+
+}  // namespace bitcycle
