@@ -15,7 +15,7 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, 
   Config config = folder.config();
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint);
-  const Dataset dataset = load_dataset(config.data, config.model.classes, config.train.seed);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun network(config, dataset, backend, options.width);
   load_state(network.network(), backend, checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
   const auto widths = options.width ? network.widths_of(*options.width) : network.max_widths();

@@ -66,7 +66,7 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, B
   }
   const auto init = file.folder() / "init.safetensors";
   const TensorFile weights = read_safetensors(init);
-  const Dataset dataset = load_dataset(config.data, config.model.classes, config.train.seed);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun run(config, dataset, backend);
   initialise(run.network(), backend, config.train.seed);
   load_weights(run.network(), backend, weights, init.string());

@@ -51,7 +51,7 @@ class Training {
         options_(options),
         listener_(listener),
         folder_(folder),
-        dataset_(load_dataset(config.data, config.model.classes, config.train.seed)),
+        dataset_(load_dataset(config.data, config.model.classes)),
         run_(config, dataset_, backend),
         workload_(run_.network().describe()),
         cost_options_(bitops_options(config)) {

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/verify.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <stdexcept>
+
+#include "nn/data/dataset.h"
+#include "nn/models/state.h"
+#include "nn/train/network_run.h"
+
+namespace bitcycle {
+namespace {
+
+using TensorDigests = std::vector<std::pair<std::string, Digest128>>;
+
+/// Names of tensors that are not the same in both.
+std::vector<std::string> different_tensors(const TensorDigests& a, const TensorDigests& b) {
+  const std::map<std::string, Digest128> first(a.begin(), a.end()), second(b.begin(), b.end());
+  std::vector<std::string> names;
+  for (const auto& [name, digest] : first) {
+    const auto other = second.find(name);
+    if (other == second.end() || other->second != digest) names.push_back(name);
+  }
+  for (const auto& [name, digest] : second) {
+    if (first.count(name) == 0) names.push_back(name);
+  }
+  return names;
+}
+
+/// Step of the newest checkpoint with at most `most` steps done; 0: the initial state.
+std::int64_t newest_checkpoint_step(const RunFolder& run, std::int64_t most) {
+  std::int64_t best = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(run.path() / "checkpoints", error)) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() != ".safetensors" || name.rfind("step-", 0) != 0) continue;
+    const std::string digits = name.substr(5);
+    if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::int64_t step = std::stoll(digits);
+    if (step <= most) best = std::max(best, step);
+  }
+  return best;
+}
+
+/// One run, computed again.
+class Replay {
+ public:
+  Replay(const RunFolder& folder, Backend& backend, std::int64_t most)
+      : config_(folder.config()),
+        backend_(backend),
+        dataset_(load_dataset(config_.data, config_.model.classes)),
+        run_(config_, dataset_, backend),
+        done_(newest_checkpoint_step(folder, most)) {
+    for (const auto& record : folder.digests()) recorded_[record.step] = record.root;
+    if (done_ == 0) {
+      set_initial_state(run_, config_, backend);
+    } else {
+      load_state(run_.network(), backend, folder.read_checkpoint(std::to_string(done_)).file, folder.path().string());
+    }
+  }
+
+  std::int64_t done() const { return done_; }
+  void step() { run_.step(done_++); }
+  StateDigest digest() { return digest_state(run_.network(), backend_); }
+  bool is_unlike_record(const Digest128& root) const {
+    const auto found = recorded_.find(done_);
+    return found != recorded_.end() && found->second != root;
+  }
+
+ private:
+  const Config config_;
+  Backend& backend_;
+  const Dataset dataset_;
+  NetworkRun run_;
+  std::int64_t done_;
+  std::map<std::int64_t, Digest128> recorded_;
+};
+
+}  // namespace
+
+RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
+  RunComparison result;
+  result.different_keys = identity_differences(a.config(), b.config());
+  const auto first = a.digests(), second = b.digests();
+  std::map<std::int64_t, const DigestRecord*> by_step;
+  for (const auto& record : second) by_step[record.step] = &record;
+  if (!first.empty()) result.last_step[0] = first.back().step;
+  if (!second.empty()) result.last_step[1] = second.back().step;
+  for (const auto& record : first) {
+    const auto found = by_step.find(record.step);
+    if (found == by_step.end()) continue;
+    ++result.compared;
+    if (record.root == found->second->root) {
+      result.last_equal = record.step;
+      continue;
+    }
+    result.first_different = record.step;
+    result.tensors = different_tensors(record.tensors, found->second->tensors);
+    break;
+  }
+  return result;
+}
+
+Bisection bisect_runs(const RunFolder& a, Backend& backend_a, const RunFolder& b, Backend& backend_b,
+                      const std::function<void(std::int64_t step)>& progress) {
+  const RunComparison comparison = compare_runs(a, b);
+  if (comparison.compared == 0) throw std::runtime_error("no step is recorded in both runs; there is nothing to replay");
+  if (comparison.equal()) throw std::runtime_error("the runs are equal at every step recorded in both");
+  const std::int64_t last_equal = std::max<std::int64_t>(0, comparison.last_equal);
+  Replay first(a, backend_a, last_equal), second(b, backend_b, last_equal);
+  Bisection result;
+  result.start = std::max(first.done(), second.done());
+  while (first.done() < result.start) first.step();
+  while (second.done() < result.start) second.step();
+  while (first.done() <= comparison.first_different) {
+    const StateDigest one = first.digest(), other = second.digest();
+    result.replayed_to = first.done();
+    if (result.unlike_record[0] < 0 && first.is_unlike_record(one.root)) result.unlike_record[0] = first.done();
+    if (result.unlike_record[1] < 0 && second.is_unlike_record(other.root)) result.unlike_record[1] = second.done();
+    if (one.root != other.root) {
+      result.first_different = first.done();
+      result.tensors = different_tensors(one.tensors, other.tensors);
+      break;
+    }
+    if (first.done() == comparison.first_different) break;
+    first.step();
+    second.step();
+    if (progress) progress(first.done());
+  }
+  return result;
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recorded steps and trajectories of whole networks, replayed on every backend that this machine has.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "nn/train/replay_report.h"
+#include "temporary_folder.h"
+
+namespace bitcycle {
+namespace {
+
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+struct NamedBackend {
+  const char* name;
+  std::unique_ptr<Backend> (*make)();
+};
+
+template <Isa isa>
+std::unique_ptr<Backend> make_cpu() {
+  return isa_available(isa) ? make_cpu_backend(isa, 2) : nullptr;
+}
+
+const NamedBackend kBackends[] = {{"reference", make_reference_backend},
+                                  {"portable", make_cpu<Isa::kPortable>},
+                                  {"avx2", make_cpu<Isa::kAvx2>},
+                                  {"avx512vnni", make_cpu<Isa::kAvx512Vnni>}};
+
+class NetworkReplay : public ::testing::TestWithParam<NamedBackend> {
+ protected:
+  ReplayReport replay(const fs::path& case_dir, const std::optional<fs::path>& data = {}) {
+    return replay_case({case_dir, data, std::nullopt}, *backend_);
+  }
+  void expect_ok(const ReplayReport& report) {
+    EXPECT_TRUE(report.ok());
+    for (const auto& line : report.lines) {
+      EXPECT_TRUE(line.ok) << line.name << ": " << line.deviation << " > " << line.tolerance << " " << line.note;
+    }
+  }
+  std::unique_ptr<Backend> backend_ = GetParam().make();
+};
+
+#define SKIP_WITHOUT_BACKEND() \
+  if (!backend_) GTEST_SKIP() << "this machine does not have " << GetParam().name
+
+TEST_P(NetworkReplay, Step8Bit) {
+  SKIP_WITHOUT_BACKEND();
+  const ReplayReport report = replay(BITCYCLE_GOLDEN "/steps/resnet8_b8_g16");
+  EXPECT_EQ(report.kind, "step");
+  EXPECT_EQ(report.lines.size(), 1U + 29U + 18U);  // loss, gradients, running statistics
+  expect_ok(report);
+}
+
+TEST_P(NetworkReplay, Step16Bit) {
+  SKIP_WITHOUT_BACKEND();
+  expect_ok(replay(BITCYCLE_GOLDEN "/steps/resnet8_b16_g16"));
+}
+
+TEST_P(NetworkReplay, Trajectories) {
+  SKIP_WITHOUT_BACKEND();
+  const char* data = std::getenv("BITCYCLE_DATA");
+  if (data == nullptr) GTEST_SKIP() << "BITCYCLE_DATA does not name a folder with CIFAR-10's binary files";
+  for (const char* name : {"resnet8_cpt_3_8", "resnet8_static_8"}) {
+    const ReplayReport report = replay(fs::path(BITCYCLE_GOLDEN "/trajectories") / name, data);
+    EXPECT_EQ(report.lines.size(), 20U);
+    expect_ok(report);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, NetworkReplay, ::testing::ValuesIn(kBackends),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+class MalformedCase : public ::testing::Test {
+ protected:
+  std::string error_of(const fs::path& case_dir) {
+    try {
+      replay_case({case_dir, std::nullopt, std::nullopt}, *backend_);
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  /// A copy of the recorded step, with something in its case.json replaced.
+  fs::path copy_with(const std::string& from, const std::string& to) {
+    fs::copy(BITCYCLE_GOLDEN "/steps/resnet8_b8_g16", folder_.path(),
+             fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+    std::ifstream in(folder_.path() / "case.json");
+    std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos);
+    text.replace(at, from.size(), to);
+    std::ofstream(folder_.path() / "case.json") << text;
+    return folder_.path();
+  }
+  test::TemporaryFolder folder_;
+  std::unique_ptr<Backend> backend_ = make_reference_backend();
+};
+
+TEST_F(MalformedCase, ATrajectoryWithoutDataAsksForIt) {
+  EXPECT_THAT(error_of(BITCYCLE_GOLDEN "/trajectories/resnet8_static_8"), HasSubstr("--data DIR"));
+}
+
+TEST_F(MalformedCase, AFolderWithoutCaseIsNamed) {
+  EXPECT_THAT(error_of(folder_.path()), HasSubstr("case.json"));
+  EXPECT_THAT(error_of(folder_.path() / "nothing"), HasSubstr("is no folder"));
+}
+
+TEST_F(MalformedCase, AnUnknownKindListsTheKnownOnes) {
+  EXPECT_THAT(error_of(copy_with("\"step\"", "\"stride\"")), HasSubstr("operator, step and trajectory"));
+}
+
+TEST_F(MalformedCase, AMissingKeyIsNamed) {
+  EXPECT_THAT(error_of(copy_with("\"grad_bits\"", "\"gradbits\"")), HasSubstr("'grad_bits' is missing"));
+}
+
+TEST_F(MalformedCase, AKeyOfAnotherTypeIsNamed) {
+  EXPECT_THAT(error_of(copy_with("\"bits\": 8", "\"bits\": \"8\"")), HasSubstr("not an integer"));
+}
+
+TEST_F(MalformedCase, ABatchThatTheArraysDoNotHaveIsAnError) {
+  EXPECT_THAT(error_of(copy_with("\"batch\": 16", "\"batch\": 8")), HasSubstr("batch is 8"));
+}
+
+TEST_F(MalformedCase, AMissingArrayIsNamed) {
+  const auto folder = copy_with("\"step\"", "\"step\"");
+  fs::remove(folder / "x.npy");
+  EXPECT_THAT(error_of(folder), HasSubstr("x.npy"));
+}
+
+TEST_F(MalformedCase, AWrongLossFails) {
+  const auto folder = copy_with("\"loss\": 2.2818", "\"loss\": 2.3818");
+  EXPECT_FALSE(replay_case({folder, std::nullopt, std::nullopt}, *backend_).ok());
+}
+
+}  // namespace
+}  // namespace bitcycle
