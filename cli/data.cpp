@@ -52,7 +52,7 @@ int run_data(const std::vector<std::string>& arguments) {
   DataConfig config;
   config.path = folder;
   config.name = line.has("name") ? line.choice("name", "", {"cifar10", "cifar100"}) : recognise(folder);
-  const Dataset dataset = load_dataset(config, config.name == "cifar100" ? 100 : 10, 0);
+  const Dataset dataset = load_dataset(config, config.name == "cifar100" ? 100 : 10);
   for (const auto& text : dataset.warnings) console.warning(text);
   console.json({{"name", config.name},
                 {"folder", folder},

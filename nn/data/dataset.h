@@ -30,7 +30,7 @@ struct Dataset {
 
 /// Throws std::runtime_error with file, record and remedy: missing folder or file (with where to get
 /// it), wrong size, label out of range, classes that do not fit model.classes.
-Dataset load_dataset(const DataConfig& data, std::int64_t classes, std::uint64_t seed);
+Dataset load_dataset(const DataConfig& data, std::int64_t classes);
 
 /// Normalisation: x = fl(fl(pixel / 255) - mean) / deviation, each one binary32 operation, from a
 /// table of 256 values a channel.

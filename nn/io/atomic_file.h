@@ -12,6 +12,12 @@ namespace bitcycle {
 /// Writes beside the target, flushes to the disk, renames over it, flushes the folder. Throws
 /// std::runtime_error with path, reason and remedy; the old file is then untouched and no part of the new one is left.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// Writes everything to an open descriptor; throws std::runtime_error naming `path`.
+void write_all(int descriptor, std::string_view bytes, const std::filesystem::path& path);
+/// Throws std::runtime_error: what, path, the system's reason for `error` (an errno), the remedy.
+[[noreturn]] void throw_file_error(const std::string& what, const std::filesystem::path& path, int error);
+/// What a user can do about a system error.
+std::string remedy_for(int error);
 /// Throws std::runtime_error with path and reason.
 std::string read_file(const std::filesystem::path& path);
 

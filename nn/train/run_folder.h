@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -90,8 +91,10 @@ class RunFolder {
   std::vector<DigestRecord> digests() const;
 
  private:
-  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  struct Lock;
+  explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
+  std::shared_ptr<Lock> lock_;  // held from open() on: two processes must not train into one folder
   std::string pending_steps_, pending_metrics_, pending_digests_;
 };
 

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading, writing and comparing configurations, all by the table of keys.
+#include "nn/config/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "nn/config/config_error.h"
+#include "nn/config/config_table.h"
+#include "nn/config/nearest_name.h"
+#include "nn/io/atomic_file.h"
+
+namespace bitcycle {
+namespace {
+
+constexpr std::size_t kMaxFile = 1U << 20;
+constexpr int kMaxBases = 8;
+
+std::string place(const std::string& origin, const YAML::Mark& mark) {
+  if (mark.is_null()) return origin;
+  return origin + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
+}
+
+const ConfigTableEntry* find_entry(const std::string& key) {
+  for (const auto& entry : config_table()) {
+    if (entry.key == key) return &entry;
+  }
+  return nullptr;
+}
+
+bool is_section(const std::string& key) {
+  return std::any_of(config_table().begin(), config_table().end(),
+                     [&](const auto& entry) { return entry.key.starts_with(key + "."); });
+}
+
+[[noreturn]] void fail_unknown(const std::string& at, const std::string& key) {
+  std::vector<std::string> known{"base"};
+  for (const auto& entry : config_table()) {
+    known.push_back(entry.key);
+    for (auto dot = entry.key.find('.'); dot != std::string::npos; dot = entry.key.find('.', dot + 1)) known.push_back(entry.key.substr(0, dot));
+  }
+  throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
+}
+
+void set_value(Config& config, const ConfigTableEntry& entry, const YAML::Node& node, const std::string& at) {
+  try {
+    entry.read(config, node);
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(at + ": " + entry.key + ": " + error.what());
+  }
+}
+
+class Reader {
+ public:
+  explicit Reader(Config& config) : config_(config) {}
+
+  void read_section(const YAML::Node& map, const std::string& prefix, const std::string& origin) {
+    std::set<std::string> seen;
+    for (const auto& item : map) {
+      const std::string at = place(origin, item.first.Mark());
+      if (!item.first.IsScalar()) throw ConfigError(at + ": a key must be plain text");
+      const std::string key = prefix.empty() ? item.first.Scalar() : prefix + "." + item.first.Scalar();
+      if (!seen.insert(key).second) throw ConfigError(at + ": '" + key + "' is given twice");
+      if (prefix.empty() && key == "base") continue;
+      if (const auto* entry = find_entry(key)) {
+        set_value(config_, *entry, item.second, at);
+        set_.insert(key);
+      } else if (is_section(key)) {
+        if (item.second.IsNull()) continue;
+        if (!item.second.IsMap()) throw ConfigError(at + ": '" + key + "' is a section; its keys belong indented below it");
+        read_section(item.second, key, origin);
+      } else {
+        fail_unknown(at, key);
+      }
+    }
+  }
+
+  void read_text(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder, int depth) {
+    if (yaml.size() > kMaxFile) throw ConfigError(origin + ": " + std::to_string(yaml.size()) + " bytes; a config has at most 1 MiB");
+    YAML::Node root;
+    try {
+      root = YAML::Load(yaml);
+    } catch (const YAML::Exception& error) {
+      throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
+    }
+    if (root.IsNull()) return;
+    if (!root.IsMap()) throw ConfigError(origin + ": a config is a list of `key: value`, this is not");
+    try {
+      if (const auto base = root["base"]) {
+        const std::string at = place(origin, base.Mark());
+        if (!base.IsScalar()) throw ConfigError(at + ": base must be the name of one file");
+        if (depth >= kMaxBases) throw ConfigError(at + ": more than " + std::to_string(kMaxBases) + " files name each other as base; is there a cycle?");
+        const auto file = folder / base.Scalar();
+        std::string text;
+        try {
+          text = read_file(file);
+        } catch (const std::runtime_error& error) {
+          throw ConfigError(at + ": base: " + error.what());
+        }
+        read_text(text, file.string(), file.parent_path(), depth + 1);
+      }
+      read_section(root, "", origin);
+    } catch (const YAML::Exception& error) {
+      throw ConfigError(place(origin, error.mark) + ": " + error.msg);
+    }
+  }
+
+  void apply(const ConfigOverride& change) {
+    const std::string at = "--set " + change.key + "=" + change.value;
+    const auto* entry = find_entry(change.key);
+    if (entry == nullptr) {
+      if (is_section(change.key)) throw ConfigError(at + ": '" + change.key + "' is a section, not a key; docs/config.md lists its keys");
+      fail_unknown(at, change.key);
+    }
+    YAML::Node node;
+    try {
+      node = YAML::Load(change.value);
+    } catch (const YAML::Exception& error) {
+      throw ConfigError(at + ": not a YAML value: " + error.msg);
+    }
+    set_value(config_, *entry, node, at);
+  }
+
+ private:
+  Config& config_;
+  std::set<std::string> set_;
+};
+
+/// What follows from other keys.
+void resolve(Config& config) {
+  for (auto* schedule : {&config.precision.forward, &config.precision.gradient}) {
+    schedule->steps = config.train.steps;
+    if (schedule->name == "constant") schedule->min = schedule->max;
+  }
+  config.learning_rate.lr = config.optimizer.lr;
+  config.learning_rate.steps = config.train.steps;
+}
+
+Config read_config(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder,
+                   const std::string& name, const std::vector<ConfigOverride>& overrides) {
+  Config config;
+  Reader reader(config);
+  reader.read_text(yaml, origin, folder, 0);
+  for (const auto& change : overrides) reader.apply(change);
+  if (config.name.empty()) config.name = name;
+  resolve(config);
+  try {
+    check_config(config);
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(origin + ": " + error.what());
+  }
+  return config;
+}
+
+std::string yaml_of(const Config& config, bool identity_only) {
+  std::string text;
+  std::vector<std::string> open;  // the sections that the last line stands in
+  for (const auto& entry : config_table()) {
+    if (identity_only && !entry.identity) continue;
+    std::vector<std::string> parts;
+    for (std::size_t begin = 0; begin <= entry.key.size();) {
+      const auto dot = std::min(entry.key.find('.', begin), entry.key.size());
+      parts.push_back(entry.key.substr(begin, dot - begin));
+      begin = dot + 1;
+    }
+    std::size_t common = 0;
+    while (common < open.size() && common + 1 < parts.size() && open[common] == parts[common]) ++common;
+    open.assign(parts.begin(), parts.end() - 1);
+    for (std::size_t i = common; i < open.size(); ++i) text += std::string(2 * i, ' ') + open[i] + ":\n";
+    text += std::string(2 * open.size(), ' ') + parts.back() + ": " + entry.write(config) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+ConfigOverride parse_override(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw ConfigError("--set '" + text + "' is not of the form KEY=VALUE, for example --set train.steps=1000");
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+Config load_config(const std::filesystem::path& file, const std::vector<ConfigOverride>& overrides) {
+  return read_config(read_file(file), file.string(), file.parent_path(), file.stem().string(), overrides);
+}
+
+Config parse_config(const std::string& yaml, const std::string& origin, const std::vector<ConfigOverride>& overrides) {
+  return read_config(yaml, origin, std::filesystem::path(), "run", overrides);
+}
+
+void check_config(const Config& config) {
+  const auto check_schedule = [](const ScheduleSpec& spec, const std::string& key) {
+    try {
+      make_schedule(spec);
+    } catch (const std::invalid_argument& error) {
+      throw ConfigError(key + ": " + error.what());
+    }
+  };
+  check_schedule(config.precision.forward, "precision.forward");
+  check_schedule(config.precision.gradient, "precision.gradient");
+  for (const auto& entry : config.precision.layers) {
+    for (const auto* spec : {&entry.forward, &entry.gradient}) {
+      if (!*spec) continue;
+      ScheduleSpec whole = **spec;
+      whole.steps = config.train.steps;
+      check_schedule(whole, "precision.layers, '" + entry.pattern + "'");
+    }
+  }
+  check_learning_rate(config.learning_rate);
+  if (config.data.name == "cifar10" && config.model.classes != 10) {
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is cifar10: set model.classes to 10");
+  }
+  if (config.data.name == "cifar100" && config.model.classes != 100) {
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is cifar100: set model.classes to 100");
+  }
+  if (config.data.name == "synthetic" && config.model.classes != 10) {
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is synthetic: set model.classes to 10");
+  }
+  if (config.name.find_first_of("/\\\n") != std::string::npos || config.name == "." || config.name == "..") {
+    throw ConfigError("name is '" + config.name + "'; it names a folder and must not hold a slash");
+  }
+}
+
+std::string config_yaml(const Config& config) { return yaml_of(config, false); }
+std::string config_identity(const Config& config) { return yaml_of(config, true); }
+
+std::vector<std::string> identity_differences(const Config& a, const Config& b) {
+  std::vector<std::string> lines;
+  for (const auto& entry : config_table()) {
+    if (!entry.identity) continue;
+    const std::string x = entry.write(a), y = entry.write(b);
+    if (x != y) lines.push_back(entry.key + ": this run " + x + ", folder " + y);
+  }
+  return lines;
+}
+
+PrecisionSpec precision_spec(const Config& config) {
+  return {config.precision.forward, config.precision.gradient, config.precision.layers};
+}
+
+}  // namespace bitcycle

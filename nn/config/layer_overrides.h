@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list precision.layers: read from YAML, written back on one line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/schedule/precision_plan.h"
+
+namespace YAML {
+class Node;
+}
+
+namespace bitcycle {
+
+/// Throws std::invalid_argument naming the entry and what is legal.
+std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node);
+std::string write_layer_overrides(const std::vector<PrecisionOverride>& overrides);
+
+}  // namespace bitcycle

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/data/dataset.h"
+
+#include <stdexcept>
+
+#include "nn/data/cifar.h"
+#include "nn/data/synthetic.h"
+#include "sim/number/digest.h"
+
+namespace bitcycle {
+namespace {
+
+void keep_first(ImageSet& set, std::int64_t images, const std::string& key) {
+  if (images == 0) return;
+  if (images > set.count) {
+    throw std::runtime_error(key + " is " + std::to_string(images) + ", the set has " + std::to_string(set.count) + " images");
+  }
+  set.count = images;
+  set.labels.resize(static_cast<std::size_t>(images));
+  set.pixels.resize(static_cast<std::size_t>(images * set.height * set.width * set.channels));
+}
+
+std::string checksum_of(const Dataset& dataset) {
+  RootDigest root;
+  const auto add = [&](const std::string& name, const ImageSet& set) {
+    root.add(name + ".labels", digest_of(set.labels.data(), set.labels.size() * sizeof(std::int32_t)));
+    root.add(name + ".pixels", digest_of(set.pixels.data(), set.pixels.size()));
+  };
+  add("test", dataset.test);
+  add("train", dataset.train);
+  return to_text(root.value());
+}
+
+}  // namespace
+
+Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
+  Dataset dataset;
+  if (data.name == "synthetic") {
+    dataset.name = data.name;
+    dataset.train = draw_synthetic(data.train_images > 0 ? data.train_images : kSyntheticTrainImages, false);
+    dataset.test = draw_synthetic(data.test_images > 0 ? data.test_images : kSyntheticTestImages, true);
+    dataset.mean = {0.5F, 0.5F, 0.5F};
+    dataset.deviation = {0.2F, 0.2F, 0.2F};
+  } else if (data.name == "cifar10" || data.name == "cifar100") {
+    dataset = load_cifar(data.path, data.name);
+    keep_first(dataset.train, data.train_images, "data.train_images");
+    keep_first(dataset.test, data.test_images, "data.test_images");
+  } else {
+    throw std::runtime_error("data.name is '" + data.name + "'; the data sets are synthetic, cifar10, cifar100");
+  }
+  if (dataset.train.classes != classes) {
+    throw std::runtime_error("model.classes is " + std::to_string(classes) + ", data '" + data.name + "' has " +
+                             std::to_string(dataset.train.classes) + " classes: set model.classes to that");
+  }
+  dataset.checksum = checksum_of(dataset);
+  return dataset;
+}
+
+}  // namespace bitcycle

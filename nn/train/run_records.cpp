@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/run_records.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace bitcycle {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json parse_object(const std::string& line) {
+  Json json = Json::parse(line, nullptr, false);
+  if (json.is_discarded() || !json.is_object()) throw std::runtime_error("it is not a JSON object");
+  return json;
+}
+
+template <typename T>
+T field(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end()) throw std::runtime_error(std::string("'") + key + "' is missing");
+  try {
+    return found->template get<T>();
+  } catch (const Json::exception&) {
+    throw std::runtime_error(std::string("'") + key + "' has a value of the wrong type");
+  }
+}
+
+}  // namespace
+
+std::string to_line(const StepRecord& record) {
+  char text[128];
+  std::snprintf(text, sizeof text, "%lld,%d,%d,%.9g,%.9g\n", static_cast<long long>(record.step), record.forward_bits,
+                record.gradient_bits, record.loss, static_cast<double>(record.lr));
+  return text;
+}
+
+std::string to_line(const EvaluationRecord& r) {
+  const Json json{{"step", r.step},
+                  {"epoch", r.epoch},
+                  {"train_loss", r.train_loss},
+                  {"test_loss", r.test_loss},
+                  {"test_accuracy", r.test_accuracy},
+                  {"test_accuracy_max_width", r.test_accuracy_max_width},
+                  {"forward_bits", r.forward_bits},
+                  {"gradient_bits", r.gradient_bits},
+                  {"paper_gbitops", r.paper_gbitops},
+                  {"executed_gbitops", r.executed_gbitops},
+                  {"min_scale_bound", r.min_scale_bound},
+                  {"digest", to_text(r.digest)},
+                  {"seconds", r.seconds}};
+  return json.dump() + "\n";
+}
+
+std::string to_line(const DigestRecord& record) {
+  Json tensors = Json::object();
+  for (const auto& [name, digest] : record.tensors) tensors[name] = to_text(digest);
+  return Json{{"step", record.step}, {"root", to_text(record.root)}, {"tensors", tensors}}.dump() + "\n";
+}
+
+StepRecord parse_step(const std::string& line) {
+  StepRecord record;
+  long long step = 0;
+  int used = -1;
+  if (std::sscanf(line.c_str(), "%lld,%d,%d,%lg,%g%n", &step, &record.forward_bits, &record.gradient_bits, &record.loss,
+                  &record.lr, &used) != 5 ||
+      used != static_cast<int>(line.size())) {
+    throw std::runtime_error(std::string("it is not of the form ") + kStepsHeader);
+  }
+  record.step = step;
+  return record;
+}
+
+EvaluationRecord parse_evaluation(const std::string& line) {
+  const Json json = parse_object(line);
+  EvaluationRecord r;
+  r.step = field<std::int64_t>(json, "step");
+  r.epoch = field<double>(json, "epoch");
+  r.train_loss = field<double>(json, "train_loss");
+  r.test_loss = field<double>(json, "test_loss");
+  r.test_accuracy = field<double>(json, "test_accuracy");
+  r.test_accuracy_max_width = field<double>(json, "test_accuracy_max_width");
+  r.forward_bits = field<int>(json, "forward_bits");
+  r.gradient_bits = field<int>(json, "gradient_bits");
+  r.paper_gbitops = field<double>(json, "paper_gbitops");
+  r.executed_gbitops = field<double>(json, "executed_gbitops");
+  r.min_scale_bound = field<std::int64_t>(json, "min_scale_bound");
+  r.digest = parse_digest(field<std::string>(json, "digest"));
+  r.seconds = field<double>(json, "seconds");
+  return r;
+}
+
+DigestRecord parse_digest_record(const std::string& line) {
+  const Json json = parse_object(line);
+  DigestRecord record;
+  record.step = field<std::int64_t>(json, "step");
+  record.root = parse_digest(field<std::string>(json, "root"));
+  const auto tensors = json.find("tensors");
+  if (tensors == json.end() || !tensors->is_object()) throw std::runtime_error("'tensors' is missing");
+  for (const auto& [name, digest] : tensors->items()) {
+    if (!digest.is_string()) throw std::runtime_error("the digest of '" + name + "' is not text");
+    record.tensors.emplace_back(name, parse_digest(digest.get<std::string>()));
+  }
+  return record;
+}
+
+}  // namespace bitcycle
