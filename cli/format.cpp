@@ -14,7 +14,7 @@ std::string separate(std::string digits) {
   std::size_t end = std::min(digits.find('.'), digits.size());
   while (end > first + 3) {
     end -= 3;
-    digits.insert(end, ",");
+    digits.insert(end, 1, ',');
   }
   return digits;
 }
@@ -69,10 +69,13 @@ void Table::print(std::ostream& out) const {
     if (r == 1 || std::find(rules_.begin(), rules_.end(), r) != rules_.end()) {
       out << "  " << std::string(total - 2, '-') << '\n';
     }
-    out << "  ";
     for (std::size_t i = 0; i < rows_[r].size(); ++i) {
-      const std::string space(widths[i] - rows_[r][i].size(), ' ');
-      out << (i == 0 ? rows_[r][i] + space : "  " + space + rows_[r][i]);
+      const std::string& cell = rows_[r][i];
+      const std::string space(widths[i] - cell.size(), ' ');
+      out << "  ";
+      if (i > 0) out << space;
+      out << cell;
+      if (i == 0) out << space;
     }
     out << '\n';
   }

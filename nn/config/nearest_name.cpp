@@ -34,7 +34,7 @@ std::size_t key_distance(const std::string& name, const std::string& known) {
 
 }  // namespace
 
-std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
   for (const auto& candidate : known) {
@@ -44,6 +44,11 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
       best = candidate;
     }
   }
+  return best;
+}
+
+std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
+  const std::string best = nearest_name(name, known);
   return best.empty() ? "nothing known is like it" : "did you mean '" + best + "'?";
 }
 

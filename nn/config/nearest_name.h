@@ -7,7 +7,10 @@
 
 namespace bitcycle {
 
-/// "did you mean 'x'?", or "nothing known is like it" where no name is near (edit distance above half its length).
+/// The known name that a mistyped one most likely means; empty where none is near (edit distance above half its length).
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
+
+/// "did you mean 'x'?", or "nothing known is like it".
 std::string suggestion(const std::string& name, const std::vector<std::string>& known);
 
 }  // namespace bitcycle
