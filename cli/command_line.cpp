@@ -27,7 +27,6 @@ bool value_is_optional(const OptionSpec& option) { return option.argument.rfind(
 
 std::string shown(const OptionSpec& option) {
   std::string text = "--" + option.name;
-  if (value_is_optional(option)) return text + option.argument;
   return option.argument.empty() ? text : text + " " + option.argument;
 }
 

@@ -33,8 +33,9 @@ struct Sum {
 };
 
 std::vector<std::string> cells(const std::string& name, const Sum& sum, const Sum& total) {
-  return {name, figures(sum.macs * kGiga), figures(sum.paper * kGiga), fixed(100.0 * sum.paper / total.paper, 1) + " %",
-          figures(sum.executed * kGiga)};
+  const auto giga = [](double value, double largest) { return grouped(value * kGiga, decimals_for(largest * kGiga)); };
+  return {name, giga(sum.macs, total.macs), giga(sum.paper, total.paper),
+          fixed(100.0 * sum.paper / total.paper, 1) + " %", giga(sum.executed, total.executed)};
 }
 
 std::string widths_text(const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); }

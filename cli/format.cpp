@@ -29,6 +29,13 @@ std::string fixed(double value, int decimals) {
 
 std::string grouped(std::int64_t value) { return separate(std::to_string(value)); }
 
+int decimals_for(double largest) {
+  if (!(largest > 0.0)) return 0;
+  return std::clamp(4 - static_cast<int>(std::floor(std::log10(largest))), 0, 6);
+}
+
+std::string grouped(double value, int decimals) { return separate(fixed(value, decimals)); }
+
 std::string figures(double value) {
   const double magnitude = std::fabs(value);
   int decimals = 0;

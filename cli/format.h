@@ -15,6 +15,10 @@ std::string fixed(double value, int decimals);
 std::string grouped(std::int64_t value);
 /// Four significant digits or more, thousands separated: "12,346", "123.5", "1.235".
 std::string figures(double value);
+/// Decimals that show the largest number of a column with five digits: 12,346, 1234.6, 1.2346.
+int decimals_for(double largest);
+/// fixed() with thousands separated.
+std::string grouped(double value, int decimals);
 /// "8 s", "1 min 57 s", "2 h 5 min", "3 d 4 h".
 std::string duration(double seconds);
 /// "0:08", "1:57", "2:05:00": for a line that changes.
