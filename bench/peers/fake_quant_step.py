@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Images per second of one CIFAR ResNet training step in PyTorch: plain float32, and a lean fake quantisation of the
+same method (affine min-max codes, per-channel weights, stochastic gradients). The peers that docs/results.md compares with.
+
+  python3 bench/peers/fake_quant_step.py --depth 38 --batch 128 --threads 2 --steps 8
+"""
+import argparse
+import json
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+def grid(x, bits, dims=None, noise=False):
+    """x on the grid of its minimum and maximum: 2^bits values. dims: reduced ones; None: one group."""
+    if dims is None:
+        lo, hi = torch.aminmax(x)
+    else:
+        lo, hi = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
+    top = 2.0**bits - 1.0
+    step = ((hi - lo) / top).clamp_min(1e-8)
+    q = (x - lo).div_(step)
+    if noise:
+        q.add_(torch.rand_like(q).sub_(0.5))
+    return q.clamp_(0.0, top).round_().mul_(step).add_(lo)
+
+
+class Quantise(torch.autograd.Function):
+    """Straight-through: quantised forward, identity backward."""
+
+    @staticmethod
+    def forward(ctx, x, bits, dims):
+        return grid(x, bits, dims)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None, None
+
+
+class QuantiseGradient(torch.autograd.Function):
+    """Identity forward, stochastically quantised backward."""
+
+    @staticmethod
+    def forward(ctx, y, bits):
+        ctx.bits = bits
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return grid(gradient, ctx.bits, noise=True), None
+
+
+class Conv(nn.Conv2d):
+    bits = 8
+    gradient_bits = 8
+
+    def forward(self, x):
+        if self.bits == 0:
+            return super().forward(x)
+        weight = Quantise.apply(self.weight, self.bits, (1, 2, 3))
+        y = F.conv2d(Quantise.apply(x, self.bits, None), weight, None, self.stride, self.padding)
+        return QuantiseGradient.apply(y, self.gradient_bits)
+
+
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = Conv(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = Conv(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1:
+            self.shortcut = nn.Sequential(Conv(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x), inplace=True)
+
+
+def resnet(depth, classes):
+    layers = [Conv(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+    inputs = 16
+    for group, outputs in enumerate((16, 32, 64)):
+        for i in range((depth - 2) // 6):
+            layers.append(Block(inputs, outputs, 2 if group > 0 and i == 0 else 1))
+            inputs = outputs
+    return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, classes))
+
+
+def median_step(bits, args):
+    torch.manual_seed(1)
+    Conv.bits = bits
+    model = resnet(args.depth, 10).train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+    x = torch.randn(args.batch, 3, 32, 32)
+    labels = torch.randint(0, 10, (args.batch,))
+    if args.channels_last:
+        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+    times = []
+    for step in range(args.steps + 2):
+        begin = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+        if step >= 2:
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--depth", type=int, default=38)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--channels-last", action="store_true", help="tensors in channels-last order")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    result = {"torch": torch.__version__, "depth": args.depth, "batch": args.batch, "threads": args.threads}
+    for name, bits in (("float32", 0), ("fake_quantised_8_8", 8)):
+        seconds = median_step(bits, args)
+        result[name] = {"step_ms": round(1000 * seconds, 1), "images_per_second": round(args.batch / seconds, 1)}
+        print(f"{name}: {1000 * seconds:.1f} ms a step, {args.batch / seconds:.1f} images/s", file=sys.stderr)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
