@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Configs: every key is read and written, and everything wrong is said with its place.
+#include "nn/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "nn/config/config_error.h"
+#include "tests/golden/temporary_folder.h"
+
+namespace bitcycle {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string error_of(const std::string& yaml, const std::vector<ConfigOverride>& overrides = {}) {
+  try {
+    parse_config(yaml, "x.yaml", overrides);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Config, EmptyMeansDefaultsAndTheResolvedTextReadsBackAsTheSame) {
+  const Config config = parse_config("", "x.yaml");
+  const std::string text = config_yaml(config);
+  EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text);
+  for (const auto& key : config_keys()) EXPECT_THAT(text, HasSubstr(key.key.substr(key.key.rfind('.') + 1) + ":"));
+}
+
+TEST(Config, EveryKindOfValueReadsBack) {
+  const Config config = parse_config(
+      "name: a b\nmodel: {name: resnet14, classes: 100}\ndata: {name: cifar100, path: \"/d \\\"q\\\"\"}\n"
+      "train: {steps: 100, seed: 18446744073709551615}\n"
+      "precision:\n  forward: {schedule: cyclic_cosine, min: 4, max: 17, cycles: 3}\n"
+      "  gradient: {schedule: constant, max: 12, rounding: nearest}\n  error_weights: requantised\n  error_grid_bits: 24\n"
+      "  min_scale: 3e-9\n  layers:\n    - {match: conv1, forward: 8}\n    - {match: 'group*', gradient: {schedule: cyclic_cosine, min: 6, max: 8, cycles: 2}}\n"
+      "optimizer: {lr: 5e-2, weight_decay: 1E-4}\nlearning_rate: {schedule: piecewise, points: [0.25, 80]}\nthreads: 3\n",
+      "x.yaml");
+  EXPECT_EQ(config.train.seed, 18446744073709551615ULL);
+  EXPECT_EQ(config.precision.gradient.min.bits(), 12) << "constant takes its width from max";
+  EXPECT_FALSE(config.precision.stochastic);
+  EXPECT_EQ(config.precision.error_weights, ErrorWeights::kRequantised);
+  EXPECT_EQ(config.precision.min_scale.narrow, 3e-9F);
+  ASSERT_EQ(config.precision.layers.size(), 2U);
+  EXPECT_EQ(config.precision.layers[1].gradient->min.bits(), 6);
+  EXPECT_EQ(config.learning_rate.lr, 5e-2);
+  EXPECT_EQ(config.optimizer.weight_decay, 1e-4);
+  EXPECT_EQ(config.learning_rate.steps, 100);
+  const std::string text = config_yaml(config);
+  EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text);
+}
+
+TEST(Config, UnknownKeysAreNamedWithPlaceAndTheNearestRightOne) {
+  EXPECT_THAT(error_of("train:\n  stpes: 10\n"), testing::AllOf(HasSubstr("x.yaml:2:3"), HasSubstr("'train.stpes'"), HasSubstr("'train.steps'")));
+  EXPECT_THAT(error_of("precison: {}\n"), HasSubstr("did you mean 'precision'?"));
+  EXPECT_THAT(error_of("steps: 5\n"), HasSubstr("did you mean 'train.steps'?"));
+  EXPECT_THAT(error_of("", {{"train.bacth", "5"}}), testing::AllOf(HasSubstr("--set train.bacth=5"), HasSubstr("'train.batch'")));
+  EXPECT_THAT(error_of("", {{"train", "5"}}), HasSubstr("is a section"));
+}
+
+TEST(Config, ImpossibleValuesSayWhatIsLegal) {
+  EXPECT_THAT(error_of("train: {steps: 0}"), testing::AllOf(HasSubstr("x.yaml:1:9"), HasSubstr("train.steps"), HasSubstr("1 to")));
+  EXPECT_THAT(error_of("train: {steps: 1.5}"), HasSubstr("whole number"));
+  EXPECT_THAT(error_of("precision: {forward: {max: 33}}"), testing::AllOf(HasSubstr("33"), HasSubstr("32")));
+  EXPECT_THAT(error_of("precision: {forward: {max: 1}}"), HasSubstr("precision.forward.max"));
+  EXPECT_THAT(error_of("precision: {forward: {min: 8, max: 3}}"), HasSubstr("above max"));
+  EXPECT_THAT(error_of("precision: {forward: {max: float32}}"), HasSubstr("integer widths"));
+  EXPECT_THAT(error_of("precision: {error_grid_bits: 20}"), HasSubstr("16, 24"));
+  EXPECT_THAT(error_of("precision: {layers: [{match: a}]}"), HasSubstr("neither forward nor gradient"));
+  EXPECT_THAT(error_of("precision: {layers: [{match: a, forward: 40}]}"), HasSubstr("precision.layers"));
+  EXPECT_THAT(error_of("data: {name: imagenet}"), HasSubstr("synthetic, cifar10, cifar100"));
+  EXPECT_THAT(error_of("data: {augment: yes}"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of("optimizer: {lr: nan}"), HasSubstr("optimizer.lr"));
+  EXPECT_THAT(error_of("optimizer: {lr: 0}"), HasSubstr("above 0"));
+  EXPECT_THAT(error_of("model: {classes: 100}"), HasSubstr("set model.classes to 10"));
+  EXPECT_THAT(error_of("name: a/b"), HasSubstr("slash"));
+  EXPECT_THAT(error_of("learning_rate: {points: 3}"), HasSubstr("list of numbers"));
+}
+
+TEST(Config, StructureErrorsHaveAPlace) {
+  EXPECT_THAT(error_of("train: {steps: 5\n"), HasSubstr("not valid YAML"));
+  EXPECT_THAT(error_of("train:\n  steps: 5\n  steps: 6\n"), testing::AllOf(HasSubstr("x.yaml:3:3"), HasSubstr("given twice")));
+  EXPECT_THAT(error_of("- a\n- b\n"), HasSubstr("key: value"));
+  EXPECT_THAT(error_of("train: 7\n"), HasSubstr("is a section"));
+  EXPECT_THAT(error_of("train: {steps: [1]}\n"), HasSubstr("list"));
+  EXPECT_THAT(error_of(std::string(2U << 20, ' ')), HasSubstr("1 MiB"));
+  EXPECT_THAT(error_of(std::string(5000, '[')), HasSubstr("x.yaml"));
+  EXPECT_THAT(error_of("? {a: 1}\n: 2\n"), HasSubstr("plain text"));
+  EXPECT_THROW(parse_override("train.steps"), ConfigError);
+}
+
+TEST(Config, BaseGivesDefaultsAndCyclesAreFound) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder.path() / "base.yaml") << "train: {steps: 7, batch: 9}\nmodel: {name: resnet14}\n";
+  std::ofstream(folder.path() / "run.yaml") << "base: base.yaml\ntrain: {batch: 5}\n";
+  const Config config = load_config(folder.path() / "run.yaml", {{"train.seed", "3"}, {"precision.forward.cycles", "1"}});
+  EXPECT_EQ(config.train.steps, 7);
+  EXPECT_EQ(config.train.batch, 5);
+  EXPECT_EQ(config.model.name, "resnet14");
+  EXPECT_EQ(config.name, "run");
+  std::ofstream(folder.path() / "loop.yaml") << "base: loop.yaml\n";
+  EXPECT_THROW(load_config(folder.path() / "loop.yaml"), ConfigError);
+  std::ofstream(folder.path() / "lost.yaml") << "base: nowhere.yaml\n";
+  EXPECT_THROW(load_config(folder.path() / "lost.yaml"), ConfigError);
+}
+
+TEST(Config, IdentityLeavesOutHowARunIsCarriedOut) {
+  const Config a = parse_config("", "a.yaml");
+  const Config b = parse_config("threads: 7\nisa: portable\nname: other\ndata: {path: /d}\ntrain: {log_every: 3}\n", "b.yaml");
+  EXPECT_EQ(config_identity(a), config_identity(b));
+  EXPECT_TRUE(identity_differences(a, b).empty());
+  const Config c = parse_config("train: {seed: 2}\n", "c.yaml");
+  ASSERT_EQ(identity_differences(a, c).size(), 1U);
+  EXPECT_EQ(identity_differences(a, c)[0], "train.seed: this run 1, folder 2");
+}
+
+TEST(Config, EveryExperimentLoadsAndIsWhatTheGeneratorWrites) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path experiments = std::filesystem::path(BITCYCLE_SOURCE) / "configs/experiments";
+  ASSERT_EQ(std::system(("'" + (experiments / "generate").string() + "' '" + folder.path().string() + "'").c_str()), 0);
+  int files = 0;
+  for (const auto* data : {"cifar10", "cifar100"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(experiments / data)) {
+      const auto written = folder.path() / data / entry.path().filename();
+      std::ifstream left(entry.path()), right(written);
+      const std::string a{std::istreambuf_iterator<char>(left), {}}, b{std::istreambuf_iterator<char>(right), {}};
+      EXPECT_EQ(a, b) << entry.path();
+      const Config config = load_config(entry.path());
+      EXPECT_EQ(config.data.name, data);
+      EXPECT_EQ(config.train.steps, 64000);
+      ++files;
+    }
+  }
+  EXPECT_EQ(files, 2 * 6 * 6);
+  load_config(std::filesystem::path(BITCYCLE_SOURCE) / "configs/quickstart.yaml");
+}
+
+}  // namespace
+}  // namespace bitcycle
