@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Staging for vpdpbusd: groups of four bytes, signed ones holding code - 128. Included inside an unnamed namespace of
+// kernels_avx512vnni.cpp.
+
+constexpr std::int64_t kGroup = 4;
+constexpr std::uint32_t kOffset = 0x80808080U;
+
+inline std::uint32_t four_bytes(const void* p) {
+  std::uint32_t v = 0;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+
+void stage_channels(const StageChannels& row) {
+  const std::int64_t whole = row.channels / kGroup, rest = row.channels % kGroup;
+  for (std::int64_t p = 0; p < row.pixels; ++p) {
+    const std::int64_t column = (p + row.margin) / row.phases;
+    if (column >= row.columns) continue;
+    const std::uint8_t* in = row.row + p * row.pixel_step;
+    char* out = row.out + (p + row.margin) % row.phases * row.phase_pitch + column * 4;
+    for (std::int64_t g = 0; g < whole; ++g) {
+      const std::uint32_t word = four_bytes(in + 4 * g) ^ kOffset;
+      __builtin_memcpy(out + g * row.plane, &word, sizeof word);
+    }
+    if (rest != 0) {
+      std::uint32_t word = 0;
+      for (std::int64_t k = 0; k < rest; ++k) word |= (std::uint32_t{in[4 * whole + k]} ^ 0x80U) << (8 * k);
+      __builtin_memcpy(out + whole * row.plane, &word, sizeof word);
+    }
+  }
+}
+
+/// 4 pixels of 16 channels -> 16 channels of 4 pixels.
+inline __m512i channels_of_pixels(__m512i pixels) {
+  alignas(64) static constexpr std::uint8_t kOrder[64] = {
+      0,  16, 32, 48, 1,  17, 33, 49, 2,  18, 34, 50, 3,  19, 35, 51, 4,  20, 36, 52, 5,  21,
+      37, 53, 6,  22, 38, 54, 7,  23, 39, 55, 8,  24, 40, 56, 9,  25, 41, 57, 10, 26, 42, 58,
+      11, 27, 43, 59, 12, 28, 44, 60, 13, 29, 45, 61, 14, 30, 46, 62, 15, 31, 47, 63};
+  return _mm512_permutexvar_epi8(_mm512_load_si512(kOrder), pixels);
+}
+
+void stage_pixels(const StagePixels& row) {
+  const __m128i offset = _mm_set1_epi8(row.offset_binary ? static_cast<char>(-128) : char{0});
+  for (std::int64_t p = 0; p < row.count; p += kGroup) {
+    char* out = row.out + p / kGroup * row.lanes * 4;
+    const std::int64_t first = row.first + p * row.step;
+    const bool contiguous = row.step == 1 && row.pixel_step == kLanes && row.channels == kLanes &&
+                            row.lanes == kLanes && first >= 0 && first + 3 < row.pixels && p + 3 < row.count;
+    if (contiguous) {
+      const __m512i pixels = _mm512_loadu_si512(row.row + first * row.pixel_step);
+      _mm512_storeu_si512(out, channels_of_pixels(_mm512_xor_si512(pixels, _mm512_broadcast_i32x4(offset))));
+      continue;
+    }
+    for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
+      const std::int64_t present = row.channels - c < kLanes ? row.channels - c : kLanes;
+      const __mmask16 lanes = present <= 0 ? __mmask16{0} : first_lanes(present);
+      __m128i four[4];
+      for (int k = 0; k < 4; ++k) {
+        const std::int64_t column = first + k * row.step;
+        four[k] = _mm_setzero_si128();
+        if (p + k < row.count && column >= 0 && column < row.pixels) {
+          four[k] = _mm_maskz_loadu_epi8(lanes, row.row + column * row.pixel_step + c);
+          four[k] = _mm_xor_si128(four[k], offset);
+        }
+      }
+      const __m512i pixels = _mm512_inserti64x4(
+          _mm512_castsi256_si512(_mm256_set_m128i(four[1], four[0])), _mm256_set_m128i(four[3], four[2]), 1);
+      const std::int64_t stored = row.lanes - c < kLanes ? row.lanes - c : kLanes;
+      _mm512_mask_storeu_epi32(out + 4 * c, first_lanes(stored), channels_of_pixels(pixels));
+    }
+  }
+}
+
+void channel_sums(const ChannelSums& row) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (std::int64_t j = 0; j < row.columns; j += kLanes) {
+    const __mmask16 lanes = first_lanes(row.columns - j < kLanes ? row.columns - j : kLanes);
+    __m512i sum = _mm512_setzero_si512();
+    for (std::int64_t g = 0; g < row.groups; ++g) {
+      sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_loadu_epi32(lanes, row.x + g * row.plane + 4 * j));
+    }
+    _mm512_mask_storeu_epi32(row.sums + j, lanes, sum);
+  }
+}
+
+/// The bytes of x are unsigned codes or code - 128: `present` picks them as the operand of the right signedness.
+void pixel_sums(const PixelSums& row) {
+  for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
+    const __mmask16 lanes = first_lanes(row.lanes - c < kLanes ? row.lanes - c : kLanes);
+    __m512i sum = _mm512_setzero_si512();
+    for (std::int64_t s = 0; s < row.steps; ++s) {
+      const __m512i x = _mm512_maskz_loadu_epi32(lanes, row.x + (s * row.lanes + c) * 4);
+      const __m512i present = _mm512_set1_epi32(static_cast<int>(four_bytes(row.present + 4 * s)));
+      sum = row.is_signed ? _mm512_dpbusd_epi32(sum, present, x) : _mm512_dpbusd_epi32(sum, x, present);
+    }
+    _mm512_mask_storeu_epi32(row.out + c, lanes, sum);
+  }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backward pass of a convolution, image by image: gradient codes, weight gradient, error pass, join; and joins that
+// follow a pool. What is between them stays in the cache.
+#include <algorithm>
+#include <cstring>
+
+#include "sim/cpu/cpu_backend.h"
+#include "sim/cpu/timing.h"
+#include "sim/number/order_free_sum.h"
+#include "sim/ops/bounds.h"
+#include "sim/ops/norm.h"
+#include "sim/ops/rescale.h"
+
+namespace bitcycle::cpu {
+namespace {
+
+bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
+
+}  // namespace
+
+void CpuBackend::begin_thread(ThreadState& state, std::int64_t channels) {
+  if (state.used) return;
+  state.used = true;
+  state.magnitude = state.dx_magnitude = 0;
+  for (int i = 0; i < joined_norms_; ++i) {
+    state.s_u[i].zeroed(lanes_for(channels));
+    state.s_ut[i].zeroed(lanes_for(channels));
+  }
+}
+
+void CpuBackend::prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels) {
+  joined_norms_ = 0;
+  const double u_bound = join_bound(bound, join.other == nullptr ? nullptr : join.other_bound);
+  for (const auto& norm : join.norm) {
+    if (norm.sums == nullptr) continue;
+    const int i = joined_norms_++;
+    NormGradientSums* grid = join_grid_[i].need(channels);
+    float* scale = join_scale_[i].zeroed(lanes_for(channels));
+    float* mean = join_mean_[i].zeroed(lanes_for(channels));
+    for (std::int64_t c = 0; c < channels; ++c) {
+      grid[c] = norm_gradient_grid(u_bound, norm.channels[c], static_cast<std::uint64_t>(positions));
+      scale[c] = power_of_two(grid[c].exponent_ut);
+      mean[c] = norm.channels[c].mean;
+      join_scale_u_ = power_of_two(grid[c].exponent_u);
+    }
+  }
+  if (join.mask_y != nullptr) mask_norm_.vectors(join.mask_norm, channels);
+}
+
+void CpuBackend::join_image(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
+                            ThreadState& state) {
+  JoinRows rows;
+  rows.channels = join_channels_;
+  rows.pixels = pixels;
+  const std::int64_t element = begin * rows.channels;
+  rows.first = first;
+  rows.second = join.other == nullptr ? nullptr : join.other + element;
+  if (join.mask_bits != nullptr) {
+    rows.mask_bits = reinterpret_cast<const std::uint8_t*>(join.mask_bits);
+    rows.mask_begin = element;
+  } else if (join.mask_y != nullptr) {
+    rows.mask_y = join.mask_y + element;
+    rows.mask_norm = {mask_norm_.mean.data(), mask_norm_.a.data(), mask_norm_.beta.data()};
+  }
+  rows.u = join.u + element;
+  rows.magnitude = &state.magnitude;
+  for (const auto& norm : join.norm) {
+    if (norm.sums == nullptr) continue;
+    const int i = rows.norms++;
+    rows.norm[i] = {norm.y + element,  join_mean_[i].data(),  join_scale_[i].data(),
+                    join_scale_u_,     state.s_u[i].data(),   state.s_ut[i].data()};
+  }
+  kernels_.join(rows);
+}
+
+void CpuBackend::finish_join(const GradientJoin& join, std::int64_t channels) {
+  std::int32_t magnitude = 0;
+  int i = 0;
+  for (const auto& norm : join.norm) {
+    if (norm.sums == nullptr) continue;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      NormGradientSums sums = join_grid_[i].data()[c];
+      for (const auto& state : states_) {
+        if (!state.used) continue;
+        sums.s_u += state.s_u[i].data()[c];
+        sums.s_ut += state.s_ut[i].data()[c];
+      }
+      norm.sums[c] = sums;
+    }
+    ++i;
+  }
+  for (const auto& state : states_) {
+    if (state.used) magnitude = std::max(magnitude, state.magnitude);
+  }
+  if (join.u_bound != nullptr) *join.u_bound = float_of_bits(magnitude);
+}
+
+double CpuBackend::error_weight_bound(const QuantisedWeights& weights) const {
+  const auto* affine = weights.error_affine.as<Affine>();
+  if (weights.reading == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
+  double bound = 0.0;
+  for (std::int64_t i = 0; i < weights.shape.c; ++i) bound = std::max(bound, code_bound(affine[i]));
+  return bound;
+}
+
+void CpuBackend::error_coefficients(const ConvBackward& args, const CpuWeights& weights) {
+  const PackedProduct& product = weights.error;
+  const std::int64_t lanes = product.lanes;
+  double* a = coefficients_.a.zeroed(lanes);
+  double* b = coefficients_.b.zeroed(lanes);
+  double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
+  const auto* affine = weights.error_affine.as<Affine>();
+  const bool shared = weights.reading == ErrorWeights::kShared;
+  for (std::int64_t i = 0; i < args.shape.c; ++i) {
+    const ProductScale scale = shared ? ProductScale{shared_scale(*args.g.affine, affine->step), 0.0}
+                                      : product_scale(*args.g.affine, affine[i]);
+    a[i] = scale.a;
+    b[i] = scale.b;
+    for (std::int64_t c = 0; c < product.classes(); ++c) {
+      const double sum = product.weight_sums.data()[c * lanes + i];
+      offset[c * lanes + i] = shared ? shared_offset(*args.g.affine, affine->step, sum)
+                                     : product_offset(*args.g.affine, affine[i], sum, product.terms[static_cast<std::size_t>(c)]);
+    }
+  }
+}
+
+void CpuBackend::conv_backward(const ConvBackward& args) {
+  const auto& weights = static_cast<const CpuWeights&>(*args.weights);
+  const ConvShape& s = args.shape;
+  const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
+  const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
+  const bool fast = is_narrow_code(args.g.width) &&
+                    (args.dw == nullptr || (weights.fast_gradient && is_narrow_code(args.x.width))) &&
+                    (!error || (weights.fast_error && is_narrow_code(weights.width)));
+  if (!fast) {
+    reference_.conv_backward(args);
+    return;
+  }
+  const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
+  const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;
+  const GradientRows table = gradient_table_.rows(args.gradient, s.o);
+  if (error) error_coefficients(args, weights);
+  joined_norms_ = 0;
+  join_channels_ = s.c;
+  if (args.join != nullptr) {
+    const Range range = args.g_range == nullptr ? Range{} : *args.g_range;
+    const double bound = product_bound(true, s.error_depth(), operand_bound(args.g.width, *args.g.affine, range),
+                                       error_weight_bound(weights));
+    prepare_join(*args.join, bound, s.n * in_positions, s.c);
+  }
+  for (auto& state : states_) state.used = false;
+  for (auto& partial : partials_) partial.used = false;
+
+  workers_.pieces(s.n, weights.gradient.images_at_once(), [&](int thread, std::int64_t begin, std::int64_t end) {
+    ThreadState& state = states_[static_cast<std::size_t>(thread)];
+    begin_thread(state, s.c);
+    auto* g = static_cast<std::uint8_t*>(args.g.codes);
+    for (std::int64_t n = begin; n < end; ++n) {
+      QuantiseRow quantise;
+      quantise.x = args.gradient.u + n * image_out;
+      if (args.gradient.norm != nullptr) {
+        GradientRows rows = table;
+        rows.u = quantise.x;
+        rows.y = args.gradient.y + n * image_out;
+        rows.pixels = out_positions;
+        rows.dy = state.values.need(image_out);
+        kernels_.gradient_rows(rows);
+        quantise.x = rows.dy;
+      }
+      if (args.stochastic && args.given_noise != nullptr) quantise.noise = args.given_noise + n * image_out;
+      if (args.stochastic && args.given_noise == nullptr) {
+        float* noise = state.noise.need(image_out + 64);
+        kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
+                        static_cast<std::uint64_t>(n * image_out), image_out, noise});
+        quantise.noise = noise;
+      }
+      quantise.count = image_out;
+      quantise.lo = static_cast<float>(args.g.affine->lo);
+      quantise.step = static_cast<float>(args.g.affine->step);
+      quantise.max_code = static_cast<float>(args.g.affine->max_code);
+      quantise.codes8 = g + n * image_out;
+      kernels_.quantise(quantise);
+    }
+    if (args.dw != nullptr) {
+      auto& partial = partials_[static_cast<std::size_t>(thread)];
+      if (!partial.used) weights.gradient.clear(partial);
+      weights.gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
+                           g + begin * image_out, end - begin, partial);
+    }
+    if (!error) return;
+    for (std::int64_t n = begin; n < end; ++n) {
+      float* dx = args.dx != nullptr ? args.dx + n * image_in : state.dx.need(image_in);
+      product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.product);
+      if (args.dx_bound != nullptr) kernels_.magnitude(dx, image_in, &state.dx_magnitude);
+      if (args.join != nullptr) join_image(*args.join, dx, n * in_positions, in_positions, state);
+    }
+  });
+
+  if (args.dw != nullptr) {
+    weights.gradient.finish(partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+  }
+  if (args.dx_bound != nullptr) {
+    std::int32_t magnitude = 0;
+    for (const auto& state : states_) {
+      if (state.used) magnitude = std::max(magnitude, state.dx_magnitude);
+    }
+    *args.dx_bound = float_of_bits(magnitude);
+  }
+  if (args.join != nullptr) finish_join(*args.join, s.c);
+}
+
+void CpuBackend::average_pool_backward(const AveragePoolBackward& args) {
+  const Timing timing(*this, "average pool backward");
+  joined_norms_ = 0;
+  join_channels_ = args.channels;
+  if (args.join != nullptr) {
+    std::int32_t magnitude = 0;
+    kernels_.magnitude(args.dpooled, args.n * args.channels, &magnitude);
+    prepare_join(*args.join, static_cast<double>(float_of_bits(magnitude)), args.n * args.positions, args.channels);
+  }
+  for (auto& state : states_) state.used = false;
+  const auto divisor = static_cast<float>(args.positions);
+  const std::int64_t image = args.positions * args.channels;
+  workers_.each(args.n, [&](int thread, std::int64_t n) {
+    ThreadState& state = states_[static_cast<std::size_t>(thread)];
+    begin_thread(state, args.channels);
+    float* dx = args.dx != nullptr ? args.dx + n * image : state.dx.need(image);
+    for (std::int64_t c = 0; c < args.channels; ++c) dx[c] = args.dpooled[n * args.channels + c] / divisor;
+    for (std::int64_t p = 1; p < args.positions; ++p) {
+      std::memcpy(dx + p * args.channels, dx, static_cast<std::size_t>(args.channels) * sizeof(float));
+    }
+    if (args.join != nullptr) join_image(*args.join, dx, n * args.positions, args.positions, state);
+  });
+  if (args.join != nullptr) finish_join(*args.join, args.channels);
+}
+
+}  // namespace bitcycle::cpu

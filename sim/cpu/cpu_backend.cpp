@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fast backend: memory, weights, ranges, forward pass and everything elementwise. The backward pass of a
+// convolution is in conv_backward.cpp.
+#include "sim/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "sim/cpu/timing.h"
+#include "sim/number/order_free_sum.h"
+#include "sim/ops/activation.h"
+#include "sim/ops/bounds.h"
+#include "sim/ops/norm.h"
+#include "sim/ops/rescale.h"
+
+namespace bitcycle::cpu {
+namespace {
+
+constexpr std::int64_t kPiece = 16384;  // elements that one task works on
+
+bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
+
+/// out[c] = field(c), padded with zeros to whole blocks.
+template <typename Field>
+const float* fill(Scratch<float>& out, std::int64_t channels, const Field& field) {
+  const std::int64_t lanes = lanes_for(channels);
+  float* data = out.need(lanes);
+  for (std::int64_t c = 0; c < lanes; ++c) data[c] = c < channels ? field(c) : 0.0F;
+  return data;
+}
+
+/// Kernel keys tell -0 from +0; ranges do not.
+Range canonical_range(std::int32_t lo, std::int32_t hi) {
+  KeyRange keys;
+  if (lo <= hi) {
+    include(keys, float_of_key(lo));
+    include(keys, float_of_key(hi));
+  }
+  return range_of_keys(keys);
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
+    : kernels_(kernels),
+      workers_(threads),
+      states_(static_cast<std::size_t>(workers_.threads())),
+      partials_(static_cast<std::size_t>(workers_.threads())) {}
+
+void* CpuBackend::allocate(std::size_t bytes) {
+  return reference_.allocate(bytes + 64);  // kernels may read a word past the end
+}
+
+std::unique_ptr<QuantisedWeights> CpuBackend::make_weights(const ConvShape& shape) {
+  auto weights = std::make_unique<CpuWeights>(shape, kernels_.group);
+  const auto size = static_cast<std::size_t>(shape.weight_size());
+  weights->codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->affine = Buffer(*this, static_cast<std::size_t>(shape.o) * sizeof(Affine));
+  weights->error_codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->error_affine = Buffer(*this, static_cast<std::size_t>(shape.c) * sizeof(Affine));
+  weights->magnitude = Buffer(*this, static_cast<std::size_t>(shape.o + 1) * sizeof(float));
+  return weights;
+}
+
+void CpuBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
+  const Timing timing(*this, "quantise weights");
+  reference_.quantise_weights(args, base);
+  auto& weights = static_cast<CpuWeights&>(base);
+  if (!is_narrow_code(args.width)) return;
+  const ConvShape& s = base.shape;
+  const std::int64_t taps = s.kh * s.kw;
+  const auto* codes = base.codes.as<std::uint32_t>();
+  const auto* error_codes = base.error_codes.as<std::int32_t>();
+  workers_.each(2, [&](int, std::int64_t which) {
+    if (which == 0 && weights.fast_forward) {
+      weights.forward.pack(1, 0, [&](std::int64_t o, std::int64_t t, std::int64_t i) {
+        return static_cast<std::int64_t>(codes[(o * taps + t) * s.c + i]);
+      });
+    }
+    if (which == 1 && weights.fast_error && args.for_error_pass) {
+      const bool shared = args.reading == ErrorWeights::kShared;
+      const int limbs = shared ? args.error_grid_bits / 8 : 1;
+      const std::int64_t offset = shared ? std::int64_t{1} << (args.error_grid_bits - 1) : 0;
+      weights.error.pack(limbs, offset, [&](std::int64_t i, std::int64_t t, std::int64_t o) {
+        return static_cast<std::int64_t>(error_codes[(o * taps + t) * s.c + i]);
+      });
+    }
+  });
+}
+
+void CpuBackend::tensor_range(const float* x, std::int64_t size, Range* range) {
+  const Timing timing(*this, "tensor range");
+  for (auto& state : states_) state.keys = {};
+  workers_.pieces(size, kPiece, [&](int thread, std::int64_t begin, std::int64_t end) {
+    auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+    kernels_.range(x + begin, end - begin, &keys.lo, &keys.hi);
+  });
+  KeyRange all;
+  for (const auto& state : states_) include(all, state.keys);
+  *range = canonical_range(all.lo, all.hi);
+}
+
+NormVectors CpuBackend::NormTable::vectors(const NormChannel* norm, std::int64_t channels) {
+  const auto at = [norm](std::int64_t c) -> const NormChannel& { return norm[c]; };
+  NormVectors result;
+  result.mean = fill(mean, channels, [&](std::int64_t i) { return at(i).mean; });
+  result.a = fill(a, channels, [&](std::int64_t i) { return at(i).a; });
+  result.beta = fill(beta, channels, [&](std::int64_t i) { return at(i).beta; });
+  return result;
+}
+
+GradientRows CpuBackend::GradientTable::rows(const ConvGradient& gradient, std::int64_t channels) {
+  GradientRows rows;
+  rows.channels = channels;
+  if (gradient.norm == nullptr) return rows;
+  rows.mean = fill(mean, channels, [&](std::int64_t i) { return gradient.norm[i].mean; });
+  rows.a = fill(a, channels, [&](std::int64_t i) { return gradient.gradient[i].a; });
+  rows.k = fill(k, channels, [&](std::int64_t i) { return gradient.gradient[i].k; });
+  rows.c = fill(c, channels, [&](std::int64_t i) { return gradient.gradient[i].c; });
+  return rows;
+}
+
+void CpuBackend::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
+                                BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
+  if (gradient.norm == nullptr) {
+    tensor_range(gradient.u, positions * channels, range);
+  } else {
+    const Timing timing(*this, "gradient range");
+    const GradientRows table = gradient_table_.rows(gradient, channels);
+    for (auto& state : states_) state.keys = {};
+    const std::int64_t grain = std::max<std::int64_t>(1, kPiece / channels);
+    workers_.pieces(positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+      auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+      GradientRows rows = table;
+      rows.u = gradient.u + begin * channels;
+      rows.y = gradient.y + begin * channels;
+      rows.pixels = end - begin;
+      rows.lo = &keys.lo;
+      rows.hi = &keys.hi;
+      kernels_.gradient_rows(rows);
+    });
+    KeyRange all;
+    for (const auto& state : states_) include(all, state.keys);
+    *range = canonical_range(all.lo, all.hi);
+  }
+  *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
+}
+
+void CpuBackend::conv_forward(const ConvForward& args) {
+  const auto& weights = static_cast<const CpuWeights&>(*args.weights);
+  const ConvShape& s = args.shape;
+  const Timing timing(*this, "convolution forward", s.macs());
+  if (!weights.fast_forward || !is_narrow_code(weights.width) || !is_narrow_code(args.codes.width)) {
+    reference_.conv_forward(args);
+    return;
+  }
+  const PackedProduct& product = weights.forward;
+  const std::int64_t lanes = product.lanes;
+  const auto* affine = weights.affine.as<Affine>();
+  double* a = coefficients_.a.zeroed(lanes);
+  double* b = coefficients_.b.zeroed(lanes);
+  double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
+  for (std::int64_t o = 0; o < s.o; ++o) {
+    const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
+    a[o] = scale.a;
+    b[o] = scale.b;
+    for (std::int64_t c = 0; c < product.classes(); ++c) {
+      offset[c * lanes + o] = product_offset(*args.codes.affine, affine[o], product.weight_sums.data()[c * lanes + o],
+                                             product.terms[static_cast<std::size_t>(c)]);
+    }
+  }
+
+  const std::int64_t out_positions = s.out_h() * s.out_w();
+  const std::int64_t image_in = s.h * s.w * s.c, image_out = out_positions * s.o;
+  if (args.statistics != nullptr) {
+    const Range range = args.input_range == nullptr ? Range{} : *args.input_range;
+    const double x_bound = operand_bound(args.codes.width, *args.codes.affine, range);
+    for (std::int64_t o = 0; o < s.o; ++o) {
+      const double w_bound = weight_bound(weights.width, affine[o], weights.magnitude.as<float>()[o]);
+      args.statistics[o] = {};
+      args.statistics[o].exponent = moment_exponent(product_bound(true, s.forward_depth(), x_bound, w_bound),
+                                                    static_cast<std::uint64_t>(s.n * out_positions));
+    }
+    fill(statistics_scale_, s.o, [&](std::int64_t o) { return power_of_two(args.statistics[o].exponent); });
+    for (auto& state : states_) state.used = false;
+  }
+  const NormVectors input_norm = args.input.norm == nullptr ? NormVectors{} : input_norm_.vectors(args.input.norm, s.c);
+
+  workers_.each(s.n, [&](int thread, std::int64_t n) {
+    ThreadState& state = states_[static_cast<std::size_t>(thread)];
+    auto* codes = static_cast<std::uint8_t*>(args.codes.codes) + n * image_in;
+    QuantiseRow quantise;
+    quantise.x = args.input.x + n * image_in;
+    if (args.input.norm != nullptr) {
+      NormRows norm;
+      norm.y = quantise.x;
+      norm.pixels = s.h * s.w;
+      norm.channels = s.c;
+      norm.norm = input_norm;
+      norm.relu = true;
+      norm.z = state.values.need(image_in);
+      kernels_.norm_rows(norm);
+      quantise.x = norm.z;
+    }
+    quantise.count = image_in;
+    quantise.lo = static_cast<float>(args.codes.affine->lo);
+    quantise.step = static_cast<float>(args.codes.affine->step);
+    quantise.max_code = static_cast<float>(args.codes.affine->max_code);
+    quantise.codes8 = codes;
+    kernels_.quantise(quantise);
+    float* y = args.y + n * image_out;
+    product_image(kernels_, product, coefficients_, codes, y, state.product);
+    if (args.statistics != nullptr) {
+      if (!state.used) {
+        state.used = true;
+        state.s1.zeroed(lanes);
+        state.s2.zeroed(lanes);
+        std::fill_n(state.lo.need(lanes), lanes, INT32_MAX);
+        std::fill_n(state.hi.need(lanes), lanes, INT32_MIN);
+      }
+      StatisticsRow row;
+      row.y = y;
+      row.pixels = out_positions;
+      row.channels = row.step = s.o;
+      row.scale = statistics_scale_.data();
+      row.s1 = state.s1.data();
+      row.s2 = state.s2.data();
+      row.lo = state.lo.data();
+      row.hi = state.hi.data();
+      kernels_.statistics(row);
+    }
+  });
+  if (args.statistics == nullptr) return;
+  for (std::int64_t o = 0; o < s.o; ++o) {
+    KeyRange keys;
+    for (const auto& state : states_) {
+      if (!state.used) continue;
+      args.statistics[o].s1 += state.s1.data()[o];
+      args.statistics[o].s2 += static_cast<std::uint64_t>(state.s2.data()[o]);
+      include(keys, KeyRange{state.lo.data()[o], state.hi.data()[o]});
+    }
+    const Range extremes = canonical_range(keys.lo, keys.hi);
+    args.statistics[o].lo = extremes.lo;
+    args.statistics[o].hi = extremes.hi;
+  }
+}
+
+void CpuBackend::conv_accumulators(const ConvAccumulators& args) {
+  const Timing timing(*this, "accumulators", args.shape.macs());
+  reference_.conv_accumulators(args);
+}
+
+void CpuBackend::norm_forward(const NormForward& args) {
+  const Timing timing(*this, "batch norm forward");
+  const NormVectors main = main_norm_.vectors(args.norm, args.channels);
+  NormVectors shortcut;
+  if (args.shortcut_norm != nullptr) shortcut = shortcut_norm_.vectors(args.shortcut_norm, args.channels);
+  for (auto& state : states_) state.keys = {};
+  // Whole words of the mask a piece.
+  const std::int64_t grain = std::max<std::int64_t>(32, kPiece / args.channels / 32 * 32);
+  workers_.pieces(args.positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * args.channels, count = (end - begin) * args.channels;
+    NormRows rows;
+    rows.y = args.y + first;
+    rows.pixels = end - begin;
+    rows.channels = args.channels;
+    rows.norm = main;
+    rows.shortcut = args.shortcut == nullptr ? nullptr : args.shortcut + first;
+    rows.shortcut_norm = args.shortcut_norm == nullptr ? nullptr : &shortcut;
+    rows.relu = args.relu;
+    rows.z = args.z + first;
+    kernels_.norm_rows(rows);
+    if (args.range != nullptr) {
+      auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+      kernels_.range(rows.z, count, &keys.lo, &keys.hi);
+    }
+    if (args.mask_bits != nullptr) {
+      kernels_.positive_bits(rows.z, count, reinterpret_cast<std::uint8_t*>(args.mask_bits) + first / 8);
+    }
+  });
+  if (args.range == nullptr) return;
+  KeyRange all;
+  for (const auto& state : states_) include(all, state.keys);
+  *args.range = canonical_range(all.lo, all.hi);
+}
+
+void CpuBackend::average_pool(const AveragePool& args) {
+  const Timing timing(*this, "average pool");
+  reference_.average_pool(args);
+}
+
+void CpuBackend::linear_forward(const LinearForward& args) {
+  const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
+  reference_.linear_forward(args);
+}
+
+void CpuBackend::linear_backward(const LinearBackward& args) {
+  const Timing timing(*this, "linear backward", 2 * args.n * args.inputs * args.outputs);
+  reference_.linear_backward(args);
+}
+
+void CpuBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+  const Timing timing(*this, "softmax cross-entropy");
+  reference_.softmax_cross_entropy(args);
+}
+
+void CpuBackend::sgd_update(const SgdUpdate& args) {
+  const Timing timing(*this, "sgd");
+  workers_.pieces(args.size, kPiece, [&](int, std::int64_t begin, std::int64_t end) {
+    kernels_.sgd(args.gradient + begin, args.momentum_buffer + begin, args.parameter + begin, end - begin, args.lr,
+                 args.momentum, args.weight_decay);
+  });
+}
+
+std::int64_t CpuBackend::first_non_finite(const float* data, std::int64_t size) {
+  if (size == 0 || !kernels_.non_finite(data, size)) return -1;
+  return reference_.first_non_finite(data, size);
+}
+
+void CpuBackend::set_profiling(bool on) {
+  if (on) profile_.clear();
+  profiling_ = on;
+}
+
+}  // namespace bitcycle::cpu
+
+namespace bitcycle {
+
+std::unique_ptr<Backend> make_cpu_backend(Isa isa, int threads) {
+  if (isa == Isa::kAuto) {
+    isa = isa_available(Isa::kAvx512Vnni) ? Isa::kAvx512Vnni : (isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable);
+  }
+  if (!isa_available(isa)) {
+    const Isa best = isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable;
+    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " +
+                                isa_name(best) + " (--isa " + isa_name(best) + ", or leave it out)");
+  }
+  const cpu::KernelTable* kernels = &cpu::kPortableKernels;
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2) kernels = &cpu::kAvx2Kernels;
+  if (isa == Isa::kAvx512Vnni) kernels = &cpu::kAvx512VnniKernels;
+#endif
+  return std::make_unique<cpu::CpuBackend>(*kernels, threads);
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// CpuWeights: canonical codes and, beside them, the packed weights of both products; and everything of a convolution
+// that depends on its shape alone.
+#pragma once
+
+#include "sim/backend.h"
+#include "sim/cpu/packed_product.h"
+#include "sim/cpu/weight_gradient.h"
+
+namespace bitcycle::cpu {
+
+struct CpuWeights final : QuantisedWeights {
+  CpuWeights(const ConvShape& s, std::int64_t group)
+      : QuantisedWeights(s),
+        fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
+        fast_error(s.groups == 1 && s.error_depth() <= kMaxDepth),
+        fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth) {
+    if (fast_forward) forward = PackedProduct(s, false, group);
+    if (fast_error) error = PackedProduct(s, true, group);
+    if (fast_gradient) gradient = WeightGradient(s, group);
+  }
+
+  bool fast_forward, fast_error, fast_gradient;
+  PackedProduct forward, error;
+  WeightGradient gradient;
+};
+
+}  // namespace bitcycle::cpu

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of elementwise work, written once over 16-lane vectors (simd_*.inl) and compiled for each instruction set.
+// Included inside an unnamed namespace. Formulas: sim/ops and docs/numerics.md; every function does the same IEEE
+// operations in the same order.
+
+/// Blocks of 16 channels: whole, or the last one's part.
+struct Whole {};
+struct Part {
+  std::int64_t count;
+};
+
+/// visit(first channel, Whole or Part) for each block.
+template <typename Visit>
+inline void for_each_block(std::int64_t channels, Visit visit) {
+  std::int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) visit(c, Whole{});
+  if (c < channels) visit(c, Part{channels - c});
+}
+
+inline Floats load_lanes(const float* p, Whole) { return load(p); }
+inline Floats load_lanes(const float* p, Part part) { return load_some(p, part.count); }
+/// Idle lanes repeat the block's first, so that they change no extreme.
+inline Floats present_lanes(Floats x, Whole) { return x; }
+inline Floats present_lanes(Floats x, Part part) {
+  float lanes[kLanes];
+  store(lanes, x);
+  for (std::int64_t i = part.count; i < kLanes; ++i) lanes[i] = lanes[0];
+  return load(lanes);
+}
+inline void store_lanes(float* p, Floats x, Whole) { store(p, x); }
+inline void store_lanes(float* p, Floats x, Part part) { store_some(p, x, part.count); }
+
+/// Key of the same order as the number, -0 one below +0, NaN at the ends.
+inline Ints key_of(Floats x) {
+  const Ints bits = bits_of(x);
+  return exclusive_or(bits, both(sign_of(bits), all_ints(INT32_MAX)));
+}
+
+inline Floats apply_norm(Floats y, Floats mean, Floats a, Floats beta) { return fused(sub(y, mean), a, beta); }
+
+// ---- Epilogues of products -----------------------------------------------------------------------------------------
+
+void rescale_narrow(const RescaleRow& row) {
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Doubles a = load(row.a + c), b = load(row.b + c);
+    for (std::int64_t p = 0; p < row.pixels; ++p) {
+      const std::int64_t at = row.columns[p] + c;
+      const Ints acc = add(load(row.sums + p * row.lanes + c), load(row.correction32 + at));
+      const Doubles sum = all(static_cast<double>(row.position_sums[p]));
+      const Doubles value = fused(a, to_doubles(acc), fused(b, sum, load(row.offset + at)));
+      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+    }
+  });
+}
+
+/// All integers stay below 2^53, so that every step before the last two is exact.
+void rescale_limbs(const RescaleRow& row) {
+  const std::int64_t pitch = row.w_limbs * row.lanes;
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Doubles a = load(row.a + c), b = load(row.b + c);
+    const Doubles minus_offset = all(-row.weight_offset);
+    for (std::int64_t p = 0; p < row.pixels; ++p) {
+      const std::int64_t at = row.columns[p] + c;
+      const double position_sum =
+          row.x_limbs == 1 ? static_cast<double>(row.position_sums[p]) : row.wide_sums[p];
+      const Doubles sum = all(position_sum);
+      Doubles acc = fused(minus_offset, sum, load(row.correction + at));
+      double x_weight = 1.0;
+      for (std::int64_t i = 0; i < row.x_limbs; ++i, x_weight *= 256.0) {
+        double weight = x_weight;
+        for (std::int64_t j = 0; j < row.w_limbs; ++j, weight *= 256.0) {
+          const std::int32_t* sums = row.sums + i * row.limb_stride + p * pitch + j * row.lanes + c;
+          acc = fused(all(weight), to_doubles(load(sums)), acc);
+        }
+      }
+      const Doubles value = fused(a, acc, fused(b, sum, load(row.offset + at)));
+      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+    }
+  });
+}
+
+void statistics(const StatisticsRow& row) {
+  constexpr std::int64_t kFlush = 256;  // |q| <= 2^22: this many fit an int32
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Floats scale = load(row.scale + c);
+    Longs s1 = load(row.s1 + c), s2 = load(row.s2 + c);
+    Ints lo = load(row.lo + c), hi = load(row.hi + c);
+    for (std::int64_t begin = 0; begin < row.pixels; begin += kFlush) {
+      const std::int64_t end = begin + kFlush < row.pixels ? begin + kFlush : row.pixels;
+      Ints some = all_ints(0);
+      for (std::int64_t p = begin; p < end; ++p) {
+        const Floats y = load_lanes(row.y + p * row.step + c, count);
+        const Ints q = rounded(mul(y, scale));
+        some = add(some, q);
+        s2 = add(s2, squares(q));
+        const Ints key = key_of(y);
+        lo = smaller(lo, key);
+        hi = larger(hi, key);
+      }
+      s1 = add(s1, to_longs(some));
+    }
+    store(row.s1 + c, s1);
+    store(row.s2 + c, s2);
+    store(row.lo + c, lo);
+    store(row.hi + c, hi);
+  });
+}
+
+// ---- Batch norm ----------------------------------------------------------------------------------------------------
+
+/// z = [relu](norm(y) [+ shortcut]).
+void norm_rows(const NormRows& row) {
+  const Floats zero = all(0.0F);
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Floats mean = load(row.norm.mean + c), a = load(row.norm.a + c), beta = load(row.norm.beta + c);
+    const auto finish = [&](std::int64_t e, Floats z) {
+      store_lanes(row.z + e, row.relu ? larger(z, zero) : z, count);
+    };
+    if (row.shortcut == nullptr) {
+      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+        finish(e, apply_norm(load_lanes(row.y + e, count), mean, a, beta));
+      }
+    } else if (row.shortcut_norm == nullptr) {
+      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+        const Floats z = apply_norm(load_lanes(row.y + e, count), mean, a, beta);
+        finish(e, add(z, load_lanes(row.shortcut + e, count)));
+      }
+    } else {
+      const NormVectors& other = *row.shortcut_norm;
+      const Floats mean2 = load(other.mean + c), a2 = load(other.a + c), beta2 = load(other.beta + c);
+      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+        const Floats z = apply_norm(load_lanes(row.y + e, count), mean, a, beta);
+        finish(e, add(z, apply_norm(load_lanes(row.shortcut + e, count), mean2, a2, beta2)));
+      }
+    }
+  });
+}
+
+/// dy = fma(a, u, fma(k, fl(y - mean), c)).
+void gradient_rows(const GradientRows& row) {
+  Ints lo = all_ints(INT32_MAX), hi = all_ints(INT32_MIN);
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Floats mean = load(row.mean + c), a = load(row.a + c), k = load(row.k + c), shift = load(row.c + c);
+    for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+      const Floats t = sub(load_lanes(row.y + e, count), mean);
+      const Floats dy = fused(a, load_lanes(row.u + e, count), fused(k, t, shift));
+      if (row.dy != nullptr) store_lanes(row.dy + e, dy, count);
+      if (row.lo != nullptr) {
+        const Ints key = key_of(present_lanes(dy, count));
+        lo = smaller(lo, key);
+        hi = larger(hi, key);
+      }
+    }
+  });
+  if (row.lo != nullptr && row.pixels > 0) {
+    const std::int32_t least = smallest_of(lo), most = largest_of(hi);
+    *row.lo = least < *row.lo ? least : *row.lo;
+    *row.hi = most > *row.hi ? most : *row.hi;
+  }
+}
+
+// ---- Joins ---------------------------------------------------------------------------------------------------------
+
+template <int kNorms, typename Count>
+inline void join_block(const JoinRows& row, std::int64_t c, Count count, Ints& magnitude) {
+  const bool by_norm = row.mask_y != nullptr;
+  const Floats mask_mean = by_norm ? load(row.mask_norm.mean + c) : all(0.0F);
+  const Floats mask_a = by_norm ? load(row.mask_norm.a + c) : all(0.0F);
+  const Floats mask_beta = by_norm ? load(row.mask_norm.beta + c) : all(0.0F);
+  constexpr int kStored = kNorms == 0 ? 1 : kNorms;
+  Floats mean[kStored], scale_u[kStored], scale_ut[kStored];
+  Longs s_u[kStored], s_ut[kStored];
+  for (int i = 0; i < kNorms; ++i) {
+    mean[i] = load(row.norm[i].mean + c);
+    scale_u[i] = all(row.norm[i].scale_u);
+    scale_ut[i] = load(row.norm[i].scale_ut + c);
+    s_u[i] = load(row.norm[i].s_u + c);
+    s_ut[i] = load(row.norm[i].s_ut + c);
+  }
+  for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+    Floats u = load_lanes(row.first + e, count);
+    if (row.second != nullptr) u = add(u, load_lanes(row.second + e, count));
+    if (by_norm) {
+      u = where(positive(apply_norm(load_lanes(row.mask_y + e, count), mask_mean, mask_a, mask_beta)), u);
+    } else if (row.mask_bits != nullptr) {
+      const std::int64_t bit = row.mask_begin + e;
+      std::uint32_t bits = 0;
+      __builtin_memcpy(&bits, row.mask_bits + bit / 8, sizeof bits);
+      u = where(mask_of_bits(bits >> (bit % 8)), u);
+    }
+    store_lanes(row.u + e, u, count);
+    magnitude = larger(magnitude, both(bits_of(u), all_ints(INT32_MAX)));
+    for (int i = 0; i < kNorms; ++i) {
+      const Floats t = sub(load_lanes(row.norm[i].y + e, count), mean[i]);
+      s_u[i] = add(s_u[i], rounded_long(mul(u, scale_u[i])));
+      s_ut[i] = add(s_ut[i], rounded_long(mul(mul(u, t), scale_ut[i])));
+    }
+  }
+  for (int i = 0; i < kNorms; ++i) {
+    store(row.norm[i].s_u + c, s_u[i]);
+    store(row.norm[i].s_ut + c, s_ut[i]);
+  }
+}
+
+void join(const JoinRows& row) {
+  Ints magnitude = all_ints(*row.magnitude);
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    // Idle lanes of a last block: first, second and y read as 0 there, so that u is 0 and every sum stays.
+    if (row.norms == 0) join_block<0>(row, c, count, magnitude);
+    if (row.norms == 1) join_block<1>(row, c, count, magnitude);
+    if (row.norms == 2) join_block<2>(row, c, count, magnitude);
+  });
+  *row.magnitude = largest_of(magnitude);
+}
+
+// ---- Quantisers ----------------------------------------------------------------------------------------------------
+
+inline Ints codes_of(Floats x, Floats noise, Floats lo, Floats step, Floats max_code) {
+  const Floats v = add(div(sub(x, lo), step), noise);
+  return rounded(smaller(larger(v, all(0.0F)), max_code));
+}
+
+void quantise(const QuantiseRow& row) {
+  const Floats lo = all(row.lo), step = all(row.step), max_code = all(row.max_code), zero = all(0.0F);
+  std::int64_t i = 0;
+  for (; i + kLanes <= row.count; i += kLanes) {
+    const Ints codes =
+        codes_of(load(row.x + i), row.noise == nullptr ? zero : load(row.noise + i), lo, step, max_code);
+    if (row.codes8 != nullptr) {
+      store_bytes(row.codes8 + i, codes);
+    } else {
+      store_words(row.codes16 + i, codes);
+    }
+  }
+  if (i == row.count) return;
+  const std::int64_t rest = row.count - i;
+  std::int32_t codes[kLanes];
+  store(codes, codes_of(load_some(row.x + i, rest), row.noise == nullptr ? zero : load_some(row.noise + i, rest), lo,
+                        step, max_code));
+  for (std::int64_t j = 0; j < rest; ++j) {
+    if (row.codes8 != nullptr) {
+      row.codes8[i + j] = static_cast<std::uint8_t>(codes[j]);
+    } else {
+      row.codes16[i + j] = static_cast<std::uint16_t>(codes[j]);
+    }
+  }
+}
+
+/// Noise of 64 elements, blocks first..first + 15 of Philox4x32-10.
+inline void noise_of_blocks(const NoiseRow& row, std::uint64_t first, Floats (&noise)[4]) {
+  std::int32_t low[kLanes], high[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const std::uint64_t block = first + static_cast<std::uint64_t>(4 * (lane % 4) + lane / 4);
+    low[lane] = static_cast<std::int32_t>(static_cast<std::uint32_t>(block));
+    high[lane] = static_cast<std::int32_t>(static_cast<std::uint32_t>(block >> 32));
+  }
+  Ints c[4] = {load(low), load(high), all_ints(static_cast<std::int32_t>(row.step)),
+               all_ints(static_cast<std::int32_t>(row.purpose_and_tensor))};
+  std::uint32_t k0 = static_cast<std::uint32_t>(row.seed), k1 = static_cast<std::uint32_t>(row.seed >> 32);
+  const Ints m0 = all_ints(static_cast<std::int32_t>(0xD2511F53U)), m1 = all_ints(static_cast<std::int32_t>(0xCD9E8D57U));
+  for (int round = 0; round < 10; ++round) {
+    Ints high0, low0, high1, low1;
+    multiply_wide(c[0], m0, high0, low0);
+    multiply_wide(c[2], m1, high1, low1);
+    c[0] = exclusive_or(exclusive_or(high1, c[1]), all_ints(static_cast<std::int32_t>(k0)));
+    c[2] = exclusive_or(exclusive_or(high0, c[3]), all_ints(static_cast<std::int32_t>(k1)));
+    c[1] = low1;
+    c[3] = low0;
+    k0 += 0x9E3779B9U;
+    k1 += 0xBB67AE85U;
+  }
+  interleave_words(c);
+  const Floats scale = all(0x1p-24F), half = all(-0.5F);
+  for (int j = 0; j < 4; ++j) noise[j] = fused(to_floats(shift_right<8>(c[j])), scale, half);  // exact
+}
+
+void noise(const NoiseRow& row) {
+  constexpr std::int64_t kBatch = 4 * kLanes;
+  std::uint64_t block = row.begin / 4;
+  for (std::int64_t i = -static_cast<std::int64_t>(row.begin % 4); i < row.count; i += kBatch, block += kLanes) {
+    Floats batch[4];
+    noise_of_blocks(row, block, batch);
+    if (i >= 0 && i + kBatch <= row.count) {
+      for (int j = 0; j < 4; ++j) store(row.noise + i + j * kLanes, batch[j]);
+    } else {
+      float lanes[kBatch];
+      for (int j = 0; j < 4; ++j) store(lanes + j * kLanes, batch[j]);
+      for (std::int64_t j = i < 0 ? -i : 0; j < kBatch && i + j < row.count; ++j) row.noise[i + j] = lanes[j];
+    }
+  }
+}
+
+// ---- Flat rows -----------------------------------------------------------------------------------------------------
+
+void range(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi) {
+  if (count == 0) return;
+  Ints least = all_ints(*lo), most = all_ints(*hi);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Ints key = key_of(load(x + i));
+    least = smaller(least, key);
+    most = larger(most, key);
+  }
+  if (i < count) {
+    float lanes[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j < count ? i + j : i];
+    const Ints key = key_of(load(lanes));
+    least = smaller(least, key);
+    most = larger(most, key);
+  }
+  *lo = smallest_of(least);
+  *hi = largest_of(most);
+}
+
+void magnitude(const float* x, std::int64_t count, std::int32_t* largest) {
+  Ints most = all_ints(*largest);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) most = larger(most, both(bits_of(load(x + i)), all_ints(INT32_MAX)));
+  if (i < count) most = larger(most, both(bits_of(load_some(x + i, count - i)), all_ints(INT32_MAX)));
+  *largest = largest_of(most);
+}
+
+void positive_bits(const float* x, std::int64_t count, std::uint8_t* bits) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto word = static_cast<std::uint16_t>(bits_of_mask(positive(load(x + i))));
+    __builtin_memcpy(bits + i / 8, &word, sizeof word);
+  }
+  if (i < count) {
+    const std::uint32_t word = bits_of_mask(positive(load_some(x + i, count - i)));
+    bits[i / 8] = static_cast<std::uint8_t>(word);
+    if (count - i > 8) bits[i / 8 + 1] = static_cast<std::uint8_t>(word >> 8);
+  }
+}
+
+void add_on_grid(const float* x, std::int64_t count, float scale, std::int64_t* sums) {
+  const Floats to_grid = all(scale);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(sums + i, add(load(sums + i), rounded_long(mul(load(x + i), to_grid))));
+  }
+  if (i == count) return;
+  std::int64_t lanes[kLanes];
+  store(lanes, rounded_long(mul(load_some(x + i, count - i), to_grid)));
+  for (std::int64_t j = 0; i + j < count; ++j) sums[i + j] += lanes[j];
+}
+
+void sgd(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd) {
+  const auto update = [&](std::int64_t i, auto lanes) {
+    const Floats weight = load_lanes(w + i, lanes);
+    const Floats d = add(load_lanes(g + i, lanes), mul(all(wd), weight));
+    const Floats momentum = add(mul(all(mu), load_lanes(m + i, lanes)), d);
+    store_lanes(m + i, momentum, lanes);
+    store_lanes(w + i, sub(weight, mul(all(lr), momentum)), lanes);
+  };
+  for_each_block(count, update);
+}
+
+bool non_finite(const float* x, std::int64_t count) {
+  std::int32_t largest = 0;
+  magnitude(x, count, &largest);
+  return largest >= 0x7F800000;
+}
+
+// ---- Float32 products ----------------------------------------------------------------------------------------------
+
+/// kPixels chains at a time, so that their latencies overlap; the order within a chain is kh, kw, channel.
+template <int kPixels, typename Count>
+inline void float_tile(const FloatRow& row, std::int64_t pixel, std::int64_t c, Count count) {
+  Floats chain[kPixels];
+  for (int p = 0; p < kPixels; ++p) chain[p] = all(0.0F);
+  for (std::int64_t t = 0; t < row.taps; ++t) {
+    const float* x = row.x + pixel * row.pixel_step + row.offsets[t];
+    const float* w = row.weights + row.weight_offsets[t] + c;
+    for (std::int64_t i = 0; i < row.channels; ++i) {
+      const Floats weight = load(w + i * row.weight_step);
+      for (int p = 0; p < kPixels; ++p) chain[p] = fused(all(x[p * row.pixel_step + i]), weight, chain[p]);
+    }
+  }
+  for (int p = 0; p < kPixels; ++p) store_lanes(row.out + (pixel + p) * row.out_step + c, chain[p], count);
+}
+
+void float_row(const FloatRow& row) {
+  for_each_block(row.outputs, [&](std::int64_t c, auto count) {
+    std::int64_t p = 0;
+    for (; p + 8 <= row.pixels; p += 8) float_tile<8>(row, p, c, count);
+    for (; p + 2 <= row.pixels; p += 2) float_tile<2>(row, p, c, count);
+    for (; p < row.pixels; ++p) float_tile<1>(row, p, c, count);
+  });
+}
+
+template <int kChannels, typename Count>
+inline void float_gradient_tile(const FloatGradientRow& row, std::int64_t i, std::int64_t c, Count count) {
+  Floats chain[kChannels];
+  for (int j = 0; j < kChannels; ++j) chain[j] = load(row.chains + (i + j) * row.lanes + c);
+  for (std::int64_t p = 0; p < row.pixels; ++p) {
+    const Floats dy = load_lanes(row.dy + p * row.dy_step + c, count);
+    for (int j = 0; j < kChannels; ++j) chain[j] = fused(all(row.x[p * row.x_step + i + j]), dy, chain[j]);
+  }
+  for (int j = 0; j < kChannels; ++j) store(row.chains + (i + j) * row.lanes + c, chain[j]);
+}
+
+void float_gradient(const FloatGradientRow& row) {
+  for_each_block(row.outputs, [&](std::int64_t c, auto count) {
+    std::int64_t i = 0;
+    for (; i + 8 <= row.channels; i += 8) float_gradient_tile<8>(row, i, c, count);
+    for (; i < row.channels; ++i) float_gradient_tile<1>(row, i, c, count);
+  });
+}

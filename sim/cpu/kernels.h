@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one instruction set provides: accumulator kernels, staging and elementwise rows, as functions over plain records.
+// Each kernels_*.cpp defines one table; everything above them is compiled once, for the baseline instruction set.
+//
+// Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, or 2
+// signed 16-bit words), holding code - 128 where a code exists and 0 where none does. Weights stand opposite in blocks
+// of 16 lanes (output channels), 64 bytes a group.
+#pragma once
+
+#include <cstdint>
+
+namespace bitcycle::cpu {
+
+constexpr std::int64_t kLanes = 16;
+constexpr std::int64_t kBlockBytes = 64;  // 16 lanes of one 4-byte group
+constexpr std::int64_t kSlack = 256;      // bytes that kernels may read past a staged buffer
+
+/// Elements rounded up to whole blocks of lanes.
+constexpr std::int64_t lanes_for(std::int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
+
+/// sums[pixel][lane] = sum over taps and channel groups of weight * operand, one row of pixels.
+struct RowProduct {
+  const char* x = nullptr;                // the row's origin in the staged operand
+  const std::int64_t* offsets = nullptr;  // (taps) bytes from x
+  std::int64_t taps = 0;
+  std::int64_t groups = 0;  // channel groups
+  std::int64_t plane = 0;   // bytes from one channel group to the next; neighbouring pixels are 4 bytes apart
+  const char* weights = nullptr;  // (blocks, taps, groups, 16 lanes, 4 bytes)
+  std::int64_t block_stride = 0;  // bytes from one block to the next
+  std::int64_t blocks = 0;
+  std::int64_t pixels = 0;
+  std::int32_t* sums = nullptr;  // (pixels, blocks * 16), overwritten
+};
+
+/// sums[g block][x lane][16] += sum over images, rows and pixel groups of x * g, one tap.
+struct TapGradient {
+  const char* x = nullptr;  // (images, rows, steps, x_lanes, 4 bytes)
+  const char* g = nullptr;  // (images, rows, steps, g_lanes, 4 bytes)
+  std::int64_t images = 0, x_image = 0, g_image = 0;
+  std::int64_t rows = 0, x_row = 0, g_row = 0;
+  std::int64_t steps = 0;
+  std::int64_t x_lanes = 0;  // a multiple of 4
+  std::int64_t g_lanes = 0;  // a multiple of 16
+  std::int32_t* sums = nullptr;
+};
+
+/// One row of codes into channel groups: staged column = pixel + margin, split by column phase (stride).
+struct StageChannels {
+  const std::uint8_t* row = nullptr;  // (pixels, pixel_step)
+  std::int64_t pixels = 0, pixel_step = 0, channels = 0;
+  std::int64_t margin = 0, phases = 1, columns = 0;  // columns a phase
+  std::int64_t plane = 0, phase_pitch = 0;           // bytes
+  char* out = nullptr;                               // (phases, groups, columns, 4 bytes)
+};
+
+/// One row of codes into pixel groups: output pixel p reads column first + p * step; nothing where there is none.
+struct StagePixels {
+  const std::uint8_t* row = nullptr;  // (pixels, pixel_step)
+  std::int64_t pixels = 0, pixel_step = 0, channels = 0;
+  std::int64_t first = 0, step = 1, count = 0;
+  std::int64_t lanes = 0;
+  bool offset_binary = false;  // true: code - 128, false: the code
+  char* out = nullptr;         // (ceil(count / group), lanes, 4 bytes)
+};
+
+/// sums[column] = sum over channels of a staged row, one column phase.
+struct ChannelSums {
+  const char* x = nullptr;
+  std::int64_t groups = 0, plane = 0, columns = 0;
+  std::int32_t* sums = nullptr;
+};
+
+/// out[pixel] = addend[pixel] + sum over taps of sums[offset + pixel].
+struct BoxSums {
+  const std::int32_t* sums = nullptr;
+  const std::int64_t* offsets = nullptr;
+  std::int64_t taps = 0, pixels = 0;
+  const std::int32_t* addend = nullptr;
+  std::int32_t* out = nullptr;
+};
+
+/// out[lane] = sum over the pixels of one staged row for which `present` (a byte each) is 1.
+struct PixelSums {
+  const char* x = nullptr;  // (steps, lanes, 4 bytes)
+  std::int64_t steps = 0, lanes = 0;
+  const char* present = nullptr;  // (steps, 4 bytes): 1 or 0 in the group's element type
+  bool is_signed = false;         // elements are code - 128, not codes
+  std::int32_t* out = nullptr;
+};
+
+/// One row of exact sums to values: fl32(fma(a, acc, fma(b, sum, e))), acc = the true sum made from the limbs.
+struct RescaleRow {
+  const std::int32_t* sums = nullptr;  // (x_limbs, pixels, w_limbs * lanes)
+  std::int64_t pixels = 0, channels = 0, lanes = 0;
+  std::int64_t x_limbs = 1, w_limbs = 1;
+  std::int64_t limb_stride = 0;                 // elements from one limb of x to the next
+  const std::int64_t* columns = nullptr;        // (pixels) class of each column, as an offset into the tables below
+  const std::int32_t* correction32 = nullptr;   // (classes, lanes), one limb: added to the sum
+  const double* correction = nullptr;           // (classes, lanes), several limbs: the same
+  const double* offset = nullptr;               // (classes, lanes): e
+  const double* a = nullptr;                    // (lanes)
+  const double* b = nullptr;                    // (lanes)
+  const std::int32_t* position_sums = nullptr;  // (pixels), one limb of x
+  const double* wide_sums = nullptr;            // (pixels), several limbs
+  double weight_offset = 0.0;                   // several limbs: acc -= weight_offset * sum
+  float* out = nullptr;                         // (pixels, out_step)
+  std::int64_t out_step = 0;
+};
+
+/// Channel statistics of one row: q = rint(y * scale); s1 += q, s2 += q^2; lo, hi: keys (order of int32, -0 below +0).
+struct StatisticsRow {
+  const float* y = nullptr;
+  std::int64_t pixels = 0, channels = 0, step = 0;
+  const float* scale = nullptr;    // (lanes)
+  std::int64_t* s1 = nullptr;      // (lanes) all
+  std::int64_t* s2 = nullptr;
+  std::int32_t* lo = nullptr;
+  std::int32_t* hi = nullptr;
+};
+
+/// Batch norm of a channel as vectors over channels, each padded to whole blocks.
+struct NormVectors {
+  const float* mean = nullptr;
+  const float* a = nullptr;
+  const float* beta = nullptr;
+};
+
+/// z = [relu](norm(y) [+ shortcut | + norm(shortcut)]), (pixels, channels) without gaps.
+struct NormRows {
+  const float* y = nullptr;
+  std::int64_t pixels = 0, channels = 0;
+  NormVectors norm;
+  const float* shortcut = nullptr;
+  const NormVectors* shortcut_norm = nullptr;
+  bool relu = false;
+  float* z = nullptr;
+};
+
+/// dy = fma(a, u, fma(k, fl(y - mean), c)), (pixels, channels) without gaps.
+struct GradientRows {
+  const float* u = nullptr;
+  const float* y = nullptr;
+  std::int64_t pixels = 0, channels = 0;
+  const float* mean = nullptr;
+  const float* a = nullptr;
+  const float* k = nullptr;
+  const float* c = nullptr;
+  float* dy = nullptr;       // null: only the range is wanted
+  std::int32_t* lo = nullptr;  // (1) keys, updated; null: not wanted
+  std::int32_t* hi = nullptr;
+};
+
+/// Codes of a run of values, widths up to 16 (docs/numerics.md, 2.2).
+struct QuantiseRow {
+  const float* x = nullptr;
+  const float* noise = nullptr;  // null: nearest
+  std::int64_t count = 0;
+  float lo = 0.0F, step = 1.0F, max_code = 0.0F;
+  std::uint8_t* codes8 = nullptr;  // one of the two
+  std::uint16_t* codes16 = nullptr;
+};
+
+/// noise[i] = rounding noise of element begin + i.
+struct NoiseRow {
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0, purpose_and_tensor = 0;
+  std::uint64_t begin = 0;
+  std::int64_t count = 0;
+  float* noise = nullptr;
+};
+
+/// One norm that a join sums for: S_u and S_ut of channels.
+struct JoinNorm {
+  const float* y = nullptr;
+  const float* mean = nullptr;      // (lanes)
+  const float* scale_ut = nullptr;  // (lanes) 2^e
+  float scale_u = 0.0F;
+  std::int64_t* s_u = nullptr;      // (lanes)
+  std::int64_t* s_ut = nullptr;
+};
+
+/// u = mask ? fl(first + second) : +0 and its sums, (pixels, channels) without gaps.
+struct JoinRows {
+  std::int64_t pixels = 0, channels = 0;
+  const float* first = nullptr;
+  const float* second = nullptr;  // or null
+  const float* mask_y = nullptr;  // with mask_norm
+  NormVectors mask_norm;
+  const std::uint8_t* mask_bits = nullptr;  // little-endian bits
+  std::int64_t mask_begin = 0;              // bit of the first element
+  float* u = nullptr;
+  std::int32_t* magnitude = nullptr;  // (1) largest bits of |u|, updated
+  JoinNorm norm[2];
+  int norms = 0;
+};
+
+/// Float32 products: out[pixel][lane] = fma chain from +0 over taps and channels.
+struct FloatRow {
+  const float* x = nullptr;               // the first pixel's origin
+  std::int64_t pixels = 0, pixel_step = 0;  // floats from one pixel to the next
+  std::int64_t taps = 0;
+  const std::int64_t* offsets = nullptr;         // (taps) floats from x
+  const std::int64_t* weight_offsets = nullptr;  // (taps) floats from weights
+  std::int64_t channels = 0;                     // of the reduction
+  const float* weights = nullptr;                // (taps, channels, weight_step)
+  std::int64_t weight_step = 0;
+  std::int64_t outputs = 0;
+  float* out = nullptr;
+  std::int64_t out_step = 0;
+};
+
+/// Float32 weight gradient of one sample, one tap and input channel: out[lane] continues the chain over a row of pixels.
+struct FloatGradientRow {
+  const float* x = nullptr;  // x[pixel * x_step + channel]
+  std::int64_t x_step = 0;
+  const float* dy = nullptr;  // dy[pixel * dy_step + lane]
+  std::int64_t dy_step = 0;
+  std::int64_t pixels = 0, channels = 0, outputs = 0;
+  float* chains = nullptr;  // (channels, lanes), updated
+  std::int64_t lanes = 0;
+};
+
+struct KernelTable {
+  const char* name;
+  std::int64_t group;  // elements of a 4-byte group: 4 or 2
+  void (*row_product)(const RowProduct&);
+  void (*tap_gradient)(const TapGradient&);
+  void (*stage_channels)(const StageChannels&);
+  void (*stage_pixels)(const StagePixels&);
+  void (*channel_sums)(const ChannelSums&);
+  void (*box_sums)(const BoxSums&);
+  void (*pixel_sums)(const PixelSums&);
+  void (*rescale_narrow)(const RescaleRow&);
+  void (*rescale_limbs)(const RescaleRow&);
+  void (*statistics)(const StatisticsRow&);
+  void (*norm_rows)(const NormRows&);
+  void (*gradient_rows)(const GradientRows&);
+  void (*quantise)(const QuantiseRow&);
+  void (*noise)(const NoiseRow&);
+  void (*join)(const JoinRows&);
+  void (*float_row)(const FloatRow&);
+  void (*float_gradient)(const FloatGradientRow&);
+  /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
+  void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);
+  /// Largest bits of |x|, included into *magnitude.
+  void (*magnitude)(const float* x, std::int64_t count, std::int32_t* magnitude);
+  /// Bit i = x[i] > 0, count a multiple of 8 but for the last call; whole bytes are written.
+  void (*positive_bits)(const float* x, std::int64_t count, std::uint8_t* bits);
+  /// sums[i] += rint(fl(x[i] * scale)).
+  void (*add_on_grid)(const float* x, std::int64_t count, float scale, std::int64_t* sums);
+  /// d = g + wd*w; m = mu*m + d; w = w - lr*m.
+  void (*sgd)(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd);
+  /// Whether some exponent is all ones.
+  bool (*non_finite)(const float* x, std::int64_t count);
+};
+
+extern const KernelTable kPortableKernels;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512VnniKernels;
+#endif
+
+}  // namespace bitcycle::cpu

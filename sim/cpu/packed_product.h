@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// PackedProduct: one pass's weights in the kernels' order, with the geometry of the streamed operand, for the forward
+// pass (any stride: columns split by phase) and the error pass (stride s: s*s phases of output pixels, each with its
+// own taps). The streamed operand is staged with margins of nothing, so that no kernel tests for borders; what depends
+// on the border is a table by (row class, column class).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/scratch.h"
+#include "sim/ops/conv_shape.h"
+
+namespace bitcycle::cpu {
+
+/// Longest reduction for which every true sum of 8 x 8 bit codes fits an int32: 255 * 255 * depth <= 2^31 - 1.
+constexpr std::int64_t kMaxDepth = 33025;
+
+struct ProductPhase {
+  std::int64_t first_row = 0, first_column = 0, step = 1;  // output pixels (first + i * step)
+  std::int64_t rows = 0, pixels = 0;
+  std::int64_t origin_row = 0, row_step = 1;  // staged row of output row i: origin_row + i * row_step
+  std::int64_t origin_column = 0;
+  std::vector<std::int64_t> tap;          // kh * kw_count + kw
+  std::vector<std::int64_t> offsets;      // bytes from the row's origin
+  std::vector<std::int64_t> sum_offsets;  // elements of the channel sums
+  std::int64_t weights_begin = 0;         // bytes into packed, one limb
+  std::vector<std::int64_t> columns;      // (row classes, pixels): offset into the class tables
+  std::vector<std::int32_t> addend;       // (row classes, pixels): 128 * channels * taps that exist
+};
+
+struct PackedProduct {
+  PackedProduct() = default;
+  PackedProduct(const ConvShape& shape, bool error_pass, std::int64_t group);
+
+  std::int64_t in_h = 0, in_w = 0, in_c = 0, out_h = 0, out_w = 0, out_c = 0, kh = 0, kw = 0;
+  std::int64_t group = 4, groups = 0, lanes = 0, blocks = 0;
+  std::int64_t margin_row = 0, margin_column = 0, column_phases = 1;
+  std::int64_t staged_rows = 0, columns = 0, plane = 0, phase_pitch = 0, row_pitch = 0;  // bytes
+  std::vector<ProductPhase> phases;
+  std::vector<std::int64_t> row_class;  // (out_h)
+  std::int64_t row_classes = 0, column_classes = 0;
+  std::vector<double> terms;  // (classes): n, taps that exist times channels
+  std::vector<std::vector<std::int64_t>> class_taps;  // (classes): the taps that exist
+  std::int64_t limb_bytes = 0;                        // packed bytes of one limb, all phases
+
+  /// Of this step's weights.
+  int limbs = 1;
+  double weight_offset = 0.0;
+  Scratch<char> packed;                // by phase: (blocks of all limbs, taps, groups, 16 lanes, 4 bytes)
+  Scratch<std::int32_t> correction32;  // (classes, lanes)
+  Scratch<double> correction;          // (classes, lanes)
+  Scratch<double> weight_sums;         // (classes, lanes): [q_w] or [w_G]
+
+  std::int64_t classes() const { return row_classes * column_classes; }
+  std::int64_t staged_bytes() const { return staged_rows * row_pitch; }
+  std::int64_t staged_columns() const { return column_phases * columns; }
+
+  /// weight(out channel, tap, in channel): the signed or unsigned integer; packed as limbs of (weight + offset).
+  template <typename Weight>
+  void pack(int limb_count, std::int64_t offset, const Weight& weight);
+
+ private:
+  void put(char* out, std::int64_t lane, std::int64_t element, std::uint32_t value) const;
+  std::vector<std::int64_t> tap_sums_;
+};
+
+/// What one thread needs to run a product.
+struct ProductScratch {
+  Scratch<char> staged;
+  Scratch<std::int32_t> channel_sums, position_sums, sums;
+};
+
+/// The coefficients of this operation: value = fl32(fma(a, acc, fma(b, position sum, offset))).
+struct ProductCoefficients {
+  Scratch<double> a, b, offset;  // (lanes), (lanes), (classes, lanes)
+};
+
+/// One image of codes (in_h, in_w, in_c), up to 8 bits, to values (out_h, out_w, out_c).
+void product_image(const KernelTable& kernels, const PackedProduct& product, const ProductCoefficients& coefficients,
+                   const std::uint8_t* codes, float* out, ProductScratch& scratch);
+
+template <typename Weight>
+void PackedProduct::pack(int limb_count, std::int64_t offset, const Weight& weight) {
+  limbs = limb_count;
+  weight_offset = static_cast<double>(offset);
+  char* out = packed.zeroed(limb_bytes * limbs);
+  const std::int64_t taps = kh * kw;
+  std::vector<std::int64_t>& sums = tap_sums_;
+  sums.assign(static_cast<std::size_t>(taps * lanes), 0);
+  for (std::int64_t t = 0; t < taps; ++t) {
+    for (std::int64_t o = 0; o < out_c; ++o) {
+      std::int64_t sum = 0;
+      for (std::int64_t i = 0; i < in_c; ++i) sum += weight(o, t, i);
+      sums[static_cast<std::size_t>(t * lanes + o)] = sum;
+    }
+  }
+  for (const auto& phase : phases) {
+    const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
+    const std::int64_t block_bytes = phase_taps * groups * kBlockBytes;
+    char* first = out + phase.weights_begin * limbs;
+    for (int limb = 0; limb < limbs; ++limb) {
+      for (std::int64_t o = 0; o < out_c; ++o) {
+        char* block = first + (limb * blocks + o / kLanes) * block_bytes;
+        for (std::int64_t t = 0; t < phase_taps; ++t) {
+          for (std::int64_t i = 0; i < in_c; ++i) {
+            const auto value = static_cast<std::uint64_t>(weight(o, phase.tap[static_cast<std::size_t>(t)], i) + offset);
+            put(block + (t * groups + i / group) * kBlockBytes, o % kLanes, i % group,
+                static_cast<std::uint32_t>(value >> (8 * limb)) & 0xFFU);
+          }
+        }
+      }
+    }
+  }
+  std::int32_t* narrow = correction32.zeroed(classes() * lanes);
+  double* wide = correction.zeroed(classes() * lanes);
+  double* true_sums = weight_sums.zeroed(classes() * lanes);
+  for (std::int64_t c = 0; c < classes(); ++c) {
+    const auto& existing = class_taps[static_cast<std::size_t>(c)];
+    for (std::int64_t o = 0; o < out_c; ++o) {
+      std::int64_t sum = 0;
+      for (const std::int64_t t : existing) sum += sums[static_cast<std::size_t>(t * lanes + o)];
+      const std::int64_t terms_here = static_cast<std::int64_t>(existing.size()) * in_c;
+      const std::int64_t shifted = 128 * (sum + offset * terms_here);
+      true_sums[c * lanes + o] = static_cast<double>(sum);
+      wide[c * lanes + o] = static_cast<double>(shifted);
+      narrow[c * lanes + o] = limbs == 1 ? static_cast<std::int32_t>(shifted) : 0;
+    }
+  }
+}
+
+}  // namespace bitcycle::cpu

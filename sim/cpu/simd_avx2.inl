@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of 16 lanes on AVX2, as pairs: the small vocabulary that the elementwise rows are written in. Included inside
+// an unnamed namespace of kernels_avx2.cpp.
+
+struct Floats { __m256 a, b; };
+struct Ints { __m256i a, b; };
+struct Doubles { __m256d v[4]; };
+struct Longs { __m256i v[4]; };
+struct Mask { __m256 a, b; };
+
+inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline Floats load_some(const float* p, std::int64_t count) {
+  alignas(32) float lanes[kLanes] = {};
+  for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+inline void store(float* p, Floats x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+inline void store_some(float* p, Floats x, std::int64_t count) {
+  alignas(32) float lanes[kLanes];
+  store(lanes, x);
+  for (std::int64_t i = 0; i < count; ++i) p[i] = lanes[i];
+}
+inline Floats all(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Floats add(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Floats sub(Floats x, Floats y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline Floats mul(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Floats div(Floats x, Floats y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline Floats fused(Floats x, Floats y, Floats z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+/// x > y ? x : y, y where either is NaN.
+inline Floats larger(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline Floats smaller(Floats x, Floats y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline Mask positive(Floats x) {
+  const __m256 zero = _mm256_setzero_ps();
+  return {_mm256_cmp_ps(x.a, zero, _CMP_GT_OQ), _mm256_cmp_ps(x.b, zero, _CMP_GT_OQ)};
+}
+inline Mask mask_of_bits(std::uint32_t bits) {
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i low = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+  const __m256i high = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits >> 8)), lane);
+  return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(low, lane)), _mm256_castsi256_ps(_mm256_cmpeq_epi32(high, lane))};
+}
+inline std::uint32_t bits_of_mask(Mask m) {
+  return static_cast<std::uint32_t>(_mm256_movemask_ps(m.a)) | static_cast<std::uint32_t>(_mm256_movemask_ps(m.b)) << 8;
+}
+inline Floats where(Mask m, Floats x) { return {_mm256_and_ps(m.a, x.a), _mm256_and_ps(m.b, x.b)}; }
+
+inline __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline void store256(void* p, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
+
+inline Ints load(const std::int32_t* p) { return {load256(p), load256(p + 8)}; }
+inline void store(std::int32_t* p, Ints x) {
+  store256(p, x.a);
+  store256(p + 8, x.b);
+}
+inline Ints all_ints(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Ints sub(Ints x, Ints y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+inline Ints mul(Ints x, Ints y) { return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)}; }
+inline Ints exclusive_or(Ints x, Ints y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
+inline Ints both(Ints x, Ints y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+inline Ints larger(Ints x, Ints y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
+inline Ints smaller(Ints x, Ints y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
+template <int kBits>
+inline Ints shift_right(Ints x) { return {_mm256_srli_epi32(x.a, kBits), _mm256_srli_epi32(x.b, kBits)}; }
+inline Ints sign_of(Ints x) { return {_mm256_srai_epi32(x.a, 31), _mm256_srai_epi32(x.b, 31)}; }
+inline Ints bits_of(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+inline Ints rounded(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+/// High and low words of 32 x 32 bit products.
+inline void multiply_wide(__m256i x, __m256i y, __m256i& high, __m256i& low) {
+  const __m256i even = _mm256_mul_epu32(x, y);
+  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
+  low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+  high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+}
+/// y holds one number in all lanes.
+inline void multiply_wide(Ints x, Ints y, Ints& high, Ints& low) {
+  multiply_wide(x.a, y.a, high.a, low.a);
+  multiply_wide(x.b, y.b, high.b, low.b);
+}
+/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
+/// block 4j + k.
+inline void interleave_words(Ints (&w)[4]) {
+  const auto transpose = [](const __m256i& p, const __m256i& q, const __m256i& r, const __m256i& s, __m256i (&out)[4]) {
+    const __m256i a = _mm256_unpacklo_epi32(p, q), b = _mm256_unpackhi_epi32(p, q);
+    const __m256i c = _mm256_unpacklo_epi32(r, s), d = _mm256_unpackhi_epi32(r, s);
+    out[0] = _mm256_unpacklo_epi64(a, c);
+    out[1] = _mm256_unpackhi_epi64(a, c);
+    out[2] = _mm256_unpacklo_epi64(b, d);
+    out[3] = _mm256_unpackhi_epi64(b, d);
+  };
+  __m256i low[4], high[4];
+  transpose(w[0].a, w[1].a, w[2].a, w[3].a, low);
+  transpose(w[0].b, w[1].b, w[2].b, w[3].b, high);
+  for (int j = 0; j < 4; ++j) w[j] = {low[j], high[j]};
+}
+inline std::int32_t largest_of(Ints x) {
+  alignas(32) std::int32_t lanes[8];
+  store256(lanes, _mm256_max_epi32(x.a, x.b));
+  std::int32_t largest = lanes[0];
+  for (const std::int32_t lane : lanes) largest = lane > largest ? lane : largest;
+  return largest;
+}
+inline std::int32_t smallest_of(Ints x) {
+  alignas(32) std::int32_t lanes[8];
+  store256(lanes, _mm256_min_epi32(x.a, x.b));
+  std::int32_t smallest = lanes[0];
+  for (const std::int32_t lane : lanes) smallest = lane < smallest ? lane : smallest;
+  return smallest;
+}
+inline __m256i words_of(Ints x) { return _mm256_permute4x64_epi64(_mm256_packus_epi32(x.a, x.b), 0xD8); }
+inline void store_words(std::uint16_t* p, Ints x) { store256(p, words_of(x)); }
+inline void store_bytes(std::uint8_t* p, Ints x) {
+  const __m256i words = words_of(x);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+
+inline Doubles load(const double* p) {
+  return {{_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4), _mm256_loadu_pd(p + 8), _mm256_loadu_pd(p + 12)}};
+}
+inline Doubles all(double x) {
+  const __m256d v = _mm256_set1_pd(x);
+  return {{v, v, v, v}};
+}
+inline Doubles add(const Doubles& x, const Doubles& y) {
+  return {{_mm256_add_pd(x.v[0], y.v[0]), _mm256_add_pd(x.v[1], y.v[1]), _mm256_add_pd(x.v[2], y.v[2]),
+           _mm256_add_pd(x.v[3], y.v[3])}};
+}
+inline Doubles fused(const Doubles& x, const Doubles& y, const Doubles& z) {
+  return {{_mm256_fmadd_pd(x.v[0], y.v[0], z.v[0]), _mm256_fmadd_pd(x.v[1], y.v[1], z.v[1]),
+           _mm256_fmadd_pd(x.v[2], y.v[2], z.v[2]), _mm256_fmadd_pd(x.v[3], y.v[3], z.v[3])}};
+}
+inline Doubles to_doubles(Ints x) {
+  return {{_mm256_cvtepi32_pd(_mm256_castsi256_si128(x.a)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(x.a, 1)),
+           _mm256_cvtepi32_pd(_mm256_castsi256_si128(x.b)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(x.b, 1))}};
+}
+inline Floats to_floats(const Doubles& x) {
+  return {_mm256_set_m128(_mm256_cvtpd_ps(x.v[1]), _mm256_cvtpd_ps(x.v[0])),
+          _mm256_set_m128(_mm256_cvtpd_ps(x.v[3]), _mm256_cvtpd_ps(x.v[2]))};
+}
+
+inline Longs load(const std::int64_t* p) { return {{load256(p), load256(p + 4), load256(p + 8), load256(p + 12)}}; }
+inline void store(std::int64_t* p, const Longs& x) {
+  for (int i = 0; i < 4; ++i) store256(p + 4 * i, x.v[i]);
+}
+inline Longs no_longs() {
+  const __m256i zero = _mm256_setzero_si256();
+  return {{zero, zero, zero, zero}};
+}
+inline Longs add(const Longs& x, const Longs& y) {
+  return {{_mm256_add_epi64(x.v[0], y.v[0]), _mm256_add_epi64(x.v[1], y.v[1]), _mm256_add_epi64(x.v[2], y.v[2]),
+           _mm256_add_epi64(x.v[3], y.v[3])}};
+}
+inline Longs to_longs(Ints x) {
+  return {{_mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.a)), _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.a, 1)),
+           _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.b)), _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.b, 1))}};
+}
+/// Squares of signed 32-bit numbers.
+inline Longs squares(Ints x) {
+  const Longs wide = to_longs(x);
+  return {{_mm256_mul_epi32(wide.v[0], wide.v[0]), _mm256_mul_epi32(wide.v[1], wide.v[1]),
+           _mm256_mul_epi32(wide.v[2], wide.v[2]), _mm256_mul_epi32(wide.v[3], wide.v[3])}};
+}
+/// rint of binary32 numbers below 2^51 in magnitude: added to 1.5 * 2^52 in binary64, the low bits are the integer.
+inline Longs rounded_long(Floats x) {
+  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  const __m256d magic = _mm256_set1_pd(0x1.8p52);
+  const auto convert = [&](__m128 four) {
+    return _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(_mm256_cvtps_pd(four), magic)),
+                            _mm256_castpd_si256(magic));
+  };
+  const __m256 a = _mm256_round_ps(x.a, kNearest), b = _mm256_round_ps(x.b, kNearest);
+  return {{convert(_mm256_castps256_ps128(a)), convert(_mm256_extractf128_ps(a, 1)),
+           convert(_mm256_castps256_ps128(b)), convert(_mm256_extractf128_ps(b, 1))}};
+}

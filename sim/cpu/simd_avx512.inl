@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of 16 lanes on AVX-512: the small vocabulary that the elementwise rows are written in. Included inside an
+// unnamed namespace of kernels_avx512vnni.cpp.
+
+struct Floats { __m512 v; };
+struct Ints { __m512i v; };
+struct Doubles { __m512d lo, hi; };
+struct Longs { __m512i lo, hi; };
+struct Mask { __mmask16 v; };
+
+inline __mmask16 first_lanes(std::int64_t count) { return static_cast<__mmask16>((1U << count) - 1U); }
+
+inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline Floats load_some(const float* p, std::int64_t count) { return {_mm512_maskz_loadu_ps(first_lanes(count), p)}; }
+inline void store(float* p, Floats x) { _mm512_storeu_ps(p, x.v); }
+inline void store_some(float* p, Floats x, std::int64_t count) { _mm512_mask_storeu_ps(p, first_lanes(count), x.v); }
+inline Floats all(float x) { return {_mm512_set1_ps(x)}; }
+inline Floats add(Floats a, Floats b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Floats sub(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Floats mul(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Floats div(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Floats fused(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+/// a > b ? a : b, b where either is NaN.
+inline Floats larger(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline Floats smaller(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline Mask positive(Floats a) { return {_mm512_cmp_ps_mask(a.v, _mm512_setzero_ps(), _CMP_GT_OQ)}; }
+inline Mask mask_of_bits(std::uint32_t bits) { return {static_cast<__mmask16>(bits)}; }
+inline std::uint32_t bits_of_mask(Mask m) { return m.v; }
+inline Floats where(Mask m, Floats a) { return {_mm512_maskz_mov_ps(m.v, a.v)}; }
+
+inline Ints load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store(std::int32_t* p, Ints x) { _mm512_storeu_si512(p, x.v); }
+inline Ints all_ints(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline Ints add(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Ints sub(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+inline Ints mul(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+inline Ints exclusive_or(Ints a, Ints b) { return {_mm512_xor_si512(a.v, b.v)}; }
+inline Ints both(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
+inline Ints larger(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
+inline Ints smaller(Ints a, Ints b) { return {_mm512_min_epi32(a.v, b.v)}; }
+template <int kBits>
+inline Ints shift_right(Ints a) { return {_mm512_srli_epi32(a.v, kBits)}; }
+inline Ints sign_of(Ints a) { return {_mm512_srai_epi32(a.v, 31)}; }
+inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.v)}; }
+inline Ints rounded(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
+/// High and low words of 32 x 32 bit products.
+inline void multiply_wide(Ints a, Ints b, Ints& high, Ints& low) {
+  const __m512i even = _mm512_mul_epu32(a.v, b.v);
+  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), b.v);
+  low.v = _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA);
+  high.v = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xAAAA, odd);
+}
+/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
+/// block 4j + k.
+inline void interleave_words(Ints (&w)[4]) {
+  const __m512i a = _mm512_unpacklo_epi32(w[0].v, w[1].v), b = _mm512_unpackhi_epi32(w[0].v, w[1].v);
+  const __m512i c = _mm512_unpacklo_epi32(w[2].v, w[3].v), d = _mm512_unpackhi_epi32(w[2].v, w[3].v);
+  w[0].v = _mm512_unpacklo_epi64(a, c);
+  w[1].v = _mm512_unpackhi_epi64(a, c);
+  w[2].v = _mm512_unpacklo_epi64(b, d);
+  w[3].v = _mm512_unpackhi_epi64(b, d);
+}
+inline std::int32_t largest_of(Ints a) { return _mm512_reduce_max_epi32(a.v); }
+inline std::int32_t smallest_of(Ints a) { return _mm512_reduce_min_epi32(a.v); }
+inline void store_bytes(std::uint8_t* p, Ints a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+inline void store_words(std::uint16_t* p, Ints a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
+
+inline Doubles load(const double* p) { return {_mm512_loadu_pd(p), _mm512_loadu_pd(p + 8)}; }
+inline Doubles all(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
+inline Doubles add(Doubles a, Doubles b) { return {_mm512_add_pd(a.lo, b.lo), _mm512_add_pd(a.hi, b.hi)}; }
+inline Doubles fused(Doubles a, Doubles b, Doubles c) {
+  return {_mm512_fmadd_pd(a.lo, b.lo, c.lo), _mm512_fmadd_pd(a.hi, b.hi, c.hi)};
+}
+inline Doubles to_doubles(Ints a) {
+  return {_mm512_cvtepi32_pd(_mm512_castsi512_si256(a.v)), _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(a.v, 1))};
+}
+inline Floats to_floats(Doubles a) {
+  return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.lo)), _mm512_cvtpd_ps(a.hi), 1)};
+}
+
+inline Longs load(const std::int64_t* p) { return {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 8)}; }
+inline void store(std::int64_t* p, Longs x) {
+  _mm512_storeu_si512(p, x.lo);
+  _mm512_storeu_si512(p + 8, x.hi);
+}
+inline Longs no_longs() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+inline Longs add(Longs a, Longs b) { return {_mm512_add_epi64(a.lo, b.lo), _mm512_add_epi64(a.hi, b.hi)}; }
+inline Longs to_longs(Ints a) {
+  return {_mm512_cvtepi32_epi64(_mm512_castsi512_si256(a.v)), _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(a.v, 1))};
+}
+/// Squares of signed 32-bit numbers.
+inline Longs squares(Ints a) {
+  const Longs wide = to_longs(a);
+  return {_mm512_mul_epi32(wide.lo, wide.lo), _mm512_mul_epi32(wide.hi, wide.hi)};
+}
+/// rint of binary32 numbers below 2^51 in magnitude.
+inline Longs rounded_long(Floats a) {
+  return {_mm512_cvtps_epi64(_mm512_castps512_ps256(a.v)), _mm512_cvtps_epi64(_mm512_extractf32x8_ps(a.v, 1))};
+}

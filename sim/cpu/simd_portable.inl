@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of 16 lanes in plain C++: the small vocabulary that the elementwise rows are written in. Included inside an
+// unnamed namespace of kernels_portable.cpp.
+
+template <typename T>
+struct Lanes {
+  T v[kLanes];
+};
+using Floats = Lanes<float>;
+using Ints = Lanes<std::int32_t>;
+using Doubles = Lanes<double>;
+using Longs = Lanes<std::int64_t>;
+struct Mask {
+  std::uint32_t bits;
+};
+
+template <typename Out, typename Function>
+inline Lanes<Out> lanes_of(Function function) {
+  Lanes<Out> out;
+  for (int i = 0; i < kLanes; ++i) out.v[i] = function(i);
+  return out;
+}
+
+template <typename T>
+inline Lanes<T> load(const T* p) { return lanes_of<T>([&](int i) { return p[i]; }); }
+template <typename T>
+inline void store(T* p, const Lanes<T>& x) {
+  for (int i = 0; i < kLanes; ++i) p[i] = x.v[i];
+}
+inline Floats load_some(const float* p, std::int64_t count) {
+  return lanes_of<float>([&](int i) { return i < count ? p[i] : 0.0F; });
+}
+inline void store_some(float* p, const Floats& x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) p[i] = x.v[i];
+}
+inline Floats all(float x) { return lanes_of<float>([&](int) { return x; }); }
+inline Doubles all(double x) { return lanes_of<double>([&](int) { return x; }); }
+inline Ints all_ints(std::int32_t x) { return lanes_of<std::int32_t>([&](int) { return x; }); }
+inline Longs no_longs() { return lanes_of<std::int64_t>([](int) { return std::int64_t{0}; }); }
+
+inline std::int32_t wrapped(std::uint32_t x) { return static_cast<std::int32_t>(x); }
+inline std::uint32_t word(std::int32_t x) { return static_cast<std::uint32_t>(x); }
+
+inline Floats add(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] + b.v[i]; }); }
+inline Doubles add(const Doubles& a, const Doubles& b) {
+  return lanes_of<double>([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline Longs add(const Longs& a, const Longs& b) {
+  return lanes_of<std::int64_t>([&](int i) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a.v[i]) + static_cast<std::uint64_t>(b.v[i]));
+  });
+}
+inline Ints add(const Ints& a, const Ints& b) {
+  return lanes_of<std::int32_t>([&](int i) { return wrapped(word(a.v[i]) + word(b.v[i])); });
+}
+inline Floats sub(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] - b.v[i]; }); }
+inline Floats mul(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] * b.v[i]; }); }
+inline Floats div(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] / b.v[i]; }); }
+inline Floats fused(const Floats& a, const Floats& b, const Floats& c) {
+  return lanes_of<float>([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); });
+}
+inline Doubles fused(const Doubles& a, const Doubles& b, const Doubles& c) {
+  return lanes_of<double>([&](int i) { return __builtin_fma(a.v[i], b.v[i], c.v[i]); });
+}
+/// a > b ? a : b, b where either is NaN.
+template <typename T>
+inline Lanes<T> larger(const Lanes<T>& a, const Lanes<T>& b) {
+  return lanes_of<T>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+template <typename T>
+inline Lanes<T> smaller(const Lanes<T>& a, const Lanes<T>& b) {
+  return lanes_of<T>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Mask positive(const Floats& a) {
+  Mask m{0};
+  for (int i = 0; i < kLanes; ++i) m.bits |= (a.v[i] > 0.0F ? 1U : 0U) << i;
+  return m;
+}
+inline Mask mask_of_bits(std::uint32_t bits) { return {bits & 0xFFFFU}; }
+inline std::uint32_t bits_of_mask(Mask m) { return m.bits; }
+inline Floats where(Mask m, const Floats& a) {
+  return lanes_of<float>([&](int i) { return ((m.bits >> i) & 1U) != 0 ? a.v[i] : 0.0F; });
+}
+
+inline Ints exclusive_or(const Ints& a, const Ints& b) {
+  return lanes_of<std::int32_t>([&](int i) { return a.v[i] ^ b.v[i]; });
+}
+inline Ints both(const Ints& a, const Ints& b) {
+  return lanes_of<std::int32_t>([&](int i) { return a.v[i] & b.v[i]; });
+}
+template <int kBits>
+inline Ints shift_right(const Ints& a) {
+  return lanes_of<std::int32_t>([&](int i) { return wrapped(word(a.v[i]) >> kBits); });
+}
+inline Ints sign_of(const Ints& a) {
+  return lanes_of<std::int32_t>([&](int i) { return a.v[i] < 0 ? -1 : 0; });
+}
+inline Ints bits_of(const Floats& a) {
+  Ints out;
+  __builtin_memcpy(&out, &a, sizeof out);
+  return out;
+}
+/// rint: ties to even by adding and subtracting 1.5 * 2^23 where the magnitude is below 2^22, by the library above.
+/// Non-finite and out-of-range numbers give the smallest integer, as the vector instructions do.
+inline std::int32_t rounded_one(float x) {
+  const float r = __builtin_rintf(x);
+  return r >= -2147483648.0F && r < 2147483648.0F ? static_cast<std::int32_t>(r) : INT32_MIN;
+}
+inline Ints rounded(const Floats& a) {
+  return lanes_of<std::int32_t>([&](int i) { return rounded_one(a.v[i]); });
+}
+inline Floats to_floats(const Ints& a) {
+  return lanes_of<float>([&](int i) { return static_cast<float>(a.v[i]); });
+}
+inline void multiply_wide(const Ints& a, const Ints& b, Ints& high, Ints& low) {
+  for (int i = 0; i < kLanes; ++i) {
+    const std::uint64_t product = std::uint64_t{word(a.v[i])} * word(b.v[i]);
+    high.v[i] = wrapped(static_cast<std::uint32_t>(product >> 32));
+    low.v[i] = wrapped(static_cast<std::uint32_t>(product));
+  }
+}
+/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
+/// block 4j + k.
+inline void interleave_words(Ints (&w)[4]) {
+  Ints out[4];
+  for (int j = 0; j < 4; ++j) {
+    for (int k = 0; k < 4; ++k) {
+      for (int i = 0; i < 4; ++i) out[j].v[4 * k + i] = w[i].v[4 * k + j];
+    }
+  }
+  for (int j = 0; j < 4; ++j) w[j] = out[j];
+}
+inline std::int32_t largest_of(const Ints& a) {
+  std::int32_t largest = a.v[0];
+  for (const std::int32_t lane : a.v) largest = lane > largest ? lane : largest;
+  return largest;
+}
+inline std::int32_t smallest_of(const Ints& a) {
+  std::int32_t smallest = a.v[0];
+  for (const std::int32_t lane : a.v) smallest = lane < smallest ? lane : smallest;
+  return smallest;
+}
+inline void store_bytes(std::uint8_t* p, const Ints& a) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint8_t>(a.v[i]);
+}
+inline void store_words(std::uint16_t* p, const Ints& a) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(a.v[i]);
+}
+
+inline Doubles to_doubles(const Ints& a) {
+  return lanes_of<double>([&](int i) { return static_cast<double>(a.v[i]); });
+}
+inline Floats to_floats(const Doubles& a) {
+  return lanes_of<float>([&](int i) { return static_cast<float>(a.v[i]); });
+}
+inline Longs to_longs(const Ints& a) {
+  return lanes_of<std::int64_t>([&](int i) { return std::int64_t{a.v[i]}; });
+}
+/// Squares of signed 32-bit numbers.
+inline Longs squares(const Ints& a) {
+  return lanes_of<std::int64_t>([&](int i) { return std::int64_t{a.v[i]} * a.v[i]; });
+}
+/// rint of binary32 numbers below 2^51 in magnitude; others give the smallest integer.
+inline Longs rounded_long(const Floats& a) {
+  return lanes_of<std::int64_t>([&](int i) {
+    const float r = __builtin_rintf(a.v[i]);
+    return r >= -0x1p62F && r <= 0x1p62F ? static_cast<std::int64_t>(r) : INT64_MIN;
+  });
+}

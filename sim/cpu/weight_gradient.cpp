@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/cpu/weight_gradient.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim/ops/rescale.h"
+
+namespace bitcycle::cpu {
+namespace {
+
+/// Longest reduction of unsigned 8 bit codes times code - 128 that an int32 holds.
+constexpr std::int64_t kMaxPositions = 65793;
+
+}  // namespace
+
+WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : shape_(shape), group_(group) {
+  const std::int64_t oh = shape.out_h(), ow = shape.out_w();
+  steps_ = (ow + group - 1) / group;
+  x_lanes_ = (shape.c + 3) / 4 * 4;
+  g_lanes_ = lanes_for(shape.o);
+  staged_rows_ = (oh - 1) * shape.stride + shape.kh;
+  x_row_ = steps_ * x_lanes_ * 4;
+  x_copy_ = staged_rows_ * x_row_;
+  x_image_ = shape.kw * x_copy_;
+  g_row_ = steps_ * g_lanes_ * 4;
+  g_image_ = oh * g_row_;
+  const std::int64_t wanted = 128 / std::max<std::int64_t>(1, oh * steps_);
+  images_at_once_ = std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, kMaxPositions / (oh * ow)));
+  for (std::int64_t kh = 0; kh < shape.kh; ++kh) {
+    for (std::int64_t kw = 0; kw < shape.kw; ++kw) valid_.push_back(valid_outputs(shape, kh, kw));
+  }
+}
+
+void WeightGradient::clear(Partial& partial) const {
+  partial.sums.zeroed(sums_size());
+  partial.total.zeroed(sums_size());
+  partial.sum_g.zeroed(shape_.kh * shape_.kw * g_lanes_);
+  partial.sum_x.zeroed(shape_.kh * shape_.kw * x_lanes_);
+  // Which pixels of a row exist for each column tap, as bytes or words of 0 and 1.
+  const std::int64_t element = 4 / group_;
+  char* present = partial.present.zeroed((shape_.kw + 1) * steps_ * 4);
+  for (std::int64_t kw = 0; kw <= shape_.kw; ++kw) {
+    for (std::int64_t p = 0; p < shape_.out_w(); ++p) {
+      const std::int64_t column = p * shape_.stride - shape_.padding + kw;
+      // The last row of the table has every pixel: for x, which is 0 where there is none.
+      if (kw == shape_.kw || (column >= 0 && column < shape_.w)) present[(kw * steps_ * group_ + p) * element] = 1;
+    }
+  }
+  partial.pending = 0;
+  partial.used = true;
+}
+
+void WeightGradient::flush(Partial& partial) const {
+  std::int32_t* sums = partial.sums.data();
+  std::int64_t* total = partial.total.data();
+  for (std::int64_t i = 0; i < sums_size(); ++i) total[i] += sums[i];
+  std::memset(sums, 0, static_cast<std::size_t>(sums_size()) * sizeof(std::int32_t));
+  partial.pending = 0;
+}
+
+void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
+                         Partial& partial) const {
+  const ConvShape& s = shape_;
+  const std::int64_t oh = s.out_h(), ow = s.out_w();
+  if (partial.pending + count * oh * ow > kMaxPositions) flush(partial);
+  partial.pending += count * oh * ow;
+  char* staged_x = partial.x.need(count * x_image_);
+  char* staged_g = partial.g.need(count * g_image_);
+  std::int32_t* row_sums = partial.row_sums.need(std::max(x_lanes_, g_lanes_) + kLanes);
+  const char* present = partial.present.data();
+  for (std::int64_t n = 0; n < count; ++n) {
+    for (std::int64_t r = 0; r < oh; ++r) {
+      StagePixels stage;
+      stage.row = g + (n * oh + r) * ow * s.o;
+      stage.pixels = ow;
+      stage.pixel_step = s.o;
+      stage.channels = s.o;
+      stage.count = ow;
+      stage.lanes = g_lanes_;
+      stage.out = staged_g + n * g_image_ + r * g_row_;
+      kernels.stage_pixels(stage);
+      for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+        kernels.pixel_sums({stage.out, steps_, g_lanes_, present + kw * steps_ * 4, false, row_sums});
+        for (std::int64_t kh = 0; kh < s.kh; ++kh) {
+          const TapRectangle& valid = valid_[static_cast<std::size_t>(kh * s.kw + kw)];
+          if (r < valid.oh_begin || r >= valid.oh_end) continue;
+          std::int64_t* sum = partial.sum_g.data() + (kh * s.kw + kw) * g_lanes_;
+          for (std::int64_t o = 0; o < g_lanes_; ++o) sum[o] += row_sums[o];
+        }
+      }
+    }
+    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+      for (std::int64_t r = 0; r < staged_rows_; ++r) {
+        char* out = staged_x + n * x_image_ + kw * x_copy_ + r * x_row_;
+        const std::int64_t row = r - s.padding;
+        if (row < 0 || row >= s.h) {
+          std::memset(out, 0, static_cast<std::size_t>(x_row_));
+          continue;
+        }
+        StagePixels stage;
+        stage.row = x + (n * s.h + row) * s.w * s.c;
+        stage.pixels = s.w;
+        stage.pixel_step = s.c;
+        stage.channels = s.c;
+        stage.first = kw - s.padding;
+        stage.step = s.stride;
+        stage.count = ow;
+        stage.lanes = x_lanes_;
+        stage.offset_binary = true;
+        stage.out = out;
+        kernels.stage_pixels(stage);
+        kernels.pixel_sums({out, steps_, x_lanes_, present + s.kw * steps_ * 4, true, row_sums});
+        for (std::int64_t kh = r % s.stride; kh < s.kh; kh += s.stride) {
+          const std::int64_t output_row = (r - kh) / s.stride;
+          if (r < kh || output_row >= oh) continue;
+          std::int64_t* sum = partial.sum_x.data() + (kh * s.kw + kw) * x_lanes_;
+          for (std::int64_t c = 0; c < x_lanes_; ++c) sum[c] += row_sums[c];
+        }
+      }
+    }
+  }
+  TapGradient tap;
+  tap.g = staged_g;
+  tap.images = count;
+  tap.x_image = x_image_;
+  tap.g_image = g_image_;
+  tap.rows = oh;
+  tap.x_row = s.stride * x_row_;
+  tap.g_row = g_row_;
+  tap.steps = steps_;
+  tap.x_lanes = x_lanes_;
+  tap.g_lanes = g_lanes_;
+  for (std::int64_t kh = 0; kh < s.kh; ++kh) {
+    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+      tap.x = staged_x + kw * x_copy_ + kh * x_row_;
+      tap.sums = partial.sums.data() + (kh * s.kw + kw) * g_lanes_ * x_lanes_;
+      kernels.tap_gradient(tap);
+    }
+  }
+}
+
+void WeightGradient::finish(std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
+                            float* dw) const {
+  const ConvShape& s = shape_;
+  Partial* first = nullptr;
+  const auto merge = [](std::int64_t* into, const std::int64_t* from, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) into[i] += from[i];
+  };
+  for (auto& partial : partials) {
+    if (!partial.used) continue;
+    partial.used = false;
+    flush(partial);
+    if (first == nullptr) {
+      first = &partial;
+      continue;
+    }
+    merge(first->total.data(), partial.total.data(), sums_size());
+    merge(first->sum_g.data(), partial.sum_g.data(), s.kh * s.kw * g_lanes_);
+    merge(first->sum_x.data(), partial.sum_x.data(), s.kh * s.kw * x_lanes_);
+  }
+  const WeightGradientScale scale = weight_gradient_scale(g, x);
+  for (std::int64_t o = 0; o < s.o; ++o) {
+    for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {
+      const std::int64_t terms = images * valid_[static_cast<std::size_t>(t)].size();
+      for (std::int64_t c = 0; c < s.c; ++c) {
+        std::int64_t acc = 0, sum_g = 0, sum_x = 0;
+        if (first != nullptr) {
+          sum_g = first->sum_g.data()[t * g_lanes_ + o];
+          sum_x = first->sum_x.data()[t * x_lanes_ + c] + 128 * terms;
+          const std::int64_t block = (t * (g_lanes_ / kLanes) + o / kLanes) * x_lanes_;
+          acc = first->total.data()[(block + c) * kLanes + o % kLanes] + 128 * sum_g;
+        }
+        dw[(o * s.kh * s.kw + t) * s.c + c] = rescale_weight_gradient(
+            scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), to_binary64(terms));
+      }
+    }
+  }
+}
+
+}  // namespace bitcycle::cpu

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The weight gradient of codes up to 8 bits: both operands in groups of neighbouring output pixels, so that a tap's
+// gradient is one long dot product over rows. Partial sums are integers, one set a thread, added in any order.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/scratch.h"
+#include "sim/number/affine.h"
+#include "sim/ops/conv_shape.h"
+
+namespace bitcycle::cpu {
+
+class WeightGradient {
+ public:
+  WeightGradient() = default;
+  WeightGradient(const ConvShape& shape, std::int64_t group);
+
+  /// Images that one call of add() should be given, so that small maps amortise a tile's loads and stores.
+  std::int64_t images_at_once() const { return images_at_once_; }
+
+  /// One thread's sums.
+  struct Partial {
+    Scratch<char> x, g;               // staged
+    Scratch<char> present;
+    Scratch<std::int32_t> sums;       // (taps, g blocks, x lanes, 16)
+    Scratch<std::int32_t> row_sums;
+    Scratch<std::int64_t> total;      // the same, wide
+    Scratch<std::int64_t> sum_g;      // (taps, g lanes)
+    Scratch<std::int64_t> sum_x;      // (taps, x lanes), of code - 128
+    std::int64_t pending = 0;         // positions since `sums` was added to `total`
+    bool used = false;
+  };
+
+  void clear(Partial& partial) const;
+  /// Images of codes x (h, w, c) and g (out_h, out_w, o), one behind the other; count <= images_at_once().
+  void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
+           Partial& partial) const;
+  /// dw (o, kh, kw, c) of `images` images from all threads' sums.
+  void finish(std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g, float* dw) const;
+
+ private:
+  void flush(Partial& partial) const;
+  std::int64_t sums_size() const { return shape_.kh * shape_.kw * g_lanes_ * x_lanes_; }
+
+  ConvShape shape_;
+  std::int64_t group_ = 4, steps_ = 0, x_lanes_ = 0, g_lanes_ = 0, staged_rows_ = 0;
+  std::int64_t x_row_ = 0, x_copy_ = 0, x_image_ = 0, g_row_ = 0, g_image_ = 0;  // bytes
+  std::int64_t images_at_once_ = 1;
+  std::vector<TapRectangle> valid_;  // (taps)
+};
+
+}  // namespace bitcycle::cpu
