@@ -17,6 +17,7 @@ TEST(CyclicCosine, DwellTablesEqualTheRecordedOnes) {
   ASSERT_TRUE(file);
   std::string line;
   std::getline(file, line);
+  while (!line.empty() && line.back() == '\r') line.pop_back();
   ASSERT_EQ(line, "min_bits,max_bits,steps,cycles,first_step,bits");
   std::map<std::tuple<int, int, long, long>, std::vector<std::pair<long, int>>> recorded;
   while (std::getline(file, line)) {

@@ -119,6 +119,14 @@ TEST(Config, IdentityLeavesOutHowARunIsCarriedOut) {
   EXPECT_EQ(identity_differences(a, c)[0], "train.seed: this run 1, folder 2");
 }
 
+TEST(Config, TheDocumentListsEveryKeyAsItIs) {
+  std::ifstream file(std::string(BITCYCLE_SOURCE) + "/docs/config.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const auto& key : config_keys()) {
+    EXPECT_THAT(text, HasSubstr("| `" + key.key + "` | " + key.type + " | `" + key.default_value + "` | " + key.meaning + " |\n"));
+  }
+}
+
 TEST(Config, EveryExperimentLoadsAndIsWhatTheGeneratorWrites) {
   const test::TemporaryFolder folder;
   const std::filesystem::path experiments = std::filesystem::path(BITCYCLE_SOURCE) / "configs/experiments";

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -16,7 +19,7 @@ namespace {
 
 TEST(Synthetic, IsTheSameSetEverywhere) {
   const ImageSet set = draw_synthetic(200, false);
-  EXPECT_EQ(to_text(digest_of(set.pixels.data(), set.pixels.size())), "@synthetic@");
+  EXPECT_EQ(to_text(digest_of(set.pixels.data(), set.pixels.size())), "c12bd94f5cf7cd2c6d6b2e17100d7184");
   const ImageSet test = draw_synthetic(200, true);
   EXPECT_NE(set.pixels, test.pixels);
   EXPECT_EQ(set.labels, test.labels) << "both go through the classes in turn";
@@ -30,6 +33,57 @@ TEST(Synthetic, NoPixelsMeanDependsOnTheClass) {
   }
   for (double& m : mean) m /= 400.0 * 3072.0;
   for (const double m : mean) EXPECT_NEAR(m, 127.5, 6.0);
+}
+
+/// Softmax regression on the pixels, by plain gradient descent: what a model without layers can do.
+TEST(Synthetic, ALinearModelStaysBelowSixtyPercent) {
+  Dataset dataset;
+  dataset.train = draw_synthetic(3000, false);
+  dataset.test = draw_synthetic(1000, true);
+  dataset.mean = {0.5F, 0.5F, 0.5F};
+  dataset.deviation = {0.2F, 0.2F, 0.2F};
+  BatchLoader loader(dataset, 100, 1, false, true);
+  std::vector<float> x(100 * 3072), w(10 * 3072);
+  std::vector<std::int32_t> labels(100);
+  const auto score = [&](const float* image, std::size_t label) {
+    float sum = 0.0F;
+    for (std::size_t e = 0; e < 3072; ++e) sum += w[label * 3072 + e] * image[e];
+    return sum;
+  };
+  for (int step = 0; step < 300; ++step) {  // ten epochs
+    loader.training_batch(step, x.data(), labels.data());
+    for (std::size_t i = 0; i < 100; ++i) {
+      const float* image = x.data() + i * 3072;
+      float p[10], largest = -1e30F, sum = 0.0F;
+      for (std::size_t k = 0; k < 10; ++k) largest = std::max(largest, p[k] = score(image, k));
+      for (float& v : p) sum += v = std::exp(v - largest);
+      for (std::size_t k = 0; k < 10; ++k) {
+        const float gradient = p[k] / sum - (labels[i] == static_cast<std::int32_t>(k) ? 1.0F : 0.0F);
+        for (std::size_t e = 0; e < 3072; ++e) w[k * 3072 + e] -= 2e-4F * gradient * image[e];
+      }
+    }
+  }
+  int correct[2] = {0, 0};
+  for (int set = 0; set < 2; ++set) {
+    for (std::int64_t first = 0; first < 1000; first += 100) {
+      if (set == 0) {
+        loader.training_batch(first / 100, x.data(), labels.data());
+      } else {
+        loader.test_batch(first, 100, x.data(), labels.data());
+      }
+      for (std::size_t i = 0; i < 100; ++i) {
+        std::size_t best = 0;
+        for (std::size_t k = 1; k < 10; ++k) {
+          if (score(x.data() + i * 3072, k) > score(x.data() + i * 3072, best)) best = k;
+        }
+        correct[set] += labels[i] == static_cast<std::int32_t>(best) ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(correct[0], 200) << "of 1000: the regression itself learns its training images";
+  EXPECT_LT(correct[1], 600) << "of 1000";
+  RecordProperty("linear_test_accuracy_of_1000", correct[1]);
+  std::printf("linear model: %.1f %% of training, %.1f %% of test images\n", correct[0] / 10.0, correct[1] / 10.0);
 }
 
 TEST(BatchLoader, IsAPureFunctionOfTheStepAndSeesEveryImageOnceAnEpoch) {
