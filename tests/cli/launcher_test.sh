@@ -31,7 +31,7 @@ for package in "$@"; do printf 'ii %s\n' "$package"; done
 END
   chmod +x tools/*
   export PATH=$PWD/tools:$PATH
-  unset BITCYCLE_BUILD_DIR
+  unset BITCYCLE_BUILD_DIR BITCYCLE_INSTALL
 }
 builds() { grep -c -- --build calls.txt; }
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution passes at 8 x 8 bits on the three ResNet stages, batch 128: GMAC/s of whole operations, quantiser,
+// rescaling and statistics included, beside the machine's measured vpdpbusd peak in the same run. Each first checks
+// that its result equals a run on the portable kernels.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "sim/backend.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace bitcycle {
+namespace {
+
+constexpr std::int64_t kBatch = 128;
+
+ConvShape stage(std::int64_t number) {
+  ConvShape s;
+  s.n = kBatch;
+  s.h = s.w = 64 >> number;
+  s.c = s.o = 8 << number;
+  s.kh = s.kw = 3;
+  s.padding = 1;
+  return s;
+}
+
+#if defined(__x86_64__)
+/// 64 products a vpdpbusd, sixteen independent sums in registers.
+__attribute__((target("avx512f,avx512vnni"))) std::int64_t dot_products(std::int64_t rounds) {
+  __m512i acc[16];
+  for (int i = 0; i < 16; ++i) acc[i] = _mm512_set1_epi32(i);
+  const __m512i a = _mm512_set1_epi32(0x01010101), b = _mm512_set1_epi32(0x01020304);
+  for (std::int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) acc[i] = _mm512_dpbusd_epi32(acc[i], a, b);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) asm volatile("" : "+v"(acc[i]));
+  }
+  __m512i sum = acc[0];
+  for (int i = 1; i < 16; ++i) sum = _mm512_add_epi32(sum, acc[i]);
+  return _mm512_reduce_add_epi32(sum);
+}
+
+void peak(benchmark::State& state) {
+  if (!isa_available(Isa::kAvx512Vnni)) {
+    state.SkipWithError("this machine has no AVX-512 VNNI");
+    return;
+  }
+  constexpr std::int64_t kRounds = 2000000;
+  const int threads = static_cast<int>(std::thread::hardware_concurrency());
+  for (auto _ : state) {
+    std::vector<std::thread> running;
+    for (int t = 0; t < threads; ++t) running.emplace_back([] { benchmark::DoNotOptimize(dot_products(kRounds)); });
+    for (auto& thread : running) thread.join();
+  }
+  state.counters["GMAC/s"] =
+      benchmark::Counter(1e-9 * 64.0 * 16.0 * static_cast<double>(kRounds) * threads, benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(peak)->UseRealTime()->MinTime(1.0);
+#endif
+
+/// One convolution with everything it needs.
+struct Operation {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : backend(make_cpu_backend(isa)), shape(s) {
+    const auto eight = BitWidth::integer(8);
+    weights = backend->make_weights(s);
+    const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
+      Buffer buffer(*backend, static_cast<std::size_t>(size) * sizeof(float));
+      const auto stream = philox_stream(seed, 0, RandomPurpose::kSyntheticData, 0);
+      for (std::int64_t i = 0; i < size; ++i) {
+        buffer.as<float>()[i] = scale * rounding_noise(philox_word(stream, static_cast<std::uint64_t>(i)));
+      }
+      return buffer;
+    };
+    master = values(s.weight_size(), 1, 0.3F);
+    backend->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
+    x = values(s.input_size(), 2, 1.0F);
+    u = values(s.output_size(), 3, 1e-2F);
+    codes = Buffer(*backend, static_cast<std::size_t>(s.input_size()));
+    g = Buffer(*backend, static_cast<std::size_t>(s.output_size()));
+    y = Buffer(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+    dx = Buffer(*backend, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+    dw = Buffer(*backend, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
+    records = Buffer(*backend, 256);
+    statistics = Buffer(*backend, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
+    auto* affine = records.as<Affine>();
+    affine[0] = affine_of(Range{-0.5F, 0.5F}, eight, {});
+    affine[1] = affine_of(Range{-0.005F, 0.005F}, eight, {});
+    forward.input.x = x.as<float>();
+    forward.codes = {codes.as<void>(), affine, eight};
+    forward.weights = weights.get();
+    forward.shape = s;
+    forward.y = y.as<float>();
+    forward.statistics = statistics.as<ChannelStatistics>();
+    backward.gradient.u = u.as<float>();
+    backward.g = {g.as<void>(), affine + 1, eight};
+    backward.stochastic = false;
+    backward.x = forward.codes;
+    backward.weights = weights.get();
+    backward.shape = s;
+    backend->conv_forward(forward);
+  }
+  std::unique_ptr<Backend> backend;
+  ConvShape shape;
+  std::unique_ptr<QuantisedWeights> weights;
+  Buffer master, x, u, codes, g, y, dx, dw, records, statistics;
+  ConvForward forward;
+  ConvBackward backward;
+};
+
+enum Kind { kForward, kErrorRequantised, kErrorShared, kWeightGradient };
+
+void run(Operation& operation, Kind kind) {
+  if (kind == kForward) {
+    operation.backend->conv_forward(operation.forward);
+  } else {
+    operation.backward.dx = kind == kWeightGradient ? nullptr : operation.dx.as<float>();
+    operation.backward.dw = kind == kWeightGradient ? operation.dw.as<float>() : nullptr;
+    operation.backend->conv_backward(operation.backward);
+  }
+}
+
+void pass(benchmark::State& state, Kind kind) {
+  const ConvShape s = stage(state.range(0));
+  const auto reading = kind == kErrorShared ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  Operation fast(Isa::kAuto, s, reading), plain(Isa::kPortable, s, reading);
+  run(fast, kind);
+  run(plain, kind);
+  for (const auto member : {&Operation::y, &Operation::dx, &Operation::dw}) {
+    if (std::memcmp((fast.*member).as<char>(), (plain.*member).as<char>(), (fast.*member).bytes()) != 0) {
+      state.SkipWithError("the result differs from the portable kernels'");
+      return;
+    }
+  }
+  for (auto _ : state) run(fast, kind);
+  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK_CAPTURE(pass, forward, kForward)->DenseRange(1, 3)->UseRealTime();
+BENCHMARK_CAPTURE(pass, error_requantised, kErrorRequantised)->DenseRange(1, 3)->UseRealTime();
+BENCHMARK_CAPTURE(pass, error_shared, kErrorShared)->DenseRange(1, 3)->UseRealTime();
+BENCHMARK_CAPTURE(pass, weight_gradient, kWeightGradient)->DenseRange(1, 3)->UseRealTime();
+
+}  // namespace
+}  // namespace bitcycle
+
+BENCHMARK_MAIN();
