@@ -34,6 +34,7 @@ ConvShape stage(std::int64_t number) {
 /// 64 products a vpdpbusd, sixteen independent sums in registers.
 __attribute__((target("avx512f,avx512vnni"))) std::int64_t dot_products(std::int64_t rounds) {
   __m512i acc[16];
+#pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) acc[i] = _mm512_set1_epi32(i);
   const __m512i a = _mm512_set1_epi32(0x01010101), b = _mm512_set1_epi32(0x01020304);
   for (std::int64_t r = 0; r < rounds; ++r) {
@@ -43,6 +44,7 @@ __attribute__((target("avx512f,avx512vnni"))) std::int64_t dot_products(std::int
     for (int i = 0; i < 16; ++i) asm volatile("" : "+v"(acc[i]));
   }
   __m512i sum = acc[0];
+#pragma GCC unroll 16
   for (int i = 1; i < 16; ++i) sum = _mm512_add_epi32(sum, acc[i]);
   return _mm512_reduce_add_epi32(sum);
 }

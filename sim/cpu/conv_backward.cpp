@@ -197,7 +197,7 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
   });
 
   if (args.dw != nullptr) {
-    weights.gradient.finish(partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+    weights.gradient.finish(workers_, partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
   }
   if (args.dx_bound != nullptr) {
     std::int32_t magnitude = 0;

@@ -12,6 +12,7 @@
 #include "sim/ops/bounds.h"
 #include "sim/ops/norm.h"
 #include "sim/ops/rescale.h"
+#include "sim/reference/operations.h"
 
 namespace bitcycle::cpu {
 namespace {
@@ -64,25 +65,28 @@ std::unique_ptr<QuantisedWeights> CpuBackend::make_weights(const ConvShape& shap
 
 void CpuBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
   const Timing timing(*this, "quantise weights");
-  reference_.quantise_weights(args, base);
   auto& weights = static_cast<CpuWeights&>(base);
-  if (!is_narrow_code(args.width)) return;
   const ConvShape& s = base.shape;
   const std::int64_t taps = s.kh * s.kw;
-  const auto* codes = base.codes.as<std::uint32_t>();
-  const auto* error_codes = base.error_codes.as<std::int32_t>();
+  const bool shared = args.reading == ErrorWeights::kShared;
+  const bool pack = is_narrow_code(args.width);
+  if (shared) reference::quantise_forward_weights(args, base);  // the error codes are made from the forward codes
   workers_.each(2, [&](int, std::int64_t which) {
-    if (which == 0 && weights.fast_forward) {
+    if (which == 0) {
+      if (!shared) reference::quantise_forward_weights(args, base);
+      if (!pack || !weights.fast_forward) return;
+      const auto* codes = base.codes.as<std::uint32_t>();
       weights.forward.pack(1, 0, [&](std::int64_t o, std::int64_t t, std::int64_t i) {
         return static_cast<std::int64_t>(codes[(o * taps + t) * s.c + i]);
       });
-    }
-    if (which == 1 && weights.fast_error && args.for_error_pass) {
-      const bool shared = args.reading == ErrorWeights::kShared;
+    } else {
+      reference::quantise_error_weights(args, base);
+      if (!pack || !weights.fast_error || !args.for_error_pass) return;
+      const auto* codes = base.error_codes.as<std::int32_t>();
       const int limbs = shared ? args.error_grid_bits / 8 : 1;
       const std::int64_t offset = shared ? std::int64_t{1} << (args.error_grid_bits - 1) : 0;
       weights.error.pack(limbs, offset, [&](std::int64_t i, std::int64_t t, std::int64_t o) {
-        return static_cast<std::int64_t>(error_codes[(o * taps + t) * s.c + i]);
+        return static_cast<std::int64_t>(codes[(o * taps + t) * s.c + i]);
       });
     }
   });

@@ -140,42 +140,36 @@ void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, cons
   }
 }
 
-void WeightGradient::finish(std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
-                            float* dw) const {
+void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x,
+                            const Affine& g, float* dw) const {
   const ConvShape& s = shape_;
-  Partial* first = nullptr;
-  const auto merge = [](std::int64_t* into, const std::int64_t* from, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) into[i] += from[i];
-  };
-  for (auto& partial : partials) {
-    if (!partial.used) continue;
-    partial.used = false;
-    flush(partial);
-    if (first == nullptr) {
-      first = &partial;
-      continue;
-    }
-    merge(first->total.data(), partial.total.data(), sums_size());
-    merge(first->sum_g.data(), partial.sum_g.data(), s.kh * s.kw * g_lanes_);
-    merge(first->sum_x.data(), partial.sum_x.data(), s.kh * s.kw * x_lanes_);
-  }
+  const std::int64_t taps = s.kh * s.kw;
   const WeightGradientScale scale = weight_gradient_scale(g, x);
-  for (std::int64_t o = 0; o < s.o; ++o) {
-    for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {
-      const std::int64_t terms = images * valid_[static_cast<std::size_t>(t)].size();
-      for (std::int64_t c = 0; c < s.c; ++c) {
-        std::int64_t acc = 0, sum_g = 0, sum_x = 0;
-        if (first != nullptr) {
-          sum_g = first->sum_g.data()[t * g_lanes_ + o];
-          sum_x = first->sum_x.data()[t * x_lanes_ + c] + 128 * terms;
-          const std::int64_t block = (t * (g_lanes_ / kLanes) + o / kLanes) * x_lanes_;
-          acc = first->total.data()[(block + c) * kLanes + o % kLanes] + 128 * sum_g;
+  // One task a tap and block of output channels: it adds the threads' sums and makes values of them.
+  workers.each(taps * (g_lanes_ / kLanes), [&](int, std::int64_t task) {
+    const std::int64_t t = task % taps, block = task / taps;
+    const std::int64_t begin = (t * (g_lanes_ / kLanes) + block) * x_lanes_ * kLanes;
+    const std::int64_t terms = images * valid_[static_cast<std::size_t>(t)].size();
+    const std::int64_t last = std::min(s.o, (block + 1) * kLanes);
+    for (std::int64_t c = 0; c < s.c; ++c) {
+      std::int64_t sum_x = 128 * terms;
+      for (const auto& partial : partials) {
+        if (partial.used) sum_x += partial.sum_x.data()[t * x_lanes_ + c];
+      }
+      for (std::int64_t o = block * kLanes; o < last; ++o) {
+        const std::int64_t at = begin + c * kLanes + o % kLanes;
+        std::int64_t acc = 0, sum_g = 0;
+        for (const auto& partial : partials) {
+          if (!partial.used) continue;
+          acc += partial.total.data()[at] + partial.sums.data()[at];
+          sum_g += partial.sum_g.data()[t * g_lanes_ + o];
         }
-        dw[(o * s.kh * s.kw + t) * s.c + c] = rescale_weight_gradient(
-            scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), to_binary64(terms));
+        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(scale, to_binary64(acc + 128 * sum_g), to_binary64(sum_g),
+                                                               to_binary64(sum_x), to_binary64(terms));
       }
     }
-  }
+  });
+  for (auto& partial : partials) partial.used = false;
 }
 
 }  // namespace bitcycle::cpu

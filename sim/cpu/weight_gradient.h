@@ -8,6 +8,7 @@
 
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
+#include "sim/cpu/workers.h"
 #include "sim/number/affine.h"
 #include "sim/ops/conv_shape.h"
 
@@ -39,7 +40,8 @@ class WeightGradient {
   void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
            Partial& partial) const;
   /// dw (o, kh, kw, c) of `images` images from all threads' sums.
-  void finish(std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g, float* dw) const;
+  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
+              float* dw) const;
 
  private:
   void flush(Partial& partial) const;

@@ -18,6 +18,10 @@ void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::i
 void quantise_input(const ConvInput& input, std::int64_t size, std::int64_t channels, const Operand& codes);
 void quantise_gradient(const ConvBackward& args);
 void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights);
+/// Its two halves: codes of the forward pass with the magnitudes, and codes of the error pass. Reading `requantised`
+/// needs only the master weights, `shared` the forward codes.
+void quantise_forward_weights(const QuantiseWeights& args, QuantisedWeights& weights);
+void quantise_error_weights(const QuantiseWeights& args, QuantisedWeights& weights);
 
 /// Codes in 32 bits, whatever their container. The operand is an integer one.
 std::vector<std::uint32_t> load_codes(const Operand& operand, std::int64_t size);

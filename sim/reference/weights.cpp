@@ -80,17 +80,25 @@ void requantise(const QuantiseWeights& args, QuantisedWeights& weights) {
 
 }  // namespace
 
-void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
+void quantise_forward_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   weights.width = args.width;
   weights.reading = args.reading;
   weights.error_grid_bits = args.error_grid_bits;
   quantise_forward(args, weights);
+}
+
+void quantise_error_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   if (!args.for_error_pass || args.width.is_float32()) return;
   if (args.reading == ErrorWeights::kShared) {
     put_on_shared_grid(weights);
   } else {
     requantise(args, weights);
   }
+}
+
+void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
+  quantise_forward_weights(args, weights);
+  quantise_error_weights(args, weights);
 }
 
 }  // namespace bitcycle::reference
