@@ -13,19 +13,25 @@ inline std::uint32_t four_bytes(const void* p) {
 
 void stage_channels(const StageChannels& row) {
   const std::int64_t whole = row.channels / kGroup, rest = row.channels % kGroup;
+  // Counted, not divided: a division a pixel would cost more than the pixel.
+  std::int64_t phase = row.margin % row.phases, column = row.margin / row.phases;
   for (std::int64_t p = 0; p < row.pixels; ++p) {
-    const std::int64_t column = (p + row.margin) / row.phases;
-    if (column >= row.columns) continue;
     const std::uint8_t* in = row.row + p * row.pixel_step;
-    char* out = row.out + (p + row.margin) % row.phases * row.phase_pitch + column * 4;
-    for (std::int64_t g = 0; g < whole; ++g) {
-      const std::uint32_t word = four_bytes(in + 4 * g) ^ kOffset;
-      __builtin_memcpy(out + g * row.plane, &word, sizeof word);
+    if (column < row.columns) {
+      char* out = row.out + phase * row.phase_pitch + column * 4;
+      for (std::int64_t g = 0; g < whole; ++g) {
+        const std::uint32_t word = four_bytes(in + 4 * g) ^ kOffset;
+        __builtin_memcpy(out + g * row.plane, &word, sizeof word);
+      }
+      if (rest != 0) {
+        std::uint32_t word = 0;
+        for (std::int64_t k = 0; k < rest; ++k) word |= (std::uint32_t{in[4 * whole + k]} ^ 0x80U) << (8 * k);
+        __builtin_memcpy(out + whole * row.plane, &word, sizeof word);
+      }
     }
-    if (rest != 0) {
-      std::uint32_t word = 0;
-      for (std::int64_t k = 0; k < rest; ++k) word |= (std::uint32_t{in[4 * whole + k]} ^ 0x80U) << (8 * k);
-      __builtin_memcpy(out + whole * row.plane, &word, sizeof word);
+    if (++phase == row.phases) {
+      phase = 0;
+      ++column;
     }
   }
 }

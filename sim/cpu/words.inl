@@ -17,13 +17,19 @@ inline std::int32_t second_of(const char* pair) { return first_of(pair + sizeof(
 
 void stage_channels(const StageChannels& row) {
   const std::int64_t whole = row.channels / kGroup;
+  // Counted, not divided: a division a pixel would cost more than the pixel.
+  std::int64_t phase = row.margin % row.phases, column = row.margin / row.phases;
   for (std::int64_t p = 0; p < row.pixels; ++p) {
-    const std::int64_t column = (p + row.margin) / row.phases;
-    if (column >= row.columns) continue;
     const std::uint8_t* in = row.row + p * row.pixel_step;
-    char* out = row.out + (p + row.margin) % row.phases * row.phase_pitch + column * 4;
-    for (std::int64_t g = 0; g < whole; ++g) put_pair(out + g * row.plane, in[2 * g] - 128, in[2 * g + 1] - 128);
-    if (row.channels % kGroup != 0) put_pair(out + whole * row.plane, in[2 * whole] - 128, 0);
+    if (column < row.columns) {
+      char* out = row.out + phase * row.phase_pitch + column * 4;
+      for (std::int64_t g = 0; g < whole; ++g) put_pair(out + g * row.plane, in[2 * g] - 128, in[2 * g + 1] - 128);
+      if (row.channels % kGroup != 0) put_pair(out + whole * row.plane, in[2 * whole] - 128, 0);
+    }
+    if (++phase == row.phases) {
+      phase = 0;
+      ++column;
+    }
   }
 }
 
