@@ -2,7 +2,6 @@
 // Counting bit operations: layers x passes x pairs of widths, each multiplied by the steps it lasted.
 #include "cost_models/bitops.h"
 
-#include <array>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -11,33 +10,11 @@ namespace bitcycle {
 namespace {
 
 using Histogram = std::map<LayerWidths, std::int64_t>;
-constexpr std::array kPasses{Pass::kForward, Pass::kError, Pass::kWeightGradient};
-
-/// Scheduled widths of a pass's operands: forward b x b, error bg x b, weight gradient b x bg.
-std::array<int, 2> widths_of(Pass pass, int forward, int gradient) {
-  switch (pass) {
-    case Pass::kForward: return {forward, forward};
-    case Pass::kError: return {gradient, forward};
-    case Pass::kWeightGradient: return {forward, gradient};
-  }
-  return {0, 0};
-}
-
-/// Operands as they are multiplied. One float32 operand makes the product a float32 product.
-std::array<int, 2> executed_widths(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
-                                   const BitOpsOptions& options) {
-  const bool forward_only = pass == Pass::kForward;
-  if (!operation.quantised || scheduled.forward.is_float32() || (!forward_only && scheduled.gradient.is_float32())) {
-    return {32, 32};
-  }
-  auto widths = widths_of(pass, scheduled.forward.bits(), scheduled.gradient.bits());
-  if (pass == Pass::kError && options.error_weights == ErrorWeights::kShared) widths[1] = options.error_grid_bits;
-  return widths;
-}
 
 BitOps count(const Workload& workload, const std::function<Histogram(const std::string&)>& histogram,
              const BitOpsOptions& options) {
   BitOps cost;
+  const ErrorReading reading{options.error_weights, options.error_grid_bits};
   cost.rows.reserve(workload.matrix.size() * kPasses.size() * 8);
   const auto add = [&](BitOpsRow row) {
     cost.paper += row.paper_bitops;
@@ -50,9 +27,9 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
     row.pass = pass;
     row.scheduled = scheduled;
     row.steps = steps;
-    const auto paper = widths_of(pass, scheduled.forward.bits(), scheduled.gradient.bits());
-    row.paper_lhs_bits = paper[0];
-    row.paper_rhs_bits = paper[1];
+    const OperandBits paper = scheduled_bits(pass, scheduled);
+    row.paper_lhs_bits = paper.lhs;
+    row.paper_rhs_bits = paper.rhs;
     return row;
   };
   for (const auto& operation : workload.matrix) {
@@ -62,12 +39,10 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
         row.paper_bitops = row.macs * row.paper_lhs_bits * row.paper_rhs_bits;
-        if (pass != Pass::kError || operation.input_gradient) {
-          const auto executed = executed_widths(operation, pass, scheduled, options);
-          row.lhs_bits = executed[0];
-          row.rhs_bits = executed[1];
-          row.executed_bitops = row.macs * executed[0] * executed[1];
-        }
+        const OperandBits executed = executed_bits(operation, pass, scheduled, reading);
+        row.lhs_bits = executed.lhs;
+        row.rhs_bits = executed.rhs;
+        row.executed_bitops = row.macs * executed.product();
         add(std::move(row));
       }
     }
@@ -110,15 +85,6 @@ BitOps count_static_bitops(const Workload& workload, const PrecisionPlan& plan, 
 
 double saving_percent(const BitOps& cost, const BitOps& baseline) {
   return baseline.paper > 0.0 ? 100.0 * (1.0 - cost.paper / baseline.paper) : 0.0;
-}
-
-std::string pass_name(Pass pass) {
-  switch (pass) {
-    case Pass::kForward: return "forward";
-    case Pass::kError: return "error";
-    case Pass::kWeightGradient: return "weight_gradient";
-  }
-  return "unknown";
 }
 
 std::string bitops_csv(const BitOps& cost) {

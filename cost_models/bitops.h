@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/backend.h"
+#include "cost_models/passes.h"
 #include "sim/schedule/precision_plan.h"
 #include "sim/workload.h"
 
@@ -21,8 +21,7 @@ struct BitOpsOptions {
   std::int64_t batch = 128;
   ErrorWeights error_weights = ErrorWeights::kShared;
   int error_grid_bits = 16;
-  /// Adds 2 operations a batch-norm element to the `paper` metric, as the paper's figure seems to:
-  /// docs/config.md, cost.count_batch_norm.
+  /// Adds 2 operations a batch-norm element to the `paper` metric, as the paper's figures do: docs/cost-models.md.
   bool count_batch_norm = false;
 };
 
@@ -54,7 +53,6 @@ BitOps count_static_bitops(const Workload& workload, const PrecisionPlan& plan, 
 /// 100 * (1 - cost / baseline), paper metric.
 double saving_percent(const BitOps& cost, const BitOps& baseline);
 
-std::string pass_name(Pass pass);  // forward, error, weight_gradient
 /// CSV with header: layer,pass,forward_bits,gradient_bits,lhs_bits,rhs_bits,steps,macs,paper_bitops,executed_bitops.
 std::string bitops_csv(const BitOps& cost);
 

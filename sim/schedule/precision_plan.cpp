@@ -7,19 +7,24 @@
 namespace bitcycle {
 namespace {
 
-/// Shell wildcards: * any run of characters, ? any one.
-bool matches(const char* pattern, const char* text) {
-  for (; *pattern != '\0'; ++pattern, ++text) {
-    if (*pattern == '*') {
-      while (pattern[1] == '*') ++pattern;
-      for (;; ++text) {
-        if (matches(pattern + 1, text)) return true;
-        if (*text == '\0') return false;
-      }
+/// Shell wildcards: * any run of characters, ? any one. Only the last * is ever tried again, so that no pattern is slow.
+bool matches(const std::string& pattern, const std::string& text) {
+  std::size_t p = 0, t = 0, star = std::string::npos, star_text = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_text = t;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+      ++p;
+      ++t;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      t = ++star_text;
+    } else {
+      return false;
     }
-    if (*text == '\0' || (*pattern != '?' && *pattern != *text)) return false;
   }
-  return *text == '\0';
+  return pattern.find_first_not_of('*', p) == std::string::npos;
 }
 
 std::shared_ptr<const Schedule> schedule_of(ScheduleSpec spec, std::int64_t steps) {
@@ -44,7 +49,7 @@ LayerWidths PrecisionPlan::at(std::int64_t step) const { return {forward_->at(st
 PrecisionPlan::Pair PrecisionPlan::schedules_of(const std::string& layer) const {
   Pair pair{forward_.get(), gradient_.get()};
   for (const auto& entry : overrides_) {
-    if (!matches(entry.pattern.c_str(), layer.c_str())) continue;
+    if (!matches(entry.pattern, layer)) continue;
     if (entry.forward) pair.first = entry.forward.get();
     if (entry.gradient) pair.second = entry.gradient.get();
   }
@@ -61,7 +66,7 @@ LayerWidths PrecisionPlan::max() const { return max_; }
 LayerWidths PrecisionPlan::max(const std::string& layer) const {
   LayerWidths widths = max_;
   for (std::size_t i = 0; i < overrides_.size(); ++i) {
-    if (!matches(overrides_[i].pattern.c_str(), layer.c_str())) continue;
+    if (!matches(overrides_[i].pattern, layer)) continue;
     if (overrides_[i].forward) widths.forward = override_max_[i].forward;
     if (overrides_[i].gradient) widths.gradient = override_max_[i].gradient;
   }
@@ -102,7 +107,7 @@ std::vector<std::string> PrecisionPlan::unmatched(const std::vector<std::string>
   std::vector<std::string> result;
   for (const auto& entry : overrides_) {
     bool any = false;
-    for (const auto& layer : layers) any = any || matches(entry.pattern.c_str(), layer.c_str());
+    for (const auto& layer : layers) any = any || matches(entry.pattern, layer);
     if (!any) result.push_back(entry.pattern);
   }
   return result;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Widths of the operands of each pass, as scheduled and as multiplied.
+#include "cost_models/passes.h"
+
+namespace bitcycle {
+
+std::string pass_name(Pass pass) {
+  switch (pass) {
+    case Pass::kForward: return "forward";
+    case Pass::kError: return "error";
+    case Pass::kWeightGradient: return "weight_gradient";
+  }
+  return "unknown";
+}
+
+OperandBits scheduled_bits(Pass pass, const LayerWidths& scheduled) {
+  const int forward = scheduled.forward.bits(), gradient = scheduled.gradient.bits();
+  switch (pass) {
+    case Pass::kForward: return {forward, forward};
+    case Pass::kError: return {gradient, forward};
+    case Pass::kWeightGradient: return {forward, gradient};
+  }
+  return {};
+}
+
+OperandBits executed_bits(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
+                          const ErrorReading& reading) {
+  if (pass == Pass::kError && !operation.input_gradient) return {};
+  const bool float32_gradient = pass != Pass::kForward && scheduled.gradient.is_float32();
+  if (!operation.quantised || scheduled.forward.is_float32() || float32_gradient) return {32, 32};
+  OperandBits bits = scheduled_bits(pass, scheduled);
+  if (pass == Pass::kError && reading.weights == ErrorWeights::kShared) bits.rhs = reading.grid_bits;
+  return bits;
+}
+
+}  // namespace bitcycle
