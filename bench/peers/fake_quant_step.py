@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Images per second of one CIFAR ResNet training step in PyTorch: plain float32, and a lean fake quantisation of the
-same method (affine min-max codes, per-channel weights, stochastic gradients). The peers that docs/results.md compares with.
+"""Images per second of one CIFAR ResNet training step in PyTorch: plain float32, a lean fake quantisation of the same
+method (affine min-max codes, per-channel weights, stochastic gradients), and on demand a literal one, operation by
+operation as the method is described, with running ranges. The peers that docs/results.md compares with.
 
   python3 bench/peers/fake_quant_step.py --depth 38 --batch 128 --threads 2 --steps 8
 """
@@ -30,11 +31,35 @@ def grid(x, bits, dims=None, noise=False):
     return q.clamp_(0.0, top).round_().mul_(step).add_(lo)
 
 
+def literal_range(x, per_channel):
+    """Minimum and range of each output channel, or of the whole batch by way of each image's."""
+    flat = x.flatten(1)
+    lo, hi = flat.min(-1)[0], flat.max(-1)[0]
+    if not per_channel:
+        lo, hi = lo.min(-1)[0], hi.max(-1)[0]
+    shape = (-1,) + (1,) * (x.dim() - 1)
+    return lo.view(shape), (hi - lo).view(shape)
+
+
+def literal_grid(x, bits, lo, extent, noise=False):
+    """The same values as grid(), one tensor operation a step of the description."""
+    top = 2.0**bits - 1.0
+    step = (extent / top).clamp(min=1e-8)
+    q = x.clone()
+    q.add_(-lo).div_(step)
+    if noise:
+        q.add_(q.new_empty(q.shape).uniform_(-0.5, 0.5))
+    q.clamp_(0.0, top).round_()
+    return q.mul_(step).add_(lo)
+
+
 class Quantise(torch.autograd.Function):
     """Straight-through: quantised forward, identity backward."""
 
     @staticmethod
     def forward(ctx, x, bits, dims):
+        if Conv.literal:
+            return literal_grid(x, bits, *literal_range(x, dims is not None))
         return grid(x, bits, dims)
 
     @staticmethod
@@ -52,16 +77,32 @@ class QuantiseGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
+        if Conv.literal:
+            return literal_grid(gradient, ctx.bits, *literal_range(gradient, False), noise=True), None
         return grid(gradient, ctx.bits, noise=True), None
 
 
 class Conv(nn.Conv2d):
     bits = 8
     gradient_bits = 8
+    literal = False
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.register_buffer("running_zero_point", torch.zeros(1))
+        self.register_buffer("running_range", torch.zeros(1))
+
+    def update_ranges(self, x):
+        with torch.no_grad():
+            lo, extent = literal_range(x.detach(), False)
+            self.running_zero_point.mul_(0.9).add_(lo.view(1) * 0.1)
+            self.running_range.mul_(0.9).add_(extent.view(1) * 0.1)
 
     def forward(self, x):
         if self.bits == 0:
             return super().forward(x)
+        if self.literal:
+            self.update_ranges(x)
         weight = Quantise.apply(self.weight, self.bits, (1, 2, 3))
         y = F.conv2d(Quantise.apply(x, self.bits, None), weight, None, self.stride, self.padding)
         return QuantiseGradient.apply(y, self.gradient_bits)
@@ -93,9 +134,9 @@ def resnet(depth, classes):
     return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, classes))
 
 
-def median_step(bits, args):
+def median_step(bits, literal, args):
     torch.manual_seed(1)
-    Conv.bits = bits
+    Conv.bits, Conv.literal = bits, literal
     model = resnet(args.depth, 10).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     x = torch.randn(args.batch, 3, 32, 32)
@@ -120,11 +161,15 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--channels-last", action="store_true", help="tensors in channels-last order")
+    parser.add_argument("--literal", action="store_true", help="measure the literal variant too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     result = {"torch": torch.__version__, "depth": args.depth, "batch": args.batch, "threads": args.threads}
-    for name, bits in (("float32", 0), ("fake_quantised_8_8", 8)):
-        seconds = median_step(bits, args)
+    variants = [("float32", 0, False), ("fake_quantised_8_8", 8, False)]
+    if args.literal:
+        variants.append(("literal_8_8", 8, True))
+    for name, bits, literal in variants:
+        seconds = median_step(bits, literal, args)
         result[name] = {"step_ms": round(1000 * seconds, 1), "images_per_second": round(args.batch / seconds, 1)}
         print(f"{name}: {1000 * seconds:.1f} ms a step, {args.batch / seconds:.1f} images/s", file=sys.stderr)
     print(json.dumps(result))

@@ -42,6 +42,19 @@ TEST(LearningRate, AnnealCosineEndsAtItsFloor) {
   EXPECT_NEAR(learning_rate_at(spec, 999), 0.001F, 1e-6F);
 }
 
+TEST(LearningRate, EqualsThePapersFormulasOverTheWholeRun) {
+  const auto piecewise = spec_of("piecewise"), linear = spec_of("linear"), cosine = spec_of("anneal_cosine");
+  for (std::int64_t step = 0; step < 64000; step += step % 1000 == 999 ? 1 : 37) {
+    const double t = static_cast<double>(step) / 64000.0;
+    const double falls = step >= 48000 ? 2.0 : step >= 32000 ? 1.0 : 0.0;
+    EXPECT_FLOAT_EQ(learning_rate_at(piecewise, step), static_cast<float>(0.1 * std::pow(0.1, falls))) << step;
+    const double line = t < 0.5 ? 0.1 : t < 0.9 ? 0.1 * (1.0 - 0.99 * (t - 0.5) / 0.4) : 0.001;
+    EXPECT_FLOAT_EQ(learning_rate_at(linear, step), static_cast<float>(line)) << step;
+    const double curve = 0.001 + 0.5 * (0.1 - 0.001) * (1.0 + std::cos(t * 3.141592653));
+    EXPECT_NEAR(learning_rate_at(cosine, step), curve, 1e-8) << step;
+  }
+}
+
 TEST(LearningRate, CyclicRestartsEveryPeriod) {
   auto spec = spec_of("cyclic", 1000);
   spec.cycles = 4;
