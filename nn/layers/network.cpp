@@ -207,6 +207,8 @@ StepResult Network::compute_gradients(const StepContext& context) {
   StepFindings findings;
   for (const auto& layer : layers_) layer->inspect_forward(context, findings);
   const double loss = host_loss_->loss;
+  const std::int64_t logit = backend.first_non_finite(logits_->z, logits_->elements(context.batch));
+  if (findings.non_finite.empty() && logit >= 0) findings.non_finite = "output of " + logits_->name;
   if (findings.non_finite.empty() && !std::isfinite(loss)) findings.non_finite = "loss";
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) {
     (*layer)->inspect_backward(context, findings);

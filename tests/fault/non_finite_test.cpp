@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training whose numbers overflow stops with the step and the tensor; what it saved before stays whole.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/golden/temporary_folder.h"
+#include "tests/property/run_files.h"
+#include "tests/property/training_fixture.h"
+
+namespace bitcycle::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string error_of(const Config& config, Backend& backend, const std::filesystem::path& run) {
+  RecordingListener listener;
+  try {
+    train_to(config, backend, run, listener);
+  } catch (const NonFiniteError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(NonFinite, ARunawayLearningRateStopsWithStepAndTensorAndTheLastCheckpointIsWhole) {
+  const TemporaryFolder folder;
+  const auto run = folder.path() / "run";
+  Config config = short_config(8, 2);
+  config.data.test_images = 4;
+  config.train.checkpoint_every = 2;
+  config.learning_rate.schedule = "piecewise";
+  config.learning_rate.points = {2};
+  config.learning_rate.factor = 1e37;  // from step 2 on
+  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  const std::string error = error_of(config, *backend, run);
+  EXPECT_THAT(error, HasSubstr("is not finite"));
+  EXPECT_THAT(error, HasSubstr("the last checkpoint is that of step 2"));
+  const RunFolder left = RunFolder::existing(run);
+  std::vector<std::string> warnings;
+  const auto checkpoint = left.newest_checkpoint(warnings);
+  ASSERT_TRUE(checkpoint);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_EQ(checkpoint->step, 2);
+  for (const auto& tensor : checkpoint->file.tensors) {
+    for (const float x : tensor.data) ASSERT_TRUE(std::isfinite(x)) << tensor.name;
+  }
+}
+
+/// The first number that is not finite, by the step's own search.
+class Injected : public ::testing::Test {
+ protected:
+  Injected() : dataset_(load_dataset(config_.data, config_.model.classes)) { set_initial_state(run_, config_, *backend_); }
+  void inject(const std::string& parameter, float value) {
+    const Parameter* p = run_.network().parameters().find(parameter);
+    ASSERT_NE(p, nullptr);
+    backend_->to_device(p->value + p->size() / 2, &value, sizeof value);
+  }
+  std::string error() {
+    try {
+      run_.step(0);
+    } catch (const NonFiniteError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  std::string digest() { return to_text(digest_state(run_.network(), *backend_).root); }
+
+  Config config_ = short_config(4, 2);
+  Dataset dataset_;
+  std::unique_ptr<Backend> backend_ = make_cpu_backend(Isa::kAuto, 1);
+  NetworkRun run_{config_, dataset_, *backend_};
+};
+
+TEST_F(Injected, ANanWeightIsFoundAtTheOutputOfItsConvolution) {
+  inject("group2_layer0.conv1.weight", std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THAT(error(), HasSubstr("step 0: output of group2_layer0.conv1"));
+}
+
+TEST_F(Injected, AnInfiniteScaleIsFoundAtItsBatchNorm) {
+  inject("group1_layer0.bn1.weight", std::numeric_limits<float>::infinity());
+  EXPECT_THAT(error(), HasSubstr("step 0: output of group1_layer0.conv1"));
+}
+
+TEST_F(Injected, ANanInTheClassifierIsFoundInItsOutput) {
+  inject("fc.weight", std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THAT(error(), HasSubstr("step 0: output of fc"));
+}
+
+TEST_F(Injected, ParametersStayAsTheyWereBeforeTheStep) {
+  inject("fc.weight", std::numeric_limits<float>::infinity());
+  std::vector<float> before(static_cast<std::size_t>(run_.network().parameters().trained_size()));
+  const auto read = [&](std::vector<float>& to) {
+    backend_->to_host(to.data(), run_.network().parameters().values(), to.size() * sizeof(float));
+  };
+  read(before);
+  EXPECT_NE(error(), "");
+  std::vector<float> after(before.size());
+  read(after);
+  EXPECT_EQ(before, after);
+}
+
+}  // namespace
+}  // namespace bitcycle::test

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training step in its steady state allocates nothing at widths up to 8 bits: every operator new of this process is
+// counted. (Wider operands take the reference's loops, which make arrays.) What oneTBB takes from its own pools for a
+// parallel loop's tasks does not pass through operator new.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "training_fixture.h"
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<std::int64_t> allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  if (counting.load(std::memory_order_relaxed)) ++allocations;
+  void* data = alignment == 0 ? std::malloc(bytes == 0 ? 1 : bytes)
+                              : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (data == nullptr) throw std::bad_alloc();
+  return data;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes, 0); }
+void* operator new[](std::size_t bytes) { return counted(bytes, 0); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete[](void* data) noexcept { std::free(data); }
+void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::size_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
+
+namespace bitcycle::test {
+namespace {
+
+std::int64_t allocations_of_steps_3_to_5(Config config, Isa isa, int threads) {
+  const auto backend = make_cpu_backend(isa, threads);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  NetworkRun run(config, dataset, *backend);
+  set_initial_state(run, config, *backend);
+  for (std::int64_t step = 0; step < 3; ++step) run.step(step);
+  allocations = 0;
+  counting = true;
+  for (std::int64_t step = 3; step < 6; ++step) run.step(step);
+  counting = false;
+  return allocations;
+}
+
+TEST(Allocation, TheCounterCounts) {
+  allocations = 0;
+  counting = true;
+  const auto number = std::make_unique<int>(3);
+  counting = false;
+  EXPECT_EQ(allocations, 1);
+  EXPECT_EQ(*number, 3);
+}
+
+TEST(Allocation, AStepInTheSteadyStateAllocatesNothing) {
+  Config config = short_config(6, 4);
+  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = reading;
+    for (const Isa isa : available_isas()) {
+      EXPECT_EQ(allocations_of_steps_3_to_5(config, isa, 1), 0) << isa_name(isa);
+      EXPECT_EQ(allocations_of_steps_3_to_5(config, isa, 2), 0) << isa_name(isa) << ", 2 threads";
+    }
+  }
+}
+
+TEST(Allocation, AStepWithAnOverriddenLayerAllocatesNothing) {
+  Config config = short_config(6, 2);
+  config.precision.layers = {{"group2_*", ScheduleSpec{"constant", {}, BitWidth::integer(4), 1, 6}, {}}};
+  EXPECT_EQ(allocations_of_steps_3_to_5(config, Isa::kAuto, 1), 0);
+}
+
+}  // namespace
+}  // namespace bitcycle::test

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of a run, for comparing two runs of one config: all bytes but for times.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "nn/io/atomic_file.h"
+#include "nn/train/trainer.h"
+
+namespace bitcycle::test {
+
+/// Everything but the times of metrics.jsonl.
+inline std::map<std::string, std::string> run_files(const std::filesystem::path& run) {
+  std::map<std::string, std::string> files;
+  for (const char* name : {"config.yaml", "steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
+    files[name] = read_file(run / name);
+  }
+  files["metrics.jsonl"] = std::regex_replace(files["metrics.jsonl"], std::regex("\"seconds\":[^,}]*"), "\"seconds\":0");
+  return files;
+}
+
+inline void expect_same_run(const std::filesystem::path& expected, const std::filesystem::path& actual) {
+  const auto a = run_files(expected), b = run_files(actual);
+  for (const auto& [name, text] : a) {
+    EXPECT_FALSE(text.empty()) << name;
+    EXPECT_EQ(text, b.at(name)) << name;
+  }
+}
+
+/// Keeps what it is told.
+struct RecordingListener : TrainListener {
+  std::vector<std::string> starts, warnings;
+  std::vector<Progress> steps;
+  std::vector<EvaluationRecord> evaluations;
+  std::function<void(const Progress&)> at_step;
+  std::function<void(const EvaluationRecord&)> at_evaluation;
+  void on_start(const std::string& text) override { starts.push_back(text); }
+  void on_warning(const std::string& text) override { warnings.push_back(text); }
+  void on_step(const Progress& progress) override {
+    steps.push_back(progress);
+    if (at_step) at_step(progress);
+  }
+  void on_evaluation(const EvaluationRecord& record, double) override {
+    evaluations.push_back(record);
+    if (at_evaluation) at_evaluation(record);
+  }
+};
+
+inline TrainSummary train_to(const Config& config, Backend& backend, const std::filesystem::path& run,
+                             TrainListener& listener, std::int64_t stop_after = 0) {
+  TrainOptions options;
+  options.run = run;
+  options.stop_after = stop_after;
+  return train(config, backend, options, listener);
+}
+
+}  // namespace bitcycle::test
