@@ -63,9 +63,13 @@ void ProgressReport::on_evaluation(const EvaluationRecord& record, double best_a
   std::ostream& out = console_.notes();
   out << (steps_ > 0 ? step_text(record.step, steps_) : "step " + std::to_string(record.step)) << "  epoch "
       << fixed(record.epoch, 1) << "  test " << fixed(record.test_accuracy, 2) << " % at " << record.forward_bits
-      << " bits, " << fixed(record.test_accuracy_max_width, 2) << " % at the maximum, best " << fixed(best_accuracy, 2)
-      << " %  loss " << fixed(record.train_loss, 3) << " / " << fixed(record.test_loss, 3) << "  "
-      << figures(record.paper_gbitops) << " GBitOPs  digest " << to_text(record.digest).substr(0, 8) << std::endl;
+      << " bits";
+  if (record.test_accuracy_max_width != record.test_accuracy) {
+    out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the maximum";
+  }
+  out << ", best " << fixed(best_accuracy, 2) << " %  loss " << fixed(record.train_loss, 3) << "/"
+      << fixed(record.test_loss, 3) << "  " << figures(record.paper_gbitops) << " GBitOPs  digest "
+      << to_text(record.digest).substr(0, 8) << std::endl;
 }
 
 }  // namespace bitcycle::cli

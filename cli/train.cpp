@@ -112,8 +112,8 @@ void print_summary(std::ostream& out, const TrainSummary& summary, const Task& t
         << (*task.expect == summary.digest ? "  equal" : "  DIFFERENT") << "\n";
   }
   if (summary.images_per_second > 0.0) {
-    out << "  speed             " << figures(summary.images_per_second) << " images/s, " << duration(summary.seconds)
-        << "\n";
+    out << "  speed             " << grouped(summary.images_per_second, summary.images_per_second < 100 ? 1 : 0)
+        << " images/s, " << duration(summary.seconds) << "\n";
   }
   out << "  run folder        " << summary.run.string() << "\n";
 }
