@@ -33,7 +33,7 @@ struct TrainedNorm {
   std::vector<float> running_variance = std::vector<float>(kChannels, 1.0F);
   std::vector<ChannelStatistics> statistics = std::vector<ChannelStatistics>(kChannels);
   std::vector<NormChannel> norm = std::vector<NormChannel>(kChannels);
-  Range relu_range;
+  Range input_range, relu_range;
   ReferenceBackend backend;
 
   explicit TrainedNorm(std::vector<float> values) : y(std::move(values)) {
@@ -44,8 +44,7 @@ struct TrainedNorm {
     QuantiseWeights quantise_args;
     quantise_args.master = identity.data();
     backend.quantise_weights(quantise_args, *weights);
-    Range range;
-    backend.tensor_range(y.data(), static_cast<std::int64_t>(y.size()), &range);
+    backend.tensor_range(y.data(), static_cast<std::int64_t>(y.size()), &input_range);
     Affine affine;
     std::vector<float> codes(y.size()), out(y.size());
     ConvForward args;
@@ -55,7 +54,7 @@ struct TrainedNorm {
     args.shape = shape;
     args.y = out.data();
     args.statistics = statistics.data();
-    args.input_range = &range;
+    args.input_range = &input_range;
     backend.conv_forward(args);
     EXPECT_TRUE(test::same_bits(y, out));
 
