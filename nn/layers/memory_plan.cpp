@@ -13,8 +13,7 @@ void ScratchPlan::allocate(Backend& backend) {
   };
   std::vector<const Request*> order;
   for (const auto& request : requests_) order.push_back(&request);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Request* a, const Request* b) { return a->begin < b->begin; });
+  std::stable_sort(order.begin(), order.end(), [](const Request* a, const Request* b) { return a->begin < b->begin; });
   std::vector<Slot> slots;
   for (const Request* request : order) {
     // The free slot that has to grow least, then the smallest that holds it.

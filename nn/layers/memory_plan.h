@@ -16,7 +16,8 @@ namespace bitcycle {
 /// Tensors that live for a stretch of a step. Events are numbered in the order in which they happen.
 class ScratchPlan {
  public:
-  /// `where` is set when the plan is allocated; the tensor may be used from event `begin` to event `end`, both included.
+  /// `where` is set when the plan is allocated; the tensor may be used from event `begin` to event `end`, both
+  /// included.
   template <typename T>
   void add(T** where, std::size_t bytes, int begin, int end) {
     requests_.push_back({bytes, begin, end, [where](void* data) { *where = static_cast<T*>(data); }});
@@ -67,8 +68,8 @@ class RecordArena {
 /// What layers need to know to reserve their memory.
 struct MemoryPlan {
   Backend& backend;
-  std::int64_t batch = 0;                // largest number of images a call
-  const LayerWidths* widest = nullptr;   // by convolution: containers are made for these
+  std::int64_t batch = 0;               // largest number of images a call
+  const LayerWidths* widest = nullptr;  // by convolution: containers are made for these
   int layers = 0;
   ScratchPlan& scratch;
   RecordArena& records;

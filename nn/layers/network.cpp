@@ -120,8 +120,7 @@ void Network::plan_values(MemoryPlan& plan) {
 
     // The images, pooled features and logits are small or come from outside; they stay.
     const bool stays = value.producer < 0 || value.h * value.w == 1;
-    value.fused =
-        value.relu && !value.has_shortcut && readers.size() == 1 && readers[0].kind == Kind::kConvolution;
+    value.fused = value.relu && !value.has_shortcut && readers.size() == 1 && readers[0].kind == Kind::kConvolution;
     if (stays) {
       kept_.emplace_back(plan.backend, bytes);
       value.z = kept_.back().as<float>();

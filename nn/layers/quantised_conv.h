@@ -60,11 +60,11 @@ class QuantisedConv {
   Parameter* running_range_;  // {zero point, range}: this one and the parameter behind it
 
   std::unique_ptr<QuantisedWeights> weights_;
-  Buffer codes_;       // of the input, kept for the weight gradient
-  Buffer y_;           // (n, out_h, out_w, o)
-  Buffer statistics_;  // ChannelStatistics (o)
-  Buffer sums_;        // NormGradientSums (o)
-  Buffer gradient_;    // NormGradientChannel (o)
+  Buffer codes_;             // of the input, kept for the weight gradient
+  Buffer y_;                 // (n, out_h, out_w, o)
+  Buffer statistics_;        // ChannelStatistics (o)
+  Buffer sums_;              // NormGradientSums (o)
+  Buffer gradient_;          // NormGradientChannel (o)
   void* g_codes_ = nullptr;  // scratch
 
   // Records that the host looks at.

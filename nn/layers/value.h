@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Value: a tensor between layers, (n, h, w, c). Forward it is a float tensor, or the output of a convolution whose batch
-// norm and ReLU the reader applies on the way; backward it collects the gradients of its readers.
+// Value: a tensor between layers, (n, h, w, c). Forward it is a float tensor, or the output of a convolution whose
+// batch norm and ReLU the reader applies on the way; backward it collects the gradients of its readers.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace bitcycle {
 struct Value {
   std::string name;
   std::int64_t h = 1, w = 1, c = 1;
-  int index = 0;     // in the network
-  int producer = -1; // layer; -1: the images
+  int index = 0;      // in the network
+  int producer = -1;  // layer; -1: the images
 
   /// Readers in the order of the forward pass. Backward the order is reversed, so that the first reader adds the last
   /// contribution and completes the gradient (docs/numerics.md, 7.6).
@@ -31,20 +31,20 @@ struct Value {
   bool has_shortcut = false;  // something was added behind the batch norm
 
   // Forward.
-  bool fused = false;               // nobody needs z: readers take relu(norm(y))
-  float* z = nullptr;               // (n, h, w, c)
-  const float* y = nullptr;         // of the convolution that made it
+  bool fused = false;        // nobody needs z: readers take relu(norm(y))
+  float* z = nullptr;        // (n, h, w, c)
+  const float* y = nullptr;  // of the convolution that made it
   const NormChannel* norm = nullptr;
-  Range* range = nullptr;           // exact range, where a reader quantises; else null
+  Range* range = nullptr;  // exact range, where a reader quantises; else null
   const Range* host_range = nullptr;
 
   // Backward.
-  float* u = nullptr;               // gradient at the batch norm's output, behind the ReLU's mask
-  float* u_bound = nullptr;         // exact max |u|
-  float* side = nullptr;            // error pass of a second convolution that reads this value
+  float* u = nullptr;        // gradient at the batch norm's output, behind the ReLU's mask
+  float* u_bound = nullptr;  // exact max |u|
+  float* side = nullptr;     // error pass of a second convolution that reads this value
   float* side_bound = nullptr;
   std::uint32_t* mask_bits = nullptr;  // z > 0, where it cannot be recomputed from y
-  GradientJoin::Norm norms[2];      // batch norms behind this value
+  GradientJoin::Norm norms[2];         // batch norms behind this value
 
   std::int64_t elements(std::int64_t n) const { return n * h * w * c; }
   ConvInput source() const { return fused ? ConvInput{y, norm} : ConvInput{z, nullptr}; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What replaying a recorded case reports: one line an array, tensor or step, the largest deviation beside its tolerance.
+// What replaying a recorded case reports: one line an array, tensor or step, the largest deviation beside its
+// tolerance.
 #pragma once
 
 #include <algorithm>

@@ -106,7 +106,8 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   const std::string rounding = file.text("gradient_rounding");
   const std::string reading = file.text("error_weights");
   const double recorded_loss = file.number("loss");
-  if (rounding != "nearest") file.fail("gradient_rounding is '" + rounding + "'; a step can be replayed with 'nearest'");
+  if (rounding != "nearest")
+    file.fail("gradient_rounding is '" + rounding + "'; a step can be replayed with 'nearest'");
   if (reading != "shared" && reading != "requantised") {
     file.fail("error_weights is '" + reading + "': shared or requantised");
   }

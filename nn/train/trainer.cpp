@@ -82,8 +82,8 @@ class Training {
     const Network& network = run_.network();
     std::int64_t parameters = 0;
     for (const auto& parameter : network.parameters().all()) parameters += parameter.trained ? parameter.size() : 0;
-    listener_.on_start(config_.model.name + ", " + std::to_string(network.classes()) + " classes: " +
-                       std::to_string(parameters) + " parameters, " +
+    listener_.on_start(config_.model.name + ", " + std::to_string(network.classes()) +
+                       " classes: " + std::to_string(parameters) + " parameters, " +
                        fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) + " MMAC an image and pass");
     listener_.on_start("data " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
                        std::to_string(dataset_.test.count) + " test images");
@@ -101,8 +101,8 @@ class Training {
     const std::string origin = "the newest checkpoint of " + folder_.path().string();
     ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
     if (restored.data_checksum != dataset_.checksum) {
-      throw std::runtime_error("the images of " + config_.data.name + " are not those that " +
-                               folder_.path().string() + " was trained on: bring them back, or begin anew with --restart");
+      throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_.path().string() +
+                               " was trained on: bring them back, or begin anew with --restart");
     }
     load_state(run_.network(), backend_, checkpoint->file, origin);
     state_ = restored;
@@ -189,8 +189,7 @@ class Training {
     EvaluationRecord evaluation;
     evaluation.step = done;
     evaluation.epoch = static_cast<double>(done * config_.train.batch) / static_cast<double>(dataset_.train.count);
-    evaluation.train_loss =
-        state_.loss_count > 0 ? state_.loss_sum / static_cast<double>(state_.loss_count) : 0.0;
+    evaluation.train_loss = state_.loss_count > 0 ? state_.loss_sum / static_cast<double>(state_.loss_count) : 0.0;
     evaluation.test_loss = now.loss;
     evaluation.test_accuracy = now.accuracy;
     evaluation.test_accuracy_max_width = widest.accuracy;

@@ -39,17 +39,17 @@ class TrainListener {
 struct TrainOptions {
   std::filesystem::path run;
   bool restart = false;
-  bool profile = false;                         // fills TrainSummary::profile; stops after profile_steps
-  std::int64_t stop_after = 0;                  // steps in this call; 0: to the end
-  std::optional<Digest128> expect;              // checked by the caller; here only for the record
-  const std::atomic<bool>* stop = nullptr;      // set by Ctrl-C: finish the step, save, return
+  bool profile = false;                     // fills TrainSummary::profile; stops after profile_steps
+  std::int64_t stop_after = 0;              // steps in this call; 0: to the end
+  std::optional<Digest128> expect;          // checked by the caller; here only for the record
+  const std::atomic<bool>* stop = nullptr;  // set by Ctrl-C: finish the step, save, return
 };
 
 struct TrainSummary {
   std::filesystem::path run;
   std::int64_t step = 0, steps = 0;  // done, of
   bool finished = false;
-  bool was_finished = false;         // nothing was left to do
+  bool was_finished = false;                             // nothing was left to do
   double test_accuracy = 0.0, best_test_accuracy = 0.0;  // percent
   double test_accuracy_max_width = 0.0;
   std::int64_t best_step = 0;
@@ -72,8 +72,8 @@ std::string summary_json(const TrainSummary& summary);
 TrainSummary parse_summary(const std::string& json);
 
 struct EvaluateOptions {
-  std::string checkpoint = "newest";    // newest, best, a step, a path
-  std::optional<BitWidth> width;        // default: the run's maximum
+  std::string checkpoint = "newest";  // newest, best, a step, a path
+  std::optional<BitWidth> width;      // default: the run's maximum
 };
 struct EvaluateResult {
   std::int64_t step = 0;

@@ -106,7 +106,8 @@ RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
 Bisection bisect_runs(const RunFolder& a, Backend& backend_a, const RunFolder& b, Backend& backend_b,
                       const std::function<void(std::int64_t step)>& progress) {
   const RunComparison comparison = compare_runs(a, b);
-  if (comparison.compared == 0) throw std::runtime_error("no step is recorded in both runs; there is nothing to replay");
+  if (comparison.compared == 0)
+    throw std::runtime_error("no step is recorded in both runs; there is nothing to replay");
   if (comparison.equal()) throw std::runtime_error("the runs are equal at every step recorded in both");
   const std::int64_t last_equal = std::max<std::int64_t>(0, comparison.last_equal);
   Replay first(a, backend_a, last_equal), second(b, backend_b, last_equal);

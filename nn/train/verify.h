@@ -19,8 +19,8 @@ struct RunComparison {
   std::int64_t compared = 0;                // steps recorded in both
   std::int64_t last_equal = -1;             // the last such step before a difference
   std::int64_t first_different = -1;
-  std::vector<std::string> tensors;         // that differ there, by name
-  std::int64_t last_step[2] = {-1, -1};     // recorded in each
+  std::vector<std::string> tensors;      // that differ there, by name
+  std::int64_t last_step[2] = {-1, -1};  // recorded in each
   bool equal() const { return compared > 0 && first_different < 0; }
 };
 RunComparison compare_runs(const RunFolder& a, const RunFolder& b);

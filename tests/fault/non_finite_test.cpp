@@ -51,7 +51,9 @@ TEST(NonFinite, ARunawayLearningRateStopsWithStepAndTensorAndTheLastCheckpointIs
 /// The first number that is not finite, by the step's own search.
 class Injected : public ::testing::Test {
  protected:
-  Injected() : dataset_(load_dataset(config_.data, config_.model.classes)) { set_initial_state(run_, config_, *backend_); }
+  Injected() : dataset_(load_dataset(config_.data, config_.model.classes)) {
+    set_initial_state(run_, config_, *backend_);
+  }
   void inject(const std::string& parameter, float value) {
     const Parameter* p = run_.network().parameters().find(parameter);
     ASSERT_NE(p, nullptr);

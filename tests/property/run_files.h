@@ -22,7 +22,8 @@ inline std::map<std::string, std::string> run_files(const std::filesystem::path&
   for (const char* name : {"config.yaml", "steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
     files[name] = read_file(run / name);
   }
-  files["metrics.jsonl"] = std::regex_replace(files["metrics.jsonl"], std::regex("\"seconds\":[^,}]*"), "\"seconds\":0");
+  files["metrics.jsonl"] =
+      std::regex_replace(files["metrics.jsonl"], std::regex("\"seconds\":[^,}]*"), "\"seconds\":0");
   return files;
 }
 

@@ -114,7 +114,8 @@ TEST_F(Trainer, QuantisersWhoseStepIsMinScaleAreCounted) {
   Config config = short_config(4);
   run(config);
   EXPECT_EQ(folder().evaluations().back().min_scale_bound, 0);
-  // 100 is above every step that occurs: each quantiser of each step is bound. 9 convolutions: weights, inputs, gradients.
+  // 100 is above every step that occurs: each quantiser of each step is bound. 9 convolutions: weights, inputs,
+  // gradients.
   config.precision.min_scale.narrow = 100.0F;
   run_ = temporary_.path() / "bound";
   run(config);

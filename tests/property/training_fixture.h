@@ -62,8 +62,8 @@ inline Outcome train_steps(const Config& config, Backend& backend) {
 inline ::testing::AssertionResult same_outcome(const Outcome& expected, const Outcome& actual) {
   for (std::size_t i = 0; i < expected.losses.size(); ++i) {
     if (expected.losses[i] != actual.losses[i]) {
-      return ::testing::AssertionFailure() << "the loss of step " << i << ": " << expected.losses[i] << " and "
-                                           << actual.losses[i];
+      return ::testing::AssertionFailure()
+             << "the loss of step " << i << ": " << expected.losses[i] << " and " << actual.losses[i];
     }
   }
   for (std::size_t i = 0; i < expected.digest.tensors.size(); ++i) {

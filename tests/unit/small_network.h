@@ -54,7 +54,8 @@ using Parameters64 = std::map<std::string, std::vector<double>>;
 
 inline Parameters64 parameters64(const Network& network, Backend& backend) {
   Parameters64 all;
-  for (const auto& tensor : save_state(network, backend)) all[tensor.name].assign(tensor.data.begin(), tensor.data.end());
+  for (const auto& tensor : save_state(network, backend))
+    all[tensor.name].assign(tensor.data.begin(), tensor.data.end());
   return all;
 }
 

@@ -81,9 +81,9 @@ TEST_F(State, ConvolutionsAreSavedAsOihw) {
   const auto saved = tensor(*network_, "a.conv1.weight");
   EXPECT_EQ(saved.shape, (std::vector<std::int64_t>{4, 4, 3, 3}));
   EXPECT_EQ(saved.data[0] - offset, 0.0F);
-  EXPECT_EQ(saved.data[1] - offset, 4.0F);           // tap (0, 1), channel 0
-  EXPECT_EQ(saved.data[9] - offset, 1.0F);           // tap (0, 0), channel 1
-  EXPECT_EQ(saved.data[36] - offset, 36.0F);         // output 1
+  EXPECT_EQ(saved.data[1] - offset, 4.0F);    // tap (0, 1), channel 0
+  EXPECT_EQ(saved.data[9] - offset, 1.0F);    // tap (0, 0), channel 1
+  EXPECT_EQ(saved.data[36] - offset, 36.0F);  // output 1
 }
 
 TEST_F(State, LoadingWhatWasSavedGivesTheSameDigest) {
