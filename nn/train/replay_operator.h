@@ -11,10 +11,10 @@
 
 namespace bitcycle {
 
-/// Codes and scales must be equal to the bit; y, dw and dx_requantised within 1e-6 of the tensor's largest magnitude; dx
-/// within 1e-4 on the 16-bit grid of the error pass and 1e-6 on the 24-bit one. out_dir gets codes, scales, accumulators
-/// and results as .npy in NCHW and OIHW; it is made where it does not exist. Throws std::runtime_error naming file and
-/// key where the case is malformed.
+/// Codes and scales must be equal to the bit; y, dw and dx_requantised within 1e-6 of the tensor's largest magnitude;
+/// dx within 1e-4 on the 16-bit grid of the error pass and 1e-6 on the 24-bit one. out_dir gets codes, scales,
+/// accumulators and results as .npy in NCHW and OIHW; it is made where it does not exist. Throws std::runtime_error
+/// naming file and key where the case is malformed.
 ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& backend,
                              const std::optional<std::filesystem::path>& out_dir);
 

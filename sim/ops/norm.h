@@ -14,8 +14,8 @@
 
 namespace bitcycle {
 
-/// Per-channel statistics of a batch, exact (7.2): q = rint(y * 2^exponent), s1 = sum q, s2 = sum q^2; lo, hi = extremes
-/// of y.
+/// Per-channel statistics of a batch, exact (7.2): q = rint(y * 2^exponent), s1 = sum q, s2 = sum q^2; lo, hi =
+/// extremes of y.
 struct ChannelStatistics {
   std::int64_t s1 = 0;
   std::uint64_t s2 = 0;

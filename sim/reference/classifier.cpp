@@ -13,7 +13,9 @@ void average_pool(const AveragePool& args) {
   for (std::int64_t n = 0; n < args.n; ++n) {
     for (std::int64_t c = 0; c < args.channels; ++c) {
       float sum = 0.0F;
-      for (std::int64_t p = 0; p < args.positions; ++p) sum = sum + args.x[(n * args.positions + p) * args.channels + c];
+      for (std::int64_t p = 0; p < args.positions; ++p) {
+        sum = sum + args.x[(n * args.positions + p) * args.channels + c];
+      }
       args.pooled[n * args.channels + c] = sum / static_cast<float>(args.positions);
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward convolution: quantise the input, multiply, rescale, and the statistics of y (docs/numerics.md, 4.2, 6.2, 7.2).
+// Forward convolution: quantise the input, multiply, rescale, and the statistics of y (docs/numerics.md, 4.2, 6.2,
+// 7.2).
 #include <cmath>
 
 #include "sim/number/order_free_sum.h"

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct NamedShape {
   const char* reason;
   ConvShape shape;
 };
+inline void PrintTo(const NamedShape& named, std::ostream* out) { *out << named.shape.text(); }
 
 inline ConvShape conv_shape(std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t c, std::int64_t o,
                             std::int64_t k, std::int64_t stride, std::int64_t padding, std::int64_t groups = 1) {

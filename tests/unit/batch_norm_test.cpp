@@ -281,7 +281,8 @@ TEST(BatchNorm, gradient_of_the_input_sums_to_zero_and_is_orthogonal_to_the_norm
       magnitude += std::fabs(static_cast<double>(g.dy[e]));
     }
     EXPECT_NEAR(sum, 0.0, 1e-4 * magnitude) << c;
-    EXPECT_NEAR(with_t, 0.0, 2e-2 * magnitude) << c;  // epsilon makes it a little more than 0 where the variance is small
+    // Epsilon makes it a little more than 0 where the variance is small.
+    EXPECT_NEAR(with_t, 0.0, 2e-2 * magnitude) << c;
   }
 }
 

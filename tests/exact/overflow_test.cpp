@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions that are too long for 32 bits, on every backend: the largest codes over the first lengths that would
+// overflow give the exact sums, as integers and as values.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/exact/backend_fixture.h"
+
+namespace bitcycle {
+namespace {
+
+std::vector<std::unique_ptr<Backend>> all_backends() {
+  std::vector<std::unique_ptr<Backend>> backends;
+  backends.push_back(make_reference_backend());
+  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
+    if (isa_available(isa)) backends.push_back(make_cpu_backend(isa, 2));
+  }
+  return backends;
+}
+
+/// Affine whose values are the codes themselves.
+Affine identity_affine(BitWidth width) {
+  Affine affine;
+  affine.max_code = width.max_code();
+  return affine;
+}
+
+std::vector<Int128> accumulators(Backend& backend, Pass pass, const ConvShape& s, Operand x, Operand g,
+                                 const QuantisedWeights* weights, std::int64_t size) {
+  Buffer sums(backend, static_cast<std::size_t>(size) * sizeof(Int128));
+  ConvAccumulators args;
+  args.pass = pass;
+  args.shape = s;
+  args.x = x;
+  args.g = g;
+  args.weights = weights;
+  args.sums = sums.as<Int128>();
+  backend.conv_accumulators(args);
+  return test::download<Int128>(backend, sums.as<Int128>(), size);
+}
+
+/// x all codes 2^b - 1, dy all 2^b - 1: every weight gradient is (2^b - 1)^2 times the number of positions of its tap.
+void expect_weight_gradient(Backend& backend, std::int64_t batch, BitWidth width) {
+  const ConvShape s = test::conv_shape(batch, 32, 32, 1, 1, 3, 1, 1);
+  const std::uint32_t top = width.max_code();
+  Buffer qx = test::upload_codes(
+      backend, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
+  Buffer qg = test::code_buffer(backend, width, s.output_size());
+  Buffer affine = test::upload(backend, std::vector<Affine>{identity_affine(width)});
+  Buffer dy = test::upload(
+      backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), static_cast<float>(top)));
+  Buffer range = test::upload(backend, std::vector<Range>{{0.0F, static_cast<float>(top)}});
+  Buffer dw(backend, 9 * sizeof(float));
+  Buffer master = test::upload(backend, std::vector<float>(9, 1.0F));
+  const auto weights = backend.make_weights(s);
+  QuantiseWeights quantise_args;
+  quantise_args.master = master.as<float>();
+  quantise_args.width = width;
+  backend.quantise_weights(quantise_args, *weights);
+
+  ConvBackward args;
+  args.gradient.u = dy.as<float>();
+  args.g = {qg.as<void>(), affine.as<Affine>(), width};
+  args.g_range = range.as<Range>();
+  args.stochastic = false;
+  args.x = {qx.as<void>(), affine.as<Affine>(), width};
+  args.x_range = range.as<Range>();
+  args.weights = weights.get();
+  args.shape = s;
+  args.dw = dw.as<float>();
+  backend.conv_backward(args);
+  const auto values = test::download<float>(backend, dw);
+  const auto sums = accumulators(backend, Pass::kWeightGradient, s, args.x, args.g, weights.get(), 9);
+  bool overflows_int32 = false;
+  for (std::int64_t tap = 0; tap < 9; ++tap) {
+    const std::int64_t terms = batch * valid_outputs(s, tap / 3, tap % 3).size();
+    const Int128 expected = static_cast<Int128>(top) * top * terms;
+    EXPECT_TRUE(sums[static_cast<std::size_t>(tap)] == expected) << backend.name() << " tap " << tap;
+    EXPECT_EQ(values[static_cast<std::size_t>(tap)], static_cast<float>(static_cast<double>(expected)))
+        << backend.name() << " tap " << tap;
+    overflows_int32 = overflows_int32 || expected > INT32_MAX;
+  }
+  EXPECT_TRUE(overflows_int32) << "the case is not the one that it is meant to be";
+}
+
+TEST(Overflow, weight_gradient_of_8_bits_at_batch_128_and_256_on_32x32_is_exact) {
+  for (const auto& backend : all_backends()) {
+    for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*backend, batch, BitWidth::integer(8));
+  }
+}
+
+TEST(Overflow, weight_gradient_of_16_bits_is_exact) {
+  for (const auto& backend : all_backends()) expect_weight_gradient(*backend, 8, BitWidth::integer(16));
+}
+
+/// Weights of 8 bits, n x k, whose codes are all 255 in even rows but one 0, and all 0 in odd rows but one 255.
+std::vector<float> extreme_rows(std::int64_t rows, std::int64_t columns) {
+  std::vector<float> master;
+  for (std::int64_t o = 0; o < rows; ++o) {
+    for (std::int64_t i = 0; i < columns; ++i) master.push_back((o % 2 == 0) == (i != o) ? 255.0F : 0.0F);
+  }
+  return master;
+}
+
+TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
+  const BitWidth width = BitWidth::integer(8);
+  for (const std::int64_t depth : {33025, 33026, 65793, 65794, 131073}) {
+    const ConvShape s = matmul_shape(2, 18, depth);
+    const std::vector<float> master_values = extreme_rows(s.o, depth);
+    for (const auto& backend : all_backends()) {
+      Buffer master = test::upload(*backend, master_values);
+      Buffer x = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), 255.0F));
+      Buffer qx = test::code_buffer(*backend, width, s.input_size());
+      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
+      Buffer y(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+      const auto weights = backend->make_weights(s);
+      QuantiseWeights quantise_args;
+      quantise_args.master = master.as<float>();
+      quantise_args.width = width;
+      backend->quantise_weights(quantise_args, *weights);
+      ConvForward args;
+      args.input.x = x.as<float>();
+      args.codes = {qx.as<void>(), affine.as<Affine>(), width};
+      args.weights = weights.get();
+      args.shape = s;
+      args.y = y.as<float>();
+      backend->conv_forward(args);
+      const auto sums = accumulators(*backend, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
+      const auto values = test::download<float>(*backend, y);
+      for (std::size_t e = 0; e < sums.size(); ++e) {
+        const std::int64_t expected = 255 * 255 * (e % 2 == 0 ? depth - 1 : 1);
+        EXPECT_TRUE(sums[e] == expected) << backend->name() << " depth " << depth << " output " << e;
+        EXPECT_EQ(values[e], static_cast<float>(expected)) << backend->name() << " depth " << depth << " output " << e;
+      }
+    }
+  }
+}
+
+TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
+  const BitWidth width = BitWidth::integer(8);
+  for (const std::int64_t depth : {33026, 65794}) {
+    const ConvShape s = matmul_shape(2, depth, 18);
+    // (o, c): the transpose, so that input channels have the extreme rows.
+    const std::vector<float> rows = extreme_rows(s.c, depth);
+    std::vector<float> master_values(rows.size());
+    for (std::int64_t o = 0; o < depth; ++o) {
+      for (std::int64_t i = 0; i < s.c; ++i) {
+        master_values[static_cast<std::size_t>(o * s.c + i)] = rows[static_cast<std::size_t>(i * depth + o)];
+      }
+    }
+    for (const auto& backend : all_backends()) {
+      Buffer master = test::upload(*backend, master_values);
+      Buffer dy = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
+      Buffer qg = test::code_buffer(*backend, width, s.output_size());
+      Buffer qx = test::code_buffer(*backend, width, s.input_size());
+      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
+      Buffer range = test::upload(*backend, std::vector<Range>{{0.0F, 255.0F}});
+      Buffer dx(*backend, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+      const auto weights = backend->make_weights(s);
+      QuantiseWeights quantise_args;
+      quantise_args.master = master.as<float>();
+      quantise_args.width = width;
+      quantise_args.reading = ErrorWeights::kRequantised;
+      backend->quantise_weights(quantise_args, *weights);
+      ConvBackward args;
+      args.gradient.u = dy.as<float>();
+      args.g = {qg.as<void>(), affine.as<Affine>(), width};
+      args.g_range = range.as<Range>();
+      args.stochastic = false;
+      args.x = {qx.as<void>(), affine.as<Affine>(), width};
+      args.x_range = range.as<Range>();
+      args.weights = weights.get();
+      args.shape = s;
+      args.dx = dx.as<float>();
+      backend->conv_backward(args);
+      const auto sums = accumulators(*backend, Pass::kError, s, args.x, args.g, weights.get(), s.input_size());
+      const auto values = test::download<float>(*backend, dx);
+      for (std::size_t e = 0; e < sums.size(); ++e) {
+        const std::int64_t expected = 255 * 255 * (e % 2 == 0 ? depth - 1 : 1);
+        EXPECT_TRUE(sums[e] == expected) << backend->name() << " depth " << depth << " input " << e;
+        EXPECT_EQ(values[e], static_cast<float>(expected)) << backend->name() << " depth " << depth << " input " << e;
+      }
+    }
+  }
+}
+
+TEST(Overflow, sums_of_32_bit_codes_need_and_have_128_bits) {
+  const BitWidth width = BitWidth::integer(32);
+  const ConvShape s = test::conv_shape(1, 3, 3, 2, 1, 3, 1, 0);
+  for (const auto& backend : all_backends()) {
+    Buffer qx = test::upload_codes(*backend, std::vector<std::uint32_t>(18, 0xFFFFFFFFU), width);
+    Buffer qg = test::upload_codes(*backend, std::vector<std::uint32_t>(1, 0xFFFFFFFFU), width);
+    std::vector<float> master_values(18, 1.0F);
+    master_values[7] = 0.0F;
+    Buffer master = test::upload(*backend, master_values);
+    Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
+    const auto weights = backend->make_weights(s);
+    QuantiseWeights quantise_args;
+    quantise_args.master = master.as<float>();
+    quantise_args.width = width;
+    backend->quantise_weights(quantise_args, *weights);
+    const Operand x{qx.as<void>(), affine.as<Affine>(), width}, g{qg.as<void>(), affine.as<Affine>(), width};
+    const auto sums = accumulators(*backend, Pass::kForward, s, x, g, weights.get(), 1);
+    const Int128 product = static_cast<Int128>(0xFFFFFFFFU) * 0xFFFFFFFFU;
+    EXPECT_TRUE(sums[0] == 17 * product) << backend->name();
+  }
+}
+
+}  // namespace
+}  // namespace bitcycle
