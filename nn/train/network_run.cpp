@@ -25,9 +25,8 @@ void check_images(const Network& network, const Dataset& dataset) {
                                   network.model() + " takes " + std::to_string(input.h) + "x" +
                                   std::to_string(input.w) + "x" + std::to_string(input.c));
     }
-    const auto outside = std::find_if(set->labels.begin(), set->labels.end(), [&](std::int32_t label) {
-      return label < 0 || label >= network.classes();
-    });
+    const auto outside = std::find_if(set->labels.begin(), set->labels.end(),
+                                      [&](std::int32_t label) { return label < 0 || label >= network.classes(); });
     if (outside != set->labels.end()) {
       throw std::invalid_argument(dataset.name + " holds label " + std::to_string(*outside) + ", model.classes is " +
                                   std::to_string(network.classes()));
@@ -60,7 +59,9 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
       first = false;
       widest[i] = {wider(widest[i].forward, widths.forward), wider(widest[i].gradient, widths.gradient)};
       // As numbers of bits; float32 counts as more than any integer.
-      const auto more = [](BitWidth a, BitWidth b) { return a.is_float32() || (b.is_integer() && a.bits() > b.bits()); };
+      const auto more = [](BitWidth a, BitWidth b) {
+        return a.is_float32() || (b.is_integer() && a.bits() > b.bits());
+      };
       if (more(widths.forward, largest.forward)) largest.forward = widths.forward;
       if (more(widths.gradient, largest.gradient)) largest.gradient = widths.gradient;
     }
@@ -114,8 +115,8 @@ StepResult NetworkRun::step(std::int64_t step) {
                                          static_cast<float>(config_.optimizer.weight_decay));
   }
   if (!result.non_finite.empty()) {
-    throw NonFiniteError("step " + std::to_string(step) + ": " + result.non_finite +
-                         " is not finite (loss " + std::to_string(result.loss) + ", learning rate " +
+    throw NonFiniteError("step " + std::to_string(step) + ": " + result.non_finite + " is not finite (loss " +
+                         std::to_string(result.loss) + ", learning rate " +
                          std::to_string(learning_rate_at(config_.learning_rate, step)) + ")");
   }
   return result;
