@@ -95,11 +95,8 @@ install_missing() {
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -q "$@" </dev/null >>"$log" 2>&1
   }
   : >"$log"
-  # An installation that was cut off earlier is finished first.
-  if [ -n "$(dpkg --audit 2>/dev/null)" ] || ls /var/lib/dpkg/updates/[0-9]* >/dev/null 2>&1; then
-    say "  finishing an installation that was interrupted earlier"
-    $as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a </dev/null >>"$log" 2>&1 || run_apt -y -f install || true
-  fi
+  # An installation that was cut off earlier is finished first; nothing happens where there is none.
+  $as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a </dev/null >>"$log" 2>&1 || run_apt -y -f install || true
   # Package lists may be absent (fresh container) or stale (a version that is gone).
   local updated=no
   if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
