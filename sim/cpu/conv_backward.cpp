@@ -47,7 +47,7 @@ void CpuBackend::prepare_join(const GradientJoin& join, double bound, std::int64
   if (join.mask_y != nullptr) mask_norm_.vectors(join.mask_norm, channels);
 }
 
-void CpuBackend::join_image(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
+void CpuBackend::join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
                             ThreadState& state) {
   JoinRows rows;
   rows.channels = join_channels_;
@@ -148,7 +148,7 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
                                        error_weight_bound(weights));
     prepare_join(*args.join, bound, s.n * in_positions, s.c);
   }
-  for (auto& state : states_) state.used = false;
+  begin_images();
   for (auto& partial : partials_) partial.used = false;
 
   workers_.pieces(s.n, weights.gradient.images_at_once(), [&](int thread, std::int64_t begin, std::int64_t end) {
@@ -156,30 +156,32 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
     begin_thread(state, s.c);
     auto* g = static_cast<std::uint8_t*>(args.g.codes);
     for (std::int64_t n = begin; n < end; ++n) {
-      QuantiseRow quantise;
-      quantise.x = args.gradient.u + n * image_out;
-      if (args.gradient.norm != nullptr) {
-        GradientRows rows = table;
-        rows.u = quantise.x;
-        rows.y = args.gradient.y + n * image_out;
-        rows.pixels = out_positions;
-        rows.dy = state.values.need(image_out);
-        kernels_.gradient_rows(rows);
-        quantise.x = rows.dy;
+      QuantiseRow quantise = quantise_row(*args.g.affine);
+      const std::int64_t piece = positions_at_once(s.o);
+      for (std::int64_t p = 0; p < out_positions; p += piece) {
+        const std::int64_t pixels = std::min(piece, out_positions - p);
+        const std::int64_t element = n * image_out + p * s.o;
+        quantise.x = args.gradient.u + element;
+        quantise.count = pixels * s.o;
+        quantise.codes8 = g + element;
+        if (args.gradient.norm != nullptr) {
+          GradientRows rows = table;
+          rows.u = quantise.x;
+          rows.y = args.gradient.y + element;
+          rows.pixels = pixels;
+          rows.dy = state.values.need(piece * s.o);
+          kernels_.gradient_rows(rows);
+          quantise.x = rows.dy;
+        }
+        if (args.stochastic && args.given_noise != nullptr) quantise.noise = args.given_noise + element;
+        if (args.stochastic && args.given_noise == nullptr) {
+          float* noise = state.noise.need(piece * s.o);
+          kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
+                          static_cast<std::uint64_t>(element), quantise.count, noise});
+          quantise.noise = noise;
+        }
+        kernels_.quantise(quantise);
       }
-      if (args.stochastic && args.given_noise != nullptr) quantise.noise = args.given_noise + n * image_out;
-      if (args.stochastic && args.given_noise == nullptr) {
-        float* noise = state.noise.need(image_out + 64);
-        kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
-                        static_cast<std::uint64_t>(n * image_out), image_out, noise});
-        quantise.noise = noise;
-      }
-      quantise.count = image_out;
-      quantise.lo = static_cast<float>(args.g.affine->lo);
-      quantise.step = static_cast<float>(args.g.affine->step);
-      quantise.max_code = static_cast<float>(args.g.affine->max_code);
-      quantise.codes8 = g + n * image_out;
-      kernels_.quantise(quantise);
     }
     if (args.dw != nullptr) {
       auto& partial = partials_[static_cast<std::size_t>(thread)];
@@ -189,10 +191,14 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
     }
     if (!error) return;
     for (std::int64_t n = begin; n < end; ++n) {
-      float* dx = args.dx != nullptr ? args.dx + n * image_in : state.dx.need(image_in);
-      product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.product);
-      if (args.dx_bound != nullptr) kernels_.magnitude(dx, image_in, &state.dx_magnitude);
-      if (args.join != nullptr) join_image(*args.join, dx, n * in_positions, in_positions, state);
+      product_image(kernels_, weights.error, coefficients_, g + n * image_out,
+                    args.dx != nullptr ? args.dx + n * image_in : nullptr, state.dx, state.product,
+                    [&](std::int64_t first, std::int64_t rows, const float* dx) {
+                      if (args.dx_bound != nullptr) kernels_.magnitude(dx, rows * s.w * s.c, &state.dx_magnitude);
+                      if (args.join != nullptr) {
+                        join_pixels(*args.join, dx, n * in_positions + first * s.w, rows * s.w, state);
+                      }
+                    });
     }
   });
 
@@ -218,7 +224,7 @@ void CpuBackend::average_pool_backward(const AveragePoolBackward& args) {
     kernels_.magnitude(args.dpooled, args.n * args.channels, &magnitude);
     prepare_join(*args.join, static_cast<double>(float_of_bits(magnitude)), args.n * args.positions, args.channels);
   }
-  for (auto& state : states_) state.used = false;
+  begin_images();
   const auto divisor = static_cast<float>(args.positions);
   const std::int64_t image = args.positions * args.channels;
   workers_.each(args.n, [&](int thread, std::int64_t n) {
@@ -229,7 +235,7 @@ void CpuBackend::average_pool_backward(const AveragePoolBackward& args) {
     for (std::int64_t p = 1; p < args.positions; ++p) {
       std::memcpy(dx + p * args.channels, dx, static_cast<std::size_t>(args.channels) * sizeof(float));
     }
-    if (args.join != nullptr) join_image(*args.join, dx, n * args.positions, args.positions, state);
+    if (args.join != nullptr) join_pixels(*args.join, dx, n * args.positions, args.positions, state);
   });
   if (args.join != nullptr) finish_join(*args.join, args.channels);
 }

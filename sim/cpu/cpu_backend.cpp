@@ -48,6 +48,13 @@ CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
       states_(static_cast<std::size_t>(workers_.threads())),
       partials_(static_cast<std::size_t>(workers_.threads())) {}
 
+void CpuBackend::begin_images() {
+  for (auto& state : states_) {
+    state.used = false;
+    state.product.margins_of = nullptr;
+  }
+}
+
 void* CpuBackend::allocate(std::size_t bytes) {
   return reference_.allocate(bytes + 64);  // kernels may read a word past the end
 }
@@ -186,53 +193,55 @@ void CpuBackend::conv_forward(const ConvForward& args) {
                                                     static_cast<std::uint64_t>(s.n * out_positions));
     }
     fill(statistics_scale_, s.o, [&](std::int64_t o) { return power_of_two(args.statistics[o].exponent); });
-    for (auto& state : states_) state.used = false;
   }
+  begin_images();
   const NormVectors input_norm = args.input.norm == nullptr ? NormVectors{} : input_norm_.vectors(args.input.norm, s.c);
 
   workers_.each(s.n, [&](int thread, std::int64_t n) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     auto* codes = static_cast<std::uint8_t*>(args.codes.codes) + n * image_in;
-    QuantiseRow quantise;
-    quantise.x = args.input.x + n * image_in;
-    if (args.input.norm != nullptr) {
-      NormRows norm;
-      norm.y = quantise.x;
-      norm.pixels = s.h * s.w;
-      norm.channels = s.c;
-      norm.norm = input_norm;
-      norm.relu = true;
-      norm.z = state.values.need(image_in);
-      kernels_.norm_rows(norm);
-      quantise.x = norm.z;
-    }
-    quantise.count = image_in;
-    quantise.lo = static_cast<float>(args.codes.affine->lo);
-    quantise.step = static_cast<float>(args.codes.affine->step);
-    quantise.max_code = static_cast<float>(args.codes.affine->max_code);
-    quantise.codes8 = codes;
-    kernels_.quantise(quantise);
-    float* y = args.y + n * image_out;
-    product_image(kernels_, product, coefficients_, codes, y, state.product);
-    if (args.statistics != nullptr) {
-      if (!state.used) {
-        state.used = true;
-        state.s1.zeroed(lanes);
-        state.s2.zeroed(lanes);
-        std::fill_n(state.lo.need(lanes), lanes, INT32_MAX);
-        std::fill_n(state.hi.need(lanes), lanes, INT32_MIN);
+    const float* x = args.input.x + n * image_in;
+    QuantiseRow quantise = quantise_row(*args.codes.affine);
+    const std::int64_t piece = positions_at_once(s.c);
+    for (std::int64_t p = 0; p < s.h * s.w; p += piece) {
+      const std::int64_t pixels = std::min(piece, s.h * s.w - p);
+      quantise.x = x + p * s.c;
+      quantise.count = pixels * s.c;
+      quantise.codes8 = codes + p * s.c;
+      if (args.input.norm != nullptr) {
+        NormRows norm;
+        norm.y = quantise.x;
+        norm.pixels = pixels;
+        norm.channels = s.c;
+        norm.norm = input_norm;
+        norm.relu = true;
+        norm.z = state.values.need(piece * s.c);
+        kernels_.norm_rows(norm);
+        quantise.x = norm.z;
       }
-      StatisticsRow row;
-      row.y = y;
-      row.pixels = out_positions;
-      row.channels = row.step = s.o;
-      row.scale = statistics_scale_.data();
-      row.s1 = state.s1.data();
-      row.s2 = state.s2.data();
-      row.lo = state.lo.data();
-      row.hi = state.hi.data();
-      kernels_.statistics(row);
+      kernels_.quantise(quantise);
     }
+    if (args.statistics != nullptr && !state.used) {
+      state.used = true;
+      state.s1.zeroed(lanes);
+      state.s2.zeroed(lanes);
+      std::fill_n(state.lo.need(lanes), lanes, INT32_MAX);
+      std::fill_n(state.hi.need(lanes), lanes, INT32_MIN);
+    }
+    product_image(kernels_, product, coefficients_, codes, args.y + n * image_out, state.dx, state.product,
+                  [&](std::int64_t, std::int64_t rows, const float* y) {
+                    if (args.statistics == nullptr) return;
+                    StatisticsRow row;
+                    row.y = y;
+                    row.pixels = rows * product.out_w;
+                    row.channels = row.step = s.o;
+                    row.scale = statistics_scale_.data();
+                    row.s1 = state.s1.data();
+                    row.s2 = state.s2.data();
+                    row.lo = state.lo.data();
+                    row.hi = state.hi.data();
+                    kernels_.statistics(row);
+                  });
   });
   if (args.statistics == nullptr) return;
   for (std::int64_t o = 0; o < s.o; ++o) {

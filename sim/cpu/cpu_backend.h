@@ -4,12 +4,14 @@
 // products and grouped convolutions run the reference's loops.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "sim/backend.h"
 #include "sim/cpu/cpu_weights.h"
 #include "sim/cpu/kernels.h"
+#include "sim/cpu/product_image.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
 #include "sim/number/ordered_key.h"
@@ -73,6 +75,15 @@ class CpuBackend final : public Backend {
     Scratch<float> mean, a, k, c;
     GradientRows rows(const ConvGradient& gradient, std::int64_t channels);
   };
+  /// Positions whose channels make some 4 KiB: what the elementwise steps of a fused operation hand to one another.
+  static std::int64_t positions_at_once(std::int64_t channels) { return std::max<std::int64_t>(1, 1024 / channels); }
+  static QuantiseRow quantise_row(const Affine& affine) {
+    QuantiseRow row;
+    row.lo = static_cast<float>(affine.lo);
+    row.step = static_cast<float>(affine.step);
+    row.max_code = static_cast<float>(affine.max_code);
+    return row;
+  }
   /// Sums of a batch-norm pass, one a thread.
   struct ThreadState {
     ProductScratch product;
@@ -84,8 +95,11 @@ class CpuBackend final : public Backend {
     bool used = false;
   };
   void prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels);
-  void join_image(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels, ThreadState& state);
+  void join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
+                   ThreadState& state);
   void finish_join(const GradientJoin& join, std::int64_t channels);
+  /// Forgets what threads kept of the operation before.
+  void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
   void error_coefficients(const ConvBackward& args, const CpuWeights& weights);

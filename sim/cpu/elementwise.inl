@@ -246,40 +246,38 @@ void quantise(const QuantiseRow& row) {
   }
 }
 
-/// Noise of 64 elements, blocks first..first + 15 of Philox4x32-10.
-inline void noise_of_blocks(const NoiseRow& row, std::uint64_t first, Floats (&noise)[4]) {
-  std::int32_t low[kLanes], high[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const std::uint64_t block = first + static_cast<std::uint64_t>(4 * (lane % 4) + lane / 4);
-    low[lane] = static_cast<std::int32_t>(static_cast<std::uint32_t>(block));
-    high[lane] = static_cast<std::int32_t>(static_cast<std::uint32_t>(block >> 32));
-  }
-  Ints c[4] = {load(low), load(high), all_ints(static_cast<std::int32_t>(row.step)),
-               all_ints(static_cast<std::int32_t>(row.purpose_and_tensor))};
-  std::uint32_t k0 = static_cast<std::uint32_t>(row.seed), k1 = static_cast<std::uint32_t>(row.seed >> 32);
-  const Ints m0 = all_ints(static_cast<std::int32_t>(0xD2511F53U)), m1 = all_ints(static_cast<std::int32_t>(0xCD9E8D57U));
+/// Ten rounds of Philox4x32 over blocks first..first + 15: noise of 64 elements. keys: those of each round.
+inline void noise_of_blocks(const NoiseRow& row, const std::uint64_t (&keys)[20], std::uint64_t first,
+                            Floats (&noise)[4]) {
+  const Longs block = add(all_longs(first), load(kBlockOfLane));
+  Longs c[4] = {block, high_words(block), all_longs(row.step), all_longs(row.purpose_and_tensor)};
+  const Longs m0 = all_longs(0xD2511F53U), m1 = all_longs(0xCD9E8D57U);
+#pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    Ints high0, low0, high1, low1;
-    multiply_wide(c[0], m0, high0, low0);
-    multiply_wide(c[2], m1, high1, low1);
-    c[0] = exclusive_or(exclusive_or(high1, c[1]), all_ints(static_cast<std::int32_t>(k0)));
-    c[2] = exclusive_or(exclusive_or(high0, c[3]), all_ints(static_cast<std::int32_t>(k1)));
-    c[1] = low1;
-    c[3] = low0;
-    k0 += 0x9E3779B9U;
-    k1 += 0xBB67AE85U;
+    const Longs p0 = multiply_words(c[0], m0), p1 = multiply_words(c[2], m1);
+    c[0] = exclusive_or(high_words(p1), c[1], all_longs(keys[2 * round]));
+    c[2] = exclusive_or(high_words(p0), c[3], all_longs(keys[2 * round + 1]));
+    c[1] = p1;
+    c[3] = p0;
   }
-  interleave_words(c);
+  Ints words[4];
+  words_of_blocks(c, words);
   const Floats scale = all(0x1p-24F), half = all(-0.5F);
-  for (int j = 0; j < 4; ++j) noise[j] = fused(to_floats(shift_right<8>(c[j])), scale, half);  // exact
+  for (int j = 0; j < 4; ++j) noise[j] = fused(to_floats(shift_right<8>(words[j])), scale, half);  // exact
 }
 
 void noise(const NoiseRow& row) {
   constexpr std::int64_t kBatch = 4 * kLanes;
+  std::uint64_t keys[20];
+  std::uint32_t k0 = static_cast<std::uint32_t>(row.seed), k1 = static_cast<std::uint32_t>(row.seed >> 32);
+  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9U, k1 += 0xBB67AE85U) {
+    keys[2 * round] = k0;
+    keys[2 * round + 1] = k1;
+  }
   std::uint64_t block = row.begin / 4;
   for (std::int64_t i = -static_cast<std::int64_t>(row.begin % 4); i < row.count; i += kBatch, block += kLanes) {
     Floats batch[4];
-    noise_of_blocks(row, block, batch);
+    noise_of_blocks(row, keys, block, batch);
     if (i >= 0 && i + kBatch <= row.count) {
       for (int j = 0; j < 4; ++j) store(row.noise + i + j * kLanes, batch[j]);
     } else {

@@ -15,6 +15,9 @@ constexpr std::int64_t kLanes = 16;
 constexpr std::int64_t kBlockBytes = 64;  // 16 lanes of one 4-byte group
 constexpr std::int64_t kSlack = 256;      // bytes that kernels may read past a staged buffer
 
+/// Order in which vectors of 16 Philox blocks, one a 64-bit lane, hold them, so that words come out in order.
+constexpr std::int64_t kBlockOfLane[kLanes] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
+
 /// Elements rounded up to whole blocks of lanes.
 constexpr std::int64_t lanes_for(std::int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
 

@@ -66,21 +66,6 @@ struct PackedProduct {
   std::vector<std::int64_t> tap_sums_;
 };
 
-/// What one thread needs to run a product.
-struct ProductScratch {
-  Scratch<char> staged;
-  Scratch<std::int32_t> channel_sums, position_sums, sums;
-};
-
-/// The coefficients of this operation: value = fl32(fma(a, acc, fma(b, position sum, offset))).
-struct ProductCoefficients {
-  Scratch<double> a, b, offset;  // (lanes), (lanes), (classes, lanes)
-};
-
-/// One image of codes (in_h, in_w, in_c), up to 8 bits, to values (out_h, out_w, out_c).
-void product_image(const KernelTable& kernels, const PackedProduct& product, const ProductCoefficients& coefficients,
-                   const std::uint8_t* codes, float* out, ProductScratch& scratch);
-
 template <typename Weight>
 void PackedProduct::pack(int limb_count, std::int64_t offset, const Weight& weight) {
   limbs = limb_count;

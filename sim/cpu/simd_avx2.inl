@@ -71,34 +71,6 @@ inline Ints sign_of(Ints x) { return {_mm256_srai_epi32(x.a, 31), _mm256_srai_ep
 inline Ints bits_of(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
 inline Ints rounded(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
 inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
-/// High and low words of 32 x 32 bit products.
-inline void multiply_wide(__m256i x, __m256i y, __m256i& high, __m256i& low) {
-  const __m256i even = _mm256_mul_epu32(x, y);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), y);
-  low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
-  high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
-}
-/// y holds one number in all lanes.
-inline void multiply_wide(Ints x, Ints y, Ints& high, Ints& low) {
-  multiply_wide(x.a, y.a, high.a, low.a);
-  multiply_wide(x.b, y.b, high.b, low.b);
-}
-/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
-/// block 4j + k.
-inline void interleave_words(Ints (&w)[4]) {
-  const auto transpose = [](const __m256i& p, const __m256i& q, const __m256i& r, const __m256i& s, __m256i (&out)[4]) {
-    const __m256i a = _mm256_unpacklo_epi32(p, q), b = _mm256_unpackhi_epi32(p, q);
-    const __m256i c = _mm256_unpacklo_epi32(r, s), d = _mm256_unpackhi_epi32(r, s);
-    out[0] = _mm256_unpacklo_epi64(a, c);
-    out[1] = _mm256_unpackhi_epi64(a, c);
-    out[2] = _mm256_unpacklo_epi64(b, d);
-    out[3] = _mm256_unpackhi_epi64(b, d);
-  };
-  __m256i low[4], high[4];
-  transpose(w[0].a, w[1].a, w[2].a, w[3].a, low);
-  transpose(w[0].b, w[1].b, w[2].b, w[3].b, high);
-  for (int j = 0; j < 4; ++j) w[j] = {low[j], high[j]};
-}
 inline std::int32_t largest_of(Ints x) {
   alignas(32) std::int32_t lanes[8];
   store256(lanes, _mm256_max_epi32(x.a, x.b));
@@ -178,4 +150,33 @@ inline Longs rounded_long(Floats x) {
   const __m256 a = _mm256_round_ps(x.a, kNearest), b = _mm256_round_ps(x.b, kNearest);
   return {{convert(_mm256_castps256_ps128(a)), convert(_mm256_extractf128_ps(a, 1)),
            convert(_mm256_castps256_ps128(b)), convert(_mm256_extractf128_ps(b, 1))}};
+}
+
+// Philox words, one block a 64-bit lane: the low 32 bits of a lane count, the others are left over.
+template <typename Function>
+inline Longs each_long(Function function) { return {{function(0), function(1), function(2), function(3)}}; }
+inline Longs all_longs(std::uint64_t x) {
+  const __m256i v = _mm256_set1_epi64x(static_cast<std::int64_t>(x));
+  return {{v, v, v, v}};
+}
+inline Longs multiply_words(const Longs& x, const Longs& y) {
+  return each_long([&](int i) { return _mm256_mul_epu32(x.v[i], y.v[i]); });
+}
+inline Longs high_words(const Longs& x) {
+  return each_long([&](int i) { return _mm256_srli_epi64(x.v[i], 32); });
+}
+inline Longs exclusive_or(const Longs& x, const Longs& y, const Longs& z) {
+  return each_long([&](int i) { return _mm256_xor_si256(_mm256_xor_si256(x.v[i], y.v[i]), z.v[i]); });
+}
+/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
+  const auto pair = [&](int low, int i) {
+    return _mm256_blend_epi32(c[low].v[i], _mm256_slli_epi64(c[low + 1].v[i], 32), 0xAA);
+  };
+  for (int half = 0; half < 2; ++half) {
+    const __m256i a = pair(0, 2 * half), b = pair(2, 2 * half);
+    const __m256i d = pair(0, 2 * half + 1), e = pair(2, 2 * half + 1);
+    words[2 * half] = {_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(d, e)};
+    words[2 * half + 1] = {_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(d, e)};
+  }
 }

@@ -44,23 +44,6 @@ inline Ints sign_of(Ints a) { return {_mm512_srai_epi32(a.v, 31)}; }
 inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.v)}; }
 inline Ints rounded(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
-/// High and low words of 32 x 32 bit products.
-inline void multiply_wide(Ints a, Ints b, Ints& high, Ints& low) {
-  const __m512i even = _mm512_mul_epu32(a.v, b.v);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), b.v);
-  low.v = _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA);
-  high.v = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xAAAA, odd);
-}
-/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
-/// block 4j + k.
-inline void interleave_words(Ints (&w)[4]) {
-  const __m512i a = _mm512_unpacklo_epi32(w[0].v, w[1].v), b = _mm512_unpackhi_epi32(w[0].v, w[1].v);
-  const __m512i c = _mm512_unpacklo_epi32(w[2].v, w[3].v), d = _mm512_unpackhi_epi32(w[2].v, w[3].v);
-  w[0].v = _mm512_unpacklo_epi64(a, c);
-  w[1].v = _mm512_unpackhi_epi64(a, c);
-  w[2].v = _mm512_unpacklo_epi64(b, d);
-  w[3].v = _mm512_unpackhi_epi64(b, d);
-}
 inline std::int32_t largest_of(Ints a) { return _mm512_reduce_max_epi32(a.v); }
 inline std::int32_t smallest_of(Ints a) { return _mm512_reduce_min_epi32(a.v); }
 inline void store_bytes(std::uint8_t* p, Ints a) {
@@ -101,4 +84,28 @@ inline Longs squares(Ints a) {
 /// rint of binary32 numbers below 2^51 in magnitude.
 inline Longs rounded_long(Floats a) {
   return {_mm512_cvtps_epi64(_mm512_castps512_ps256(a.v)), _mm512_cvtps_epi64(_mm512_extractf32x8_ps(a.v, 1))};
+}
+
+// Philox words, one block a 64-bit lane: the low 32 bits of a lane count, the others are left over.
+inline Longs all_longs(std::uint64_t x) {
+  const __m512i v = _mm512_set1_epi64(static_cast<std::int64_t>(x));
+  return {v, v};
+}
+inline Longs multiply_words(Longs a, Longs b) { return {_mm512_mul_epu32(a.lo, b.lo), _mm512_mul_epu32(a.hi, b.hi)}; }
+inline Longs high_words(Longs a) { return {_mm512_srli_epi64(a.lo, 32), _mm512_srli_epi64(a.hi, 32)}; }
+inline Longs exclusive_or(Longs a, Longs b, Longs c) {
+  constexpr int kOdd = 0x96;
+  return {_mm512_ternarylogic_epi64(a.lo, b.lo, c.lo, kOdd), _mm512_ternarylogic_epi64(a.hi, b.hi, c.hi, kOdd)};
+}
+/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
+  const auto pair = [](__m512i low, __m512i high) {
+    return _mm512_mask_blend_epi32(0xAAAA, low, _mm512_slli_epi64(high, 32));
+  };
+  const __m512i a = pair(c[0].lo, c[1].lo), b = pair(c[2].lo, c[3].lo);
+  const __m512i d = pair(c[0].hi, c[1].hi), e = pair(c[2].hi, c[3].hi);
+  words[0].v = _mm512_unpacklo_epi64(a, b);
+  words[1].v = _mm512_unpackhi_epi64(a, b);
+  words[2].v = _mm512_unpacklo_epi64(d, e);
+  words[3].v = _mm512_unpackhi_epi64(d, e);
 }

@@ -112,24 +112,6 @@ inline Ints rounded(const Floats& a) {
 inline Floats to_floats(const Ints& a) {
   return lanes_of<float>([&](int i) { return static_cast<float>(a.v[i]); });
 }
-inline void multiply_wide(const Ints& a, const Ints& b, Ints& high, Ints& low) {
-  for (int i = 0; i < kLanes; ++i) {
-    const std::uint64_t product = std::uint64_t{word(a.v[i])} * word(b.v[i]);
-    high.v[i] = wrapped(static_cast<std::uint32_t>(product >> 32));
-    low.v[i] = wrapped(static_cast<std::uint32_t>(product));
-  }
-}
-/// Element 4b + w of blocks b = 0..15 from word w of each: four vectors in element order. Counter lane 4k + j must hold
-/// block 4j + k.
-inline void interleave_words(Ints (&w)[4]) {
-  Ints out[4];
-  for (int j = 0; j < 4; ++j) {
-    for (int k = 0; k < 4; ++k) {
-      for (int i = 0; i < 4; ++i) out[j].v[4 * k + i] = w[i].v[4 * k + j];
-    }
-  }
-  for (int j = 0; j < 4; ++j) w[j] = out[j];
-}
 inline std::int32_t largest_of(const Ints& a) {
   std::int32_t largest = a.v[0];
   for (const std::int32_t lane : a.v) largest = lane > largest ? lane : largest;
@@ -166,4 +148,32 @@ inline Longs rounded_long(const Floats& a) {
     const float r = __builtin_rintf(a.v[i]);
     return r >= -0x1p62F && r <= 0x1p62F ? static_cast<std::int64_t>(r) : INT64_MIN;
   });
+}
+
+// Philox words, one block a 64-bit lane: the low 32 bits of a lane count, the others are left over.
+inline Longs all_longs(std::uint64_t x) {
+  return lanes_of<std::int64_t>([&](int) { return static_cast<std::int64_t>(x); });
+}
+inline Longs multiply_words(const Longs& a, const Longs& b) {
+  return lanes_of<std::int64_t>([&](int i) {
+    const std::uint64_t x = static_cast<std::uint32_t>(a.v[i]), y = static_cast<std::uint32_t>(b.v[i]);
+    return static_cast<std::int64_t>(x * y);
+  });
+}
+inline Longs high_words(const Longs& a) {
+  return lanes_of<std::int64_t>([&](int i) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a.v[i]) >> 32);
+  });
+}
+inline Longs exclusive_or(const Longs& a, const Longs& b, const Longs& c) {
+  return lanes_of<std::int64_t>([&](int i) { return a.v[i] ^ b.v[i] ^ c.v[i]; });
+}
+/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const std::int64_t block = kBlockOfLane[lane];
+    for (int word = 0; word < 4; ++word) {
+      words[block / 4].v[4 * (block % 4) + word] = static_cast<std::int32_t>(static_cast<std::uint32_t>(c[word].v[lane]));
+    }
+  }
 }

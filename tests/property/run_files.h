@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -22,8 +21,12 @@ inline std::map<std::string, std::string> run_files(const std::filesystem::path&
   for (const char* name : {"config.yaml", "steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
     files[name] = read_file(run / name);
   }
-  files["metrics.jsonl"] =
-      std::regex_replace(files["metrics.jsonl"], std::regex("\"seconds\":[^,}]*"), "\"seconds\":0");
+  std::string& metrics = files["metrics.jsonl"];
+  const std::string key = "\"seconds\":";
+  for (auto at = metrics.find(key); at != std::string::npos; at = metrics.find(key, at + 1)) {
+    const auto end = metrics.find_first_of(",}", at);
+    metrics.erase(at + key.size(), end - at - key.size());
+  }
   return files;
 }
 

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// One image of a product: codes staged, rows of sums, rows of values; and what follows is called as soon as some rows
+// are complete, while they are in the cache.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/packed_product.h"
+#include "sim/cpu/scratch.h"
+
+namespace bitcycle::cpu {
+
+/// What one thread needs to run a product.
+struct ProductScratch {
+  Scratch<char> staged;
+  Scratch<std::int32_t> channel_sums, position_sums, sums;
+  const PackedProduct* margins_of = nullptr;  // whose margins `staged` and `channel_sums` hold
+};
+
+/// The coefficients of this operation: value = fl32(fma(a, acc, fma(b, position sum, offset))).
+struct ProductCoefficients {
+  Scratch<double> a, b, offset;  // (lanes), (lanes), (classes, lanes)
+};
+
+/// Codes (in_h, in_w, in_c), up to 8 bits, into channel groups; channel sums beside them.
+inline void stage_image(const KernelTable& kernels, const PackedProduct& p, const std::uint8_t* codes,
+                        ProductScratch& scratch) {
+  const std::int64_t sums_size = p.staged_rows * p.staged_columns();
+  if (scratch.margins_of != &p) {
+    scratch.margins_of = &p;
+    scratch.staged.zeroed(p.staged_bytes());
+    scratch.channel_sums.zeroed(sums_size);
+  }
+  StageChannels stage;
+  stage.pixels = p.in_w;
+  stage.pixel_step = stage.channels = p.in_c;
+  stage.margin = p.margin_column;
+  stage.phases = p.column_phases;
+  stage.columns = p.columns;
+  stage.plane = p.plane;
+  stage.phase_pitch = p.phase_pitch;
+  for (std::int64_t r = 0; r < p.in_h; ++r) {
+    stage.row = codes + r * p.in_w * p.in_c;
+    stage.out = scratch.staged.data() + (r + p.margin_row) * p.row_pitch;
+    kernels.stage_channels(stage);
+    std::int32_t* sums = scratch.channel_sums.data() + (r + p.margin_row) * p.staged_columns();
+    for (std::int64_t phase = 0; phase < p.column_phases; ++phase) {
+      kernels.channel_sums(
+          {stage.out + phase * p.phase_pitch, p.groups, p.plane, p.columns, sums + phase * p.columns});
+    }
+  }
+}
+
+/// Output rows that are handed on together: some 8 KiB.
+inline std::int64_t rows_at_once(const PackedProduct& p) {
+  return std::clamp<std::int64_t>(2048 / (p.out_w * p.out_c), 1, p.out_h);
+}
+
+/// One image of codes to values; done(first row, rows, their values) follows. out holds the whole image, or is null:
+/// then values live in `some`, a buffer of thread's own, until done() returns.
+template <typename Done>
+void product_image(const KernelTable& kernels, const PackedProduct& p, const ProductCoefficients& coefficients,
+                   const std::uint8_t* codes, float* out, Scratch<float>& some, ProductScratch& scratch,
+                   const Done& done) {
+  stage_image(kernels, p, codes, scratch);
+  // Several phases complete a row together: only the whole image is handed on.
+  const std::int64_t batch = p.phases.size() == 1 ? rows_at_once(p) : p.out_h;
+  const std::int64_t row_size = p.out_w * p.out_c;
+  float* const kept = out == nullptr ? some.need(batch * row_size) : nullptr;
+  const auto row_values = [&](std::int64_t row) {
+    return kept == nullptr ? out + row * row_size : kept + row % batch * row_size;
+  };
+  for (const auto& phase : p.phases) {
+    if (phase.rows == 0 || phase.pixels == 0) continue;
+    RowProduct row;
+    row.offsets = phase.offsets.data();
+    row.taps = static_cast<std::int64_t>(phase.tap.size());
+    row.groups = p.groups;
+    row.plane = p.plane;
+    row.weights = p.packed.data() + phase.weights_begin * p.limbs;
+    row.block_stride = row.taps * p.groups * kBlockBytes;
+    row.blocks = p.blocks * p.limbs;
+    row.pixels = phase.pixels;
+    row.sums = scratch.sums.need(phase.pixels * p.lanes * p.limbs);
+    BoxSums box;
+    box.offsets = phase.sum_offsets.data();
+    box.taps = row.taps;
+    box.pixels = phase.pixels;
+    box.out = scratch.position_sums.need(phase.pixels);
+    RescaleRow rescale;
+    rescale.sums = row.sums;
+    rescale.pixels = phase.pixels;
+    rescale.channels = p.out_c;
+    rescale.lanes = p.lanes;
+    rescale.w_limbs = p.limbs;
+    rescale.correction32 = p.correction32.data();
+    rescale.correction = p.correction.data();
+    rescale.offset = coefficients.offset.data();
+    rescale.a = coefficients.a.data();
+    rescale.b = coefficients.b.data();
+    rescale.position_sums = box.out;
+    rescale.weight_offset = p.weight_offset;
+    rescale.out_step = phase.step * p.out_c;
+    std::int64_t waiting = 0;
+    for (std::int64_t i = 0; i < phase.rows; ++i) {
+      const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
+      const std::int64_t out_row = phase.first_row + i * phase.step;
+      const std::int64_t table = p.row_class[static_cast<std::size_t>(out_row)] * phase.pixels;
+      row.x = scratch.staged.data() + staged_row * p.row_pitch + phase.origin_column * 4;
+      kernels.row_product(row);
+      box.sums = scratch.channel_sums.data() + staged_row * p.staged_columns() + phase.origin_column;
+      box.addend = phase.addend.data() + table;
+      kernels.box_sums(box);
+      rescale.columns = phase.columns.data() + table;
+      rescale.out = row_values(out_row) + phase.first_column * p.out_c;
+      if (p.limbs == 1) {
+        kernels.rescale_narrow(rescale);
+      } else {
+        kernels.rescale_limbs(rescale);
+      }
+      ++waiting;
+      if (p.phases.size() == 1 && (waiting == batch || i + 1 == phase.rows)) {
+        done(out_row + 1 - waiting, waiting, row_values(out_row + 1 - waiting));
+        waiting = 0;
+      }
+    }
+  }
+  if (p.phases.size() != 1) done(0, p.out_h, row_values(0));
+}
+
+}  // namespace bitcycle::cpu
