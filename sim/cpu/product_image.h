@@ -58,6 +58,26 @@ inline std::int64_t rows_at_once(const PackedProduct& p) {
   return std::clamp<std::int64_t>(2048 / (p.out_w * p.out_c), 1, p.out_h);
 }
 
+/// A row's product, but for where it reads and writes.
+inline RowProduct row_product_of(const PackedProduct& p, const ProductPhase& phase) {
+  RowProduct row;
+  row.offsets = phase.offsets.data();
+  row.taps = static_cast<std::int64_t>(phase.tap.size());
+  row.groups = p.groups;
+  row.plane = p.plane;
+  row.weights = p.packed.data() + phase.weights_begin * p.limbs;
+  row.block_stride = row.taps * p.groups * kBlockBytes;
+  row.blocks = p.blocks * p.limbs;
+  row.pixels = phase.pixels;
+  return row;
+}
+
+/// Where output row i of a phase begins in the staged image.
+inline const char* row_origin(const PackedProduct& p, const ProductPhase& phase, const ProductScratch& scratch,
+                              std::int64_t i) {
+  return scratch.staged.data() + (phase.origin_row + i * phase.row_step) * p.row_pitch + phase.origin_column * 4;
+}
+
 /// One image of codes to values; done(first row, rows, their values) follows. out holds the whole image, or is null:
 /// then values live in `some`, a buffer of thread's own, until done() returns.
 template <typename Done>
@@ -74,15 +94,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
   };
   for (const auto& phase : p.phases) {
     if (phase.rows == 0 || phase.pixels == 0) continue;
-    RowProduct row;
-    row.offsets = phase.offsets.data();
-    row.taps = static_cast<std::int64_t>(phase.tap.size());
-    row.groups = p.groups;
-    row.plane = p.plane;
-    row.weights = p.packed.data() + phase.weights_begin * p.limbs;
-    row.block_stride = row.taps * p.groups * kBlockBytes;
-    row.blocks = p.blocks * p.limbs;
-    row.pixels = phase.pixels;
+    RowProduct row = row_product_of(p, phase);
     row.sums = scratch.sums.need(phase.pixels * p.lanes * p.limbs);
     BoxSums box;
     box.offsets = phase.sum_offsets.data();
@@ -108,7 +120,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
       const std::int64_t out_row = phase.first_row + i * phase.step;
       const std::int64_t table = p.row_class[static_cast<std::size_t>(out_row)] * phase.pixels;
-      row.x = scratch.staged.data() + staged_row * p.row_pitch + phase.origin_column * 4;
+      row.x = row_origin(p, phase, scratch, i);
       kernels.row_product(row);
       box.sums = scratch.channel_sums.data() + staged_row * p.staged_columns() + phase.origin_column;
       box.addend = phase.addend.data() + table;

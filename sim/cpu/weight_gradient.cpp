@@ -61,10 +61,17 @@ void WeightGradient::flush(Partial& partial) const {
 
 void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
                          Partial& partial) const {
+  const std::int64_t positions = count * shape_.out_h() * shape_.out_w();
+  if (partial.pending + positions > kMaxPositions) flush(partial);
+  partial.pending += positions;
+  stage(kernels, x, g, count, partial);
+  accumulate(kernels, count, partial, partial.sums.data());
+}
+
+void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g,
+                           std::int64_t count, Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t oh = s.out_h(), ow = s.out_w();
-  if (partial.pending + count * oh * ow > kMaxPositions) flush(partial);
-  partial.pending += count * oh * ow;
   char* staged_x = partial.x.need(count * x_image_);
   char* staged_g = partial.g.need(count * g_image_);
   std::int32_t* row_sums = partial.row_sums.need(std::max(x_lanes_, g_lanes_) + kLanes);
@@ -120,12 +127,17 @@ void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, cons
       }
     }
   }
+}
+
+void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, const Partial& staged,
+                                std::int32_t* sums) const {
+  const ConvShape& s = shape_;
   TapGradient tap;
-  tap.g = staged_g;
+  tap.g = staged.g.data();
   tap.images = count;
   tap.x_image = x_image_;
   tap.g_image = g_image_;
-  tap.rows = oh;
+  tap.rows = s.out_h();
   tap.x_row = s.stride * x_row_;
   tap.g_row = g_row_;
   tap.steps = steps_;
@@ -133,8 +145,8 @@ void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, cons
   tap.g_lanes = g_lanes_;
   for (std::int64_t kh = 0; kh < s.kh; ++kh) {
     for (std::int64_t kw = 0; kw < s.kw; ++kw) {
-      tap.x = staged_x + kw * x_copy_ + kh * x_row_;
-      tap.sums = partial.sums.data() + (kh * s.kw + kw) * g_lanes_ * x_lanes_;
+      tap.x = staged.x.data() + kw * x_copy_ + kh * x_row_;
+      tap.sums = sums + (kh * s.kw + kw) * g_lanes_ * x_lanes_;
       kernels.tap_gradient(tap);
     }
   }

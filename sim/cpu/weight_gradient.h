@@ -39,13 +39,17 @@ class WeightGradient {
   /// Images of codes x (h, w, c) and g (out_h, out_w, o), one behind the other; count <= images_at_once().
   void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
            Partial& partial) const;
+  /// The two halves of add(): codes to groups of pixels and their sums; products of what was staged, added to sums.
+  void stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
+             Partial& partial) const;
+  void accumulate(const KernelTable& kernels, std::int64_t count, const Partial& staged, std::int32_t* sums) const;
+  std::int64_t sums_size() const { return shape_.kh * shape_.kw * g_lanes_ * x_lanes_; }
   /// dw (o, kh, kw, c) of `images` images from all threads' sums.
   void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
               float* dw) const;
 
  private:
   void flush(Partial& partial) const;
-  std::int64_t sums_size() const { return shape_.kh * shape_.kw * g_lanes_ * x_lanes_; }
 
   ConvShape shape_;
   std::int64_t group_ = 4, steps_ = 0, x_lanes_ = 0, g_lanes_ = 0, staged_rows_ = 0;
