@@ -163,7 +163,9 @@ void product_accumulators(benchmark::State& state, bool error_pass) {
   const cpu::KernelTable& kernels = cpu::kAvx512VnniKernels;
   const ConvShape s = stage(state.range(0));
   cpu::PackedProduct product(s, error_pass, kernels.group);
-  product.pack(1, 0, [](std::int64_t o, std::int64_t t, std::int64_t i) { return (31 * o + 7 * t + 3 * i) % 256; });
+  std::vector<std::int32_t> weights(static_cast<std::size_t>(s.weight_size()));
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<std::int32_t>(31 * i % 256);
+  product.pack(kernels, 1, 0, weights.data(), s.kh * s.kw * s.c, s.c, 1);
   std::vector<std::uint8_t> codes(static_cast<std::size_t>(product.in_h * product.in_w * product.in_c));
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(17 * i);
   std::vector<cpu::ProductScratch> images(static_cast<std::size_t>(s.n));

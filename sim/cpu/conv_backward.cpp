@@ -12,12 +12,6 @@
 #include "sim/ops/rescale.h"
 
 namespace bitcycle::cpu {
-namespace {
-
-bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
-
-}  // namespace
-
 void CpuBackend::begin_thread(ThreadState& state, std::int64_t channels) {
   if (state.used) return;
   state.used = true;

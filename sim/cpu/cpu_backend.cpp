@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fast backend: memory, weights, ranges, forward pass and everything elementwise. The backward pass of a
+// The fast backend: memory, ranges, forward pass and everything elementwise. The backward pass of a
 // convolution is in conv_backward.cpp.
 #include "sim/cpu/cpu_backend.h"
 
@@ -19,8 +19,6 @@ namespace {
 
 constexpr std::int64_t kPiece = 16384;  // elements that one task works on
 
-bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
-
 /// out[c] = field(c), padded with zeros to whole blocks.
 template <typename Field>
 const float* fill(Scratch<float>& out, std::int64_t channels, const Field& field) {
@@ -28,16 +26,6 @@ const float* fill(Scratch<float>& out, std::int64_t channels, const Field& field
   float* data = out.need(lanes);
   for (std::int64_t c = 0; c < lanes; ++c) data[c] = c < channels ? field(c) : 0.0F;
   return data;
-}
-
-/// Kernel keys tell -0 from +0; ranges do not.
-Range canonical_range(std::int32_t lo, std::int32_t hi) {
-  KeyRange keys;
-  if (lo <= hi) {
-    include(keys, float_of_key(lo));
-    include(keys, float_of_key(hi));
-  }
-  return range_of_keys(keys);
 }
 
 }  // namespace
@@ -70,35 +58,6 @@ std::unique_ptr<QuantisedWeights> CpuBackend::make_weights(const ConvShape& shap
   return weights;
 }
 
-void CpuBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
-  const Timing timing(*this, "quantise weights");
-  auto& weights = static_cast<CpuWeights&>(base);
-  const ConvShape& s = base.shape;
-  const std::int64_t taps = s.kh * s.kw;
-  const bool shared = args.reading == ErrorWeights::kShared;
-  const bool pack = is_narrow_code(args.width);
-  if (shared) reference::quantise_forward_weights(args, base);  // the error codes are made from the forward codes
-  workers_.each(2, [&](int, std::int64_t which) {
-    if (which == 0) {
-      if (!shared) reference::quantise_forward_weights(args, base);
-      if (!pack || !weights.fast_forward) return;
-      const auto* codes = base.codes.as<std::uint32_t>();
-      weights.forward.pack(1, 0, [&](std::int64_t o, std::int64_t t, std::int64_t i) {
-        return static_cast<std::int64_t>(codes[(o * taps + t) * s.c + i]);
-      });
-    } else {
-      reference::quantise_error_weights(args, base);
-      if (!pack || !weights.fast_error || !args.for_error_pass) return;
-      const auto* codes = base.error_codes.as<std::int32_t>();
-      const int limbs = shared ? args.error_grid_bits / 8 : 1;
-      const std::int64_t offset = shared ? std::int64_t{1} << (args.error_grid_bits - 1) : 0;
-      weights.error.pack(limbs, offset, [&](std::int64_t i, std::int64_t t, std::int64_t o) {
-        return static_cast<std::int64_t>(codes[(o * taps + t) * s.c + i]);
-      });
-    }
-  });
-}
-
 void CpuBackend::tensor_range(const float* x, std::int64_t size, Range* range) {
   const Timing timing(*this, "tensor range");
   for (auto& state : states_) state.keys = {};
@@ -108,7 +67,7 @@ void CpuBackend::tensor_range(const float* x, std::int64_t size, Range* range) {
   });
   KeyRange all;
   for (const auto& state : states_) include(all, state.keys);
-  *range = canonical_range(all.lo, all.hi);
+  *range = canonical_range(all);
 }
 
 NormVectors CpuBackend::NormTable::vectors(const NormChannel* norm, std::int64_t channels) {
@@ -152,7 +111,7 @@ void CpuBackend::gradient_scale(const ConvGradient& gradient, std::int64_t posit
     });
     KeyRange all;
     for (const auto& state : states_) include(all, state.keys);
-    *range = canonical_range(all.lo, all.hi);
+    *range = canonical_range(all);
   }
   *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
 }
@@ -252,7 +211,7 @@ void CpuBackend::conv_forward(const ConvForward& args) {
       args.statistics[o].s2 += static_cast<std::uint64_t>(state.s2.data()[o]);
       include(keys, KeyRange{state.lo.data()[o], state.hi.data()[o]});
     }
-    const Range extremes = canonical_range(keys.lo, keys.hi);
+    const Range extremes = canonical_range(keys);
     args.statistics[o].lo = extremes.lo;
     args.statistics[o].hi = extremes.hi;
   }
@@ -294,7 +253,7 @@ void CpuBackend::norm_forward(const NormForward& args) {
   if (args.range == nullptr) return;
   KeyRange all;
   for (const auto& state : states_) include(all, state.keys);
-  *args.range = canonical_range(all.lo, all.hi);
+  *args.range = canonical_range(all);
 }
 
 void CpuBackend::average_pool(const AveragePool& args) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/backend.h"
+#include "sim/cpu/codes.h"
 #include "sim/cpu/cpu_weights.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/product_image.h"
@@ -77,13 +78,6 @@ class CpuBackend final : public Backend {
   };
   /// Positions whose channels make some 4 KiB: what the elementwise steps of a fused operation hand to one another.
   static std::int64_t positions_at_once(std::int64_t channels) { return std::max<std::int64_t>(1, 1024 / channels); }
-  static QuantiseRow quantise_row(const Affine& affine) {
-    QuantiseRow row;
-    row.lo = static_cast<float>(affine.lo);
-    row.step = static_cast<float>(affine.step);
-    row.max_code = static_cast<float>(affine.max_code);
-    return row;
-  }
   /// Sums of a batch-norm pass, one a thread.
   struct ThreadState {
     ProductScratch product;

@@ -23,6 +23,8 @@ struct CpuWeights final : QuantisedWeights {
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
   WeightGradient gradient;
+  Scratch<std::int32_t> column_keys;  // extremes of the input channels
+  Scratch<float> columns;             // their lo and step
 };
 
 }  // namespace bitcycle::cpu

@@ -228,8 +228,10 @@ void quantise(const QuantiseRow& row) {
         codes_of(load(row.x + i), row.noise == nullptr ? zero : load(row.noise + i), lo, step, max_code);
     if (row.codes8 != nullptr) {
       store_bytes(row.codes8 + i, codes);
-    } else {
+    } else if (row.codes16 != nullptr) {
       store_words(row.codes16 + i, codes);
+    } else {
+      store(reinterpret_cast<std::int32_t*>(row.codes32 + i), codes);
     }
   }
   if (i == row.count) return;
@@ -240,10 +242,58 @@ void quantise(const QuantiseRow& row) {
   for (std::int64_t j = 0; j < rest; ++j) {
     if (row.codes8 != nullptr) {
       row.codes8[i + j] = static_cast<std::uint8_t>(codes[j]);
-    } else {
+    } else if (row.codes16 != nullptr) {
       row.codes16[i + j] = static_cast<std::uint16_t>(codes[j]);
+    } else {
+      row.codes32[i + j] = static_cast<std::uint32_t>(codes[j]);
     }
   }
+}
+
+inline void store_lanes(std::int32_t* p, Ints x, Whole) { store(p, x); }
+inline void store_lanes(std::int32_t* p, Ints x, Part part) {
+  std::int32_t lanes[kLanes];
+  store(lanes, x);
+  for (std::int64_t i = 0; i < part.count; ++i) p[i] = lanes[i];
+}
+
+void column_range(const ColumnRange& table) {
+  for_each_block(table.channels, [&](std::int64_t c, auto count) {
+    Ints lo = load(table.lo + c), hi = load(table.hi + c);
+    for (std::int64_t r = 0; r < table.rows; ++r) {
+      const Ints key = key_of(load_lanes(table.x + r * table.channels + c, count));
+      lo = smaller(lo, key);
+      hi = larger(hi, key);
+    }
+    store(table.lo + c, lo);
+    store(table.hi + c, hi);
+  });
+}
+
+void quantise_columns(const QuantiseColumns& table) {
+  for_each_block(table.channels, [&](std::int64_t c, auto count) {
+    const Floats lo = load(table.lo + c), step = load(table.step + c), max_code = all(table.max_code);
+    for (std::int64_t r = 0; r < table.rows; ++r) {
+      const std::int64_t e = r * table.channels + c;
+      const Ints codes = codes_of(load_lanes(table.x + e, count), all(0.0F), lo, step, max_code);
+      store_lanes(reinterpret_cast<std::int32_t*>(table.codes + e), codes, count);
+    }
+  });
+}
+
+void grid_codes(const GridRow& row) {
+  const Doubles lo = all(row.lo), step = all(row.step), grid = all(row.grid);
+  const auto convert = [&](std::int64_t i, Ints codes, auto count) {
+    store_lanes(row.out + i, rounded(div(fused(step, to_doubles(codes), lo), grid)), count);
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= row.count; i += kLanes) {
+    convert(i, load(reinterpret_cast<const std::int32_t*>(row.codes + i)), Whole{});
+  }
+  if (i == row.count) return;
+  std::int32_t codes[kLanes] = {};
+  for (std::int64_t j = i; j < row.count; ++j) codes[j - i] = static_cast<std::int32_t>(row.codes[j]);
+  convert(i, load(codes), Part{row.count - i});
 }
 
 /// Ten rounds of Philox4x32 over blocks first..first + 15: noise of 64 elements. keys: those of each round.

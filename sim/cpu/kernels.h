@@ -159,8 +159,46 @@ struct QuantiseRow {
   const float* noise = nullptr;  // null: nearest
   std::int64_t count = 0;
   float lo = 0.0F, step = 1.0F, max_code = 0.0F;
-  std::uint8_t* codes8 = nullptr;  // one of the two
+  std::uint8_t* codes8 = nullptr;  // one of the three
   std::uint16_t* codes16 = nullptr;
+  std::uint32_t* codes32 = nullptr;
+};
+
+/// Groups that are the columns of a table (rows, channels): their extremes as keys, included into lo and hi.
+struct ColumnRange {
+  const float* x = nullptr;
+  std::int64_t rows = 0, channels = 0;
+  std::int32_t* lo = nullptr;  // (lanes)
+  std::int32_t* hi = nullptr;
+};
+
+/// Codes of such a table, nearest, widths up to 16.
+struct QuantiseColumns {
+  const float* x = nullptr;
+  std::int64_t rows = 0, channels = 0;
+  const float* lo = nullptr;  // (lanes)
+  const float* step = nullptr;
+  float max_code = 0.0F;
+  std::uint32_t* codes = nullptr;
+};
+
+/// Codes on the shared grid: rint(fl64(fma(step, q, lo) / grid)), q <= 65535 (docs/numerics.md, 5.1).
+struct GridRow {
+  const std::uint32_t* codes = nullptr;
+  std::int64_t count = 0;
+  double lo = 0.0, step = 0.0, grid = 0.0;
+  std::int32_t* out = nullptr;
+};
+
+/// Weights of 16 output lanes and one tap as a block of groups: byte (code + offset) >> shift; and their sums.
+struct PackTap {
+  const std::int32_t* codes = nullptr;  // codes[lane * out_step + channel * in_step]
+  std::int64_t out_step = 0, in_step = 0;
+  std::int64_t lanes = 0, channels = 0;
+  std::int32_t offset = 0;
+  int shift = 0;
+  char* out = nullptr;           // (groups, 16 lanes, 4 bytes); idle lanes and channels become 0
+  std::int64_t* sums = nullptr;  // (16) of the codes, overwritten; null: not wanted
 };
 
 /// noise[i] = rounding noise of element begin + i.
@@ -239,6 +277,10 @@ struct KernelTable {
   void (*norm_rows)(const NormRows&);
   void (*gradient_rows)(const GradientRows&);
   void (*quantise)(const QuantiseRow&);
+  void (*column_range)(const ColumnRange&);
+  void (*quantise_columns)(const QuantiseColumns&);
+  void (*grid_codes)(const GridRow&);
+  void (*pack_tap)(const PackTap&);
   void (*noise)(const NoiseRow&);
   void (*join)(const JoinRows&);
   void (*float_row)(const FloatRow&);

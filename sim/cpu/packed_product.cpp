@@ -2,7 +2,6 @@
 #include "sim/cpu/packed_product.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 namespace bitcycle::cpu {
@@ -131,12 +130,47 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t g
   }
 }
 
-void PackedProduct::put(char* out, std::int64_t lane, std::int64_t element, std::uint32_t value) const {
-  if (group == 4) {
-    out[4 * lane + element] = static_cast<char>(value);
-  } else {
-    const auto word = static_cast<std::int16_t>(value);
-    std::memcpy(out + 4 * lane + 2 * element, &word, sizeof word);
+void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_t offset, const std::int32_t* codes,
+                         std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
+  limbs = limb_count;
+  weight_offset = static_cast<double>(offset);
+  char* out = packed.need(limb_bytes * limbs);
+  std::int64_t* sums = tap_sums_.need(kh * kw * lanes);
+  for (const auto& phase : phases) {
+    const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
+    for (int limb = 0; limb < limbs; ++limb) {
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        for (std::int64_t t = 0; t < phase_taps; ++t) {
+          const std::int64_t tap = phase.tap[static_cast<std::size_t>(t)];
+          PackTap row;
+          row.codes = codes + block * kLanes * out_step + tap * tap_step;
+          row.out_step = out_step;
+          row.in_step = in_step;
+          row.lanes = std::min(kLanes, out_c - block * kLanes);
+          row.channels = in_c;
+          row.offset = offset;
+          row.shift = 8 * limb;
+          row.out = out + phase.weights_begin * limbs + ((limb * blocks + block) * phase_taps + t) * groups * kBlockBytes;
+          row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;
+          kernels.pack_tap(row);
+        }
+      }
+    }
+  }
+  std::int32_t* narrow = correction32.zeroed(classes() * lanes);
+  double* wide = correction.zeroed(classes() * lanes);
+  double* true_sums = weight_sums.zeroed(classes() * lanes);
+  for (std::int64_t c = 0; c < classes(); ++c) {
+    const auto& existing = class_taps[static_cast<std::size_t>(c)];
+    for (std::int64_t o = 0; o < out_c; ++o) {
+      std::int64_t sum = 0;
+      for (const std::int64_t t : existing) sum += sums[t * lanes + o];
+      const std::int64_t terms_here = static_cast<std::int64_t>(existing.size()) * in_c;
+      const std::int64_t shifted = 128 * (sum + offset * terms_here);
+      true_sums[c * lanes + o] = static_cast<double>(sum);
+      wide[c * lanes + o] = static_cast<double>(shifted);
+      narrow[c * lanes + o] = limbs == 1 ? static_cast<std::int32_t>(shifted) : 0;
+    }
   }
 }
 

@@ -57,62 +57,13 @@ struct PackedProduct {
   std::int64_t staged_bytes() const { return staged_rows * row_pitch; }
   std::int64_t staged_columns() const { return column_phases * columns; }
 
-  /// weight(out channel, tap, in channel): the signed or unsigned integer; packed as limbs of (weight + offset).
-  template <typename Weight>
-  void pack(int limb_count, std::int64_t offset, const Weight& weight);
+  /// Integers codes[out * out_step + tap * tap_step + in * in_step], below 2^24 in magnitude, as limbs of
+  /// (code + offset), a number of limb_count bytes.
+  void pack(const KernelTable& kernels, int limb_count, std::int32_t offset, const std::int32_t* codes,
+            std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step);
 
  private:
-  void put(char* out, std::int64_t lane, std::int64_t element, std::uint32_t value) const;
-  std::vector<std::int64_t> tap_sums_;
+  Scratch<std::int64_t> tap_sums_;  // (taps, lanes)
 };
-
-template <typename Weight>
-void PackedProduct::pack(int limb_count, std::int64_t offset, const Weight& weight) {
-  limbs = limb_count;
-  weight_offset = static_cast<double>(offset);
-  char* out = packed.zeroed(limb_bytes * limbs);
-  const std::int64_t taps = kh * kw;
-  std::vector<std::int64_t>& sums = tap_sums_;
-  sums.assign(static_cast<std::size_t>(taps * lanes), 0);
-  for (std::int64_t t = 0; t < taps; ++t) {
-    for (std::int64_t o = 0; o < out_c; ++o) {
-      std::int64_t sum = 0;
-      for (std::int64_t i = 0; i < in_c; ++i) sum += weight(o, t, i);
-      sums[static_cast<std::size_t>(t * lanes + o)] = sum;
-    }
-  }
-  for (const auto& phase : phases) {
-    const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
-    const std::int64_t block_bytes = phase_taps * groups * kBlockBytes;
-    char* first = out + phase.weights_begin * limbs;
-    for (int limb = 0; limb < limbs; ++limb) {
-      for (std::int64_t o = 0; o < out_c; ++o) {
-        char* block = first + (limb * blocks + o / kLanes) * block_bytes;
-        for (std::int64_t t = 0; t < phase_taps; ++t) {
-          for (std::int64_t i = 0; i < in_c; ++i) {
-            const auto value = static_cast<std::uint64_t>(weight(o, phase.tap[static_cast<std::size_t>(t)], i) + offset);
-            put(block + (t * groups + i / group) * kBlockBytes, o % kLanes, i % group,
-                static_cast<std::uint32_t>(value >> (8 * limb)) & 0xFFU);
-          }
-        }
-      }
-    }
-  }
-  std::int32_t* narrow = correction32.zeroed(classes() * lanes);
-  double* wide = correction.zeroed(classes() * lanes);
-  double* true_sums = weight_sums.zeroed(classes() * lanes);
-  for (std::int64_t c = 0; c < classes(); ++c) {
-    const auto& existing = class_taps[static_cast<std::size_t>(c)];
-    for (std::int64_t o = 0; o < out_c; ++o) {
-      std::int64_t sum = 0;
-      for (const std::int64_t t : existing) sum += sums[static_cast<std::size_t>(t * lanes + o)];
-      const std::int64_t terms_here = static_cast<std::int64_t>(existing.size()) * in_c;
-      const std::int64_t shifted = 128 * (sum + offset * terms_here);
-      true_sums[c * lanes + o] = static_cast<double>(sum);
-      wide[c * lanes + o] = static_cast<double>(shifted);
-      narrow[c * lanes + o] = limbs == 1 ? static_cast<std::int32_t>(shifted) : 0;
-    }
-  }
-}
 
 }  // namespace bitcycle::cpu

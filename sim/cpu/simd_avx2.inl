@@ -112,6 +112,14 @@ inline Doubles to_doubles(Ints x) {
   return {{_mm256_cvtepi32_pd(_mm256_castsi256_si128(x.a)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(x.a, 1)),
            _mm256_cvtepi32_pd(_mm256_castsi256_si128(x.b)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(x.b, 1))}};
 }
+inline Doubles div(const Doubles& x, const Doubles& y) {
+  return {{_mm256_div_pd(x.v[0], y.v[0]), _mm256_div_pd(x.v[1], y.v[1]), _mm256_div_pd(x.v[2], y.v[2]),
+           _mm256_div_pd(x.v[3], y.v[3])}};
+}
+inline Ints rounded(const Doubles& x) {
+  return {_mm256_set_m128i(_mm256_cvtpd_epi32(x.v[1]), _mm256_cvtpd_epi32(x.v[0])),
+          _mm256_set_m128i(_mm256_cvtpd_epi32(x.v[3]), _mm256_cvtpd_epi32(x.v[2]))};
+}
 inline Floats to_floats(const Doubles& x) {
   return {_mm256_set_m128(_mm256_cvtpd_ps(x.v[1]), _mm256_cvtpd_ps(x.v[0])),
           _mm256_set_m128(_mm256_cvtpd_ps(x.v[3]), _mm256_cvtpd_ps(x.v[2]))};

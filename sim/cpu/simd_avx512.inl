@@ -62,6 +62,10 @@ inline Doubles fused(Doubles a, Doubles b, Doubles c) {
 inline Doubles to_doubles(Ints a) {
   return {_mm512_cvtepi32_pd(_mm512_castsi512_si256(a.v)), _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(a.v, 1))};
 }
+inline Doubles div(Doubles a, Doubles b) { return {_mm512_div_pd(a.lo, b.lo), _mm512_div_pd(a.hi, b.hi)}; }
+inline Ints rounded(Doubles a) {
+  return {_mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtpd_epi32(a.lo)), _mm512_cvtpd_epi32(a.hi), 1)};
+}
 inline Floats to_floats(Doubles a) {
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.lo)), _mm512_cvtpd_ps(a.hi), 1)};
 }

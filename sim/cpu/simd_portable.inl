@@ -132,6 +132,15 @@ inline void store_words(std::uint16_t* p, const Ints& a) {
 inline Doubles to_doubles(const Ints& a) {
   return lanes_of<double>([&](int i) { return static_cast<double>(a.v[i]); });
 }
+inline Doubles div(const Doubles& a, const Doubles& b) {
+  return lanes_of<double>([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline Ints rounded(const Doubles& a) {
+  return lanes_of<std::int32_t>([&](int i) {
+    const double r = __builtin_rint(a.v[i]);
+    return r >= -2147483648.0 && r < 2147483648.0 ? static_cast<std::int32_t>(r) : INT32_MIN;
+  });
+}
 inline Floats to_floats(const Doubles& a) {
   return lanes_of<float>([&](int i) { return static_cast<float>(a.v[i]); });
 }

@@ -9,6 +9,31 @@ void box_sums(const BoxSums& row) {
   }
 }
 
+void pack_tap(const PackTap& tap) {
+  constexpr int kElementBits = 32 / static_cast<int>(kGroup);
+  std::int64_t sums[kLanes] = {};
+  const auto offset = static_cast<std::uint32_t>(tap.offset);
+  for (std::int64_t first = 0; first < tap.channels; first += kGroup) {
+    std::uint32_t words[kLanes] = {};
+    const std::int64_t last = first + kGroup < tap.channels ? first + kGroup : tap.channels;
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int32_t* codes = tap.codes + i * tap.in_step;
+      const int position = kElementBits * static_cast<int>(i - first);
+      const auto put = [&](std::int64_t lane, std::int32_t code) {
+        words[lane] |= ((static_cast<std::uint32_t>(code) + offset) >> tap.shift & 0xFFU) << position;
+        sums[lane] += code;
+      };
+      if (tap.out_step == 1 && tap.lanes == kLanes) {
+        for (std::int64_t lane = 0; lane < kLanes; ++lane) put(lane, codes[lane]);
+      } else {
+        for (std::int64_t lane = 0; lane < tap.lanes; ++lane) put(lane, codes[lane * tap.out_step]);
+      }
+    }
+    __builtin_memcpy(tap.out + first / kGroup * kBlockBytes, words, sizeof words);
+  }
+  if (tap.sums != nullptr) __builtin_memcpy(tap.sums, sums, sizeof sums);
+}
+
 constexpr KernelTable table_named(const char* name) {
   return {.name = name,
           .group = kGroup,
@@ -25,6 +50,10 @@ constexpr KernelTable table_named(const char* name) {
           .norm_rows = norm_rows,
           .gradient_rows = gradient_rows,
           .quantise = quantise,
+          .column_range = column_range,
+          .quantise_columns = quantise_columns,
+          .grid_codes = grid_codes,
+          .pack_tap = pack_tap,
           .noise = noise,
           .join = join,
           .float_row = float_row,

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small steps between sim/number and the kernels' records.
+#pragma once
+
+#include "sim/cpu/kernels.h"
+#include "sim/number/affine.h"
+#include "sim/number/bit_width.h"
+#include "sim/number/ordered_key.h"
+
+namespace bitcycle::cpu {
+
+/// Codes that the byte kernels multiply.
+inline bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
+
+/// Range of the kernels' keys, which tell -0 from +0; ranges do not.
+inline Range canonical_range(const KeyRange& found) {
+  KeyRange keys;
+  if (found.lo <= found.hi) {
+    include(keys, float_of_key(found.lo));
+    include(keys, float_of_key(found.hi));
+  }
+  return range_of_keys(keys);
+}
+
+/// A quantiser's scale, widths up to 16.
+inline QuantiseRow quantise_row(const Affine& affine) {
+  QuantiseRow row;
+  row.lo = static_cast<float>(affine.lo);
+  row.step = static_cast<float>(affine.step);
+  row.max_code = static_cast<float>(affine.max_code);
+  return row;
+}
+
+}  // namespace bitcycle::cpu
