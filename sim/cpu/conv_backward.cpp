@@ -2,6 +2,7 @@
 // The backward pass of a convolution, image by image: gradient codes, weight gradient, error pass, join; and joins that
 // follow a pool. What is between them stays in the cache.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "sim/cpu/cpu_backend.h"
@@ -90,6 +91,7 @@ void CpuBackend::finish_join(const GradientJoin& join, std::int64_t channels) {
 }
 
 double CpuBackend::error_weight_bound(const QuantisedWeights& weights) const {
+  if (weights.width.is_float32()) return static_cast<double>(weights.magnitude.as<float>()[weights.shape.o]);
   const auto* affine = weights.error_affine.as<Affine>();
   if (weights.reading == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
   double bound = 0.0;
@@ -118,86 +120,141 @@ void CpuBackend::error_coefficients(const ConvBackward& args, const CpuWeights& 
   }
 }
 
+void CpuBackend::prepare_error_chains(const ConvBackward& args, const CpuWeights& weights) {
+  const ConvShape& s = args.shape;
+  const BitWidth g = args.g.width, w = weights.width;
+  const auto* affine = weights.error_affine.as<Affine>();
+  const bool shared = weights.reading == ErrorWeights::kShared;
+  const auto* grid_codes = weights.error_codes.as<std::int32_t>();
+  const auto* codes = weights.error_codes.as<std::uint32_t>();
+  const auto code = [&](std::int64_t e) { return shared ? std::int64_t{grid_codes[e]} : std::int64_t{codes[e]}; };
+  if (w.is_float32()) {
+    const auto* values = weights.codes.as<float>();
+    weights.chain_error.set_floats([&](std::int64_t e) { return values[e]; });
+  } else if (g.is_float32()) {
+    const std::int64_t group_size = s.kh * s.kw * s.c_per_group() * s.o_per_group();
+    weights.chain_error.set_floats([&](std::int64_t e) {
+      const Affine& of = shared ? *affine : affine[e / group_size * s.c_per_group() + e % s.c_per_group()];
+      return static_cast<float>(std::fma(of.step, static_cast<double>(code(e)), of.lo));
+    });
+  } else {
+    const int w_bits = shared ? weights.error_grid_bits : w.bits();
+    weights.chain_error.set_integers(
+        limbs_for(g.bits(), w_bits, s.error_depth()), code, [&](std::int64_t i, double sum, double terms) {
+          if (shared) {
+            return ChainScale{shared_scale(*args.g.affine, affine->step), 0.0,
+                              shared_offset(*args.g.affine, affine->step, sum)};
+          }
+          const ProductScale scale = product_scale(*args.g.affine, affine[i]);
+          return ChainScale{scale.a, scale.b, product_offset(*args.g.affine, affine[i], sum, terms)};
+        });
+  }
+}
+
+void CpuBackend::prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights) {
+  const ConvShape& s = args.shape;
+  if (args.x.width.is_integer() && args.g.width.is_integer()) {
+    weights.chain_gradient.set_integers(args.x.width.bits(), args.g.width.bits());
+    return;
+  }
+  const Range x_range = args.x_range == nullptr ? Range{} : *args.x_range;
+  const Range g_range = args.g_range == nullptr ? Range{} : *args.g_range;
+  const double bound = product_bound(false, s.out_h() * s.out_w(), operand_bound(args.x.width, *args.x.affine, x_range),
+                                     operand_bound(args.g.width, *args.g.affine, g_range));
+  weights.chain_gradient.set_floats(sum_exponent(bound, static_cast<std::uint64_t>(s.n)));
+}
+
 void CpuBackend::conv_backward(const ConvBackward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
   const ConvShape& s = args.shape;
   const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
   const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
-  const bool fast = is_narrow_code(args.g.width) &&
-                    (args.dw == nullptr || (weights.fast_gradient && is_narrow_code(args.x.width))) &&
-                    (!error || (weights.fast_error && is_narrow_code(weights.width)));
-  if (!fast) {
+  const bool bytes = is_narrow_code(args.g.width) &&
+                     (args.dw == nullptr || (weights.fast_gradient && is_narrow_code(args.x.width))) &&
+                     (!error || (weights.fast_error && is_narrow_code(weights.width)));
+  const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
+  if (!bytes && (s.error_depth() > kMaxChain || out_positions > kMaxChain)) {
     reference_.conv_backward(args);
     return;
   }
-  const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
   const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;
   const GradientRows table = gradient_table_.rows(args.gradient, s.o);
-  if (error) error_coefficients(args, weights);
+  if (bytes && error) error_coefficients(args, weights);
+  if (!bytes && error) prepare_error_chains(args, weights);
+  if (!bytes && args.dw != nullptr) prepare_gradient_chains(args, weights);
   joined_norms_ = 0;
   join_channels_ = s.c;
   if (args.join != nullptr) {
+    const bool integers = args.g.width.is_integer() && weights.width.is_integer();
     const Range range = args.g_range == nullptr ? Range{} : *args.g_range;
-    const double bound = product_bound(true, s.error_depth(), operand_bound(args.g.width, *args.g.affine, range),
+    const double bound = product_bound(integers, s.error_depth(), operand_bound(args.g.width, *args.g.affine, range),
                                        error_weight_bound(weights));
     prepare_join(*args.join, bound, s.n * in_positions, s.c);
   }
   begin_images();
   for (auto& partial : partials_) partial.used = false;
+  for (auto& partial : chain_partials_) partial.used = false;
 
-  workers_.pieces(s.n, weights.gradient.images_at_once(), [&](int thread, std::int64_t begin, std::int64_t end) {
+  const std::int64_t images_at_once = bytes ? weights.gradient.images_at_once() : 1;
+  workers_.pieces(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     begin_thread(state, s.c);
     auto* g = static_cast<std::uint8_t*>(args.g.codes);
     for (std::int64_t n = begin; n < end; ++n) {
-      QuantiseRow quantise = quantise_row(*args.g.affine);
       const std::int64_t piece = positions_at_once(s.o);
       for (std::int64_t p = 0; p < out_positions; p += piece) {
-        const std::int64_t pixels = std::min(piece, out_positions - p);
+        const std::int64_t pixels = std::min(piece, out_positions - p), count = pixels * s.o;
         const std::int64_t element = n * image_out + p * s.o;
-        quantise.x = args.gradient.u + element;
-        quantise.count = pixels * s.o;
-        quantise.codes8 = g + element;
+        const float* values = args.gradient.u + element;
         if (args.gradient.norm != nullptr) {
           GradientRows rows = table;
-          rows.u = quantise.x;
+          rows.u = values;
           rows.y = args.gradient.y + element;
           rows.pixels = pixels;
           rows.dy = state.values.need(piece * s.o);
           kernels_.gradient_rows(rows);
-          quantise.x = rows.dy;
+          values = rows.dy;
         }
-        if (args.stochastic && args.given_noise != nullptr) quantise.noise = args.given_noise + element;
-        if (args.stochastic && args.given_noise == nullptr) {
-          float* noise = state.noise.need(piece * s.o);
+        const float* noise = nullptr;
+        if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
+        if (args.stochastic && args.given_noise == nullptr && args.g.width.is_integer()) {
+          float* made = state.noise.need(piece * s.o);
           kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
-                          static_cast<std::uint64_t>(element), quantise.count, noise});
-          quantise.noise = noise;
+                          static_cast<std::uint64_t>(element), count, made});
+          noise = made;
         }
-        kernels_.quantise(quantise);
+        write_codes(args.g, element, values, count, noise);
       }
     }
-    if (args.dw != nullptr) {
+    if (args.dw != nullptr && bytes) {
       auto& partial = partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.gradient.clear(partial);
       weights.gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
                            g + begin * image_out, end - begin, partial);
+    } else if (args.dw != nullptr) {
+      auto& partial = chain_partials_[static_cast<std::size_t>(thread)];
+      if (!partial.used) weights.chain_gradient.clear(partial);
+      for (std::int64_t n = begin; n < end; ++n) weights.chain_gradient.add(kernels_, args.x, args.g, n, partial);
     }
     if (!error) return;
     for (std::int64_t n = begin; n < end; ++n) {
-      product_image(kernels_, weights.error, coefficients_, g + n * image_out,
-                    args.dx != nullptr ? args.dx + n * image_in : nullptr, state.dx, state.product,
-                    [&](std::int64_t first, std::int64_t rows, const float* dx) {
-                      if (args.dx_bound != nullptr) kernels_.magnitude(dx, rows * s.w * s.c, &state.dx_magnitude);
-                      if (args.join != nullptr) {
-                        join_pixels(*args.join, dx, n * in_positions + first * s.w, rows * s.w, state);
-                      }
-                    });
+      const auto done = [&](std::int64_t first, std::int64_t rows, const float* dx) {
+        if (args.dx_bound != nullptr) kernels_.magnitude(dx, rows * s.w * s.c, &state.dx_magnitude);
+        if (args.join != nullptr) join_pixels(*args.join, dx, n * in_positions + first * s.w, rows * s.w, state);
+      };
+      float* dx = args.dx != nullptr ? args.dx + n * image_in : nullptr;
+      if (bytes) {
+        product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.dx, state.product, done);
+      } else {
+        weights.chain_error.image(kernels_, args.g, n, dx, state.dx, state.chain, done);
+      }
     }
   });
 
-  if (args.dw != nullptr) {
+  if (args.dw != nullptr && bytes) {
     weights.gradient.finish(workers_, partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+  } else if (args.dw != nullptr) {
+    weights.chain_gradient.finish(workers_, chain_partials_, s.n, args.x, args.g, args.dw);
   }
   if (args.dx_bound != nullptr) {
     std::int32_t magnitude = 0;

@@ -34,7 +34,8 @@ CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
     : kernels_(kernels),
       workers_(threads),
       states_(static_cast<std::size_t>(workers_.threads())),
-      partials_(static_cast<std::size_t>(workers_.threads())) {}
+      partials_(static_cast<std::size_t>(workers_.threads())),
+      chain_partials_(static_cast<std::size_t>(workers_.threads())) {}
 
 void CpuBackend::begin_images() {
   for (auto& state : states_) {
@@ -116,21 +117,43 @@ void CpuBackend::gradient_scale(const ConvGradient& gradient, std::int64_t posit
   *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
 }
 
-void CpuBackend::conv_forward(const ConvForward& args) {
-  const auto& weights = static_cast<const CpuWeights&>(*args.weights);
-  const ConvShape& s = args.shape;
-  const Timing timing(*this, "convolution forward", s.macs());
-  if (!weights.fast_forward || !is_narrow_code(weights.width) || !is_narrow_code(args.codes.width)) {
-    reference_.conv_forward(args);
-    return;
+void CpuBackend::write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,
+                             const float* noise) const {
+  QuantiseRow row;
+  switch (operand.width.container()) {
+    case Container::kFloat32:
+      std::copy_n(values, count, static_cast<float*>(operand.codes) + begin);
+      return;
+    case Container::kUint32: {
+      auto* codes = static_cast<std::uint32_t*>(operand.codes) + begin;
+      for (std::int64_t e = 0; e < count; ++e) {
+        codes[e] = quantise(values[e], *operand.affine, operand.width, noise == nullptr ? 0.0F : noise[e]);
+      }
+      return;
+    }
+    case Container::kUint16:
+      row = quantise_row(*operand.affine);
+      row.codes16 = static_cast<std::uint16_t*>(operand.codes) + begin;
+      break;
+    case Container::kUint8:
+      row = quantise_row(*operand.affine);
+      row.codes8 = static_cast<std::uint8_t*>(operand.codes) + begin;
+      break;
   }
+  row.x = values;
+  row.noise = noise;
+  row.count = count;
+  kernels_.quantise(row);
+}
+
+void CpuBackend::forward_coefficients(const ConvForward& args, const CpuWeights& weights) {
   const PackedProduct& product = weights.forward;
   const std::int64_t lanes = product.lanes;
   const auto* affine = weights.affine.as<Affine>();
   double* a = coefficients_.a.zeroed(lanes);
   double* b = coefficients_.b.zeroed(lanes);
   double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
-  for (std::int64_t o = 0; o < s.o; ++o) {
+  for (std::int64_t o = 0; o < args.shape.o; ++o) {
     const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
     a[o] = scale.a;
     b[o] = scale.b;
@@ -139,16 +162,55 @@ void CpuBackend::conv_forward(const ConvForward& args) {
                                              product.terms[static_cast<std::size_t>(c)]);
     }
   }
+}
 
+void CpuBackend::prepare_forward_chains(const ConvForward& args, const CpuWeights& weights) {
+  const BitWidth x = args.codes.width, w = weights.width;
+  const auto* affine = weights.affine.as<Affine>();
+  const auto* codes = weights.codes.as<std::uint32_t>();
+  const std::int64_t size = args.shape.forward_depth();
+  if (x.is_integer() && w.is_integer()) {
+    weights.chain_forward.set_integers(
+        limbs_for(x.bits(), w.bits(), size), [&](std::int64_t e) { return codes[e]; },
+        [&](std::int64_t o, double sum, double terms) {
+          const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
+          return ChainScale{scale.a, scale.b, product_offset(*args.codes.affine, affine[o], sum, terms)};
+        });
+  } else if (w.is_integer()) {
+    weights.chain_forward.set_floats(
+        [&](std::int64_t e) { return static_cast<float>(dequantise(codes[e], affine[e / size])); });
+  } else {
+    const auto* values = weights.codes.as<float>();
+    weights.chain_forward.set_floats([&](std::int64_t e) { return values[e]; });
+  }
+}
+
+void CpuBackend::conv_forward(const ConvForward& args) {
+  const auto& weights = static_cast<const CpuWeights&>(*args.weights);
+  const ConvShape& s = args.shape;
+  const Timing timing(*this, "convolution forward", s.macs());
+  const bool bytes = weights.fast_forward && is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
+  if (!bytes && s.forward_depth() > kMaxChain) {
+    reference_.conv_forward(args);
+    return;
+  }
+  if (bytes) {
+    forward_coefficients(args, weights);
+  } else {
+    prepare_forward_chains(args, weights);
+  }
+  const auto* affine = weights.affine.as<Affine>();
+  const std::int64_t lanes = lanes_for(s.o);
   const std::int64_t out_positions = s.out_h() * s.out_w();
   const std::int64_t image_in = s.h * s.w * s.c, image_out = out_positions * s.o;
   if (args.statistics != nullptr) {
+    const bool integers = args.codes.width.is_integer() && weights.width.is_integer();
     const Range range = args.input_range == nullptr ? Range{} : *args.input_range;
     const double x_bound = operand_bound(args.codes.width, *args.codes.affine, range);
     for (std::int64_t o = 0; o < s.o; ++o) {
       const double w_bound = weight_bound(weights.width, affine[o], weights.magnitude.as<float>()[o]);
       args.statistics[o] = {};
-      args.statistics[o].exponent = moment_exponent(product_bound(true, s.forward_depth(), x_bound, w_bound),
+      args.statistics[o].exponent = moment_exponent(product_bound(integers, s.forward_depth(), x_bound, w_bound),
                                                     static_cast<std::uint64_t>(s.n * out_positions));
     }
     fill(statistics_scale_, s.o, [&](std::int64_t o) { return power_of_two(args.statistics[o].exponent); });
@@ -158,27 +220,22 @@ void CpuBackend::conv_forward(const ConvForward& args) {
 
   workers_.each(s.n, [&](int thread, std::int64_t n) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
-    auto* codes = static_cast<std::uint8_t*>(args.codes.codes) + n * image_in;
-    const float* x = args.input.x + n * image_in;
-    QuantiseRow quantise = quantise_row(*args.codes.affine);
     const std::int64_t piece = positions_at_once(s.c);
     for (std::int64_t p = 0; p < s.h * s.w; p += piece) {
-      const std::int64_t pixels = std::min(piece, s.h * s.w - p);
-      quantise.x = x + p * s.c;
-      quantise.count = pixels * s.c;
-      quantise.codes8 = codes + p * s.c;
+      const std::int64_t pixels = std::min(piece, s.h * s.w - p), element = n * image_in + p * s.c;
+      const float* values = args.input.x + element;
       if (args.input.norm != nullptr) {
         NormRows norm;
-        norm.y = quantise.x;
+        norm.y = values;
         norm.pixels = pixels;
         norm.channels = s.c;
         norm.norm = input_norm;
         norm.relu = true;
         norm.z = state.values.need(piece * s.c);
         kernels_.norm_rows(norm);
-        quantise.x = norm.z;
+        values = norm.z;
       }
-      kernels_.quantise(quantise);
+      write_codes(args.codes, element, values, pixels * s.c, nullptr);
     }
     if (args.statistics != nullptr && !state.used) {
       state.used = true;
@@ -187,20 +244,27 @@ void CpuBackend::conv_forward(const ConvForward& args) {
       std::fill_n(state.lo.need(lanes), lanes, INT32_MAX);
       std::fill_n(state.hi.need(lanes), lanes, INT32_MIN);
     }
-    product_image(kernels_, product, coefficients_, codes, args.y + n * image_out, state.dx, state.product,
-                  [&](std::int64_t, std::int64_t rows, const float* y) {
-                    if (args.statistics == nullptr) return;
-                    StatisticsRow row;
-                    row.y = y;
-                    row.pixels = rows * product.out_w;
-                    row.channels = row.step = s.o;
-                    row.scale = statistics_scale_.data();
-                    row.s1 = state.s1.data();
-                    row.s2 = state.s2.data();
-                    row.lo = state.lo.data();
-                    row.hi = state.hi.data();
-                    kernels_.statistics(row);
-                  });
+    const auto done = [&](std::int64_t, std::int64_t rows, const float* y) {
+      if (args.statistics == nullptr) return;
+      StatisticsRow row;
+      row.y = y;
+      row.pixels = rows * s.out_w();
+      row.channels = row.step = s.o;
+      row.scale = statistics_scale_.data();
+      row.s1 = state.s1.data();
+      row.s2 = state.s2.data();
+      row.lo = state.lo.data();
+      row.hi = state.hi.data();
+      kernels_.statistics(row);
+    };
+    float* y = args.y + n * image_out;
+    if (bytes) {
+      product_image(kernels_, weights.forward, coefficients_,
+                    static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx, state.product,
+                    done);
+    } else {
+      weights.chain_forward.image(kernels_, args.codes, n, y, state.dx, state.chain, done);
+    }
   });
   if (args.statistics == nullptr) return;
   for (std::int64_t o = 0; o < s.o; ++o) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuBackend: the fast backend on one machine. Neighbouring operations are fused image by image, so that what one
-// writes the next finds in the cache; every result equals the reference backend's. Widths above 8 bits, float32
-// products and grouped convolutions run the reference's loops.
+// writes the next finds in the cache; every result equals the reference backend's. Widths up to 8 bits multiply
+// bytes (packed_product.h, weight_gradient.h), everything else runs in chains (chain_product.h).
 #pragma once
 
 #include <algorithm>
@@ -81,6 +81,7 @@ class CpuBackend final : public Backend {
   /// Sums of a batch-norm pass, one a thread.
   struct ThreadState {
     ProductScratch product;
+    ChainProduct::State chain;
     Scratch<float> values, noise, dx;
     Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
     Scratch<std::int32_t> lo, hi;
@@ -96,13 +97,22 @@ class CpuBackend final : public Backend {
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
+  void forward_coefficients(const ConvForward& args, const CpuWeights& weights);
   void error_coefficients(const ConvBackward& args, const CpuWeights& weights);
+  /// The same for chains: weights in limbs, or as values.
+  void prepare_forward_chains(const ConvForward& args, const CpuWeights& weights);
+  void prepare_error_chains(const ConvBackward& args, const CpuWeights& weights);
+  void prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights);
+  /// Values of elements begin.. to codes of any width, or to the values of a float32 operand.
+  void write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,
+                   const float* noise) const;
 
   const KernelTable& kernels_;
   Workers workers_;
   ReferenceBackend reference_;
   std::vector<ThreadState> states_;
   std::vector<WeightGradient::Partial> partials_;
+  std::vector<ChainGradient::Partial> chain_partials_;
   ProductCoefficients coefficients_;
   NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;
   GradientTable gradient_table_;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuWeights: canonical codes and, beside them, the packed weights of both products; and everything of a convolution
-// that depends on its shape alone.
+// that depends on its shape alone. Bytes where the kernels of bytes apply, chains elsewhere.
 #pragma once
 
 #include "sim/backend.h"
+#include "sim/cpu/chain_product.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/weight_gradient.h"
 
@@ -14,7 +15,10 @@ struct CpuWeights final : QuantisedWeights {
       : QuantisedWeights(s),
         fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
         fast_error(s.groups == 1 && s.error_depth() <= kMaxDepth),
-        fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth) {
+        fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth),
+        chain_forward(s, false),
+        chain_error(s, true),
+        chain_gradient(s) {
     if (fast_forward) forward = PackedProduct(s, false, group);
     if (fast_error) error = PackedProduct(s, true, group);
     if (fast_gradient) gradient = WeightGradient(s, group);
@@ -23,6 +27,9 @@ struct CpuWeights final : QuantisedWeights {
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
   WeightGradient gradient;
+  /// Packed by the product that uses them, because their limbs depend on the other operand's width.
+  mutable ChainProduct chain_forward, chain_error;
+  mutable ChainGradient chain_gradient;
   Scratch<std::int32_t> column_keys;  // extremes of the input channels
   Scratch<float> columns;             // their lo and step
 };

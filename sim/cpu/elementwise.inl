@@ -61,17 +61,11 @@ void rescale_limbs(const RescaleRow& row) {
     const Doubles minus_offset = all(-row.weight_offset);
     for (std::int64_t p = 0; p < row.pixels; ++p) {
       const std::int64_t at = row.columns[p] + c;
-      const double position_sum =
-          row.x_limbs == 1 ? static_cast<double>(row.position_sums[p]) : row.wide_sums[p];
-      const Doubles sum = all(position_sum);
+      const Doubles sum = all(static_cast<double>(row.position_sums[p]));
       Doubles acc = fused(minus_offset, sum, load(row.correction + at));
-      double x_weight = 1.0;
-      for (std::int64_t i = 0; i < row.x_limbs; ++i, x_weight *= 256.0) {
-        double weight = x_weight;
-        for (std::int64_t j = 0; j < row.w_limbs; ++j, weight *= 256.0) {
-          const std::int32_t* sums = row.sums + i * row.limb_stride + p * pitch + j * row.lanes + c;
-          acc = fused(all(weight), to_doubles(load(sums)), acc);
-        }
+      double weight = 1.0;
+      for (std::int64_t j = 0; j < row.w_limbs; ++j, weight *= 256.0) {
+        acc = fused(all(weight), to_doubles(load(row.sums + p * pitch + j * row.lanes + c)), acc);
       }
       const Doubles value = fused(a, acc, fused(b, sum, load(row.offset + at)));
       store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
@@ -410,48 +404,77 @@ bool non_finite(const float* x, std::int64_t count) {
   return largest >= 0x7F800000;
 }
 
-// ---- Float32 products ----------------------------------------------------------------------------------------------
+// ---- Chains --------------------------------------------------------------------------------------------------------
 
-/// kPixels chains at a time, so that their latencies overlap; the order within a chain is kh, kw, channel.
-template <int kPixels, typename Count>
-inline void float_tile(const FloatRow& row, std::int64_t pixel, std::int64_t c, Count count) {
-  Floats chain[kPixels];
-  for (int p = 0; p < kPixels; ++p) chain[p] = all(0.0F);
+/// Chains that run side by side, so that their latencies overlap and the registers suffice.
+template <typename T>
+constexpr int kChains = sizeof(T) == 4 ? kFloatChains : kDoubleChains;
+
+/// The order within a chain is kh, kw, channel.
+template <int kPixels, typename T>
+inline void chain_tile(const ChainRow<T>& row, std::int64_t pixel, std::int64_t c) {
+  decltype(all(T{0})) chain[kPixels];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) chain[p] = all(T{0});
   for (std::int64_t t = 0; t < row.taps; ++t) {
-    const float* x = row.x + pixel * row.pixel_step + row.offsets[t];
-    const float* w = row.weights + row.weight_offsets[t] + c;
+    const T* x = row.x + pixel * row.pixel_step + row.offsets[t];
+    const T* w = row.weights + row.weight_offsets[t] + c;
+    if (row.depthwise) {
+      const auto weight = load(w);
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) chain[p] = fused(load(x + p * row.pixel_step + c), weight, chain[p]);
+      continue;
+    }
     for (std::int64_t i = 0; i < row.channels; ++i) {
-      const Floats weight = load(w + i * row.weight_step);
+      const auto weight = load(w + i * row.lanes);
+#pragma GCC unroll 8
       for (int p = 0; p < kPixels; ++p) chain[p] = fused(all(x[p * row.pixel_step + i]), weight, chain[p]);
     }
   }
-  for (int p = 0; p < kPixels; ++p) store_lanes(row.out + (pixel + p) * row.out_step + c, chain[p], count);
+#pragma GCC unroll 8
+  for (int p = 0; p < kPixels; ++p) store(row.out + (pixel + p) * row.lanes + c, chain[p]);
 }
 
-void float_row(const FloatRow& row) {
-  for_each_block(row.outputs, [&](std::int64_t c, auto count) {
+template <typename T>
+void chain_row(const ChainRow<T>& row) {
+  for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
     std::int64_t p = 0;
-    for (; p + 8 <= row.pixels; p += 8) float_tile<8>(row, p, c, count);
-    for (; p + 2 <= row.pixels; p += 2) float_tile<2>(row, p, c, count);
-    for (; p < row.pixels; ++p) float_tile<1>(row, p, c, count);
-  });
+    for (; p + kChains<T> <= row.pixels; p += kChains<T>) chain_tile<kChains<T>>(row, p, c);
+    for (; p < row.pixels; ++p) chain_tile<1>(row, p, c);
+  }
 }
 
-template <int kChannels, typename Count>
-inline void float_gradient_tile(const FloatGradientRow& row, std::int64_t i, std::int64_t c, Count count) {
-  Floats chain[kChannels];
+template <int kChannels, typename T>
+inline void chain_gradient_tile(const ChainGradientRow<T>& row, std::int64_t i, std::int64_t c) {
+  decltype(all(T{0})) chain[kChannels];
+#pragma GCC unroll 8
   for (int j = 0; j < kChannels; ++j) chain[j] = load(row.chains + (i + j) * row.lanes + c);
   for (std::int64_t p = 0; p < row.pixels; ++p) {
-    const Floats dy = load_lanes(row.dy + p * row.dy_step + c, count);
-    for (int j = 0; j < kChannels; ++j) chain[j] = fused(all(row.x[p * row.x_step + i + j]), dy, chain[j]);
+    const auto dy = load(row.dy + p * row.dy_step + c);
+    const T* x = row.x + p * row.x_step + i;
+#pragma GCC unroll 8
+    for (int j = 0; j < kChannels; ++j) chain[j] = fused(row.depthwise ? load(x + c) : all(x[j]), dy, chain[j]);
   }
+#pragma GCC unroll 8
   for (int j = 0; j < kChannels; ++j) store(row.chains + (i + j) * row.lanes + c, chain[j]);
 }
 
-void float_gradient(const FloatGradientRow& row) {
-  for_each_block(row.outputs, [&](std::int64_t c, auto count) {
+template <typename T>
+void chain_gradient(const ChainGradientRow<T>& row) {
+  for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
     std::int64_t i = 0;
-    for (; i + 8 <= row.channels; i += 8) float_gradient_tile<8>(row, i, c, count);
-    for (; i < row.channels; ++i) float_gradient_tile<1>(row, i, c, count);
+    for (; i + kChains<T> <= row.channels; i += kChains<T>) chain_gradient_tile<kChains<T>>(row, i, c);
+    for (; i < row.channels; ++i) chain_gradient_tile<1>(row, i, c);
+  }
+}
+
+void rescale_sums(const RescaleSums& row) {
+  for_each_block(row.channels, [&](std::int64_t c, auto count) {
+    const Doubles a = load(row.a + c), b = load(row.b + c), offset = load(row.offset + c);
+    for (std::int64_t p = 0; p < row.pixels; ++p) {
+      const Doubles sum = row.lane_sums == nullptr ? all(row.position_sums[p]) : load(row.lane_sums + p * row.lanes + c);
+      const Doubles value = fused(a, load(row.sums + p * row.lanes + c), fused(b, sum, offset));
+      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+    }
   });
 }

@@ -91,20 +91,19 @@ struct PixelSums {
   std::int32_t* out = nullptr;
 };
 
-/// One row of exact sums to values: fl32(fma(a, acc, fma(b, sum, e))), acc = the true sum made from the limbs.
+/// One row of exact int32 sums to values: fl32(fma(a, acc, fma(b, sum, e))), acc = the true sum made from the limbs of
+/// the weights.
 struct RescaleRow {
-  const std::int32_t* sums = nullptr;  // (x_limbs, pixels, w_limbs * lanes)
+  const std::int32_t* sums = nullptr;  // (pixels, w_limbs * lanes)
   std::int64_t pixels = 0, channels = 0, lanes = 0;
-  std::int64_t x_limbs = 1, w_limbs = 1;
-  std::int64_t limb_stride = 0;                 // elements from one limb of x to the next
+  std::int64_t w_limbs = 1;
   const std::int64_t* columns = nullptr;        // (pixels) class of each column, as an offset into the tables below
   const std::int32_t* correction32 = nullptr;   // (classes, lanes), one limb: added to the sum
   const double* correction = nullptr;           // (classes, lanes), several limbs: the same
   const double* offset = nullptr;               // (classes, lanes): e
   const double* a = nullptr;                    // (lanes)
   const double* b = nullptr;                    // (lanes)
-  const std::int32_t* position_sums = nullptr;  // (pixels), one limb of x
-  const double* wide_sums = nullptr;            // (pixels), several limbs
+  const std::int32_t* position_sums = nullptr;  // (pixels)
   double weight_offset = 0.0;                   // several limbs: acc -= weight_offset * sum
   float* out = nullptr;                         // (pixels, out_step)
   std::int64_t out_step = 0;
@@ -235,30 +234,45 @@ struct JoinRows {
   int norms = 0;
 };
 
-/// Float32 products: out[pixel][lane] = fma chain from +0 over taps and channels.
-struct FloatRow {
-  const float* x = nullptr;               // the first pixel's origin
-  std::int64_t pixels = 0, pixel_step = 0;  // floats from one pixel to the next
+/// out[pixel][lane] = chain of fma from +0 over taps and channels, weights[tap][channel][lane] * x. Float32 layers need
+/// the order; binary64 holds integers, exact while every sum stays below 2^53.
+template <typename T>
+struct ChainRow {
+  const T* x = nullptr;                          // the first pixel's origin
+  std::int64_t pixels = 0, pixel_step = 0;       // elements from one pixel to the next
   std::int64_t taps = 0;
-  const std::int64_t* offsets = nullptr;         // (taps) floats from x
-  const std::int64_t* weight_offsets = nullptr;  // (taps) floats from weights
+  const std::int64_t* offsets = nullptr;         // (taps) elements from x
+  const std::int64_t* weight_offsets = nullptr;  // (taps) elements from weights
   std::int64_t channels = 0;                     // of the reduction
-  const float* weights = nullptr;                // (taps, channels, weight_step)
-  std::int64_t weight_step = 0;
-  std::int64_t outputs = 0;
-  float* out = nullptr;
-  std::int64_t out_step = 0;
+  const T* weights = nullptr;                    // (taps, channels, lanes)
+  std::int64_t lanes = 0;                        // a multiple of 16
+  bool depthwise = false;                        // lane c multiplies x's channel c; channels is 1
+  T* out = nullptr;                              // (pixels, lanes)
 };
 
-/// Float32 weight gradient of one sample, one tap and input channel: out[lane] continues the chain over a row of pixels.
-struct FloatGradientRow {
-  const float* x = nullptr;  // x[pixel * x_step + channel]
+/// The weight gradient of one tap: chains[channel][lane] goes on with x[channel] * dy[lane] over a row of pixels.
+template <typename T>
+struct ChainGradientRow {
+  const T* x = nullptr;  // x[pixel * x_step + channel]
   std::int64_t x_step = 0;
-  const float* dy = nullptr;  // dy[pixel * dy_step + lane]
+  const T* dy = nullptr;  // dy[pixel * dy_step + lane]
   std::int64_t dy_step = 0;
-  std::int64_t pixels = 0, channels = 0, outputs = 0;
-  float* chains = nullptr;  // (channels, lanes), updated
-  std::int64_t lanes = 0;
+  std::int64_t pixels = 0, channels = 0, lanes = 0;
+  bool depthwise = false;
+  T* chains = nullptr;  // (channels, lanes)
+};
+
+/// One row of exact sums in binary64 to values: fl32(fma(a, acc, fma(b, sum, e))).
+struct RescaleSums {
+  const double* sums = nullptr;  // (pixels, lanes)
+  std::int64_t pixels = 0, channels = 0, lanes = 0;
+  const double* a = nullptr;              // (lanes) all three
+  const double* b = nullptr;
+  const double* offset = nullptr;
+  const double* position_sums = nullptr;  // (pixels), or
+  const double* lane_sums = nullptr;      // (pixels, lanes)
+  float* out = nullptr;                   // (pixels, out_step)
+  std::int64_t out_step = 0;
 };
 
 struct KernelTable {
@@ -283,8 +297,11 @@ struct KernelTable {
   void (*pack_tap)(const PackTap&);
   void (*noise)(const NoiseRow&);
   void (*join)(const JoinRows&);
-  void (*float_row)(const FloatRow&);
-  void (*float_gradient)(const FloatGradientRow&);
+  void (*chain_row32)(const ChainRow<float>&);
+  void (*chain_row64)(const ChainRow<double>&);
+  void (*chain_gradient32)(const ChainGradientRow<float>&);
+  void (*chain_gradient64)(const ChainGradientRow<double>&);
+  void (*rescale_sums)(const RescaleSums&);
   /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
   void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);
   /// Largest bits of |x|, included into *magnitude.

@@ -2,6 +2,8 @@
 // Vectors of 16 lanes on AVX2, as pairs: the small vocabulary that the elementwise rows are written in. Included inside
 // an unnamed namespace of kernels_avx2.cpp.
 
+constexpr int kFloatChains = 5, kDoubleChains = 2;  // as many as the registers hold
+
 struct Floats { __m256 a, b; };
 struct Ints { __m256i a, b; };
 struct Doubles { __m256d v[4]; };
@@ -95,6 +97,9 @@ inline void store_bytes(std::uint8_t* p, Ints x) {
 
 inline Doubles load(const double* p) {
   return {{_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4), _mm256_loadu_pd(p + 8), _mm256_loadu_pd(p + 12)}};
+}
+inline void store(double* p, const Doubles& x) {
+  for (int i = 0; i < 4; ++i) _mm256_storeu_pd(p + 4 * i, x.v[i]);
 }
 inline Doubles all(double x) {
   const __m256d v = _mm256_set1_pd(x);

@@ -2,6 +2,8 @@
 // Vectors of 16 lanes on AVX-512: the small vocabulary that the elementwise rows are written in. Included inside an
 // unnamed namespace of kernels_avx512vnni.cpp.
 
+constexpr int kFloatChains = 8, kDoubleChains = 8;  // as many as the registers hold
+
 struct Floats { __m512 v; };
 struct Ints { __m512i v; };
 struct Doubles { __m512d lo, hi; };
@@ -54,6 +56,10 @@ inline void store_words(std::uint16_t* p, Ints a) {
 }
 
 inline Doubles load(const double* p) { return {_mm512_loadu_pd(p), _mm512_loadu_pd(p + 8)}; }
+inline void store(double* p, Doubles x) {
+  _mm512_storeu_pd(p, x.lo);
+  _mm512_storeu_pd(p + 8, x.hi);
+}
 inline Doubles all(double x) { return {_mm512_set1_pd(x), _mm512_set1_pd(x)}; }
 inline Doubles add(Doubles a, Doubles b) { return {_mm512_add_pd(a.lo, b.lo), _mm512_add_pd(a.hi, b.hi)}; }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) {

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products that the byte kernels do not take: codes of 9 to 32 bits, groups, reductions too long for int32, and float32.
+// All are chains of fma over taps and channels in the order of docs/numerics.md, 6.2: binary32 where an operand is
+// float32; else binary64 over integers, cut into limbs of 16 bits where a sum could pass 2^53, so that every chain is
+// exact and the limbs' sums make the true one in 128 bits.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/backend.h"
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/scratch.h"
+#include "sim/cpu/workers.h"
+
+namespace bitcycle::cpu {
+
+/// Longest chain: with limbs of 16 bits, 2^21 products stay below 2^53, and 2^21 codes of 32 bits do.
+constexpr std::int64_t kMaxChain = std::int64_t{1} << 21;
+
+/// How the two operands of a product are cut, each into 1 or 2.
+struct Limbs {
+  int x = 1, w = 1;
+};
+/// Fewest limbs for which chains of `depth` products stay below 2^53. Throws std::logic_error above kMaxChain.
+Limbs limbs_for(int x_bits, int w_bits, std::int64_t depth);
+
+/// Outputs first, first + step, ... along one axis through the same taps.
+struct AxisRun {
+  std::int64_t first = 0, step = 1, count = 0;
+  std::vector<std::int64_t> taps;
+  std::vector<std::int64_t> sources;  // (taps) what output `first` reads
+  std::int64_t source_step = 1;       // from one output to the next
+};
+
+/// One image of a streamed operand, as limbs in binary64, or as binary32 values.
+struct ChainOperand {
+  Scratch<double> limb[2];
+  Scratch<float> values;
+
+  template <typename T>
+  const T* data(int i) const {
+    if constexpr (sizeof(T) == 4) {
+      return values.data();
+    } else {
+      return limb[i].data();
+    }
+  }
+  /// Elements begin..begin + size of an operand; floats: as values (docs/numerics.md, 1.5).
+  void load(const Operand& operand, std::int64_t begin, std::int64_t size, int limbs, bool floats);
+  /// The whole code of element e.
+  double code(std::int64_t e, int limbs) const {
+    return limbs == 1 ? limb[0].data()[e] : limb[0].data()[e] + 65536.0 * limb[1].data()[e];
+  }
+};
+
+/// Scale of one output channel: value = fl32(fma(a, acc, fma(b, streamed sum, e))).
+struct ChainScale {
+  double a = 0.0, b = 0.0, e = 0.0;
+};
+
+/// The forward or the error pass of one shape.
+class ChainProduct {
+ public:
+  ChainProduct() = default;
+  ChainProduct(const ConvShape& shape, bool error_pass);
+
+  /// One thread's memory.
+  struct State {
+    ChainOperand operand;
+    Scratch<double> sums, lane_sums, channel_sums, position_sums;
+    Scratch<float> chains;
+    Scratch<std::int64_t> offsets, weight_offsets;
+  };
+
+  std::int64_t in_size() const { return in_h_ * in_w_ * in_c_; }
+  std::int64_t out_h() const { return out_h_; }
+  std::int64_t out_row_size() const { return out_w_ * out_c_; }
+  std::int64_t out_channels() const { return out_c_; }
+  std::int64_t depth() const { return taps_ * in_channels_; }
+
+  /// Weights as integers: code(element of the master weights, limb or -1 for the whole), and the scale of each output
+  /// channel for [q_w] and the number of terms of a set of taps: scale(out channel, sum, terms).
+  template <typename Code, typename Scale>
+  void set_integers(Limbs limbs, const Code& code, const Scale& scale);
+  /// Weights as binary32: value(element).
+  template <typename Value>
+  void set_floats(const Value& value);
+
+  /// One image to values; done(first row, rows, their values) after each row. out: the whole image, or null.
+  template <typename Done>
+  void image(const KernelTable& kernels, const Operand& x, std::int64_t n, float* out, Scratch<float>& some,
+             State& state, const Done& done) const {
+    load(x, n, state);
+    const std::int64_t row_size = out_row_size();
+    float* const kept = out == nullptr ? some.need(row_size) : nullptr;
+    for (std::int64_t r = 0; r < out_h_; ++r) {
+      float* values = kept == nullptr ? out + r * row_size : kept;
+      if (floats_) {
+        float_row(kernels, r, values, state);
+      } else {
+        integer_row(kernels, r, values, state);
+      }
+      done(r, std::int64_t{1}, static_cast<const float*>(values));
+    }
+  }
+
+ private:
+  void load(const Operand& x, std::int64_t n, State& state) const;
+  void float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
+  void integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
+  template <typename T>
+  ChainRow<T> chain(std::int64_t r, const AxisRun& run, State& state) const;
+  /// Master weight of (output channel, tap, reduced channel of the group).
+  std::int64_t element(std::int64_t out, std::int64_t tap, std::int64_t in) const;
+  /// Place of a weight in the packed order (blocks, taps, reduced channels, lanes).
+  std::int64_t packed_index(std::int64_t out, std::int64_t tap, std::int64_t in) const {
+    return ((out / block_channels_ * taps_ + tap) * in_channels_ + in) * lanes_ + out % block_channels_;
+  }
+  template <typename Visit>
+  void each_weight(const Visit& visit) const {
+    for (std::int64_t out = 0; out < out_c_; ++out) {
+      for (std::int64_t tap = 0; tap < taps_; ++tap) {
+        for (std::int64_t in = 0; in < in_channels_; ++in) visit(out, tap, in);
+      }
+    }
+  }
+
+  ConvShape shape_;
+  bool error_pass_ = false, depthwise_ = false, floats_ = false;
+  std::int64_t in_h_ = 0, in_w_ = 0, in_c_ = 0, out_h_ = 0, out_w_ = 0, out_c_ = 0, taps_ = 0;
+  /// Output channels that are made together: those of a group, or all of a depthwise convolution.
+  std::int64_t blocks_ = 0, block_channels_ = 0, lanes_ = 0;
+  std::int64_t in_channels_ = 0;  // of one reduction
+  std::vector<AxisRun> rows_, columns_;
+  std::vector<std::int64_t> row_run_;  // (out_h)
+  Limbs limbs_;
+  Scratch<double> weights_;                 // (limbs, packed)
+  Scratch<float> float_weights_;            // (packed)
+  Scratch<double> ones_;                    // depthwise: (taps, lanes), for the streamed sums
+  Scratch<double> tap_sums_;                // (out_c, taps)
+  Scratch<double> scale_a_, scale_b_, scale_e_;  // (row runs, column runs, blocks, lanes)
+};
+
+/// The weight gradient of one shape.
+class ChainGradient {
+ public:
+  ChainGradient() = default;
+  explicit ChainGradient(const ConvShape& shape);
+
+  /// One thread's sums.
+  struct Partial {
+    ChainOperand x, g;
+    Scratch<double> chains, row_sums;   // (limbs of g, limbs of x, taps, blocks, channels, lanes)
+    Scratch<float> float_chains;        // (taps, blocks, channels, lanes)
+    Scratch<std::int64_t> total;        // as the chains; of float32, sums on the grid
+    Scratch<std::int64_t> sum_x, sum_g;  // (taps, c), (taps, o)
+    std::int64_t pending = 0;
+    bool used = false;
+  };
+
+  std::int64_t positions() const { return shape_.out_h() * shape_.out_w(); }
+  void set_integers(int x_bits, int g_bits) { limbs_ = limbs_for(x_bits, g_bits, positions()); floats_ = false; }
+  /// exponent: the grid on which samples' chains are added (docs/numerics.md, 6.2).
+  void set_floats(int exponent) {
+    floats_ = true;
+    limbs_ = {};
+    exponent_ = exponent;
+  }
+
+  void clear(Partial& partial) const;
+  /// Image n of both operands.
+  void add(const KernelTable& kernels, const Operand& x, const Operand& g, std::int64_t n, Partial& partial) const;
+  /// dw of `images` images from all threads' sums.
+  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Operand& x,
+              const Operand& g, float* dw) const;
+
+ private:
+  template <typename T>
+  void accumulate(const KernelTable& kernels, const T* x, const T* g, T* chains) const;
+  void add_operand_sums(Partial& partial) const;
+  void flush(Partial& partial) const;
+  std::int64_t size() const { return shape_.kh * shape_.kw * blocks_ * in_channels_ * lanes_; }
+
+  ConvShape shape_;
+  bool depthwise_ = false, floats_ = false;
+  std::int64_t blocks_ = 0, block_channels_ = 0, in_channels_ = 0, lanes_ = 0;
+  std::vector<TapRectangle> valid_;  // (taps)
+  Limbs limbs_;
+  int exponent_ = 0;
+};
+
+template <typename Code, typename Scale>
+void ChainProduct::set_integers(Limbs limbs, const Code& code, const Scale& scale) {
+  floats_ = false;
+  limbs_ = limbs;
+  const std::int64_t size = blocks_ * taps_ * in_channels_ * lanes_;
+  double* packed = weights_.zeroed(limbs.w * size);
+  double* sums = tap_sums_.zeroed(out_c_ * taps_);
+  each_weight([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
+    const auto value = static_cast<std::int64_t>(code(element(out, tap, in)));
+    const std::int64_t at = packed_index(out, tap, in);
+    sums[out * taps_ + tap] += static_cast<double>(value);
+    if (limbs.w == 1) {
+      packed[at] = static_cast<double>(value);
+    } else {
+      packed[at] = static_cast<double>(value & 0xFFFF);
+      packed[size + at] = static_cast<double>(value >> 16);
+    }
+  });
+  if (depthwise_) {
+    double* ones = ones_.need(taps_ * lanes_);
+    for (std::int64_t i = 0; i < taps_ * lanes_; ++i) ones[i] = 1.0;
+  }
+  const std::int64_t count = static_cast<std::int64_t>(rows_.size() * columns_.size()) * blocks_ * lanes_;
+  double* a = scale_a_.zeroed(count);
+  double* b = scale_b_.zeroed(count);
+  double* e = scale_e_.zeroed(count);
+  std::int64_t at = 0;
+  for (const auto& row : rows_) {
+    for (const auto& column : columns_) {
+      const auto terms = static_cast<double>(static_cast<std::int64_t>(row.taps.size() * column.taps.size()) * in_channels_);
+      for (std::int64_t out = 0; out < out_c_; ++out) {
+        double sum = 0.0;
+        for (const auto kh : row.taps) {
+          for (const auto kw : column.taps) sum += sums[out * taps_ + kh * shape_.kw + kw];
+        }
+        const ChainScale made = scale(out, sum, terms);
+        const std::int64_t lane = at + out / block_channels_ * lanes_ + out % block_channels_;
+        a[lane] = made.a;
+        b[lane] = made.b;
+        e[lane] = made.e;
+      }
+      at += blocks_ * lanes_;
+    }
+  }
+}
+
+template <typename Value>
+void ChainProduct::set_floats(const Value& value) {
+  floats_ = true;
+  limbs_ = {};
+  float* packed = float_weights_.zeroed(blocks_ * taps_ * in_channels_ * lanes_);
+  each_weight([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
+    packed[packed_index(out, tap, in)] = value(element(out, tap, in));
+  });
+}
+
+}  // namespace bitcycle::cpu
