@@ -38,6 +38,12 @@ struct ChainOperand {
   Scratch<double> limb[2];
   Scratch<float> values;
 
+  template <typename Visit>
+  static void each_scratch(ChainOperand& a, const ChainOperand& b, const Visit& visit) {
+    visit(a.limb[0], b.limb[0]);
+    visit(a.limb[1], b.limb[1]);
+    visit(a.values, b.values);
+  }
   template <typename T>
   const T* data(int i) const {
     if constexpr (sizeof(T) == 4) {
@@ -71,6 +77,18 @@ class ChainProduct {
     Scratch<double> sums, lane_sums, channel_sums, position_sums;
     Scratch<float> chains;
     Scratch<std::int64_t> offsets, weight_offsets;
+
+    template <typename Visit>
+    static void each_scratch(State& a, const State& b, const Visit& visit) {
+      ChainOperand::each_scratch(a.operand, b.operand, visit);
+      visit(a.sums, b.sums);
+      visit(a.lane_sums, b.lane_sums);
+      visit(a.channel_sums, b.channel_sums);
+      visit(a.position_sums, b.position_sums);
+      visit(a.chains, b.chains);
+      visit(a.offsets, b.offsets);
+      visit(a.weight_offsets, b.weight_offsets);
+    }
   };
 
   std::int64_t in_size() const { return in_h_ * in_w_ * in_c_; }
@@ -157,6 +175,18 @@ class ChainGradient {
     Scratch<std::int64_t> sum_x, sum_g;  // (taps, c), (taps, o)
     std::int64_t pending = 0;
     bool used = false;
+
+    template <typename Visit>
+    static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
+      ChainOperand::each_scratch(a.x, b.x, visit);
+      ChainOperand::each_scratch(a.g, b.g, visit);
+      visit(a.chains, b.chains);
+      visit(a.row_sums, b.row_sums);
+      visit(a.float_chains, b.float_chains);
+      visit(a.total, b.total);
+      visit(a.sum_x, b.sum_x);
+      visit(a.sum_g, b.sum_g);
+    }
   };
 
   std::int64_t positions() const { return shape_.out_h() * shape_.out_w(); }

@@ -192,8 +192,6 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
     prepare_join(*args.join, bound, s.n * in_positions, s.c);
   }
   begin_images();
-  for (auto& partial : partials_) partial.used = false;
-  for (auto& partial : chain_partials_) partial.used = false;
 
   const std::int64_t images_at_once = bytes ? weights.gradient.images_at_once() : 1;
   workers_.pieces(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {

@@ -38,6 +38,11 @@ CpuBackend::CpuBackend(const KernelTable& kernels, int threads)
       chain_partials_(static_cast<std::size_t>(workers_.threads())) {}
 
 void CpuBackend::begin_images() {
+  level(states_);
+  level(partials_);
+  level(chain_partials_);
+  for (auto& partial : partials_) partial.used = false;
+  for (auto& partial : chain_partials_) partial.used = false;
   for (auto& state : states_) {
     state.used = false;
     state.product.margins_of = nullptr;

@@ -88,12 +88,29 @@ class CpuBackend final : public Backend {
     KeyRange keys;
     std::int32_t magnitude = 0, dx_magnitude = 0;
     bool used = false;
+
+    template <typename Visit>
+    static void each_scratch(ThreadState& a, const ThreadState& b, const Visit& visit) {
+      ProductScratch::each_scratch(a.product, b.product, visit);
+      ChainProduct::State::each_scratch(a.chain, b.chain, visit);
+      visit(a.values, b.values);
+      visit(a.noise, b.noise);
+      visit(a.dx, b.dx);
+      visit(a.s1, b.s1);
+      visit(a.s2, b.s2);
+      visit(a.lo, b.lo);
+      visit(a.hi, b.hi);
+      for (int i = 0; i < 2; ++i) {
+        visit(a.s_u[i], b.s_u[i]);
+        visit(a.s_ut[i], b.s_ut[i]);
+      }
+    }
   };
   void prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels);
   void join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
                    ThreadState& state);
   void finish_join(const GradientJoin& join, std::int64_t channels);
-  /// Forgets what threads kept of the operation before.
+  /// Forgets what threads kept of the operation before, and makes their memory alike.
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;

@@ -17,6 +17,14 @@ struct ProductScratch {
   Scratch<char> staged;
   Scratch<std::int32_t> channel_sums, position_sums, sums;
   const PackedProduct* margins_of = nullptr;  // whose margins `staged` and `channel_sums` hold
+
+  template <typename Visit>
+  static void each_scratch(ProductScratch& a, const ProductScratch& b, const Visit& visit) {
+    visit(a.staged, b.staged);
+    visit(a.channel_sums, b.channel_sums);
+    visit(a.position_sums, b.position_sums);
+    visit(a.sums, b.sums);
+  }
 };
 
 /// The coefficients of this operation: value = fl32(fma(a, acc, fma(b, position sum, offset))).

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace bitcycle::cpu {
 
@@ -49,10 +50,21 @@ class Scratch {
     return data;
   }
   T* data() const { return data_; }
+  /// Grows to at least the size of another. Contents are lost where it grows.
+  void match(const Scratch& other) { need(static_cast<std::int64_t>(other.size_)); }
 
  private:
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// Gives every thread's memory the size of the largest: which thread runs what differs from step to step, and a thread
+/// must not meet its first large operation late. State::each_scratch(a, b, visit) visits pairs of members.
+template <typename State>
+void level(std::vector<State>& states) {
+  const auto grow = [](auto& to, const auto& from) { to.match(from); };
+  for (const State& state : states) State::each_scratch(states.front(), state, grow);
+  for (State& state : states) State::each_scratch(state, states.front(), grow);
+}
 
 }  // namespace bitcycle::cpu

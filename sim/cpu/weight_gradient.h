@@ -33,6 +33,18 @@ class WeightGradient {
     Scratch<std::int64_t> sum_x;      // (taps, x lanes), of code - 128
     std::int64_t pending = 0;         // positions since `sums` was added to `total`
     bool used = false;
+
+    template <typename Visit>
+    static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
+      visit(a.x, b.x);
+      visit(a.g, b.g);
+      visit(a.present, b.present);
+      visit(a.sums, b.sums);
+      visit(a.row_sums, b.row_sums);
+      visit(a.total, b.total);
+      visit(a.sum_g, b.sum_g);
+      visit(a.sum_x, b.sum_x);
+    }
   };
 
   void clear(Partial& partial) const;
