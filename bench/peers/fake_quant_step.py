@@ -5,10 +5,12 @@ method (affine min-max codes, per-channel weights, stochastic gradients), and on
 operation as the method is described, with running ranges. The peers that docs/results.md compares with.
 
   python3 bench/peers/fake_quant_step.py --depth 38 --batch 128 --threads 2 --steps 8
+  python3 bench/peers/fake_quant_step.py --against build/cli/bitcycle --rounds 3   # and bitcycle's step, in turns
 """
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import time
 
@@ -154,6 +156,54 @@ def median_step(bits, literal, args):
     return statistics.median(times)
 
 
+BITCYCLE_STEPS = {
+    "bitcycle_8_8_requantised": ("8", "requantised"),
+    "bitcycle_8_8_shared": ("8", "shared"),
+    "bitcycle_3_8_requantised": ("3", "requantised"),
+}
+
+
+def bitcycle_step(program, bits, reading, args):
+    """Seconds of bitcycle's step: median over the steps after the first five, of the generated images."""
+    keys = {
+        "model.name": f"resnet{args.depth}",
+        "train.batch": args.batch,
+        "train.steps": args.steps + 5,
+        "precision.forward.schedule": "constant",
+        "precision.forward.max": bits,
+        "precision.gradient.max": 8,
+        "precision.error_weights": reading,
+    }
+    command = [program, "train", "configs/quickstart.yaml", "--threads", str(args.threads), "--quiet", "--json"]
+    for key, value in keys.items():
+        command += ["--set", f"{key}={value}"]
+    command += ["--profile", str(args.steps + 5)]
+    run = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return args.batch / run["images_per_second"]
+
+
+def in_turns(args):
+    """Every variant once a round, so that all see the machine in the same moods; medians over the rounds."""
+    seconds = {}
+    for _ in range(args.rounds):
+        for name, (bits, reading) in BITCYCLE_STEPS.items():
+            seconds.setdefault(name, []).append(bitcycle_step(args.against, bits, reading, args))
+        seconds.setdefault("float32", []).append(median_step(0, False, args))
+        seconds.setdefault("fake_quantised_8_8", []).append(median_step(8, False, args))
+    rates = {name: args.batch / statistics.median(s) for name, s in seconds.items()}
+    best = {name: args.batch / min(s) for name, s in seconds.items()}
+    return {
+        name: {
+            "images_per_second": round(rate, 1),
+            "against_fake_quantised": round(rate / rates["fake_quantised_8_8"], 2),
+            "against_float32": round(rate / rates["float32"], 2),
+            "best_against_best_fake_quantised": round(best[name] / best["fake_quantised_8_8"], 2),
+            "best_against_best_float32": round(best[name] / best["float32"], 2),
+        }
+        for name, rate in rates.items()
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=38)
@@ -162,9 +212,15 @@ def main():
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--channels-last", action="store_true", help="tensors in channels-last order")
     parser.add_argument("--literal", action="store_true", help="measure the literal variant too")
+    parser.add_argument("--against", metavar="PROGRAM", help="measure this bitcycle program too, in turns")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of --against")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     result = {"torch": torch.__version__, "depth": args.depth, "batch": args.batch, "threads": args.threads}
+    if args.against:
+        result.update(rounds=args.rounds, **in_turns(args))
+        print(json.dumps(result, indent=2))
+        return
     variants = [("float32", 0, False), ("fake_quantised_8_8", 8, False)]
     if args.literal:
         variants.append(("literal_8_8", 8, True))

@@ -11,7 +11,51 @@ inline std::uint32_t four_bytes(const void* p) {
   return v;
 }
 
+/// 4 pixels of 16 channels, lane by lane, to 4 groups of 4 pixels.
+inline __m512i groups_of_pixels(__m512i pixels) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, pixels);
+}
+
+/// 16 pixels, or the first `count`, of 16 channels: one store a group.
+inline void stage_block(const StageChannels& row, std::int64_t pixel, std::int64_t count, std::int64_t channel) {
+  const __m512i offset = _mm512_set1_epi32(static_cast<int>(kOffset));
+  const std::uint8_t* in = row.row + pixel * row.pixel_step + channel;
+  __m512i four[4];
+  for (int i = 0; i < 4; ++i) {
+    if (4 * i >= count) {
+      four[i] = _mm512_setzero_si512();
+    } else if (row.pixel_step == kLanes && 4 * i + 4 <= count) {
+      four[i] = _mm512_loadu_si512(in + 4 * i * row.pixel_step);
+    } else {
+      __m128i pixels[4];
+      for (int k = 0; k < 4; ++k) {
+        const std::int64_t p = 4 * i + k < count ? 4 * i + k : 4 * i;
+        pixels[k] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + p * row.pixel_step));
+      }
+      four[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(pixels[1], pixels[0])),
+                                   _mm256_set_m128i(pixels[3], pixels[2]), 1);
+    }
+    four[i] = groups_of_pixels(_mm512_xor_si512(four[i], offset));
+  }
+  const __m512i ab = _mm512_shuffle_i32x4(four[0], four[1], 0x44), cd = _mm512_shuffle_i32x4(four[2], four[3], 0x44);
+  const __m512i ef = _mm512_shuffle_i32x4(four[0], four[1], 0xEE), gh = _mm512_shuffle_i32x4(four[2], four[3], 0xEE);
+  const __mmask16 lanes = first_lanes(count);
+  char* out = row.out + channel / kGroup * row.plane + (row.margin + pixel) * 4;
+  _mm512_mask_storeu_epi32(out, lanes, _mm512_shuffle_i32x4(ab, cd, 0x88));
+  _mm512_mask_storeu_epi32(out + row.plane, lanes, _mm512_shuffle_i32x4(ab, cd, 0xDD));
+  _mm512_mask_storeu_epi32(out + 2 * row.plane, lanes, _mm512_shuffle_i32x4(ef, gh, 0x88));
+  _mm512_mask_storeu_epi32(out + 3 * row.plane, lanes, _mm512_shuffle_i32x4(ef, gh, 0xDD));
+}
+
 void stage_channels(const StageChannels& row) {
+  if (row.phases == 1 && row.channels % kLanes == 0 && row.margin + row.pixels <= row.columns) {
+    for (std::int64_t p = 0; p < row.pixels; p += kLanes) {
+      const std::int64_t count = row.pixels - p < kLanes ? row.pixels - p : kLanes;
+      for (std::int64_t c = 0; c < row.channels; c += kLanes) stage_block(row, p, count, c);
+    }
+    return;
+  }
   const std::int64_t whole = row.channels / kGroup, rest = row.channels % kGroup;
   // Counted, not divided: a division a pixel would cost more than the pixel.
   std::int64_t phase = row.margin % row.phases, column = row.margin / row.phases;
@@ -99,6 +143,9 @@ void pixel_sums(const PixelSums& row) {
       const __m512i present = _mm512_set1_epi32(static_cast<int>(four_bytes(row.present + 4 * s)));
       sum = row.is_signed ? _mm512_dpbusd_epi32(sum, present, x) : _mm512_dpbusd_epi32(sum, x, present);
     }
-    _mm512_mask_storeu_epi32(row.out + c, lanes, sum);
+    for (std::int64_t k = 0; k < row.count; ++k) {
+      std::int32_t* out = row.outs[k] + c;
+      _mm512_mask_storeu_epi32(out, lanes, _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(lanes, out)));
+    }
   }
 }

@@ -82,13 +82,14 @@ struct BoxSums {
   std::int32_t* out = nullptr;
 };
 
-/// out[lane] = sum over the pixels of one staged row for which `present` (a byte each) is 1.
+/// Each of outs[lane] += sum over the pixels of one staged row for which `present` (a byte each) is 1.
 struct PixelSums {
   const char* x = nullptr;  // (steps, lanes, 4 bytes)
   std::int64_t steps = 0, lanes = 0;
   const char* present = nullptr;  // (steps, 4 bytes): 1 or 0 in the group's element type
   bool is_signed = false;         // elements are code - 128, not codes
-  std::int32_t* out = nullptr;
+  std::int32_t* const* outs = nullptr;
+  std::int64_t count = 0;  // of outs
 };
 
 /// One row of exact int32 sums to values: fl32(fma(a, acc, fma(b, sum, e))), acc = the true sum made from the limbs of

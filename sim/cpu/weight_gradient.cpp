@@ -33,10 +33,13 @@ WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : sha
 }
 
 void WeightGradient::clear(Partial& partial) const {
+  const std::int64_t taps = shape_.kh * shape_.kw;
   partial.sums.zeroed(sums_size());
   partial.total.zeroed(sums_size());
-  partial.sum_g.zeroed(shape_.kh * shape_.kw * g_lanes_);
-  partial.sum_x.zeroed(shape_.kh * shape_.kw * x_lanes_);
+  partial.sum_g.zeroed(taps * g_lanes_);
+  partial.sum_x.zeroed(taps * x_lanes_);
+  partial.total_g.zeroed(taps * g_lanes_);
+  partial.total_x.zeroed(taps * x_lanes_);
   // Which pixels of a row exist for each column tap, as bytes or words of 0 and 1.
   const std::int64_t element = 4 / group_;
   char* present = partial.present.zeroed((shape_.kw + 1) * steps_ * 4);
@@ -52,10 +55,14 @@ void WeightGradient::clear(Partial& partial) const {
 }
 
 void WeightGradient::flush(Partial& partial) const {
-  std::int32_t* sums = partial.sums.data();
-  std::int64_t* total = partial.total.data();
-  for (std::int64_t i = 0; i < sums_size(); ++i) total[i] += sums[i];
-  std::memset(sums, 0, static_cast<std::size_t>(sums_size()) * sizeof(std::int32_t));
+  const auto move = [](Scratch<std::int32_t>& from, Scratch<std::int64_t>& to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
+    std::fill_n(from.data(), count, 0);
+  };
+  const std::int64_t taps = shape_.kh * shape_.kw;
+  move(partial.sums, partial.total, sums_size());
+  move(partial.sum_g, partial.total_g, taps * g_lanes_);
+  move(partial.sum_x, partial.total_x, taps * x_lanes_);
   partial.pending = 0;
 }
 
@@ -74,7 +81,7 @@ void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, co
   const std::int64_t oh = s.out_h(), ow = s.out_w();
   char* staged_x = partial.x.need(count * x_image_);
   char* staged_g = partial.g.need(count * g_image_);
-  std::int32_t* row_sums = partial.row_sums.need(std::max(x_lanes_, g_lanes_) + kLanes);
+  std::int32_t** targets = partial.targets.need(s.kh);
   const char* present = partial.present.data();
   for (std::int64_t n = 0; n < count; ++n) {
     for (std::int64_t r = 0; r < oh; ++r) {
@@ -88,13 +95,13 @@ void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, co
       stage.out = staged_g + n * g_image_ + r * g_row_;
       kernels.stage_pixels(stage);
       for (std::int64_t kw = 0; kw < s.kw; ++kw) {
-        kernels.pixel_sums({stage.out, steps_, g_lanes_, present + kw * steps_ * 4, false, row_sums});
+        std::int64_t taps = 0;
         for (std::int64_t kh = 0; kh < s.kh; ++kh) {
           const TapRectangle& valid = valid_[static_cast<std::size_t>(kh * s.kw + kw)];
           if (r < valid.oh_begin || r >= valid.oh_end) continue;
-          std::int64_t* sum = partial.sum_g.data() + (kh * s.kw + kw) * g_lanes_;
-          for (std::int64_t o = 0; o < g_lanes_; ++o) sum[o] += row_sums[o];
+          targets[taps++] = partial.sum_g.data() + (kh * s.kw + kw) * g_lanes_;
         }
+        kernels.pixel_sums({stage.out, steps_, g_lanes_, present + kw * steps_ * 4, false, targets, taps});
       }
     }
     for (std::int64_t kw = 0; kw < s.kw; ++kw) {
@@ -117,13 +124,13 @@ void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, co
         stage.offset_binary = true;
         stage.out = out;
         kernels.stage_pixels(stage);
-        kernels.pixel_sums({out, steps_, x_lanes_, present + s.kw * steps_ * 4, true, row_sums});
+        std::int64_t taps = 0;
         for (std::int64_t kh = r % s.stride; kh < s.kh; kh += s.stride) {
           const std::int64_t output_row = (r - kh) / s.stride;
           if (r < kh || output_row >= oh) continue;
-          std::int64_t* sum = partial.sum_x.data() + (kh * s.kw + kw) * x_lanes_;
-          for (std::int64_t c = 0; c < x_lanes_; ++c) sum[c] += row_sums[c];
+          targets[taps++] = partial.sum_x.data() + (kh * s.kw + kw) * x_lanes_;
         }
+        kernels.pixel_sums({out, steps_, x_lanes_, present + s.kw * steps_ * 4, true, targets, taps});
       }
     }
   }
@@ -166,7 +173,7 @@ void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, st
     for (std::int64_t c = 0; c < s.c; ++c) {
       std::int64_t sum_x = 128 * terms;
       for (const auto& partial : partials) {
-        if (partial.used) sum_x += partial.sum_x.data()[t * x_lanes_ + c];
+        if (partial.used) sum_x += partial.total_x.data()[t * x_lanes_ + c] + partial.sum_x.data()[t * x_lanes_ + c];
       }
       for (std::int64_t o = block * kLanes; o < last; ++o) {
         const std::int64_t at = begin + c * kLanes + o % kLanes;
@@ -174,7 +181,7 @@ void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, st
         for (const auto& partial : partials) {
           if (!partial.used) continue;
           acc += partial.total.data()[at] + partial.sums.data()[at];
-          sum_g += partial.sum_g.data()[t * g_lanes_ + o];
+          sum_g += partial.total_g.data()[t * g_lanes_ + o] + partial.sum_g.data()[t * g_lanes_ + o];
         }
         dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(scale, to_binary64(acc + 128 * sum_g), to_binary64(sum_g),
                                                                to_binary64(sum_x), to_binary64(terms));

@@ -27,11 +27,11 @@ class WeightGradient {
     Scratch<char> x, g;               // staged
     Scratch<char> present;
     Scratch<std::int32_t> sums;       // (taps, g blocks, x lanes, 16)
-    Scratch<std::int32_t> row_sums;
-    Scratch<std::int64_t> total;      // the same, wide
-    Scratch<std::int64_t> sum_g;      // (taps, g lanes)
-    Scratch<std::int64_t> sum_x;      // (taps, x lanes), of code - 128
-    std::int64_t pending = 0;         // positions since `sums` was added to `total`
+    Scratch<std::int32_t> sum_g;      // (taps, g lanes)
+    Scratch<std::int32_t> sum_x;      // (taps, x lanes), of code - 128
+    Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
+    Scratch<std::int32_t*> targets;   // (kh)
+    std::int64_t pending = 0;         // positions since the narrow sums were added to the wide ones
     bool used = false;
 
     template <typename Visit>
@@ -40,8 +40,10 @@ class WeightGradient {
       visit(a.g, b.g);
       visit(a.present, b.present);
       visit(a.sums, b.sums);
-      visit(a.row_sums, b.row_sums);
       visit(a.total, b.total);
+      visit(a.total_g, b.total_g);
+      visit(a.total_x, b.total_x);
+      visit(a.targets, b.targets);
       visit(a.sum_g, b.sum_g);
       visit(a.sum_x, b.sum_x);
     }

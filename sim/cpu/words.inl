@@ -59,10 +59,12 @@ void channel_sums(const ChannelSums& row) {
 }
 
 void pixel_sums(const PixelSums& row) {
-  for (std::int64_t c = 0; c < row.lanes; ++c) row.out[c] = 0;
-  for (std::int64_t s = 0; s < row.steps; ++s) {
-    const char* x = row.x + s * row.lanes * 4;
-    const std::int32_t a = first_of(row.present + 4 * s), b = second_of(row.present + 4 * s);
-    for (std::int64_t c = 0; c < row.lanes; ++c) row.out[c] += a * first_of(x + 4 * c) + b * second_of(x + 4 * c);
+  for (std::int64_t c = 0; c < row.lanes; ++c) {
+    std::int32_t sum = 0;
+    for (std::int64_t s = 0; s < row.steps; ++s) {
+      const char* x = row.x + (s * row.lanes + c) * 4;
+      sum += first_of(row.present + 4 * s) * first_of(x) + second_of(row.present + 4 * s) * second_of(x);
+    }
+    for (std::int64_t k = 0; k < row.count; ++k) row.outs[k][c] += sum;
   }
 }
