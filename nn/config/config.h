@@ -19,6 +19,7 @@ struct ModelConfig {
   std::string name = "resnet20";
   std::int64_t classes = 10;
   std::string initial_weights;  // path of a safetensors file; empty: drawn from train.seed
+  std::string initial_weights_digest;  // XXH3-128 of that file; train records it
 };
 
 struct DataConfig {

@@ -61,6 +61,9 @@ class NetworkRun {
   std::vector<std::int32_t> labels_;
 };
 
+/// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.
+Config with_initial_weights_digest(Config config);
+
 /// Initial state: of model.initial_weights, or drawn from train.seed.
 void set_initial_state(NetworkRun& run, const Config& config, Backend& backend);
 

@@ -289,8 +289,9 @@ class Training {
 
 }  // namespace
 
-TrainSummary train(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener) {
-  check_config(config);
+TrainSummary train(const Config& given, Backend& backend, const TrainOptions& options, TrainListener& listener) {
+  check_config(given);
+  const Config config = with_initial_weights_digest(given);
   check_loop(config);
   if (options.restart) {
     const auto kept = RunFolder::set_aside(options.run);

@@ -177,6 +177,10 @@ TEST_F(Trainer, InitialWeightsOfAFileGiveTheSameRun) {
   from_file.train.seed = config.train.seed;
   run_ = temporary_.path() / "from_file";
   EXPECT_EQ(run(from_file).digest, drawn.digest);
+  EXPECT_EQ(folder().config().model.initial_weights_digest.size(), 32U);
+  file.tensors.front().data.front() += 1.0F;
+  write_safetensors(from_file.model.initial_weights, file);
+  EXPECT_THAT(error_of(from_file), HasSubstr("model.initial_weights_digest"));  // the run began with other weights
   from_file.model.initial_weights = (temporary_.path() / "missing.safetensors").string();
   run_ = temporary_.path() / "missing";
   EXPECT_THAT(error_of(from_file), HasSubstr("missing.safetensors"));
