@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle cost: what a training costs, by layer, pass and pair of widths, in both metrics; nothing is trained.
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -12,7 +11,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
-#include "cost_models/bitops.h"
+#include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
 #include "nn/train/run_folder.h"
@@ -22,17 +21,7 @@ namespace {
 
 constexpr double kGiga = 1e-9;
 
-/// Both metrics, added up over rows.
-struct Sum {
-  double macs = 0.0, paper = 0.0, executed = 0.0;
-  void add(const BitOpsRow& row) {
-    macs += row.macs;
-    paper += row.paper_bitops;
-    executed += row.executed_bitops;
-  }
-};
-
-std::vector<std::string> cells(const std::string& name, const Sum& sum, const Sum& total) {
+std::vector<std::string> cells(const std::string& name, const BitOpsSum& sum, const BitOpsSum& total) {
   const auto giga = [](double value, double largest) { return grouped(value * kGiga, decimals_for(largest * kGiga)); };
   return {name, giga(sum.macs, total.macs), giga(sum.paper, total.paper),
           fixed(100.0 * sum.paper / total.paper, 1) + " %", giga(sum.executed, total.executed)};
@@ -40,89 +29,48 @@ std::vector<std::string> cells(const std::string& name, const Sum& sum, const Su
 
 std::string widths_text(const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); }
 
-void print_table(std::ostream& out, const Config& config, const Workload& workload, std::int64_t steps,
-                 const BitOps& cost, const BitOps& baseline, bool layers) {
-  Sum total;
-  std::map<Pass, Sum> passes;
-  std::map<LayerWidths, Sum> widths;
-  std::vector<std::pair<std::string, Sum>> by_layer;
-  for (const auto& row : cost.rows) {
-    total.add(row);
-    passes[row.pass].add(row);
-    widths[row.scheduled].add(row);
-    if (by_layer.empty() || by_layer.back().first != row.layer) {
-      auto found = std::find_if(by_layer.begin(), by_layer.end(), [&](const auto& e) { return e.first == row.layer; });
-      if (found != by_layer.end()) {
-        found->second.add(row);
-        continue;
-      }
-      by_layer.emplace_back(row.layer, Sum{});
-    }
-    by_layer.back().second.add(row);
-  }
-  out << config.name << ": " << config.model.name << " (" << figures(1e-6 * static_cast<double>(workload.macs()))
-      << " MMAC an image, forward), " << grouped(steps) << " steps of " << grouped(config.train.batch) << " images\n\n";
+void print_table(std::ostream& out, const BitOpsReport& report, bool layers) {
+  const BitOpsSum& total = report.total;
+  out << report.name << ": " << report.model << " (" << figures(1e-6 * static_cast<double>(report.macs_per_image))
+      << " MMAC an image, forward), " << grouped(report.steps) << " steps of " << grouped(report.options.batch)
+      << " images\n\n";
 
   const auto header = [](const std::string& first) {
     return std::vector<std::string>{first, "GMAC", "GBitOPs 'paper'", "share", "GBitOPs 'executed'"};
   };
   Table pass_table(header("pass"));
-  for (const auto& [pass, sum] : passes) pass_table.add(cells(pass_name(pass), sum, total));
+  for (const auto& [pass, sum] : report.passes) pass_table.add(cells(pass_name(pass), sum, total));
   pass_table.rule();
   pass_table.add(cells("all", total, total));
   pass_table.print(out);
 
   out << '\n';
   Table width_table(header("bits, forward/gradient"));
-  for (const auto& [pair, sum] : widths) width_table.add(cells(widths_text(pair), sum, total));
+  for (const auto& [pair, sum] : report.widths) width_table.add(cells(widths_text(pair), sum, total));
   width_table.print(out);
 
   if (layers) {
     out << '\n';
-    Table layer_table(header("layer"));
-    for (const auto& [name, sum] : by_layer) layer_table.add(cells(name, sum, total));
+    Table layer_table(header("layer and pass"));
+    for (const auto& layer : report.layers) {
+      layer_table.add(cells(layer.layer, layer.total, total));
+      for (std::size_t i = 0; i < kPasses.size(); ++i) {
+        layer_table.add(cells("  " + pass_name(kPasses[i]), layer.passes[i], total));
+      }
+    }
     layer_table.print(out);
   }
 
-  out << "\n  saving " << fixed(saving_percent(cost, baseline), 3) << " % by 'paper', against static "
-      << config.precision.forward.max.text() << "/" << config.precision.gradient.max.text() << " bits ("
-      << figures(baseline.paper * kGiga) << " GBitOPs)\n\n"
+  out << "\n  saving " << fixed(report.saving_percent, 3) << " % by 'paper', against static "
+      << widths_text(report.static_widths) << " bits (" << figures(report.static_total.paper * kGiga) << " GBitOPs)\n\n"
       << "  BitOPs = MACs x bits of one operand x bits of the other.\n"
       << "  paper     every MAC in all three passes at the scheduled widths: b*b + b*bg + b*bg, as the paper's code\n"
-      << "            counts; batch norm is " << (config.cost.count_batch_norm ? "" : "not ")
+      << "            counts; batch norm is " << (report.options.count_batch_norm ? "" : "not ")
       << "counted (cost.count_batch_norm)\n"
       << "  executed  what ran: float32 layers at 32x32, no error pass for the first layer, the error pass's weights "
          "at\n"
       << "            the width of their grid where precision.error_weights is shared\n";
-  if (!layers) out << "\n  --layers shows every layer; --format csv every layer, pass and width\n";
-}
-
-nlohmann::ordered_json cost_json(const Config& config, const Workload& workload, std::int64_t steps, const BitOps& cost,
-                                 const BitOps& baseline) {
-  nlohmann::ordered_json json{{"config", config.name},
-                              {"model", config.model.name},
-                              {"macs_per_image", workload.macs()},
-                              {"steps", steps},
-                              {"batch", config.train.batch},
-                              {"paper_gbitops", cost.paper * kGiga},
-                              {"executed_gbitops", cost.executed * kGiga},
-                              {"static_paper_gbitops", baseline.paper * kGiga},
-                              {"saving_percent", saving_percent(cost, baseline)},
-                              {"count_batch_norm", config.cost.count_batch_norm}};
-  auto& rows = json["rows"] = nlohmann::ordered_json::array();
-  for (const auto& row : cost.rows) {
-    rows.push_back({{"layer", row.layer},
-                    {"pass", pass_name(row.pass)},
-                    {"forward_bits", row.scheduled.forward.text()},
-                    {"gradient_bits", row.scheduled.gradient.text()},
-                    {"lhs_bits", row.lhs_bits},
-                    {"rhs_bits", row.rhs_bits},
-                    {"steps", row.steps},
-                    {"macs", row.macs},
-                    {"paper_bitops", row.paper_bitops},
-                    {"executed_bitops", row.executed_bitops}});
-  }
-  return json;
+  if (!layers) out << "\n  --layers shows every layer and pass; --format csv every layer, pass and width\n";
 }
 
 }  // namespace
@@ -135,7 +83,7 @@ int run_cost(const std::vector<std::string>& arguments) {
        "bitcycle cost configs/quickstart.yaml\n"
        "bitcycle cost configs/quickstart.yaml --set precision.forward.min=4 --format csv"},
       {{"format", "NAME", "table, csv or json; default: table"},
-       {"layers", "", "the table with every layer"},
+       {"layers", "", "the table with every layer and pass"},
        set_option(),
        json_option()});
   if (!line.parse(arguments)) return kSuccess;
@@ -150,18 +98,16 @@ int run_cost(const std::vector<std::string>& arguments) {
     steps = done.empty() ? 0 : std::min(steps, done.back().step + 1);
     if (steps == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
   }
-  const Workload workload = model_workload(config);
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  const BitOpsOptions options = bitops_options(config);
-  const BitOps cost = count_bitops(workload, plan, 0, steps, options);
-  const BitOps baseline = count_static_bitops(workload, plan, 0, steps, options);
+  const BitOpsReport report =
+      bitops_report(config.name, model_workload(config), plan, 0, steps, bitops_options(config));
 
   if (format == "csv") {
-    console.result() << bitops_csv(cost);
+    console.result() << bitops_csv(report.cost);
   } else if (format == "json") {
-    console.json(cost_json(config, workload, steps, cost, baseline));
+    console.json(bitops_json(report));
   } else {
-    print_table(console.result(), config, workload, steps, cost, baseline, line.has("layers"));
+    print_table(console.result(), report, line.has("layers"));
   }
   return kSuccess;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle schedule: the widths over a run as dwell times, and drawn on a terminal.
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -12,43 +11,13 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
-#include "sim/schedule/precision_plan.h"
+#include "cost_models/schedule_report.h"
 
 namespace bitcycle::cli {
 namespace {
 
-/// A stretch of steps at one pair of widths.
-struct Stretch {
-  std::int64_t first_step = 0;
-  std::int64_t steps = 0;
-  LayerWidths widths;
-};
-
-std::vector<Stretch> stretches(const PrecisionPlan& plan, const std::string& layer) {
-  std::vector<Stretch> result;
-  for (std::int64_t step = 0; step < plan.steps(); ++step) {
-    const LayerWidths widths = layer.empty() ? plan.at(step) : plan.at(step, layer);
-    if (result.empty() || result.back().widths != widths) result.push_back({step, 0, widths});
-    ++result.back().steps;
-  }
-  return result;
-}
-
-/// Number of stretches after which widths and dwell times repeat to the end (the last round may be cut or longer).
-std::size_t period(const std::vector<Stretch>& all) {
-  for (std::size_t length = 1; 2 * length <= all.size(); ++length) {
-    bool repeats = true;
-    for (std::size_t i = length; i < all.size() && repeats; ++i) {
-      repeats = all[i].widths == all[i - length].widths &&
-                (i + length >= all.size() || all[i].steps == all[i - length].steps);
-    }
-    if (repeats) return length;
-  }
-  return all.size();
-}
-
 /// Forward bits as filled columns, gradient bits as a dash, for the first `steps` steps.
-void draw(std::ostream& out, const std::vector<Stretch>& all, std::int64_t steps, int columns, bool utf8) {
+void draw(std::ostream& out, const std::vector<WidthStretch>& all, std::int64_t steps, int columns, bool utf8) {
   const int width = std::clamp(columns - 8, 20, 96);
   std::vector<int> forward, gradient;
   std::size_t at = 0;
@@ -106,42 +75,15 @@ int run_schedule(const std::vector<std::string>& arguments) {
   const Config config = read_config_or_run(line.positional()[0], line).config;
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   const std::string layer = line.text("layer");
-  const auto all = stretches(plan, layer);
-
-  std::map<LayerWidths, std::int64_t> totals;
-  for (const auto& stretch : all) totals[stretch.widths] += stretch.steps;
+  const ScheduleReport report = schedule_report(config.name, plan, layer);
+  const auto& all = report.stretches;
 
   if (format == "csv") {
-    std::ostream& out = console.result();
-    out << "first_step,steps,forward_bits,gradient_bits\n";
-    for (const auto& stretch : all) {
-      out << stretch.first_step << ',' << stretch.steps << ',' << stretch.widths.forward.text() << ','
-          << stretch.widths.gradient.text() << '\n';
-    }
+    console.result() << schedule_csv(report);
     return kSuccess;
   }
   if (format == "json") {
-    nlohmann::ordered_json json;
-    json["config"] = config.name;
-    json["steps"] = plan.steps();
-    if (!layer.empty()) json["layer"] = layer;
-    const auto entry = [](const LayerWidths& widths) {
-      return nlohmann::ordered_json{{"forward_bits", widths.forward.text()}, {"gradient_bits", widths.gradient.text()}};
-    };
-    auto& sums = json["totals"] = nlohmann::ordered_json::array();
-    for (const auto& [widths, steps] : totals) {
-      auto item = entry(widths);
-      item["steps"] = steps;
-      sums.push_back(std::move(item));
-    }
-    auto& dwell = json["dwell"] = nlohmann::ordered_json::array();
-    for (const auto& stretch : all) {
-      auto item = entry(stretch.widths);
-      item["first_step"] = stretch.first_step;
-      item["steps"] = stretch.steps;
-      dwell.push_back(std::move(item));
-    }
-    console.json(json);
+    console.json(schedule_json(report));
     return kSuccess;
   }
 
@@ -149,13 +91,16 @@ int run_schedule(const std::vector<std::string>& arguments) {
   out << config.name << ": " << grouped(plan.steps()) << " steps" << (layer.empty() ? "" : ", layer " + layer)
       << "\n\n";
   Table sums({"forward bits", "gradient bits", "steps", "share"});
-  for (const auto& [widths, steps] : totals) {
+  for (const auto& [widths, steps] : report.totals) {
     sums.add({widths.forward.text(), widths.gradient.text(), grouped(steps),
               fixed(100.0 * static_cast<double>(steps) / static_cast<double>(plan.steps()), 2) + " %"});
   }
   sums.print(out);
+  out << "\n  costs " << fixed(100.0 * report.relative_cost, 3) << " % of static "
+      << report.static_widths.forward.text() << "/" << report.static_widths.gradient.text()
+      << " bits by the metric 'paper', where every layer has these widths\n";
 
-  const std::size_t round = period(all);
+  const std::size_t round = stretches_in_a_round(all);
   const std::size_t rounds = (all.size() + round - 1) / round;
   if (all.size() > 1) {
     out << "\n  changes of width" << (rounds > 1 ? ", first of " + std::to_string(rounds) + " cycles" : "") << "\n\n";
