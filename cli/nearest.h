@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/config/nearest_name.h"
+#include "sim/nearest_name.h"
 
 namespace bitcycle::cli {
 

@@ -10,7 +10,7 @@
 
 #include "nn/config/config_error.h"
 #include "nn/config/config_table.h"
-#include "nn/config/nearest_name.h"
+#include "sim/nearest_name.h"
 #include "nn/io/atomic_file.h"
 
 namespace bitcycle {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nn/config/nearest_name.h"
+#include "sim/nearest_name.h"
 
 #include <algorithm>
 #include <numeric>

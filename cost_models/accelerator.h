@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accelerator: one design as data, read from YAML (configs/accelerators). Every constant carries its unit; units are
+// converted on reading. Unknown keys, missing units and impossible values are errors with file and line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bitcycle {
+
+/// How products are timed and priced: docs/cost-models.md.
+enum class CostModel : std::uint8_t {
+  kMetric,       // a figure of merit: neither time nor energy
+  kArithmetic,   // energy of the arithmetic and of compulsory memory traffic; no time
+  kSystolic,     // a systolic array, output, weight or input stationary
+  kBitSerial,    // an array whose operands come bit by bit
+  kFusionArray,  // multipliers that split into narrower ones, tiles found by search
+};
+
+enum class Dataflow : std::uint8_t { kOutputStationary, kWeightStationary, kInputStationary };
+
+/// What a buffer holds: the streamed operand, the stationary one (weights), or results.
+enum class BufferRole : std::uint8_t { kLhs, kRhs, kOut };
+
+struct BufferSpec {
+  std::string name;
+  BufferRole role = BufferRole::kLhs;
+  double size_bits = 0.0;
+  bool double_buffered = true;  // half of it is usable at a time
+  double read_pj_per_bit = 0.0, write_pj_per_bit = 0.0;
+  double usable_bits() const { return double_buffered ? size_bits / 2 : size_bits; }
+};
+
+/// Energy of one multiply-accumulate: multiply * (a * b) / (at * at) + add, a and b the two widths.
+struct MacEnergy {
+  double multiply_pj = 0.0;
+  int at_bits = 8;
+  double add_pj = 0.0;
+  double pj(int lhs_bits, int rhs_bits) const {
+    return multiply_pj * lhs_bits * rhs_bits / (static_cast<double>(at_bits) * at_bits) + add_pj;
+  }
+};
+
+/// A float32 multiply-accumulate.
+struct Float32Spec {
+  double mac_pj = 0.0;
+  double macs_per_cycle = 0.0;  // 0: the model has no time
+};
+
+struct Accelerator {
+  std::string name, description, file;
+  CostModel model = CostModel::kMetric;
+  double technology_nm = 0.0;
+  double clock_hz = 0.0;
+  std::int64_t rows = 0, columns = 0, lanes = 1;  // of the array; lanes: of one element's reduction
+  Dataflow dataflow = Dataflow::kOutputStationary;
+  int min_bits = 2, max_bits = 32;  // operands that it takes; an unsupported width is an error
+  int fusion_min_bits = 2;          // fusion array: the narrowest multiplier
+  int lhs_serial_bits = 0, rhs_serial_bits = 0;  // bit serial: bits a cycle; 0: all at once
+  bool zero_inserted_errors = true;  // a strided error pass multiplies the zeros, too
+  bool im2col_first_layer = false;
+  int output_bits = 32;
+  std::vector<BufferSpec> buffers;
+  double dram_bits_per_cycle = 0.0;  // 0: never waits
+  double dram_pj_per_bit = 0.0;
+  MacEnergy mac;
+  double core_nj_per_cycle = 0.0;  // instead of mac: the whole array, one compute cycle
+  double leakage_mw = 0.0;
+  std::optional<Float32Spec> float32;  // none: it cannot run float32 layers
+  /// Value, unit and source of each constant, as written, for --explain.
+  std::vector<std::string> constants;
+
+  bool has_time() const { return model != CostModel::kMetric && model != CostModel::kArithmetic; }
+  bool has_energy() const { return model != CostModel::kMetric; }
+  const BufferSpec* buffer(BufferRole role) const;
+};
+
+/// KEY=VALUE, the key after "accelerator.", dotted.
+struct AcceleratorSetting {
+  std::string key, value;
+};
+
+/// Reads a file. Throws std::invalid_argument "FILE:LINE: ...".
+Accelerator load_accelerator(const std::string& path, const std::vector<AcceleratorSetting>& settings = {});
+/// A name of `folder`/*.yaml, or a path. Throws std::invalid_argument naming what there is.
+std::string accelerator_path(const std::string& name_or_path, const std::string& folder);
+/// Names in the folder, sorted.
+std::vector<std::string> accelerator_names(const std::string& folder);
+
+}  // namespace bitcycle

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cost_models/product.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+
+namespace bitcycle {
+namespace {
+
+std::string widths_text(const Product& product) {
+  return std::to_string(product.lhs_bits) + " x " + std::to_string(product.rhs_bits) + " bits";
+}
+
+/// Compulsory memory traffic: operands read and the result written, once each.
+double compulsory(const Accelerator& accelerator, const Product& product) {
+  return product.lhs_elements * product.lhs_bits + product.rhs_elements * product.rhs_bits +
+         product.out_elements * accelerator.output_bits;
+}
+
+/// Energy of traffic and time, from the counts.
+void price(const Accelerator& accelerator, ProductCost& cost) {
+  for (std::size_t i = 0; i < cost.buffers.size(); ++i) {
+    cost.buffers_nj += 1e-3 * (cost.buffers[i].read_bits * accelerator.buffers[i].read_pj_per_bit +
+                               cost.buffers[i].write_bits * accelerator.buffers[i].write_pj_per_bit);
+  }
+  cost.dram_nj = 1e-3 * (cost.dram_read_bits + cost.dram_write_bits) * accelerator.dram_pj_per_bit;
+  if (accelerator.clock_hz > 0.0) {
+    cost.leakage_nj = accelerator.leakage_mw * 1e-3 * cost.total_cycles() / accelerator.clock_hz * 1e9;
+  }
+}
+
+}  // namespace
+
+std::string number_text(double value) {
+  char text[64];
+  if (value == std::floor(value) && std::fabs(value) < 1e15) {
+    std::snprintf(text, sizeof text, "%.0f", value);
+  } else {
+    std::snprintf(text, sizeof text, "%.6g", value);
+  }
+  return text;
+}
+
+void ProductCost::add(const ProductCost& other, double times) {
+  macs += times * other.macs;
+  bitops += times * other.bitops;
+  effective_macs += times * other.effective_macs;
+  compute_cycles += times * other.compute_cycles;
+  stall_cycles += times * other.stall_cycles;
+  array_macs += times * other.array_macs;
+  mapped_macs += times * other.mapped_macs;
+  mapped_slots += times * other.mapped_slots;
+  buffers.resize(std::max(buffers.size(), other.buffers.size()));
+  for (std::size_t i = 0; i < other.buffers.size(); ++i) {
+    buffers[i].read_bits += times * other.buffers[i].read_bits;
+    buffers[i].write_bits += times * other.buffers[i].write_bits;
+  }
+  dram_read_bits += times * other.dram_read_bits;
+  dram_write_bits += times * other.dram_write_bits;
+  compulsory_bits += times * other.compulsory_bits;
+  compute_nj += times * other.compute_nj;
+  buffers_nj += times * other.buffers_nj;
+  dram_nj += times * other.dram_nj;
+  leakage_nj += times * other.leakage_nj;
+}
+
+std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, OperandBits bits, std::int64_t batch,
+                                 bool first_layer, bool zero_inserted_errors) {
+  const ConvShape& s = operation.shape;
+  const std::int64_t taps = s.kh * s.kw, c = s.c_per_group(), o = s.o_per_group(), n = batch * s.n;
+  const auto real = [](std::int64_t v) { return static_cast<double>(v); };
+  Product product;
+  product.repeat = s.groups;
+  product.lhs_bits = bits.lhs;
+  product.rhs_bits = bits.rhs;
+  const double x = real(n * s.h * s.w * s.c), y = real(n * s.out_h() * s.out_w() * s.o), w = real(s.weight_size());
+  if (pass == Pass::kForward) {
+    product.m = n * s.out_h() * s.out_w();
+    product.n = o;
+    product.k = taps * c;
+    product.lhs_elements = x;
+    product.rhs_elements = w;
+    product.out_elements = y;
+    if (s.groups == 1 && s.out_h() == s.out_w() && s.kh == s.kw) {
+      product.batch = n;
+      product.out = s.out_h();
+      product.kernel = s.kh;
+      product.stride = s.stride;
+      product.in_channels = s.c;
+      product.out_channels = s.o;
+      product.im2col = first_layer && operation.kind == "conv2d";
+    }
+    return {product};
+  }
+  if (pass == Pass::kWeightGradient) {
+    product.m = taps * c;
+    product.n = o;
+    product.k = n * s.out_h() * s.out_w();
+    product.lhs_elements = x;
+    product.rhs_elements = y;
+    product.out_elements = w;
+    return {product};
+  }
+  product.n = c;
+  product.lhs_elements = y;
+  product.rhs_elements = w;
+  product.out_elements = x;
+  if (s.stride == 1 || zero_inserted_errors) {
+    product.m = n * s.h * s.w;
+    product.k = taps * o;
+    return {product};
+  }
+  // Inputs of one phase (h mod stride, w mod stride) meet the same taps: a product each.
+  std::vector<Product> phases;
+  for (std::int64_t ph = 0; ph < s.stride; ++ph) {
+    for (std::int64_t pw = 0; pw < s.stride; ++pw) {
+      const auto inputs = [&](std::int64_t size, std::int64_t p) { return (size - p + s.stride - 1) / s.stride; };
+      const auto meets = [&](std::int64_t kernel, std::int64_t p) {
+        std::int64_t count = 0;
+        for (std::int64_t k = 0; k < kernel; ++k) count += (p + s.padding - k) % s.stride == 0 ? 1 : 0;
+        return count;
+      };
+      Product phase = product;
+      phase.m = n * inputs(s.h, ph) * inputs(s.w, pw);
+      phase.k = meets(s.kh, ph) * meets(s.kw, pw) * o;
+      if (phase.m == 0 || phase.k == 0) continue;
+      const double share = 1.0 / real(s.stride * s.stride);
+      phase.lhs_elements *= share;
+      phase.rhs_elements *= share;
+      phase.out_elements *= share;
+      phases.push_back(phase);
+    }
+  }
+  return phases;
+}
+
+ProductCost cost_of(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain) {
+  if (product.float32 && accelerator.has_energy() && !accelerator.float32) {
+    throw std::invalid_argument(accelerator.name + " has no float32 arithmetic (float32: none in " + accelerator.file +
+                                "); price the scheduled widths (--metric paper), or choose another accelerator");
+  }
+  if (!product.float32) {
+    for (const int bits : {product.lhs_bits, product.rhs_bits}) {
+      if (bits >= accelerator.min_bits && bits <= accelerator.max_bits) continue;
+      throw std::invalid_argument(accelerator.name + " cannot multiply " + widths_text(product) + ": it takes " +
+                                  std::to_string(accelerator.min_bits) + " to " + std::to_string(accelerator.max_bits) +
+                                  " bits (precision in " + accelerator.file + ")");
+    }
+  }
+  const auto repeat = static_cast<double>(product.repeat);
+  ProductCost one;
+  if (explain != nullptr) {
+    explain->push_back("product: m = " + std::to_string(product.m) + ", n = " + std::to_string(product.n) + ", k = " +
+                       std::to_string(product.k) + ", " + std::to_string(product.repeat) + " times; " +
+                       (product.float32 ? std::string("float32") : widths_text(product)) + "; MACs = m * n * k * times = " +
+                       number_text(product.macs()));
+  }
+  if (product.float32 && accelerator.has_energy()) {
+    one.macs = product.macs() / repeat;
+    one.compute_nj = 1e-3 * one.macs * accelerator.float32->mac_pj;
+    if (accelerator.has_time()) {
+      one.compute_cycles = std::ceil(one.macs / accelerator.float32->macs_per_cycle);
+      one.array_macs = one.compute_cycles * accelerator.float32->macs_per_cycle;
+    }
+    one.dram_read_bits = (product.lhs_elements + product.rhs_elements) / repeat * 32.0;
+    one.dram_write_bits = product.out_elements / repeat * 32.0;
+    one.buffers.resize(accelerator.buffers.size());
+    if (explain != nullptr) {
+      explain->push_back("float32: " + number_text(one.macs) + " MACs * " + number_text(accelerator.float32->mac_pj) + " pJ");
+    }
+  } else {
+    switch (accelerator.model) {
+      case CostModel::kSystolic:
+      case CostModel::kBitSerial: one = systolic_cost(accelerator, product, explain); break;
+      case CostModel::kFusionArray: one = fusion_array_cost(accelerator, product, explain); break;
+      case CostModel::kArithmetic:
+        one.macs = product.macs() / repeat;
+        one.compute_nj = 1e-3 * one.macs * accelerator.mac.pj(product.lhs_bits, product.rhs_bits);
+        one.dram_read_bits = (product.lhs_elements * product.lhs_bits + product.rhs_elements * product.rhs_bits) / repeat;
+        one.dram_write_bits = product.out_elements / repeat * accelerator.output_bits;
+        if (explain != nullptr) {
+          explain->push_back("energy of a MAC = " + number_text(accelerator.mac.multiply_pj) + " * " +
+                             std::to_string(product.lhs_bits) + " * " + std::to_string(product.rhs_bits) + " / " +
+                             std::to_string(accelerator.mac.at_bits) + "^2 + " + number_text(accelerator.mac.add_pj) + " = " +
+                             number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " pJ");
+        }
+        break;
+      case CostModel::kMetric: one.macs = product.macs() / repeat; break;
+    }
+  }
+  price(accelerator, one);
+  ProductCost cost;
+  cost.add(one, repeat);
+  const double lhs = product.float32 ? 32.0 : product.lhs_bits, rhs = product.float32 ? 32.0 : product.rhs_bits;
+  cost.bitops = cost.macs * lhs * rhs;
+  cost.effective_macs = cost.bitops / 1024.0;
+  cost.compulsory_bits = compulsory(accelerator, product);
+  if (explain != nullptr) {
+    explain->push_back("BitOPs = MACs * " + number_text(lhs) + " * " + number_text(rhs) + " = " + number_text(cost.bitops) +
+                       "; effective MACs = MACs * " + number_text(lhs) + "/32 * " + number_text(rhs) + "/32 = " +
+                       number_text(cost.effective_macs));
+    if (accelerator.has_energy()) {
+      explain->push_back("energy = compute " + number_text(cost.compute_nj) + " + buffers " + number_text(cost.buffers_nj) +
+                         " + DRAM " + number_text(cost.dram_read_bits + cost.dram_write_bits) + " bit * " +
+                         number_text(accelerator.dram_pj_per_bit) + " pJ = " + number_text(cost.dram_nj) + " + leakage " +
+                         number_text(cost.leakage_nj) + " = " + number_text(cost.total_nj()) + " nJ");
+    }
+  }
+  return cost;
+}
+
+ProductCost cost_of(const Accelerator& accelerator, const ElementwiseWork& work) {
+  ProductCost cost;
+  if (!accelerator.has_energy()) return cost;
+  cost.buffers.resize(accelerator.buffers.size());
+  cost.dram_read_bits = work.read_bits;
+  cost.dram_write_bits = work.write_bits;
+  cost.compulsory_bits = work.read_bits + work.write_bits;
+  if (accelerator.float32) {
+    cost.compute_nj = 1e-3 * work.operations * accelerator.float32->mac_pj;
+    if (accelerator.has_time()) cost.compute_cycles = std::ceil(work.operations / accelerator.float32->macs_per_cycle);
+  }
+  if (accelerator.dram_bits_per_cycle > 0.0) {
+    cost.stall_cycles =
+        std::max(0.0, std::ceil((work.read_bits + work.write_bits) / accelerator.dram_bits_per_cycle) - cost.compute_cycles);
+  }
+  price(accelerator, cost);
+  return cost;
+}
+
+}  // namespace bitcycle
