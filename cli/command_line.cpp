@@ -18,6 +18,7 @@ namespace bitcycle::cli {
 namespace {
 
 constexpr const char* kNoValue = "";
+constexpr const char* kAcceleratorPrefix = "accelerator.";
 
 bool is_number(const std::string& text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -153,6 +154,23 @@ std::string CommandLine::choice(const std::string& name, const std::string& fall
   fail("--" + name + " is '" + value + "': one of " + list + " is needed");
 }
 
+std::vector<std::string> CommandLine::texts(const std::string& name) const {
+  const auto found = values_.find(name);
+  return found == values_.end() ? std::vector<std::string>{} : found->second;
+}
+
+std::vector<std::pair<std::string, std::string>> CommandLine::accelerator_settings() const {
+  std::vector<std::pair<std::string, std::string>> settings;
+  for (const auto& item : texts("set")) {
+    const auto at = item.find('=');
+    if (!item.starts_with(kAcceleratorPrefix) || at == std::string::npos) continue;
+    const std::size_t begin = std::string(kAcceleratorPrefix).size();
+    if (at == begin) fail("--set " + item + ": a key after 'accelerator.' is needed");
+    settings.emplace_back(item.substr(begin, at - begin), item.substr(at + 1));
+  }
+  return settings;
+}
+
 std::vector<ConfigOverride> CommandLine::overrides() const {
   std::vector<ConfigOverride> result;
   if (const auto found = values_.find("set"); found != values_.end()) {
@@ -160,7 +178,7 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
       if (item.find('=') == std::string::npos || item.front() == '=') {
         fail("--set " + item + ": KEY=VALUE is needed, e.g. --set train.steps=1000");
       }
-      result.push_back(parse_override(item));
+      if (!item.starts_with(kAcceleratorPrefix)) result.push_back(parse_override(item));
     }
   }
   if (has("isa")) {

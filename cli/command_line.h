@@ -52,6 +52,8 @@ class CommandLine {
   bool has(const std::string& name) const { return values_.count(name) != 0; }
   /// The last value given; `fallback` where there is none.
   std::string text(const std::string& name, const std::string& fallback = "") const;
+  /// Every value given, in order.
+  std::vector<std::string> texts(const std::string& name) const;
   /// A whole number of at least `minimum`.
   std::int64_t integer(const std::string& name, std::int64_t fallback, std::int64_t minimum) const;
   /// One of `choices`.
@@ -60,7 +62,9 @@ class CommandLine {
   bool json() const { return has("json"); }
   bool quiet() const { return has("quiet"); }
 
-  /// --set, --isa, --threads and --device as keys of the config.
+  /// --set accelerator.KEY=VALUE, as keys and values.
+  std::vector<std::pair<std::string, std::string>> accelerator_settings() const;
+  /// --set of other keys, --isa, --threads and --device as keys of the config.
   std::vector<ConfigOverride> overrides() const;
 
   [[noreturn]] void fail(const std::string& message) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle cost: what a training costs, by layer, pass and pair of widths, in both metrics; nothing is trained.
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/inputs.h"
+#include "cli/price.h"
 #include "cli/verbs.h"
 #include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
@@ -76,19 +78,37 @@ void print_table(std::ostream& out, const BitOpsReport& report, bool layers) {
 }  // namespace
 
 int run_cost(const std::vector<std::string>& arguments) {
+  std::vector<OptionSpec> options{{"format", "NAME", "table, csv, json or scalesim; default: table"},
+                                  {"layers", "", "the table with every layer and pass"}};
+  for (const auto& option : pricing_options()) options.push_back(option);
+  options.push_back({"explain", "LAYER", "how this layer's cost comes about: formulas with the numbers put in"});
+  options.push_back({"widths", "LHSxRHS", "widths of a topology's rows that give none; default: 8x8"});
+  options.push_back({"out", "DIR", "--format scalesim: writes the two reports there"});
+  options.push_back(set_option());
+  options.push_back(json_option());
   CommandLine line(
-      {"cost", "CONFIG|RUN",
+      {"cost", "CONFIG|RUN|TOPOLOGY",
        "Counts the bit operations of a training: of the whole run that a CONFIG describes, or of the steps\n"
-       "that a RUN folder has done. Two metrics, always both: what the paper counts, and what is executed.",
+       "that a RUN folder has done. Two metrics, always both: what the paper counts, and what is executed.\n"
+       "With --accelerator: energy, cycles and traffic on hardware, side by side; nothing is trained again.\n"
+       "A TOPOLOGY is a CSV file in SCALE-Sim's format (convolutions, or Layer, M, N, K).",
        "bitcycle cost configs/quickstart.yaml\n"
-       "bitcycle cost configs/quickstart.yaml --set precision.forward.min=4 --format csv"},
-      {{"format", "NAME", "table, csv or json; default: table"},
-       {"layers", "", "the table with every layer and pass"},
-       set_option(),
-       json_option()});
+       "bitcycle cost configs/quickstart.yaml --set precision.forward.min=4 --format csv\n"
+       "bitcycle cost configs/quickstart.yaml --accelerator bitfusion-45nm --accelerator stripes\n"
+       "bitcycle cost runs/quickstart --accelerator systolic-int8 --explain conv1\n"
+       "bitcycle cost layers.csv --accelerator systolic-int8 --set accelerator.dataflow=ws --widths 8x4"},
+      options);
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(1);
-  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json"});
+  const bool topology = std::filesystem::path(line.positional()[0]).extension() == ".csv";
+  if (topology || line.has("accelerator") || line.has("explain") || line.text("format") == "scalesim") {
+    return run_pricing(line);
+  }
+  for (const char* name : {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "widths", "out"}) {
+    if (line.has(name)) line.fail(std::string("--") + name + " needs an --accelerator");
+  }
+  if (!line.accelerator_settings().empty()) line.fail("--set accelerator.* needs an --accelerator");
+  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
   Console console(format == "json", false);
   const ConfigInput input = read_config_or_run(line.positional()[0], line);
   const Config& config = input.config;

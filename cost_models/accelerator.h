@@ -59,7 +59,7 @@ struct Accelerator {
   int min_bits = 2, max_bits = 32;  // operands that it takes; an unsupported width is an error
   int fusion_min_bits = 2;          // fusion array: the narrowest multiplier
   int lhs_serial_bits = 0, rhs_serial_bits = 0;  // bit serial: bits a cycle; 0: all at once
-  bool zero_inserted_errors = true;  // a strided error pass multiplies the zeros, too
+  bool zero_inserted_errors = false;  // a strided error pass multiplies the zeros, too
   bool im2col_first_layer = false;
   int output_bits = 32;
   std::vector<BufferSpec> buffers;

@@ -23,7 +23,7 @@ class Cache {
 
   const ProductCost& of(const Product& p) {
     const Key key{p.m, p.n, p.k, p.repeat, p.lhs_bits, p.rhs_bits, p.float32, p.batch, p.out, p.kernel, p.stride,
-                  p.in_channels, p.im2col, p.lhs_elements, p.rhs_elements, p.out_elements};
+                  p.in_channels, p.im2col, p.useful, p.lhs_elements, p.rhs_elements, p.out_elements};
     const auto found = costs_.find(key);
     if (found != costs_.end()) return found->second;
     return costs_.emplace(key, cost_of(accelerator_, p)).first->second;
@@ -31,7 +31,7 @@ class Cache {
 
  private:
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, int, int, bool, std::int64_t, std::int64_t,
-                         std::int64_t, std::int64_t, std::int64_t, bool, double, double, double>;
+                         std::int64_t, std::int64_t, std::int64_t, bool, double, double, double, double>;
   const Accelerator& accelerator_;
   std::map<Key, ProductCost> costs_;
 };

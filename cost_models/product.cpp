@@ -110,6 +110,7 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
   if (s.stride == 1 || zero_inserted_errors) {
     product.m = n * s.h * s.w;
     product.k = taps * o;
+    product.useful = s.stride == 1 ? 1.0 : real(operation.shape.macs() * batch) / product.macs();
     return {product};
   }
   // Inputs of one phase (h mod stride, w mod stride) meet the same taps: a product each.
@@ -194,6 +195,7 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
   ProductCost cost;
   cost.add(one, repeat);
   const double lhs = product.float32 ? 32.0 : product.lhs_bits, rhs = product.float32 ? 32.0 : product.rhs_bits;
+  cost.macs *= product.useful;
   cost.bitops = cost.macs * lhs * rhs;
   cost.effective_macs = cost.bitops / 1024.0;
   cost.compulsory_bits = compulsory(accelerator, product);

@@ -28,6 +28,7 @@ struct Product {
   /// A square convolution, for models that tile one as it is; batch 0: a plain matrix product.
   std::int64_t batch = 0, out = 1, kernel = 1, stride = 1, in_channels = 1, out_channels = 1;
   bool im2col = false;
+  double useful = 1.0;  // share of the multiplications that are not by an inserted zero
   double macs() const { return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(repeat); }
 };
 
