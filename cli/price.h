@@ -15,6 +15,9 @@ std::vector<OptionSpec> pricing_options();
 /// Those that --accelerator names, --set accelerator.KEY=VALUE applied; none named: `fallback`.
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback = {});
 
+/// What a report prices on where nothing is asked for.
+std::vector<std::string> report_accelerators();
+
 /// Runs `cost` where hardware is asked for.
 int run_pricing(const CommandLine& line);
 

@@ -17,9 +17,12 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/interrupt.h"
+#include "cli/price.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
+#include "nn/io/atomic_file.h"
 #include "nn/train/trainer.h"
+#include "report/report.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -116,6 +119,8 @@ void print_summary(std::ostream& out, const TrainSummary& summary, const Task& t
         << " images/s, " << duration(summary.seconds) << "\n";
   }
   out << "  run folder        " << summary.run.string() << "\n";
+  const auto report = summary.run / "report.html";
+  if (std::filesystem::exists(report)) out << "  report            " << report.string() << "\n";
 }
 
 void print_profile(std::ostream& out, const TrainSummary& summary, std::int64_t batch) {
@@ -173,6 +178,19 @@ class TemporaryFolder {
   fs::path path_;
 };
 
+/// The run's own report. The run is whole without it: what goes wrong here is a warning.
+void write_report(Console& console, const std::filesystem::path& run) {
+  try {
+    std::vector<Accelerator> accelerators;
+    for (const auto& name : report_accelerators()) {
+      accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS)));
+    }
+    write_file_atomically(run / "report.html", report::report_html(report::report_data({run}, accelerators)));
+  } catch (const std::exception& error) {
+    console.warning(std::string("no report was written: ") + error.what());
+  }
+}
+
 }  // namespace
 
 int run_train(const std::vector<std::string>& arguments) {
@@ -218,6 +236,7 @@ int run_train(const std::vector<std::string>& arguments) {
     console.notes() << "This run was finished already; --restart begins anew (and keeps it), --out DIR makes another."
                     << std::endl;
   }
+  if (!summary.was_finished) write_report(console, summary.run);
   print_summary(console.result(), summary, task);
   if (task.expect && *task.expect != summary.digest) {
     throw MismatchError("the run's digest is " + to_text(summary.digest) + ", expected was " + to_text(*task.expect) +

@@ -15,10 +15,12 @@ PROGRAM_PACKAGES=(
   nlohmann-json3-dev  # results are JSON
   libcxxopts-dev      # command line
   libxxhash-dev       # digests
+  libjs-chart.js      # Chart.js: the plots of reports
 )
 TEST_PACKAGES=(
   libgtest-dev        # GoogleTest
   libgmock-dev        # GoogleMock
+  chromium            # reports are opened in a real browser
   libbenchmark-dev    # Google Benchmark: the benchmarks are built with the tests
 )
 FUZZ_PACKAGES=(
