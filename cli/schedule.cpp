@@ -10,8 +10,10 @@
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/inputs.h"
+#include "cli/price.h"
 #include "cli/verbs.h"
 #include "cost_models/schedule_report.h"
+#include "nn/models/model.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -50,6 +52,72 @@ void draw(std::ostream& out, const std::vector<WidthStretch>& all, std::int64_t 
   }
 }
 
+/// Widths and their share of the steps: "3 20.5 %, 4 16.5 %".
+std::string dwell_text(const ScheduleReport& report) {
+  std::map<BitWidth, std::int64_t> forward;
+  for (const auto& [widths, steps] : report.totals) forward[widths.forward] += steps;
+  std::string text;
+  for (const auto& [width, steps] : forward) {
+    text += (text.empty() ? "" : ", ") + width.text() + ": " +
+            fixed(100.0 * static_cast<double>(steps) / static_cast<double>(report.steps), 1) + " %";
+  }
+  return text;
+}
+
+/// One row a schedule: dwell times and cost relative to static at its largest widths.
+int compare_schedules(const CommandLine& line, const std::string& format) {
+  if (line.has("layer") || line.has("plot")) line.fail("--layer and --plot are for one schedule, without --accelerator");
+  const auto accelerators = accelerators_of(line);
+  Console console(format == "json", false);
+  std::vector<std::string> header{"schedule", "steps", "static", "BitOPs"};
+  for (const auto& accelerator : accelerators) {
+    if (accelerator.has_energy()) header.push_back(accelerator.name + ": energy");
+    if (accelerator.has_time()) header.push_back(accelerator.name + ": cycles");
+  }
+  header.push_back("forward bits: share of the steps");
+  Table table(header);
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  std::string csv = "schedule,steps,accelerator,bitops_percent,energy_percent,cycles_percent\n";
+  for (const auto& path : line.positional()) {
+    const Config config = read_config_or_run(path, line).config;
+    const PrecisionPlan plan(precision_spec(config), config.train.steps);
+    const ScheduleReport report = schedule_report(config.name, plan, "");
+    nlohmann::ordered_json entry = schedule_json(report);
+    const std::string bitops = fixed(100.0 * report.relative_cost, 3);
+    std::vector<std::string> row{config.name, grouped(plan.steps()),
+                                 report.static_widths.forward.text() + "/" + report.static_widths.gradient.text(),
+                                 bitops + " %"};
+    if (accelerators.empty()) csv += config.name + "," + std::to_string(plan.steps()) + ",," + bitops + ",,\n";
+    PricingOptions options;
+    options.batch = config.train.batch;
+    const Workload workload = model_workload(config);
+    for (const auto& accelerator : accelerators) {
+      const auto cost = price_training(accelerator, workload, plan, 0, plan.steps(), options).total;
+      const auto base = price_static(accelerator, workload, plan, 0, plan.steps(), options).total;
+      const auto share = [](double part, double whole) { return whole > 0.0 ? fixed(100.0 * part / whole, 3) : std::string(); };
+      const std::string energy = accelerator.has_energy() ? share(cost.total_nj(), base.total_nj()) : "";
+      const std::string cycles = accelerator.has_time() ? share(cost.total_cycles(), base.total_cycles()) : "";
+      if (accelerator.has_energy()) row.push_back(energy + " %");
+      if (accelerator.has_time()) row.push_back(cycles + " %");
+      csv += config.name + "," + std::to_string(plan.steps()) + "," + accelerator.name + "," + share(cost.bitops, base.bitops) + "," +
+             energy + "," + cycles + "\n";
+      entry["accelerators"].push_back(pricing_json_totals(accelerator, cost, base));
+    }
+    row.push_back(dwell_text(report));
+    table.add(row);
+    list.push_back(std::move(entry));
+  }
+  if (format == "json") {
+    console.json({{"schedules", list}});
+  } else if (format == "csv") {
+    console.result() << csv;
+  } else {
+    table.print(console.result());
+    console.result() << "\n  costs in percent of the same steps static at the schedule's largest widths; BitOPs by the metric 'paper'\n";
+  }
+  return kSuccess;
+}
+
 std::string steps_text(std::int64_t first, std::int64_t count) {
   return grouped(first) + " - " + grouped(first + count - 1);
 }
@@ -58,19 +126,23 @@ std::string steps_text(std::int64_t first, std::int64_t count) {
 
 int run_schedule(const std::vector<std::string>& arguments) {
   CommandLine line(
-      {"schedule", "CONFIG",
+      {"schedule", "CONFIG...",
        "Shows the widths that CONFIG (a YAML file, or a run folder) gives to every step: how many steps the\n"
-       "run spends at each, and when they change; on a terminal also as a plot.",
+       "run spends at each, and when they change; on a terminal also as a plot. Of several CONFIGs: the dwell\n"
+       "times and the cost of each, relative to static at its largest widths, in one table.",
        "bitcycle schedule configs/quickstart.yaml\n"
-       "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv"},
+       "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv\n"
+       "bitcycle schedule configs/experiments/cifar10/resnet20-*.yaml --accelerator bitfusion-45nm"},
       {{"format", "NAME", "table, csv (every change of width) or json; default: table"},
        {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
        {"plot", "", "draws the plot although the output is no terminal"},
+       {"accelerator", "NAME", "energy and cycles on this design, too: a name of configs/accelerators, or a file; may be repeated"},
        set_option(),
        json_option()});
   if (!line.parse(arguments)) return kSuccess;
-  line.require_positional(1);
+  if (line.positional().empty()) line.require_positional(1);
   const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json"});
+  if (line.positional().size() > 1 || line.has("accelerator")) return compare_schedules(line, format);
   Console console(format == "json", false);
   const Config config = read_config_or_run(line.positional()[0], line).config;
   const PrecisionPlan plan(precision_spec(config), config.train.steps);

@@ -412,32 +412,42 @@ std::string scalesim_access_report(const Pricing& pricing) {
   return csv;
 }
 
+namespace {
+
+nlohmann::ordered_json figures(const Accelerator& accelerator, const ProductCost& c) {
+  nlohmann::ordered_json json{{"macs", c.macs}, {"bitops", c.bitops}, {"effective_macs", c.effective_macs}};
+  if (accelerator.has_time()) {
+    json["total_cycles"] = c.total_cycles();
+    json["compute_cycles"] = c.compute_cycles;
+    json["stall_cycles"] = c.stall_cycles;
+    json["utilisation"] = c.utilisation();
+    json["seconds"] = c.total_cycles() / accelerator.clock_hz;
+    for (std::size_t i = 0; i < accelerator.buffers.size() && i < c.buffers.size(); ++i) {
+      json[accelerator.buffers[i].name + "_read_bits"] = c.buffers[i].read_bits;
+      json[accelerator.buffers[i].name + "_write_bits"] = c.buffers[i].write_bits;
+    }
+  }
+  if (accelerator.has_energy()) {
+    json["dram_read_bits"] = c.dram_read_bits;
+    json["dram_write_bits"] = c.dram_write_bits;
+    json["compulsory_bits"] = c.compulsory_bits;
+    json["compute_nj"] = c.compute_nj;
+    json["buffers_nj"] = c.buffers_nj;
+    json["dram_nj"] = c.dram_nj;
+    json["leakage_nj"] = c.leakage_nj;
+    json["total_nj"] = c.total_nj();
+  }
+  return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost, const ProductCost& baseline) {
+  return {{"accelerator", accelerator.name}, {"total", figures(accelerator, cost)}, {"baseline", figures(accelerator, baseline)}};
+}
+
 nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* baseline) {
-  const auto figures = [&](const ProductCost& c) {
-    nlohmann::ordered_json json{{"macs", c.macs}, {"bitops", c.bitops}, {"effective_macs", c.effective_macs}};
-    if (pricing.accelerator.has_time()) {
-      json["total_cycles"] = c.total_cycles();
-      json["compute_cycles"] = c.compute_cycles;
-      json["stall_cycles"] = c.stall_cycles;
-      json["utilisation"] = c.utilisation();
-      json["seconds"] = c.total_cycles() / pricing.accelerator.clock_hz;
-      for (std::size_t i = 0; i < pricing.accelerator.buffers.size() && i < c.buffers.size(); ++i) {
-        json[pricing.accelerator.buffers[i].name + "_read_bits"] = c.buffers[i].read_bits;
-        json[pricing.accelerator.buffers[i].name + "_write_bits"] = c.buffers[i].write_bits;
-      }
-    }
-    if (pricing.accelerator.has_energy()) {
-      json["dram_read_bits"] = c.dram_read_bits;
-      json["dram_write_bits"] = c.dram_write_bits;
-      json["compulsory_bits"] = c.compulsory_bits;
-      json["compute_nj"] = c.compute_nj;
-      json["buffers_nj"] = c.buffers_nj;
-      json["dram_nj"] = c.dram_nj;
-      json["leakage_nj"] = c.leakage_nj;
-      json["total_nj"] = c.total_nj();
-    }
-    return json;
-  };
+  const auto figures = [&](const ProductCost& cost) { return bitcycle::figures(pricing.accelerator, cost); };
   nlohmann::ordered_json json{{"accelerator", pricing.accelerator.name}, {"total", figures(pricing.total)}};
   if (baseline != nullptr) json["baseline"] = figures(baseline->total);
   auto& rows = json["rows"] = nlohmann::ordered_json::array();

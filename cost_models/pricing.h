@@ -69,6 +69,7 @@ std::string pricing_csv(const std::vector<Pricing>& pricings);
 /// SCALE-Sim's COMPUTE_REPORT.csv and DETAILED_ACCESS_REPORT.csv columns.
 std::string scalesim_compute_report(const Pricing& pricing);
 std::string scalesim_access_report(const Pricing& pricing);
+nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost, const ProductCost& baseline);
 nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* baseline);
 
 }  // namespace bitcycle

@@ -63,3 +63,14 @@ test_bad_input_is_one_clear_error() {
   run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator stripes --explain conv9
   contains "$err" "there is no layer 'conv9'"
 }
+
+test_schedules_are_compared_in_one_table() {
+  local folder="$SOURCE/configs/experiments/cifar10"
+  run 0 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-static-8.yaml" --accelerator bitfusion-45nm
+  contains "$out" "63.327 %"
+  contains "$out" "100.000 %"
+  contains "$out" "3: 20.5 %"
+  run 0 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --format csv
+  contains "$out" "cifar10-resnet20-cpt-3-6,64000,,69.954,,"
+  run 2 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --plot
+}
