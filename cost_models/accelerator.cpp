@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <map>
+#include <fstream>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 #include "sim/nearest_name.h"
@@ -178,24 +179,7 @@ BufferSpec read_buffer(Section buffer, const std::string& name) {
   return spec;
 }
 
-}  // namespace
-
-const BufferSpec* Accelerator::buffer(BufferRole role) const {
-  for (const auto& spec : buffers) {
-    if (spec.role == role) return &spec;
-  }
-  return nullptr;
-}
-
-Accelerator load_accelerator(const std::string& path, const std::vector<AcceleratorSetting>& settings) {
-  YAML::Node root;
-  try {
-    root = YAML::LoadFile(path);
-  } catch (const YAML::BadFile&) {
-    throw std::invalid_argument("cannot read the accelerator '" + path + "'");
-  } catch (const YAML::Exception& error) {
-    throw std::invalid_argument(path + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
-  }
+Accelerator read_accelerator(YAML::Node root, const std::string& path, const std::vector<AcceleratorSetting>& settings) {
   if (!root.IsMap()) throw std::invalid_argument(path + ": not an accelerator: the file must be a mapping of keys");
   for (const auto& setting : settings) set_value(root, setting, path);
 
@@ -285,6 +269,32 @@ Accelerator load_accelerator(const std::string& path, const std::vector<Accelera
   }
   top.finish();
   return result;
+}
+
+}  // namespace
+
+const BufferSpec* Accelerator::buffer(BufferRole role) const {
+  for (const auto& spec : buffers) {
+    if (spec.role == role) return &spec;
+  }
+  return nullptr;
+}
+
+Accelerator load_accelerator(const std::string& path, const std::vector<AcceleratorSetting>& settings) {
+  std::ifstream file(path);
+  std::stringstream text;
+  if (file) text << file.rdbuf();
+  if (!file || file.bad()) throw std::invalid_argument("cannot read the accelerator '" + path + "'");
+  return parse_accelerator(text.str(), path, settings);
+}
+
+Accelerator parse_accelerator(const std::string& text, const std::string& path,
+                              const std::vector<AcceleratorSetting>& settings) {
+  try {
+    return read_accelerator(YAML::Load(text), path, settings);
+  } catch (const YAML::Exception& error) {
+    throw std::invalid_argument(path + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
+  }
 }
 
 std::vector<std::string> accelerator_names(const std::string& folder) {

@@ -84,6 +84,9 @@ struct AcceleratorSetting {
 
 /// Reads a file. Throws std::invalid_argument "FILE:LINE: ...".
 Accelerator load_accelerator(const std::string& path, const std::vector<AcceleratorSetting>& settings = {});
+/// The same of a text; `file` names it in errors.
+Accelerator parse_accelerator(const std::string& text, const std::string& file,
+                              const std::vector<AcceleratorSetting>& settings = {});
 /// A name of `folder`/*.yaml, or a path. Throws std::invalid_argument naming what there is.
 std::string accelerator_path(const std::string& name_or_path, const std::string& folder);
 /// Names in the folder, sorted.

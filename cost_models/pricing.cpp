@@ -179,7 +179,14 @@ Pricing price_static(const Accelerator& accelerator, const Workload& workload, c
 
 std::vector<TopologyRow> read_topology(const std::string& path, int lhs_bits, int rhs_bits) {
   std::ifstream file(path);
-  if (!file) throw std::invalid_argument("cannot read the topology '" + path + "'");
+  std::stringstream text;
+  if (file) text << file.rdbuf();
+  if (!file || file.bad()) throw std::invalid_argument("cannot read the topology '" + path + "'");
+  return parse_topology(text.str(), path, lhs_bits, rhs_bits);
+}
+
+std::vector<TopologyRow> parse_topology(const std::string& text, const std::string& path, int lhs_bits, int rhs_bits) {
+  std::stringstream file(text);
   std::string line;
   std::vector<std::string> header;
   std::vector<TopologyRow> rows;
@@ -188,8 +195,8 @@ std::vector<TopologyRow> read_topology(const std::string& path, int lhs_bits, in
   for (int number = 1; std::getline(file, line); ++number) {
     const auto cells = split(line);
     if (cells.empty()) continue;
-    const auto fail = [&](const std::string& text) {
-      throw std::invalid_argument(path + ":" + std::to_string(number) + ": " + text);
+    const auto fail = [&](const std::string& message) {
+      throw std::invalid_argument(path + ":" + std::to_string(number) + ": " + message);
     };
     if (header.empty()) {
       header = cells;

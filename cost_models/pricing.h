@@ -49,6 +49,8 @@ struct TopologyRow {
 /// padding and with a batch of 1, or `Layer, M, N, K`; both may have two more columns, lhs_bits and rhs_bits. Rows
 /// without them have the widths given. Throws std::invalid_argument "FILE:LINE: ...".
 std::vector<TopologyRow> read_topology(const std::string& path, int lhs_bits, int rhs_bits);
+/// The same of a text; `file` names it in errors.
+std::vector<TopologyRow> parse_topology(const std::string& text, const std::string& file, int lhs_bits, int rhs_bits);
 Pricing price_topology(const Accelerator& accelerator, const std::vector<TopologyRow>& topology);
 
 /// Bits that a training step must keep, at the widths of the first step.
