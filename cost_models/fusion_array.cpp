@@ -86,12 +86,13 @@ class Search {
  private:
   void tile(std::int64_t b, std::int64_t o, std::int64_t ic, std::int64_t oc) {
     const std::int64_t m = accelerator_.columns, k2 = d_.kernel * d_.kernel;
-    const std::int64_t weights = ceil_div(k2 * ic, reduced_) * reduced_ * oc * w_;
-    const std::int64_t side = d_.kernel + (o - 1) * d_.stride;
-    const std::int64_t activations = (d_.im2col ? o * o * k2 : side * side) * ic * b * a_;
-    const std::int64_t outputs = o * o * ceil_div(oc, m) * m * b * accelerator_.output_bits;
-    const std::array<double, 3> size{static_cast<double>(weights), static_cast<double>(activations),
-                                     static_cast<double>(outputs)};
+    // In binary64: exact for whatever fits a buffer, and no product of sizes can wrap around.
+    const auto real = [](std::int64_t v) { return static_cast<double>(v); };
+    const double side = real(d_.kernel) + real(o - 1) * real(d_.stride);
+    const double weights = real(ceil_div(k2 * ic, reduced_)) * real(reduced_) * real(oc) * w_;
+    const double activations = (d_.im2col ? real(o) * real(o) * real(k2) : side * side) * real(ic) * real(b) * a_;
+    const double outputs = real(o) * real(o) * real(ceil_div(oc, m)) * real(m) * real(b) * accelerator_.output_bits;
+    const std::array<double, 3> size{weights, activations, outputs};
     for (int t = 0; t < 3; ++t) {
       if (size[static_cast<std::size_t>(t)] > capacity_[static_cast<std::size_t>(t)]) return;
     }
