@@ -184,7 +184,8 @@ void product_accumulators(benchmark::State& state, bool error_pass) {
       }
     });
   }
-  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GMAC/s"] =
+      benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK_CAPTURE(product_accumulators, forward, false)->DenseRange(1, 3)->UseRealTime();
 BENCHMARK_CAPTURE(product_accumulators, error_requantised, true)->DenseRange(1, 3)->UseRealTime();
@@ -218,7 +219,8 @@ void gradient_accumulators(benchmark::State& state) {
                           sums[static_cast<std::size_t>(thread)].data());
     });
   }
-  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GMAC/s"] =
+      benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(gradient_accumulators)->DenseRange(1, 3)->UseRealTime();
 #endif

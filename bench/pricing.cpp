@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pricing speed: resnet152 for a 64,000-step schedule on five accelerators, and the tile search for resnet74's three
 // passes at six widths. Thousands of schedules are explored with these.
+#include "cost_models/pricing.h"
+
 #include <benchmark/benchmark.h>
 
-#include "cost_models/pricing.h"
 #include "nn/config/config.h"
 #include "nn/models/model.h"
 

@@ -108,7 +108,8 @@ int run_cost(const std::vector<std::string>& arguments) {
     if (line.has(name)) line.fail(std::string("--") + name + " needs an --accelerator");
   }
   if (!line.accelerator_settings().empty()) line.fail("--set accelerator.* needs an --accelerator");
-  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
+  const std::string format =
+      line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
   Console console(format == "json", false);
   const ConfigInput input = read_config_or_run(line.positional()[0], line);
   const Config& config = input.config;

@@ -39,7 +39,8 @@ std::string joules(double nj) {
 
 std::string share(double part, double whole) { return whole > 0.0 ? fixed(100.0 * part / whole, 1) + " %" : "-"; }
 
-std::vector<std::string> cells(const std::string& name, const Pricing& pricing, const ProductCost& cost, const ProductCost* against) {
+std::vector<std::string> cells(const std::string& name, const Pricing& pricing, const ProductCost& cost,
+                               const ProductCost* against) {
   std::vector<std::string> row{name, figures(cost.bitops * 1e-9)};
   if (pricing.accelerator.has_time()) {
     row.push_back(figures(cost.total_cycles()));
@@ -66,8 +67,8 @@ std::vector<std::string> cells(const std::string& name, const Pricing& pricing, 
 }
 
 std::vector<std::string> header(const std::string& first, bool against) {
-  std::vector<std::string> names{first,     "GBitOPs", "cycles", "stalled", "utilisation", "energy",
-                                 "compute", "buffers", "DRAM",   "leakage"};
+  std::vector<std::string> names{first,    "GBitOPs", "cycles",  "stalled", "utilisation",
+                                 "energy", "compute", "buffers", "DRAM",    "leakage"};
   if (against) names.insert(names.end(), {"BitOPs*", "cycles*", "compute energy*", "energy*"});
   return names;
 }
@@ -107,7 +108,8 @@ void print_groups(std::ostream& out, const Pricing& pricing, bool layers) {
   out << "\n" << pricing.accelerator.name << ", by layer and pass\n";
   Table layer_table(header("layer", false));
   for (const auto& [name, cost] : by_layer) {
-    layer_table.add(cells(name.starts_with("  ") ? "  " + name.substr(name.rfind(' ') + 1) : name, pricing, cost, nullptr));
+    layer_table.add(
+        cells(name.starts_with("  ") ? "  " + name.substr(name.rfind(' ') + 1) : name, pricing, cost, nullptr));
   }
   layer_table.print(out);
 }
@@ -143,8 +145,10 @@ std::pair<int, int> widths_of(const CommandLine& line) {
     if (part.empty() || part.size() > 2 || part.find_first_not_of("0123456789") != std::string::npos) return 0;
     return std::stoi(part);
   };
-  const int lhs = at == std::string::npos ? 0 : number(text.substr(0, at)), rhs = at == std::string::npos ? 0 : number(text.substr(at + 1));
-  if (lhs < 1 || lhs > 32 || rhs < 1 || rhs > 32) line.fail("--widths " + text + ": two widths of 1..32 bits are needed, e.g. --widths 8x4");
+  const int lhs = at == std::string::npos ? 0 : number(text.substr(0, at)),
+            rhs = at == std::string::npos ? 0 : number(text.substr(at + 1));
+  if (lhs < 1 || lhs > 32 || rhs < 1 || rhs > 32)
+    line.fail("--widths " + text + ": two widths of 1..32 bits are needed, e.g. --widths 8x4");
   return {lhs, rhs};
 }
 
@@ -174,14 +178,15 @@ Priced price_config(const CommandLine& line, const std::string& path, const std:
   if (line.has("explain")) {
     Console console(false, false);
     for (const auto& accelerator : accelerators) {
-      for (const auto& text : explain_layer(accelerator, workload, plan, line.text("explain"), options)) console.result() << text << "\n";
+      for (const auto& text : explain_layer(accelerator, workload, plan, line.text("explain"), options))
+        console.result() << text << "\n";
       console.result() << "\n";
     }
     return {};
   }
   Priced priced;
-  priced.name = config.name + ": " + config.model.name + ", " + grouped(steps) + " steps of " + grouped(config.train.batch) +
-                " images, widths as " + (options.executed ? "executed" : "scheduled");
+  priced.name = config.name + ": " + config.model.name + ", " + grouped(steps) + " steps of " +
+                grouped(config.train.batch) + " images, widths as " + (options.executed ? "executed" : "scheduled");
   PrecisionSpec fixed_spec;
   fixed_spec.forward = {"constant", plan.max().forward, plan.max().forward, 1, 1};
   fixed_spec.gradient = {"constant", plan.max().gradient, plan.max().gradient, 1, 1};
@@ -196,8 +201,9 @@ Priced price_config(const CommandLine& line, const std::string& path, const std:
   priced.against = "the same steps static at " + widths.text() + "/" + fixed_spec.gradient.max.text() + " bits";
   for (const auto& accelerator : accelerators) {
     priced.costs.push_back(price_training(accelerator, workload, plan, 0, steps, options));
-    priced.baselines.push_back(line.has("baseline") ? price_training(accelerator, workload, fixed_plan, 0, steps, options)
-                                                    : price_static(accelerator, workload, plan, 0, steps, options));
+    priced.baselines.push_back(line.has("baseline")
+                                   ? price_training(accelerator, workload, fixed_plan, 0, steps, options)
+                                   : price_static(accelerator, workload, plan, 0, steps, options));
   }
   priced.memory = memory_need(workload, plan, options);
   return priced;
@@ -236,7 +242,8 @@ void write_scalesim(const CommandLine& line, Console& console, const Priced& pri
   if (priced.costs.size() != 1 || priced.costs[0].accelerator.model != CostModel::kSystolic) {
     line.fail("--format scalesim writes the reports of one systolic array: give one such --accelerator");
   }
-  const std::string compute = scalesim_compute_report(priced.costs[0]), access = scalesim_access_report(priced.costs[0]);
+  const std::string compute = scalesim_compute_report(priced.costs[0]),
+                    access = scalesim_access_report(priced.costs[0]);
   if (!line.has("out")) {
     console.result() << compute << "\n" << access;
     return;
@@ -254,12 +261,13 @@ void write_scalesim(const CommandLine& line, Console& console, const Priced& pri
 }  // namespace
 
 std::vector<OptionSpec> pricing_options() {
-  return {{"accelerator", "NAME", "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
-          {"metric", "NAME", "widths that are priced: paper (as scheduled) or executed; default: paper"},
-          {"baseline", "BITS", "compares with a static run at this width; default: at the schedule's largest widths"},
-          {"weight-update", "", "adds the optimiser's traffic and arithmetic as lines of their own"},
-          {"quantisation", "", "adds the quantisers', likewise"},
-          {"batch-norm", "", "adds batch norm's, likewise"}};
+  return {
+      {"accelerator", "NAME", "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
+      {"metric", "NAME", "widths that are priced: paper (as scheduled) or executed; default: paper"},
+      {"baseline", "BITS", "compares with a static run at this width; default: at the schedule's largest widths"},
+      {"weight-update", "", "adds the optimiser's traffic and arithmetic as lines of their own"},
+      {"quantisation", "", "adds the quantisers', likewise"},
+      {"batch-norm", "", "adds batch norm's, likewise"}};
 }
 
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback) {
@@ -269,12 +277,14 @@ std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vec
   if (names.empty()) names = fallback;
   if (names.empty() && !settings.empty()) line.fail("--set accelerator.* needs an --accelerator");
   std::vector<Accelerator> accelerators;
-  for (const auto& name : names) accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS), settings));
+  for (const auto& name : names)
+    accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS), settings));
   return accelerators;
 }
 
 int run_pricing(const CommandLine& line) {
-  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
+  const std::string format =
+      line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
   Console console(format == "json", false);
   const std::string path = line.positional()[0];
   const bool topology = fs::path(path).extension() == ".csv";

@@ -66,7 +66,8 @@ std::string dwell_text(const ScheduleReport& report) {
 
 /// One row a schedule: dwell times and cost relative to static at its largest widths.
 int compare_schedules(const CommandLine& line, const std::string& format) {
-  if (line.has("layer") || line.has("plot")) line.fail("--layer and --plot are for one schedule, without --accelerator");
+  if (line.has("layer") || line.has("plot"))
+    line.fail("--layer and --plot are for one schedule, without --accelerator");
   const auto accelerators = accelerators_of(line);
   Console console(format == "json", false);
   std::vector<std::string> header{"schedule", "steps", "static", "BitOPs"};
@@ -94,13 +95,15 @@ int compare_schedules(const CommandLine& line, const std::string& format) {
     for (const auto& accelerator : accelerators) {
       const auto cost = price_training(accelerator, workload, plan, 0, plan.steps(), options).total;
       const auto base = price_static(accelerator, workload, plan, 0, plan.steps(), options).total;
-      const auto share = [](double part, double whole) { return whole > 0.0 ? fixed(100.0 * part / whole, 3) : std::string(); };
+      const auto share = [](double part, double whole) {
+        return whole > 0.0 ? fixed(100.0 * part / whole, 3) : std::string();
+      };
       const std::string energy = accelerator.has_energy() ? share(cost.total_nj(), base.total_nj()) : "";
       const std::string cycles = accelerator.has_time() ? share(cost.total_cycles(), base.total_cycles()) : "";
       if (accelerator.has_energy()) row.push_back(energy + " %");
       if (accelerator.has_time()) row.push_back(cycles + " %");
-      csv += config.name + "," + std::to_string(plan.steps()) + "," + accelerator.name + "," + share(cost.bitops, base.bitops) + "," +
-             energy + "," + cycles + "\n";
+      csv += config.name + "," + std::to_string(plan.steps()) + "," + accelerator.name + "," +
+             share(cost.bitops, base.bitops) + "," + energy + "," + cycles + "\n";
       entry["accelerators"].push_back(pricing_json_totals(accelerator, cost, base));
     }
     row.push_back(dwell_text(report));
@@ -113,7 +116,8 @@ int compare_schedules(const CommandLine& line, const std::string& format) {
     console.result() << csv;
   } else {
     table.print(console.result());
-    console.result() << "\n  costs in percent of the same steps static at the schedule's largest widths; BitOPs by the metric 'paper'\n";
+    console.result() << "\n  costs in percent of the same steps static at the schedule's largest widths; BitOPs by the "
+                        "metric 'paper'\n";
   }
   return kSuccess;
 }
@@ -136,7 +140,8 @@ int run_schedule(const std::vector<std::string>& arguments) {
       {{"format", "NAME", "table, csv (every change of width) or json; default: table"},
        {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
        {"plot", "", "draws the plot although the output is no terminal"},
-       {"accelerator", "NAME", "energy and cycles on this design, too: a name of configs/accelerators, or a file; may be repeated"},
+       {"accelerator", "NAME",
+        "energy and cycles on this design, too: a name of configs/accelerators, or a file; may be repeated"},
        set_option(),
        json_option()});
   if (!line.parse(arguments)) return kSuccess;

@@ -81,7 +81,8 @@ class Section {
     }
     std::string legal;
     for (const auto& choice_name : names) legal += (legal.empty() ? "" : ", ") + choice_name;
-    fail(node_[key], "'" + name(key) + "' is '" + value + "', must be one of " + legal + "; " + suggestion(value, names));
+    fail(node_[key],
+         "'" + name(key) + "' is '" + value + "', must be one of " + legal + "; " + suggestion(value, names));
   }
   /// {value, unit, source}: the value in the first unit of `units`, each with its factor.
   double quantity(const std::string& key, const std::vector<std::pair<std::string, double>>& units) {
@@ -146,8 +147,8 @@ void set_value(YAML::Node root, const AcceleratorSetting& setting, const std::st
       for (const auto& entry : node) known.push_back(entry.first.Scalar());
     }
     if (!node.IsMap() || !node[key].IsDefined()) {
-      throw std::invalid_argument("--set accelerator." + setting.key + ": '" + key + "' is not a key there in " + file + "; " +
-                                  suggestion(key, known));
+      throw std::invalid_argument("--set accelerator." + setting.key + ": '" + key + "' is not a key there in " + file +
+                                  "; " + suggestion(key, known));
     }
     if (dot == std::string::npos) {
       YAML::Node target = node[key];
@@ -170,7 +171,8 @@ void set_value(YAML::Node root, const AcceleratorSetting& setting, const std::st
 BufferSpec read_buffer(Section buffer, const std::string& name) {
   BufferSpec spec;
   spec.name = name;
-  spec.role = buffer.choice<BufferRole>("role", {{"lhs", BufferRole::kLhs}, {"rhs", BufferRole::kRhs}, {"out", BufferRole::kOut}});
+  spec.role = buffer.choice<BufferRole>(
+      "role", {{"lhs", BufferRole::kLhs}, {"rhs", BufferRole::kRhs}, {"out", BufferRole::kOut}});
   spec.size_bits = buffer.quantity("size", {{"bit", 1.0}, {"B", 8.0}, {"KiB", 8192.0}, {"MiB", 8388608.0}});
   spec.double_buffered = buffer.flag_or("double_buffered", true);
   spec.read_pj_per_bit = buffer.quantity("read", kPicojoulesPerBit);
@@ -179,7 +181,8 @@ BufferSpec read_buffer(Section buffer, const std::string& name) {
   return spec;
 }
 
-Accelerator read_accelerator(YAML::Node root, const std::string& path, const std::vector<AcceleratorSetting>& settings) {
+Accelerator read_accelerator(YAML::Node root, const std::string& path,
+                             const std::vector<AcceleratorSetting>& settings) {
   if (!root.IsMap()) throw std::invalid_argument(path + ": not an accelerator: the file must be a mapping of keys");
   for (const auto& setting : settings) set_value(root, setting, path);
 
@@ -219,14 +222,17 @@ Accelerator read_accelerator(YAML::Node root, const std::string& path, const std
     }
     Section dram = top.section("dram");
     result.dram_pj_per_bit = dram.quantity("energy", kPicojoulesPerBit);
-    if (result.has_time() && !(dram.has("bandwidth") && dram.need("bandwidth").IsScalar() && dram.text("bandwidth") == "unlimited")) {
+    if (result.has_time() &&
+        !(dram.has("bandwidth") && dram.need("bandwidth").IsScalar() && dram.text("bandwidth") == "unlimited")) {
       result.dram_bits_per_cycle = dram.quantity("bandwidth", {{"bit/cycle", 1.0}, {"B/cycle", 8.0}});
-      if (!(result.dram_bits_per_cycle > 0.0)) dram.fail(dram.need("bandwidth"), "'dram.bandwidth' must be above 0, or 'unlimited'");
+      if (!(result.dram_bits_per_cycle > 0.0))
+        dram.fail(dram.need("bandwidth"), "'dram.bandwidth' must be above 0, or 'unlimited'");
     }
     dram.finish();
     Section compute = top.section("compute");
     if (compute.has("core")) {
-      if (!result.has_time()) compute.fail(compute.need("core"), "'compute.core' is energy a cycle; this model has no cycles");
+      if (!result.has_time())
+        compute.fail(compute.need("core"), "'compute.core' is energy a cycle; this model has no cycles");
       result.core_nj_per_cycle = compute.quantity("core", {{"nJ/cycle", 1.0}, {"pJ/cycle", 1e-3}});
     } else {
       result.mac.multiply_pj = compute.quantity("multiply", kPicojoules);
@@ -234,8 +240,7 @@ Accelerator read_accelerator(YAML::Node root, const std::string& path, const std
       result.mac.add_pj = compute.quantity("add", kPicojoules);
     }
     compute.finish();
-    result.zero_inserted_errors =
-        top.choice<bool>("strided_error_pass", {{"zero-inserted", true}, {"skipped", false}});
+    result.zero_inserted_errors = top.choice<bool>("strided_error_pass", {{"zero-inserted", true}, {"skipped", false}});
   }
   if (result.has_time()) {
     result.clock_hz = top.quantity("clock", {{"MHz", 1e6}, {"GHz", 1e9}, {"kHz", 1e3}});
@@ -248,9 +253,9 @@ Accelerator read_accelerator(YAML::Node root, const std::string& path, const std
     result.leakage_mw = top.quantity("leakage", {{"mW", 1.0}, {"W", 1e3}, {"uW", 1e-3}});
   }
   if (result.model == CostModel::kSystolic || result.model == CostModel::kBitSerial) {
-    result.dataflow = top.choice<Dataflow>("dataflow", {{"os", Dataflow::kOutputStationary},
-                                                        {"ws", Dataflow::kWeightStationary},
-                                                        {"is", Dataflow::kInputStationary}});
+    result.dataflow = top.choice<Dataflow>(
+        "dataflow",
+        {{"os", Dataflow::kOutputStationary}, {"ws", Dataflow::kWeightStationary}, {"is", Dataflow::kInputStationary}});
   }
   if (result.model == CostModel::kFusionArray) result.im2col_first_layer = top.flag_or("im2col_first_layer", true);
   if (result.has_time()) {
@@ -264,7 +269,8 @@ Accelerator read_accelerator(YAML::Node root, const std::string& path, const std
     }
     if (roles.size() != 3) buffers.fail(top.need("buffers"), "'buffers' must have one of each role: lhs, rhs, out");
     for (const auto& spec : result.buffers) {
-      if (!(spec.size_bits > 0.0)) buffers.fail(buffers.need(spec.name), "'buffers." + spec.name + ".size' must be above 0");
+      if (!(spec.size_bits > 0.0))
+        buffers.fail(buffers.need(spec.name), "'buffers." + spec.name + ".size' must be above 0");
     }
   }
   top.finish();

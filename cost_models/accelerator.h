@@ -56,10 +56,10 @@ struct Accelerator {
   double clock_hz = 0.0;
   std::int64_t rows = 0, columns = 0, lanes = 1;  // of the array; lanes: of one element's reduction
   Dataflow dataflow = Dataflow::kOutputStationary;
-  int min_bits = 2, max_bits = 32;  // operands that it takes; an unsupported width is an error
-  int fusion_min_bits = 2;          // fusion array: the narrowest multiplier
+  int min_bits = 2, max_bits = 32;               // operands that it takes; an unsupported width is an error
+  int fusion_min_bits = 2;                       // fusion array: the narrowest multiplier
   int lhs_serial_bits = 0, rhs_serial_bits = 0;  // bit serial: bits a cycle; 0: all at once
-  bool zero_inserted_errors = false;  // a strided error pass multiplies the zeros, too
+  bool zero_inserted_errors = false;             // a strided error pass multiplies the zeros, too
   bool im2col_first_layer = false;
   int output_bits = 32;
   std::vector<BufferSpec> buffers;

@@ -46,17 +46,16 @@ struct Best {
 };
 
 // Loops: B, OW, OH, IC, OC; which tensor each indexes.
-constexpr std::array<std::array<bool, 5>, 3> kIndexes{{{false, false, false, true, true},
-                                                       {true, true, true, true, false},
-                                                       {true, true, true, false, true}}};
+constexpr std::array<std::array<bool, 5>, 3> kIndexes{
+    {{false, false, false, true, true}, {true, true, true, true, false}, {true, true, true, false, true}}};
 
 class Search {
  public:
   Search(const Accelerator& accelerator, const Product& product)
       : accelerator_(accelerator), a_(product.lhs_bits), w_(product.rhs_bits) {
     if (product.batch > 0) {
-      d_ = {product.batch, product.out, product.kernel, product.stride, product.in_channels, product.out_channels,
-            product.im2col};
+      d_ = {product.batch,       product.out,          product.kernel, product.stride,
+            product.in_channels, product.out_channels, product.im2col};
     } else {
       d_ = {product.m, 1, 1, 1, product.k, product.n, false};
     }
@@ -65,7 +64,8 @@ class Search {
     };
     factor_ = split(a_) * split(w_);
     reduced_ = accelerator.rows * factor_;
-    capacity_ = {accelerator.buffer(BufferRole::kRhs)->usable_bits(), accelerator.buffer(BufferRole::kLhs)->usable_bits(),
+    capacity_ = {accelerator.buffer(BufferRole::kRhs)->usable_bits(),
+                 accelerator.buffer(BufferRole::kLhs)->usable_bits(),
                  accelerator.buffer(BufferRole::kOut)->usable_bits()};
   }
 
@@ -117,8 +117,9 @@ class Search {
   }
 
   /// loops: from the innermost outwards.
-  void order(const std::array<double, 3>& size, const std::array<std::int64_t, 5>& trips, const std::array<int, 5>& loops,
-             std::size_t count, double compute, double tiles, const Inner& inner, const std::array<std::int64_t, 5>& tile) {
+  void order(const std::array<double, 3>& size, const std::array<std::int64_t, 5>& trips,
+             const std::array<int, 5>& loops, std::size_t count, double compute, double tiles, const Inner& inner,
+             const std::array<std::int64_t, 5>& tile) {
     std::array<double, 3> fill{}, resident{};
     for (std::size_t t = 0; t < 3; ++t) {
       double walked = size[t];
@@ -197,13 +198,14 @@ class Search {
 
 }  // namespace
 
-ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain) {
+ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product,
+                              std::vector<std::string>* explain) {
   Search search(accelerator, product);
   const Best best = search.run();
   if (!best.found) {
-    throw std::invalid_argument(accelerator.name + ": not even the smallest tile of a product " + std::to_string(product.m) +
-                                " x " + std::to_string(product.n) + " x " + std::to_string(product.k) +
-                                " fits its buffers; make them larger");
+    throw std::invalid_argument(accelerator.name + ": not even the smallest tile of a product " +
+                                std::to_string(product.m) + " x " + std::to_string(product.n) + " x " +
+                                std::to_string(product.k) + " fits its buffers; make them larger");
   }
   ProductCost cost;
   cost.macs = product.macs() / static_cast<double>(product.repeat);
@@ -232,18 +234,22 @@ ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& pro
   if (explain != nullptr) {
     const char* names[] = {"B", "OW", "OH", "IC", "OC"};
     std::string tile, order;
-    for (std::size_t i = 0; i < 5; ++i) tile += std::string(i == 0 ? "" : " ") + names[i] + "=" + std::to_string(best.tile[i]);
+    for (std::size_t i = 0; i < 5; ++i)
+      tile += std::string(i == 0 ? "" : " ") + names[i] + "=" + std::to_string(best.tile[i]);
     explain->push_back("throughput factor = floor(" + std::to_string(accelerator.max_bits) + "/max(a," +
-                       std::to_string(accelerator.fusion_min_bits) + ")) * floor(" + std::to_string(accelerator.max_bits) +
-                       "/max(w," + std::to_string(accelerator.fusion_min_bits) + ")) = " + std::to_string(search.factor()));
+                       std::to_string(accelerator.fusion_min_bits) + ")) * floor(" +
+                       std::to_string(accelerator.max_bits) + "/max(w," + std::to_string(accelerator.fusion_min_bits) +
+                       ")) = " + std::to_string(search.factor()));
     explain->push_back("best tile: " + tile + ", " + number_text(best.tiles) + " tiles");
     explain->push_back("compute cycles = tiles * cycles of a tile = " + number_text(best.compute));
     explain->push_back("DRAM bits = fills of weights " + number_text(best.fill[kWeights]) + " + inputs " +
                        number_text(best.fill[kActivations]) + " + outputs " + number_text(best.fill[kOutputs]) +
                        ", read back " + number_text(best.fill[kOutputs]));
-    explain->push_back("stall = max(0, ceil((DRAM bits - first - last) / width) - compute) + ceil(first / width) + ceil(last / width), first = " +
-                       number_text(best.first) + ", last = " + number_text(best.last) + ", width = " +
-                       number_text(accelerator.dram_bits_per_cycle) + " bit/cycle: " + number_text(best.stall));
+    explain->push_back(
+        "stall = max(0, ceil((DRAM bits - first - last) / width) - compute) + ceil(first / width) + ceil(last / "
+        "width), first = " +
+        number_text(best.first) + ", last = " + number_text(best.last) +
+        ", width = " + number_text(accelerator.dram_bits_per_cycle) + " bit/cycle: " + number_text(best.stall));
   }
   return cost;
 }

@@ -22,16 +22,17 @@ class Cache {
   explicit Cache(const Accelerator& accelerator) : accelerator_(accelerator) {}
 
   const ProductCost& of(const Product& p) {
-    const Key key{p.m, p.n, p.k, p.repeat, p.lhs_bits, p.rhs_bits, p.float32, p.batch, p.out, p.kernel, p.stride,
-                  p.in_channels, p.im2col, p.useful, p.lhs_elements, p.rhs_elements, p.out_elements};
+    const Key key{
+        p.m,      p.n,      p.k,           p.repeat, p.lhs_bits, p.rhs_bits,     p.float32,      p.batch,       p.out,
+        p.kernel, p.stride, p.in_channels, p.im2col, p.useful,   p.lhs_elements, p.rhs_elements, p.out_elements};
     const auto found = costs_.find(key);
     if (found != costs_.end()) return found->second;
     return costs_.emplace(key, cost_of(accelerator_, p)).first->second;
   }
 
  private:
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, int, int, bool, std::int64_t, std::int64_t,
-                         std::int64_t, std::int64_t, std::int64_t, bool, double, double, double, double>;
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, int, int, bool, std::int64_t,
+                         std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool, double, double, double, double>;
   const Accelerator& accelerator_;
   std::map<Key, ProductCost> costs_;
 };
@@ -43,7 +44,8 @@ struct PassWidths {
 };
 
 /// Widths of a pass, as scheduled or as multiplied; 0 x 0: it does not run.
-PassWidths widths_of(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled, const PricingOptions& options) {
+PassWidths widths_of(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
+                     const PricingOptions& options) {
   if (options.executed) {
     const OperandBits bits = executed_bits(operation, pass, scheduled, options.reading);
     return {bits, bits.lhs == 32 && bits.rhs == 32 &&
@@ -53,15 +55,17 @@ PassWidths widths_of(const MatrixOperation& operation, Pass pass, const LayerWid
   return {float32 ? OperandBits{32, 32} : scheduled_bits(pass, scheduled), float32};
 }
 
-std::vector<Product> layer_products(const Accelerator& accelerator, const Workload& workload, std::size_t index, Pass pass,
-                                    const PassWidths& widths, const PricingOptions& options) {
+std::vector<Product> layer_products(const Accelerator& accelerator, const Workload& workload, std::size_t index,
+                                    Pass pass, const PassWidths& widths, const PricingOptions& options) {
   auto products = products_of(workload.matrix[index], pass, widths.bits, options.batch,
                               accelerator.im2col_first_layer && index == 0, accelerator.zero_inserted_errors);
   for (auto& product : products) product.float32 = widths.float32;
   return products;
 }
 
-double elements(std::int64_t count, std::int64_t batch) { return static_cast<double>(count) * static_cast<double>(batch); }
+double elements(std::int64_t count, std::int64_t batch) {
+  return static_cast<double>(count) * static_cast<double>(batch);
+}
 
 Pricing price(const Accelerator& accelerator, const Workload& workload,
               const std::function<Histogram(const std::string&)>& histogram, const PricingOptions& options) {
@@ -203,8 +207,9 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
       matmul = cells.size() >= 4 && cells[1] == "M" && cells[2] == "N" && cells[3] == "K";
       columns = matmul ? 4 : 8;
       if (cells.size() < columns) {
-        fail("the header must name 8 columns of convolutions (layer, ifmap height and width, filter height and width, "
-             "channels, filters, stride), or be 'Layer, M, N, K'");
+        fail(
+            "the header must name 8 columns of convolutions (layer, ifmap height and width, filter height and width, "
+            "channels, filters, stride), or be 'Layer, M, N, K'");
       }
       if (cells.size() != columns &&
           (cells.size() != columns + 2 || cells[columns] != "lhs_bits" || cells[columns + 1] != "rhs_bits")) {
@@ -237,7 +242,9 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
     } else {
       const std::int64_t h = whole(1, kMost), w = whole(2, kMost), kh = whole(3, h), kw = whole(4, w);
       const std::int64_t channels = whole(5, kMost), filters = whole(6, kMost), stride = whole(7, kMost);
-      const auto out = [&](std::int64_t size, std::int64_t kernel) { return (size - kernel + 2 * stride - 1) / stride; };
+      const auto out = [&](std::int64_t size, std::int64_t kernel) {
+        return (size - kernel + 2 * stride - 1) / stride;
+      };
       p.m = out(h, kh) * out(w, kw);
       p.n = filters;
       p.k = kh * kw * channels;
@@ -303,8 +310,9 @@ MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, cons
   return need;
 }
 
-std::vector<std::string> explain_layer(const Accelerator& accelerator, const Workload& workload, const PrecisionPlan& plan,
-                                       const std::string& layer, const PricingOptions& options) {
+std::vector<std::string> explain_layer(const Accelerator& accelerator, const Workload& workload,
+                                       const PrecisionPlan& plan, const std::string& layer,
+                                       const PricingOptions& options) {
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < workload.matrix.size(); ++i) {
     if (workload.matrix[i].layer != layer) continue;
@@ -340,14 +348,18 @@ std::string pricing_csv(const std::vector<Pricing>& pricings) {
   }
   std::string csv = "layer,pass,lhs_bits,rhs_bits,m,n,k,macs,total_cycles,compute_cycles,stall_cycles,utilisation";
   for (const auto& name : buffers) csv += "," + name + "_read_bits," + name + "_write_bits";
-  csv += ",dram_read_bits,dram_write_bits,compute_nj,buffers_nj,dram_nj,leakage_nj,total_nj,compulsory_bits,bitops,steps,accelerator\n";
+  csv +=
+      ",dram_read_bits,dram_write_bits,compute_nj,buffers_nj,dram_nj,leakage_nj,total_nj,compulsory_bits,bitops,steps,"
+      "accelerator\n";
   for (const auto& pricing : pricings) {
     for (const auto& row : pricing.rows) {
       const ProductCost& c = row.cost;
-      csv += row.layer + "," + row.pass + "," + std::to_string(row.lhs_bits) + "," + std::to_string(row.rhs_bits) + "," +
-             std::to_string(row.m) + "," + std::to_string(row.n) + "," + std::to_string(row.k) + "," + exact(c.macs) + ",";
+      csv += row.layer + "," + row.pass + "," + std::to_string(row.lhs_bits) + "," + std::to_string(row.rhs_bits) +
+             "," + std::to_string(row.m) + "," + std::to_string(row.n) + "," + std::to_string(row.k) + "," +
+             exact(c.macs) + ",";
       if (pricing.accelerator.has_time()) {
-        csv += exact(c.total_cycles()) + "," + exact(c.compute_cycles) + "," + exact(c.stall_cycles) + "," + exact(c.utilisation());
+        csv += exact(c.total_cycles()) + "," + exact(c.compute_cycles) + "," + exact(c.stall_cycles) + "," +
+               exact(c.utilisation());
       } else {
         csv += ",,,";
       }
@@ -360,8 +372,8 @@ std::string pricing_csv(const std::vector<Pricing>& pricings) {
         csv += cells;
       }
       if (pricing.accelerator.has_energy()) {
-        for (const double value : {c.dram_read_bits, c.dram_write_bits, c.compute_nj, c.buffers_nj, c.dram_nj, c.leakage_nj,
-                                   c.total_nj(), c.compulsory_bits}) {
+        for (const double value : {c.dram_read_bits, c.dram_write_bits, c.compute_nj, c.buffers_nj, c.dram_nj,
+                                   c.leakage_nj, c.total_nj(), c.compulsory_bits}) {
           csv += "," + exact(value);
         }
       } else {
@@ -379,8 +391,9 @@ std::string scalesim_compute_report(const Pricing& pricing) {
     const ProductCost& c = pricing.rows[i].cost;
     const double mapping = c.mapped_slots > 0.0 ? 100.0 * c.mapped_macs / c.mapped_slots : 0.0;
     const double array = static_cast<double>(pricing.accelerator.rows * pricing.accelerator.columns);
-    csv += std::to_string(i) + ", " + exact(c.total_cycles()) + ", " + exact(c.stall_cycles) + ", " + exact(100.0 * c.utilisation()) +
-           ", " + exact(mapping) + ", " + exact(100.0 * c.macs / ((c.compute_cycles + 1.0) * array)) + ",\n";
+    csv += std::to_string(i) + ", " + exact(c.total_cycles()) + ", " + exact(c.stall_cycles) + ", " +
+           exact(100.0 * c.utilisation()) + ", " + exact(mapping) + ", " +
+           exact(100.0 * c.macs / ((c.compute_cycles + 1.0) * array)) + ",\n";
   }
   return csv;
 }
@@ -449,8 +462,11 @@ nlohmann::ordered_json figures(const Accelerator& accelerator, const ProductCost
 
 }  // namespace
 
-nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost, const ProductCost& baseline) {
-  return {{"accelerator", accelerator.name}, {"total", figures(accelerator, cost)}, {"baseline", figures(accelerator, baseline)}};
+nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost,
+                                           const ProductCost& baseline) {
+  return {{"accelerator", accelerator.name},
+          {"total", figures(accelerator, cost)},
+          {"baseline", figures(accelerator, baseline)}};
 }
 
 nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* baseline) {
@@ -459,9 +475,15 @@ nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* basel
   if (baseline != nullptr) json["baseline"] = figures(baseline->total);
   auto& rows = json["rows"] = nlohmann::ordered_json::array();
   for (const auto& row : pricing.rows) {
-    nlohmann::ordered_json entry{{"layer", row.layer}, {"pass", row.pass}, {"lhs_bits", row.lhs_bits},
-                                 {"rhs_bits", row.rhs_bits}, {"float32", row.float32}, {"m", row.m}, {"n", row.n},
-                                 {"k", row.k}, {"steps", row.steps}};
+    nlohmann::ordered_json entry{{"layer", row.layer},
+                                 {"pass", row.pass},
+                                 {"lhs_bits", row.lhs_bits},
+                                 {"rhs_bits", row.rhs_bits},
+                                 {"float32", row.float32},
+                                 {"m", row.m},
+                                 {"n", row.n},
+                                 {"k", row.k},
+                                 {"steps", row.steps}};
     entry.update(figures(row.cost));
     rows.push_back(std::move(entry));
   }

@@ -61,17 +61,20 @@ struct MemoryNeed {
 MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, const PricingOptions& options);
 
 /// How the cost of one layer comes about: lines for each pass at its largest widths.
-std::vector<std::string> explain_layer(const Accelerator& accelerator, const Workload& workload, const PrecisionPlan& plan,
-                                       const std::string& layer, const PricingOptions& options);
+std::vector<std::string> explain_layer(const Accelerator& accelerator, const Workload& workload,
+                                       const PrecisionPlan& plan, const std::string& layer,
+                                       const PricingOptions& options);
 
 /// layer,pass,lhs_bits,rhs_bits,m,n,k,macs,total_cycles,compute_cycles,stall_cycles,utilisation, each buffer's
-/// <name>_read_bits,<name>_write_bits, dram_read_bits,dram_write_bits,compute_nj,buffers_nj,dram_nj,leakage_nj,total_nj,
+/// <name>_read_bits,<name>_write_bits,
+/// dram_read_bits,dram_write_bits,compute_nj,buffers_nj,dram_nj,leakage_nj,total_nj,
 /// compulsory_bits,bitops,steps,accelerator. Several accelerators share the header; what one has not is empty.
 std::string pricing_csv(const std::vector<Pricing>& pricings);
 /// SCALE-Sim's COMPUTE_REPORT.csv and DETAILED_ACCESS_REPORT.csv columns.
 std::string scalesim_compute_report(const Pricing& pricing);
 std::string scalesim_access_report(const Pricing& pricing);
-nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost, const ProductCost& baseline);
+nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost,
+                                           const ProductCost& baseline);
 nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* baseline);
 
 }  // namespace bitcycle

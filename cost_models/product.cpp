@@ -153,10 +153,10 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
   const auto repeat = static_cast<double>(product.repeat);
   ProductCost one;
   if (explain != nullptr) {
-    explain->push_back("product: m = " + std::to_string(product.m) + ", n = " + std::to_string(product.n) + ", k = " +
-                       std::to_string(product.k) + ", " + std::to_string(product.repeat) + " times; " +
-                       (product.float32 ? std::string("float32") : widths_text(product)) + "; MACs = m * n * k * times = " +
-                       number_text(product.macs()));
+    explain->push_back("product: m = " + std::to_string(product.m) + ", n = " + std::to_string(product.n) +
+                       ", k = " + std::to_string(product.k) + ", " + std::to_string(product.repeat) + " times; " +
+                       (product.float32 ? std::string("float32") : widths_text(product)) +
+                       "; MACs = m * n * k * times = " + number_text(product.macs()));
   }
   if (product.float32 && accelerator.has_energy()) {
     one.macs = product.macs() / repeat;
@@ -169,7 +169,8 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
     one.dram_write_bits = product.out_elements / repeat * 32.0;
     one.buffers.resize(accelerator.buffers.size());
     if (explain != nullptr) {
-      explain->push_back("float32: " + number_text(one.macs) + " MACs * " + number_text(accelerator.float32->mac_pj) + " pJ");
+      explain->push_back("float32: " + number_text(one.macs) + " MACs * " + number_text(accelerator.float32->mac_pj) +
+                         " pJ");
     }
   } else {
     switch (accelerator.model) {
@@ -179,13 +180,14 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
       case CostModel::kArithmetic:
         one.macs = product.macs() / repeat;
         one.compute_nj = 1e-3 * one.macs * accelerator.mac.pj(product.lhs_bits, product.rhs_bits);
-        one.dram_read_bits = (product.lhs_elements * product.lhs_bits + product.rhs_elements * product.rhs_bits) / repeat;
+        one.dram_read_bits =
+            (product.lhs_elements * product.lhs_bits + product.rhs_elements * product.rhs_bits) / repeat;
         one.dram_write_bits = product.out_elements / repeat * accelerator.output_bits;
         if (explain != nullptr) {
           explain->push_back("energy of a MAC = " + number_text(accelerator.mac.multiply_pj) + " * " +
                              std::to_string(product.lhs_bits) + " * " + std::to_string(product.rhs_bits) + " / " +
-                             std::to_string(accelerator.mac.at_bits) + "^2 + " + number_text(accelerator.mac.add_pj) + " = " +
-                             number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " pJ");
+                             std::to_string(accelerator.mac.at_bits) + "^2 + " + number_text(accelerator.mac.add_pj) +
+                             " = " + number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " pJ");
         }
         break;
       case CostModel::kMetric: one.macs = product.macs() / repeat; break;
@@ -200,14 +202,15 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
   cost.effective_macs = cost.bitops / 1024.0;
   cost.compulsory_bits = compulsory(accelerator, product);
   if (explain != nullptr) {
-    explain->push_back("BitOPs = MACs * " + number_text(lhs) + " * " + number_text(rhs) + " = " + number_text(cost.bitops) +
-                       "; effective MACs = MACs * " + number_text(lhs) + "/32 * " + number_text(rhs) + "/32 = " +
-                       number_text(cost.effective_macs));
+    explain->push_back("BitOPs = MACs * " + number_text(lhs) + " * " + number_text(rhs) + " = " +
+                       number_text(cost.bitops) + "; effective MACs = MACs * " + number_text(lhs) + "/32 * " +
+                       number_text(rhs) + "/32 = " + number_text(cost.effective_macs));
     if (accelerator.has_energy()) {
-      explain->push_back("energy = compute " + number_text(cost.compute_nj) + " + buffers " + number_text(cost.buffers_nj) +
-                         " + DRAM " + number_text(cost.dram_read_bits + cost.dram_write_bits) + " bit * " +
-                         number_text(accelerator.dram_pj_per_bit) + " pJ = " + number_text(cost.dram_nj) + " + leakage " +
-                         number_text(cost.leakage_nj) + " = " + number_text(cost.total_nj()) + " nJ");
+      explain->push_back("energy = compute " + number_text(cost.compute_nj) + " + buffers " +
+                         number_text(cost.buffers_nj) + " + DRAM " +
+                         number_text(cost.dram_read_bits + cost.dram_write_bits) + " bit * " +
+                         number_text(accelerator.dram_pj_per_bit) + " pJ = " + number_text(cost.dram_nj) +
+                         " + leakage " + number_text(cost.leakage_nj) + " = " + number_text(cost.total_nj()) + " nJ");
     }
   }
   return cost;
@@ -225,8 +228,8 @@ ProductCost cost_of(const Accelerator& accelerator, const ElementwiseWork& work)
     if (accelerator.has_time()) cost.compute_cycles = std::ceil(work.operations / accelerator.float32->macs_per_cycle);
   }
   if (accelerator.dram_bits_per_cycle > 0.0) {
-    cost.stall_cycles =
-        std::max(0.0, std::ceil((work.read_bits + work.write_bits) / accelerator.dram_bits_per_cycle) - cost.compute_cycles);
+    cost.stall_cycles = std::max(
+        0.0, std::ceil((work.read_bits + work.write_bits) / accelerator.dram_bits_per_cycle) - cost.compute_cycles);
   }
   price(accelerator, cost);
   return cost;

@@ -29,7 +29,9 @@ struct Product {
   std::int64_t batch = 0, out = 1, kernel = 1, stride = 1, in_channels = 1, out_channels = 1;
   bool im2col = false;
   double useful = 1.0;  // share of the multiplications that are not by an inserted zero
-  double macs() const { return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(repeat); }
+  double macs() const {
+    return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(repeat);
+  }
 };
 
 struct BufferTraffic {
@@ -42,7 +44,7 @@ struct ProductCost {
   double compute_cycles = 0.0, stall_cycles = 0.0;
   double array_macs = 0.0;  // cycles times multiply-accumulates of a full array: what utilisation divides by
   double mapped_macs = 0.0, mapped_slots = 0.0;  // elements used, and there, over the folds: mapping efficiency
-  std::vector<BufferTraffic> buffers;  // in the accelerator's order
+  std::vector<BufferTraffic> buffers;            // in the accelerator's order
   double dram_read_bits = 0.0, dram_write_bits = 0.0, compulsory_bits = 0.0;
   double compute_nj = 0.0, buffers_nj = 0.0, dram_nj = 0.0, leakage_nj = 0.0;
 
@@ -59,7 +61,8 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
 
 /// Cost of one product. Throws std::invalid_argument naming the accelerator, the widths and what it takes, where it
 /// cannot do them. explain: lines with the formulas, numbers put in; may be null.
-ProductCost cost_of(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain = nullptr);
+ProductCost cost_of(const Accelerator& accelerator, const Product& product,
+                    std::vector<std::string>* explain = nullptr);
 
 /// Elementwise work: float32 operations and bits moved.
 struct ElementwiseWork {
@@ -70,7 +73,8 @@ ProductCost cost_of(const Accelerator& accelerator, const ElementwiseWork& work)
 
 // The models, each its own file.
 ProductCost systolic_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
-ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
+ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product,
+                              std::vector<std::string>* explain);
 
 /// Number with as many digits as it has, for --explain.
 std::string number_text(double value);

@@ -33,10 +33,13 @@ ProductCost systolic_cost(const Accelerator& accelerator, const Product& product
   const double row_folds = ceil_div(sr, rows), column_folds = ceil_div(sc, columns), folds = row_folds * column_folds;
   double steps = 1.0;  // of a serial product
   if (serial) {
-    const auto count = [](int bits, int per_cycle) { return per_cycle == 0 ? 1.0 : std::ceil(static_cast<double>(bits) / per_cycle); };
+    const auto count = [](int bits, int per_cycle) {
+      return per_cycle == 0 ? 1.0 : std::ceil(static_cast<double>(bits) / per_cycle);
+    };
     steps = count(product.lhs_bits, accelerator.lhs_serial_bits) * count(product.rhs_bits, accelerator.rhs_serial_bits);
   }
-  const double edge = serial ? 0.0 : (flow == Dataflow::kOutputStationary ? rows + columns - 2 : 2 * rows + columns - 2);
+  const double edge =
+      serial ? 0.0 : (flow == Dataflow::kOutputStationary ? rows + columns - 2 : 2 * rows + columns - 2);
 
   ProductCost cost;
   cost.macs = m * n * k;
@@ -57,7 +60,8 @@ ProductCost systolic_cost(const Accelerator& accelerator, const Product& product
     out_words += folds * (rows + columns);  // counted by SCALE-Sim, whose reports these are equal to
   }
   const double repeat = static_cast<double>(product.repeat);
-  const double lhs = product.lhs_elements / repeat * product.lhs_bits, rhs = product.rhs_elements / repeat * product.rhs_bits;
+  const double lhs = product.lhs_elements / repeat * product.lhs_bits,
+               rhs = product.rhs_elements / repeat * product.rhs_bits;
   const double out = product.out_elements / repeat * accelerator.output_bits;
   const auto fetched = [&](BufferRole role, double bits, double times) {
     return bits <= accelerator.buffer(role)->usable_bits() ? bits : bits * times;
@@ -77,7 +81,9 @@ ProductCost systolic_cost(const Accelerator& accelerator, const Product& product
   for (const auto& buffer : accelerator.buffers) {
     BufferTraffic traffic;
     switch (buffer.role) {
-      case BufferRole::kLhs: traffic = {lhs_words * product.lhs_bits, fetched(buffer.role, lhs, is ? 1.0 : column_folds)}; break;
+      case BufferRole::kLhs:
+        traffic = {lhs_words * product.lhs_bits, fetched(buffer.role, lhs, is ? 1.0 : column_folds)};
+        break;
       case BufferRole::kRhs:
         traffic = {rhs_words * product.rhs_bits, fetched(buffer.role, rhs, os ? row_folds : (is ? column_folds : 1.0))};
         break;
@@ -88,19 +94,21 @@ ProductCost systolic_cost(const Accelerator& accelerator, const Product& product
   cost.compute_nj = 1e-3 * cost.macs * accelerator.mac.pj(product.lhs_bits, product.rhs_bits);
   if (explain != nullptr) {
     const char* names[] = {"output", "weight", "input"};
-    explain->push_back(std::string(names[static_cast<int>(flow)]) + " stationary: folds = ceil(" + number_text(sr) + "/" +
-                       number_text(rows) + ") * ceil(" + number_text(sc) + "/" + number_text(columns) + ") = " + number_text(folds));
+    explain->push_back(std::string(names[static_cast<int>(flow)]) + " stationary: folds = ceil(" + number_text(sr) +
+                       "/" + number_text(rows) + ") * ceil(" + number_text(sc) + "/" + number_text(columns) +
+                       ") = " + number_text(folds));
     if (serial) {
-      explain->push_back("compute cycles = folds * " + number_text(t) + " * serial steps " + number_text(steps) + " = " +
-                         number_text(cost.compute_cycles));
+      explain->push_back("compute cycles = folds * " + number_text(t) + " * serial steps " + number_text(steps) +
+                         " = " + number_text(cost.compute_cycles));
     } else {
-      explain->push_back("compute cycles = folds * (" + number_text(t) + " + " + number_text(edge) + ") - 1 = " +
-                         number_text(cost.compute_cycles));
+      explain->push_back("compute cycles = folds * (" + number_text(t) + " + " + number_text(edge) +
+                         ") - 1 = " + number_text(cost.compute_cycles));
     }
-    explain->push_back("SRAM words: lhs " + number_text(lhs_words) + ", rhs " + number_text(rhs_words) + ", out " + number_text(out_words));
+    explain->push_back("SRAM words: lhs " + number_text(lhs_words) + ", rhs " + number_text(rhs_words) + ", out " +
+                       number_text(out_words));
     explain->push_back("compute energy = " + number_text(cost.macs) + " MACs * " +
-                       number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " pJ = " +
-                       number_text(cost.compute_nj) + " nJ");
+                       number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) +
+                       " pJ = " + number_text(cost.compute_nj) + " nJ");
   }
   return cost;
 }

@@ -20,9 +20,9 @@ using Json = nlohmann::ordered_json;
 constexpr std::size_t kMostPoints = 1200;  // of a curve: more than a screen shows
 
 Json figures(const ProductCost& cost) {
-  return {{"gbitops", cost.bitops * 1e-9},     {"cycles", cost.total_cycles()},   {"stall_cycles", cost.stall_cycles},
-          {"utilisation", cost.utilisation()}, {"compute_nj", cost.compute_nj},   {"buffers_nj", cost.buffers_nj},
-          {"dram_nj", cost.dram_nj},           {"leakage_nj", cost.leakage_nj},   {"total_nj", cost.total_nj()}};
+  return {{"gbitops", cost.bitops * 1e-9},     {"cycles", cost.total_cycles()}, {"stall_cycles", cost.stall_cycles},
+          {"utilisation", cost.utilisation()}, {"compute_nj", cost.compute_nj}, {"buffers_nj", cost.buffers_nj},
+          {"dram_nj", cost.dram_nj},           {"leakage_nj", cost.leakage_nj}, {"total_nj", cost.total_nj()}};
 }
 
 Json priced(const Accelerator& accelerator, const Workload& workload, const PrecisionPlan& plan, std::int64_t steps,
@@ -107,13 +107,17 @@ Json run_json(const std::filesystem::path& path, const std::vector<Accelerator>&
   auto& list = json["evaluations"] = Json::array();
   double best = 0.0;
   for (const auto& e : evaluations) {
-    list.push_back({{"step", e.step}, {"test_accuracy", e.test_accuracy}, {"test_loss", e.test_loss},
-                    {"train_loss", e.train_loss}, {"gbitops", e.paper_gbitops}});
+    list.push_back({{"step", e.step},
+                    {"test_accuracy", e.test_accuracy},
+                    {"test_loss", e.test_loss},
+                    {"train_loss", e.train_loss},
+                    {"gbitops", e.paper_gbitops}});
     best = std::max(best, e.test_accuracy);
   }
   accuracy = evaluations.empty() ? 0.0 : evaluations.back().test_accuracy;
   const BitOpsOptions count = bitops_options(config);
-  const BitOps bitops = count_bitops(workload, plan, 0, done, count), fixed = count_static_bitops(workload, plan, 0, done, count);
+  const BitOps bitops = count_bitops(workload, plan, 0, done, count),
+               fixed = count_static_bitops(workload, plan, 0, done, count);
   gbitops = bitops.paper * 1e-9;
   json["test_accuracy"] = accuracy;
   json["best_test_accuracy"] = best;
@@ -122,7 +126,8 @@ Json run_json(const std::filesystem::path& path, const std::vector<Accelerator>&
   json["saving_percent"] = saving_percent(bitops, fixed);
   json.update(curves(steps));
   auto& costs = json["costs"] = Json::object();
-  for (const auto& accelerator : accelerators) costs[accelerator.name] = priced(accelerator, workload, plan, done, options);
+  for (const auto& accelerator : accelerators)
+    costs[accelerator.name] = priced(accelerator, workload, plan, done, options);
   return json;
 }
 
@@ -150,7 +155,8 @@ std::vector<bool> pareto_front(const std::vector<Point>& points) {
   return front;
 }
 
-nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs, const std::vector<Accelerator>& accelerators) {
+nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs,
+                                   const std::vector<Accelerator>& accelerators) {
   Json data{{"runs", Json::array()}, {"groups", Json::array()}, {"accelerators", Json::array()}};
   for (const auto& accelerator : accelerators) {
     data["accelerators"].push_back({{"name", accelerator.name},
@@ -170,7 +176,8 @@ nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& run
     double accuracy = 0.0, gbitops = 0.0;
     Json run = run_json(path, accelerators, experiment, accuracy, gbitops);
     experiment += run["steps"].dump();  // a run that was cut short is no repeat of a whole one
-    auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.experiment == experiment; });
+    auto found =
+        std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.experiment == experiment; });
     if (found == groups.end()) {
       groups.push_back({experiment, {}, {}, gbitops});
       found = groups.end() - 1;
@@ -187,12 +194,9 @@ nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& run
     for (const double a : group.accuracies) mean += a / n;
     for (const double a : group.accuracies) square += (a - mean) * (a - mean);
     const Json& first = data["runs"][group.members.front()];
-    Json entry{{"name", first["name"]},
-               {"runs", group.members},
-               {"accuracy_mean", mean},
-               {"accuracy_deviation", n > 1.0 ? std::sqrt(square / (n - 1.0)) : 0.0},
-               {"gbitops", group.gbitops},
-               {"energy_nj", Json::object()}};
+    Json entry{{"name", first["name"]},    {"runs", group.members},
+               {"accuracy_mean", mean},    {"accuracy_deviation", n > 1.0 ? std::sqrt(square / (n - 1.0)) : 0.0},
+               {"gbitops", group.gbitops}, {"energy_nj", Json::object()}};
     by_bitops.push_back({group.gbitops, mean});
     for (std::size_t i = 0; i < accelerators.size(); ++i) {
       const Json& cost = first["costs"][accelerators[i].name];

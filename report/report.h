@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Report: one self-contained HTML page of any number of runs: accuracy against BitOPs and against energy with the Pareto
-// front, curves over steps, energy by layer, pass and component, and the tables behind every plot.
+// Report: one self-contained HTML page of any number of runs: accuracy against BitOPs and against energy with the
+// Pareto front, curves over steps, energy by layer, pass and component, and the tables behind every plot.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +20,8 @@ struct Point {
 std::vector<bool> pareto_front(const std::vector<Point>& points);
 
 /// Everything that the page shows. Throws what reading a run folder throws.
-nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs, const std::vector<Accelerator>& accelerators);
+nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs,
+                                   const std::vector<Accelerator>& accelerators);
 
 /// The page. It loads nothing from elsewhere.
 std::string report_html(const nlohmann::ordered_json& data);

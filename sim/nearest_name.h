@@ -7,7 +7,8 @@
 
 namespace bitcycle {
 
-/// The known name that a mistyped one most likely means; empty where none is near (edit distance above half its length).
+/// The known name that a mistyped one most likely means; empty where none is near (edit distance above half its
+/// length).
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
 /// "did you mean 'x'?", or "nothing known is like it".

@@ -10,8 +10,8 @@
 
 #include "nn/config/config_error.h"
 #include "nn/config/config_table.h"
-#include "sim/nearest_name.h"
 #include "nn/io/atomic_file.h"
+#include "sim/nearest_name.h"
 
 namespace bitcycle {
 namespace {

@@ -112,7 +112,9 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
                                 "safetensors file to start from (parameter names of the paper's code, `module.` allowed); empty: drawn from train.seed")));
-  t.push_back(text("model.initial_weights_digest", FIELD(model.initial_weights_digest), "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
+  t.push_back(
+      text("model.initial_weights_digest", FIELD(model.initial_weights_digest),
+           "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
 
   t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100"}, "the image set; `synthetic` is built in"));
   t.push_back(not_identity(text("data.path", FIELD(data.path), "folder of the official binary files; not for synthetic")));

@@ -199,7 +199,8 @@ void ChainProduct::float_row(const KernelTable& kernels, std::int64_t r, float* 
 
 void ChainProduct::integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
   const std::int64_t packed = blocks_ * taps_ * in_channels_ * lanes_, pixels = in_h_ * in_w_;
-  std::int64_t scale = row_run_[static_cast<std::size_t>(r)] * static_cast<std::int64_t>(columns_.size()) * blocks_ * lanes_;
+  std::int64_t scale =
+      row_run_[static_cast<std::size_t>(r)] * static_cast<std::int64_t>(columns_.size()) * blocks_ * lanes_;
   for (const auto& run : columns_) {
     ChainRow<double> row = chain<double>(r, run, state);
     const std::int64_t size = run.count * lanes_;

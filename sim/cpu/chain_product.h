@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products that the byte kernels do not take: codes of 9 to 32 bits, groups, reductions too long for int32, and float32.
-// All are chains of fma over taps and channels in the order of docs/numerics.md, 6.2: binary32 where an operand is
-// float32; else binary64 over integers, cut into limbs of 16 bits where a sum could pass 2^53, so that every chain is
-// exact and the limbs' sums make the true one in 128 bits.
+// Products that the byte kernels do not take: codes of 9 to 32 bits, groups, reductions too long for int32, and
+// float32. All are chains of fma over taps and channels in the order of docs/numerics.md, 6.2: binary32 where an
+// operand is float32; else binary64 over integers, cut into limbs of 16 bits where a sum could pass 2^53, so that every
+// chain is exact and the limbs' sums make the true one in 128 bits.
 #pragma once
 
 #include <cstdint>
@@ -153,10 +153,10 @@ class ChainProduct {
   std::vector<AxisRun> rows_, columns_;
   std::vector<std::int64_t> row_run_;  // (out_h)
   Limbs limbs_;
-  Scratch<double> weights_;                 // (limbs, packed)
-  Scratch<float> float_weights_;            // (packed)
-  Scratch<double> ones_;                    // depthwise: (taps, lanes), for the streamed sums
-  Scratch<double> tap_sums_;                // (out_c, taps)
+  Scratch<double> weights_;                      // (limbs, packed)
+  Scratch<float> float_weights_;                 // (packed)
+  Scratch<double> ones_;                         // depthwise: (taps, lanes), for the streamed sums
+  Scratch<double> tap_sums_;                     // (out_c, taps)
   Scratch<double> scale_a_, scale_b_, scale_e_;  // (row runs, column runs, blocks, lanes)
 };
 
@@ -169,9 +169,9 @@ class ChainGradient {
   /// One thread's sums.
   struct Partial {
     ChainOperand x, g;
-    Scratch<double> chains, row_sums;   // (limbs of g, limbs of x, taps, blocks, channels, lanes)
-    Scratch<float> float_chains;        // (taps, blocks, channels, lanes)
-    Scratch<std::int64_t> total;        // as the chains; of float32, sums on the grid
+    Scratch<double> chains, row_sums;    // (limbs of g, limbs of x, taps, blocks, channels, lanes)
+    Scratch<float> float_chains;         // (taps, blocks, channels, lanes)
+    Scratch<std::int64_t> total;         // as the chains; of float32, sums on the grid
     Scratch<std::int64_t> sum_x, sum_g;  // (taps, c), (taps, o)
     std::int64_t pending = 0;
     bool used = false;
@@ -190,7 +190,10 @@ class ChainGradient {
   };
 
   std::int64_t positions() const { return shape_.out_h() * shape_.out_w(); }
-  void set_integers(int x_bits, int g_bits) { limbs_ = limbs_for(x_bits, g_bits, positions()); floats_ = false; }
+  void set_integers(int x_bits, int g_bits) {
+    limbs_ = limbs_for(x_bits, g_bits, positions());
+    floats_ = false;
+  }
   /// exponent: the grid on which samples' chains are added (docs/numerics.md, 6.2).
   void set_floats(int exponent) {
     floats_ = true;
@@ -202,8 +205,8 @@ class ChainGradient {
   /// Image n of both operands.
   void add(const KernelTable& kernels, const Operand& x, const Operand& g, std::int64_t n, Partial& partial) const;
   /// dw of `images` images from all threads' sums.
-  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Operand& x,
-              const Operand& g, float* dw) const;
+  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Operand& x, const Operand& g,
+              float* dw) const;
 
  private:
   template <typename T>
@@ -249,7 +252,8 @@ void ChainProduct::set_integers(Limbs limbs, const Code& code, const Scale& scal
   std::int64_t at = 0;
   for (const auto& row : rows_) {
     for (const auto& column : columns_) {
-      const auto terms = static_cast<double>(static_cast<std::int64_t>(row.taps.size() * column.taps.size()) * in_channels_);
+      const auto terms =
+          static_cast<double>(static_cast<std::int64_t>(row.taps.size() * column.taps.size()) * in_channels_);
       for (std::int64_t out = 0; out < out_c_; ++out) {
         double sum = 0.0;
         for (const auto kh : row.taps) {

@@ -43,7 +43,7 @@ void CpuBackend::prepare_join(const GradientJoin& join, double bound, std::int64
 }
 
 void CpuBackend::join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
-                            ThreadState& state) {
+                             ThreadState& state) {
   JoinRows rows;
   rows.channels = join_channels_;
   rows.pixels = pixels;

@@ -126,9 +126,7 @@ void CpuBackend::write_codes(const Operand& operand, std::int64_t begin, const f
                              const float* noise) const {
   QuantiseRow row;
   switch (operand.width.container()) {
-    case Container::kFloat32:
-      std::copy_n(values, count, static_cast<float*>(operand.codes) + begin);
-      return;
+    case Container::kFloat32: std::copy_n(values, count, static_cast<float*>(operand.codes) + begin); return;
     case Container::kUint32: {
       auto* codes = static_cast<std::uint32_t*>(operand.codes) + begin;
       for (std::int64_t e = 0; e < count; ++e) {

@@ -239,8 +239,8 @@ struct JoinRows {
 /// the order; binary64 holds integers, exact while every sum stays below 2^53.
 template <typename T>
 struct ChainRow {
-  const T* x = nullptr;                          // the first pixel's origin
-  std::int64_t pixels = 0, pixel_step = 0;       // elements from one pixel to the next
+  const T* x = nullptr;                     // the first pixel's origin
+  std::int64_t pixels = 0, pixel_step = 0;  // elements from one pixel to the next
   std::int64_t taps = 0;
   const std::int64_t* offsets = nullptr;         // (taps) elements from x
   const std::int64_t* weight_offsets = nullptr;  // (taps) elements from weights
@@ -267,7 +267,7 @@ struct ChainGradientRow {
 struct RescaleSums {
   const double* sums = nullptr;  // (pixels, lanes)
   std::int64_t pixels = 0, channels = 0, lanes = 0;
-  const double* a = nullptr;              // (lanes) all three
+  const double* a = nullptr;  // (lanes) all three
   const double* b = nullptr;
   const double* offset = nullptr;
   const double* position_sums = nullptr;  // (pixels), or

@@ -150,7 +150,8 @@ void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_
           row.channels = in_c;
           row.offset = offset;
           row.shift = 8 * limb;
-          row.out = out + phase.weights_begin * limbs + ((limb * blocks + block) * phase_taps + t) * groups * kBlockBytes;
+          row.out =
+              out + phase.weights_begin * limbs + ((limb * blocks + block) * phase_taps + t) * groups * kBlockBytes;
           row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;
           kernels.pack_tap(row);
         }

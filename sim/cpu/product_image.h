@@ -55,8 +55,7 @@ inline void stage_image(const KernelTable& kernels, const PackedProduct& p, cons
     kernels.stage_channels(stage);
     std::int32_t* sums = scratch.channel_sums.data() + (r + p.margin_row) * p.staged_columns();
     for (std::int64_t phase = 0; phase < p.column_phases; ++phase) {
-      kernels.channel_sums(
-          {stage.out + phase * p.phase_pitch, p.groups, p.plane, p.columns, sums + phase * p.columns});
+      kernels.channel_sums({stage.out + phase * p.phase_pitch, p.groups, p.plane, p.columns, sums + phase * p.columns});
     }
   }
 }

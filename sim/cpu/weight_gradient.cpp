@@ -75,8 +75,8 @@ void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, cons
   accumulate(kernels, count, partial, partial.sums.data());
 }
 
-void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g,
-                           std::int64_t count, Partial& partial) const {
+void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
+                           Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t oh = s.out_h(), ow = s.out_w();
   char* staged_x = partial.x.need(count * x_image_);

@@ -73,15 +73,20 @@ std::string line_of(const std::string& what, const Deviation& deviation, bool en
   char text[200];
   if (energy) {
     std::snprintf(text, sizeof text, "| %s | %d | %.0f | %s |\n", what.c_str(), deviation.rows, deviation.counts,
-                  deviation.energy < 1e-6 ? "below 1e-6" : deviation.energy < 1e-5 ? "below 1e-5" : "ABOVE 1e-5");
+                  deviation.energy < 1e-6   ? "below 1e-6"
+                  : deviation.energy < 1e-5 ? "below 1e-5"
+                                            : "ABOVE 1e-5");
   } else {
-    std::snprintf(text, sizeof text, "| %s | %d | %.0f | not reported |\n", what.c_str(), deviation.rows, deviation.counts);
+    std::snprintf(text, sizeof text, "| %s | %d | %.0f | not reported |\n", what.c_str(), deviation.rows,
+                  deviation.counts);
   }
   return text;
 }
 
 TEST(Validation, TheDocumentHoldsTheComparisons) {
-  std::string text = "| recorded run | rows | largest difference of cycles, words and bits | largest relative difference of energies |\n|---|---|---|---|\n";
+  std::string text =
+      "| recorded run | rows | largest difference of cycles, words and bits | largest relative difference of energies "
+      "|\n|---|---|---|---|\n";
   std::map<std::string, Deviation> groups;
   for (const auto& row : rows_of(BITCYCLE_GOLDEN "/costs/scalesim_2.0.2_resnet18_32x32.csv")) {
     const Accelerator accelerator = load_accelerator(shipped("systolic-int8"), {{"dataflow", row.at("dataflow")}});
@@ -102,7 +107,8 @@ TEST(Validation, TheDocumentHoldsTheComparisons) {
   const Accelerator accelerator = load_accelerator(shipped("bitfusion-45nm"));
   for (const auto& row : rows_of(BITCYCLE_GOLDEN "/costs/bitfusion_resnet20_cifar_b16.csv")) {
     const ProductCost cost = cost_of(accelerator, fusion_product(row));
-    Deviation& deviation = groups["Bit Fusion, ResNet-20, batch 16, " + row.at("iprec") + " x " + row.at("wprec") + " bits"];
+    Deviation& deviation =
+        groups["Bit Fusion, ResNet-20, batch 16, " + row.at("iprec") + " x " + row.at("wprec") + " bits"];
     ++deviation.rows;
     deviation.count(cost.total_cycles(), real(row, "cycles"));
     deviation.count(cost.stall_cycles, real(row, "stall_cycles"));

@@ -77,7 +77,8 @@ TEST_F(AcceleratorFile, everything_shipped_reads_and_says_what_float32_costs) {
 
 TEST_F(AcceleratorFile, mistakes_are_named_with_their_line) {
   EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "clok:"), HasSubstr("'clock' is missing"));
-  EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("did you mean 'im2col_first_layer'"));
+  EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"),
+              HasSubstr("did you mean 'im2col_first_layer'"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("a.yaml:13:"));
   EXPECT_THAT(error_of("bitfusion-45nm", "{value: 500, unit: MHz,", "{value: 500,"), HasSubstr("'clock' has no unit"));
   EXPECT_THAT(error_of("bitfusion-45nm", "unit: MHz", "unit: pJ"), HasSubstr("must be one of MHz, GHz, kHz"));
@@ -125,7 +126,8 @@ TEST_F(AcceleratorFile, widths_that_a_design_cannot_do_are_an_error) {
 }
 
 Config quick(std::int64_t steps) {
-  return load_config(BITCYCLE_SOURCE "/configs/quickstart.yaml", {parse_override("train.steps=" + std::to_string(steps))});
+  return load_config(BITCYCLE_SOURCE "/configs/quickstart.yaml",
+                     {parse_override("train.steps=" + std::to_string(steps))});
 }
 
 TEST(Pricing, bit_operations_are_those_of_the_paper_metric) {
@@ -138,7 +140,8 @@ TEST(Pricing, bit_operations_are_those_of_the_paper_metric) {
   count.batch = config.train.batch;
   const BitOps bitops = count_bitops(workload, plan, 0, 640, count);
   for (const auto& name : accelerator_names(kFolder)) {
-    const Pricing priced = price_training(load_accelerator(kFolder + "/" + name + ".yaml"), workload, plan, 0, 640, options);
+    const Pricing priced =
+        price_training(load_accelerator(kFolder + "/" + name + ".yaml"), workload, plan, 0, 640, options);
     EXPECT_NEAR(priced.total.bitops / bitops.paper, 1.0, 1e-12) << name;
     EXPECT_NEAR(priced.total.effective_macs, priced.total.bitops / 1024.0, 1.0) << name;
   }
@@ -164,7 +167,8 @@ TEST(Pricing, parts_add_up_and_lines_can_be_switched_on) {
   const Pricing all = price_training(systolic, workload, plan, 0, 10, options);
   EXPECT_GT(all.total.total_nj(), bare.total.total_nj());
   for (const char* pass : {"weight_update", "quantisation", "batch_norm"}) {
-    EXPECT_TRUE(std::any_of(all.rows.begin(), all.rows.end(), [&](const auto& row) { return row.pass == pass; })) << pass;
+    EXPECT_TRUE(std::any_of(all.rows.begin(), all.rows.end(), [&](const auto& row) { return row.pass == pass; }))
+        << pass;
   }
 }
 
@@ -203,7 +207,8 @@ TEST(Pricing, explains_every_layer_and_names_the_others) {
     const auto lines = explain_layer(load_accelerator(kFolder + "/" + name + ".yaml"), workload, plan, "conv1", {});
     EXPECT_GT(lines.size(), 6U) << name;
   }
-  EXPECT_THROW(explain_layer(load_accelerator(kFolder + "/bitops.yaml"), workload, plan, "conv9", {}), std::invalid_argument);
+  EXPECT_THROW(explain_layer(load_accelerator(kFolder + "/bitops.yaml"), workload, plan, "conv9", {}),
+               std::invalid_argument);
 }
 
 }  // namespace
