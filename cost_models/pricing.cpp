@@ -385,15 +385,21 @@ std::string pricing_csv(const std::vector<Pricing>& pricings) {
   return csv;
 }
 
+double scalesim_compute_utilisation(const Accelerator& accelerator, const ProductCost& cost) {
+  const double array = static_cast<double>(accelerator.rows * accelerator.columns);
+  const double folds = cost.mapped_slots / array;
+  const double longer = accelerator.dataflow == Dataflow::kOutputStationary ? 0.0 : folds * static_cast<double>(accelerator.rows - 1);
+  return 100.0 * cost.macs / ((cost.compute_cycles + 1.0 + longer) * array);
+}
+
 std::string scalesim_compute_report(const Pricing& pricing) {
   std::string csv = "LayerID, Total Cycles, Stall Cycles, Overall Util %, Mapping Efficiency %, Compute Util %,\n";
   for (std::size_t i = 0; i < pricing.rows.size(); ++i) {
     const ProductCost& c = pricing.rows[i].cost;
     const double mapping = c.mapped_slots > 0.0 ? 100.0 * c.mapped_macs / c.mapped_slots : 0.0;
-    const double array = static_cast<double>(pricing.accelerator.rows * pricing.accelerator.columns);
     csv += std::to_string(i) + ", " + exact(c.total_cycles()) + ", " + exact(c.stall_cycles) + ", " +
            exact(100.0 * c.utilisation()) + ", " + exact(mapping) + ", " +
-           exact(100.0 * c.macs / ((c.compute_cycles + 1.0) * array)) + ",\n";
+           exact(scalesim_compute_utilisation(pricing.accelerator, c)) + ",\n";
   }
   return csv;
 }

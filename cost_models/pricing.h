@@ -71,6 +71,9 @@ std::vector<std::string> explain_layer(const Accelerator& accelerator, const Wor
 /// compulsory_bits,bitops,steps,accelerator. Several accelerators share the header; what one has not is empty.
 std::string pricing_csv(const std::vector<Pricing>& pricings);
 /// SCALE-Sim's COMPUTE_REPORT.csv and DETAILED_ACCESS_REPORT.csv columns.
+/// Its Compute Util %: MACs over the slots of the compute matrices, which for ws and is are rows - 1 longer a fold than
+/// the demand that cycles are counted from.
+double scalesim_compute_utilisation(const Accelerator& accelerator, const ProductCost& cost);
 std::string scalesim_compute_report(const Pricing& pricing);
 std::string scalesim_access_report(const Pricing& pricing);
 nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost,

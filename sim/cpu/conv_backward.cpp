@@ -77,8 +77,8 @@ void CpuBackend::finish_join(const GradientJoin& join, std::int64_t channels) {
       NormGradientSums sums = join_grid_[i].data()[c];
       for (const auto& state : states_) {
         if (!state.used) continue;
-        sums.s_u += state.s_u[i].data()[c];
-        sums.s_ut += state.s_ut[i].data()[c];
+        add_wrapping(sums.s_u, state.s_u[i].data()[c]);
+        add_wrapping(sums.s_ut, state.s_ut[i].data()[c]);
       }
       norm.sums[c] = sums;
     }

@@ -274,7 +274,7 @@ void CpuBackend::conv_forward(const ConvForward& args) {
     KeyRange keys;
     for (const auto& state : states_) {
       if (!state.used) continue;
-      args.statistics[o].s1 += state.s1.data()[o];
+      add_wrapping(args.statistics[o].s1, state.s1.data()[o]);
       args.statistics[o].s2 += static_cast<std::uint64_t>(state.s2.data()[o]);
       include(keys, KeyRange{state.lo.data()[o], state.hi.data()[o]});
     }

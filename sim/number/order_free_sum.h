@@ -45,8 +45,15 @@ BITCYCLE_HD int moment_exponent(double bound, std::uint64_t count) {
 }
 
 /// One addend on the grid: rint(fl32(x * 2^e)). The product is exact wherever it does not round to 0.
+/// What is not finite becomes the smallest integer: its sum is never used, because the step ends with an error.
 BITCYCLE_HD std::int64_t on_grid(float x, float two_to_e) {
-  return static_cast<std::int64_t>(rintf(x * two_to_e));
+  const float r = rintf(x * two_to_e);
+  return r >= -0x1p62F && r <= 0x1p62F ? static_cast<std::int64_t>(r) : INT64_MIN;
+}
+
+/// sum += q, modulo 2^64: sums of finite addends never wrap, those of others may.
+BITCYCLE_HD void add_wrapping(std::int64_t& sum, std::int64_t q) {
+  sum = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(q));
 }
 
 /// Value of a sum: the integer rounded once to binary64, times 2^-e (exact).

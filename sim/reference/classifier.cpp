@@ -70,7 +70,7 @@ void linear_weight_gradient(const LinearBackward& args) {
     for (std::int64_t i = 0; i < args.inputs; ++i) {
       std::int64_t sum = 0;
       for (std::int64_t n = 0; n < args.n; ++n) {
-        sum += on_grid(args.x[n * args.inputs + i] * args.dy[n * args.outputs + o], power_of_two(exponent));
+        add_wrapping(sum, on_grid(args.x[n * args.inputs + i] * args.dy[n * args.outputs + o], power_of_two(exponent)));
       }
       args.dw[o * args.inputs + i] = static_cast<float>(sum_value(sum, exponent));
     }
@@ -82,7 +82,7 @@ void linear_bias_gradient(const LinearBackward& args) {
   const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(args.n));
   for (std::int64_t o = 0; o < args.outputs; ++o) {
     std::int64_t sum = 0;
-    for (std::int64_t n = 0; n < args.n; ++n) sum += on_grid(args.dy[n * args.outputs + o], power_of_two(exponent));
+    for (std::int64_t n = 0; n < args.n; ++n) add_wrapping(sum, on_grid(args.dy[n * args.outputs + o], power_of_two(exponent)));
     args.dbias[o] = static_cast<float>(sum_value(sum, exponent));
   }
 }
@@ -113,7 +113,7 @@ void softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
     const double bound = static_cast<double>(float_of_bits(largest));
     const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(args.n));
     std::int64_t sum = 0;
-    for (std::int64_t n = 0; n < args.n; ++n) sum += on_grid(sample_loss(n, nullptr).loss, power_of_two(exponent));
+    for (std::int64_t n = 0; n < args.n; ++n) add_wrapping(sum, on_grid(sample_loss(n, nullptr).loss, power_of_two(exponent)));
     record.loss = sum_value(sum, exponent) / static_cast<double>(args.n);
   }
   *args.record = record;

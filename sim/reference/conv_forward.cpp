@@ -74,8 +74,8 @@ void gather_statistics(const ConvForward& args, bool integers) {
     for (std::int64_t p = 0; p < positions; ++p) {
       const float y = args.y[p * s.o + o];
       const std::int64_t q = on_grid(y, to_grid);
-      statistics.s1 += q;
-      statistics.s2 += static_cast<std::uint64_t>(q * q);
+      add_wrapping(statistics.s1, q);
+      statistics.s2 += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
       include(keys, y);
     }
     const Range extremes = range_of_keys(keys);

@@ -62,7 +62,7 @@ void float_weight_gradient(const ConvBackward& args) {
                              g[static_cast<std::size_t>(output_index(s, n, oh, ow, o))], chain);
           }
         }
-        sum += on_grid(chain, to_grid);
+        add_wrapping(sum, on_grid(chain, to_grid));
       }
       args.dw[weight_index(s, o, kh, kw, i)] = static_cast<float>(sum_value(sum, exponent));
     }

@@ -30,8 +30,8 @@ void sum_for_norm(const GradientJoin& join, const GradientJoin::Norm& norm, doub
     for (std::int64_t p = 0; p < positions; ++p) {
       const std::int64_t e = p * channels + c;
       const float t = norm_centre(norm.y[e], norm.channels[c]);
-      sums.s_u += on_grid(join.u[e], to_grid_u);
-      sums.s_ut += on_grid(join.u[e] * t, to_grid_ut);
+      add_wrapping(sums.s_u, on_grid(join.u[e], to_grid_u));
+      add_wrapping(sums.s_ut, on_grid(join.u[e] * t, to_grid_ut));
     }
     norm.sums[c] = sums;
   }

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <map>
 
-#include "cost_models/product.h"
+#include "cost_models/pricing.h"
 #include "recorded_costs.h"
 
 namespace bitcycle::test {
@@ -148,6 +148,7 @@ TEST(ScaleSim, EveryRowHasItsCyclesAndWords) {
     EXPECT_EQ(traffic(accelerator, cost, "ofmap").write_bits, 32 * real(row, "sram_ofmap_writes_words")) << name;
     EXPECT_NEAR(100 * cost.mapped_macs / cost.mapped_slots, real(row, "mapping_eff_pct"), 1e-9) << name;
     EXPECT_NEAR(100 * cost.utilisation(), real(row, "overall_util_pct"), 1e-9) << name;
+    EXPECT_NEAR(scalesim_compute_utilisation(accelerator, cost), real(row, "compute_util_pct"), 1e-9) << name;
   }
 }
 
