@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 /// A mapping of the file that is read key by key; what is left over is an error.
 class Section {
  public:
-  Section(YAML::Node node, std::string file, std::string path, std::vector<std::string>* constants)
-      : node_(std::move(node)), file_(std::move(file)), path_(std::move(path)), constants_(constants) {
+  Section(const YAML::Node& node, std::string file, std::string path, std::vector<std::string>* constants)
+      : node_(node), file_(std::move(file)), path_(std::move(path)), constants_(constants) {
     if (!node_.IsMap()) fail(node_, (path_.empty() ? "the file" : "'" + path_ + "'") + " must be a mapping of keys");
   }
 
@@ -136,7 +136,7 @@ class Section {
 const std::vector<std::pair<std::string, double>> kPicojoules{{"pJ", 1.0}, {"fJ", 1e-3}, {"nJ", 1e3}};
 const std::vector<std::pair<std::string, double>> kPicojoulesPerBit{{"pJ/bit", 1.0}, {"fJ/bit", 1e-3}, {"nJ/bit", 1e3}};
 
-void set_value(YAML::Node root, const AcceleratorSetting& setting, const std::string& file) {
+void set_value(const YAML::Node& root, const AcceleratorSetting& setting, const std::string& file) {
   YAML::Node node = root;
   std::string rest = setting.key;
   while (true) {
@@ -181,7 +181,7 @@ BufferSpec read_buffer(Section buffer, const std::string& name) {
   return spec;
 }
 
-Accelerator read_accelerator(YAML::Node root, const std::string& path,
+Accelerator read_accelerator(const YAML::Node& root, const std::string& path,
                              const std::vector<AcceleratorSetting>& settings) {
   if (!root.IsMap()) throw std::invalid_argument(path + ": not an accelerator: the file must be a mapping of keys");
   for (const auto& setting : settings) set_value(root, setting, path);
