@@ -271,12 +271,15 @@ std::vector<OptionSpec> pricing_options() {
 }
 
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback) {
+  const auto given = line.accelerator_settings();
   std::vector<AcceleratorSetting> settings;
-  for (const auto& [key, value] : line.accelerator_settings()) settings.push_back({key, value});
+  settings.reserve(given.size());
+  for (const auto& [key, value] : given) settings.push_back({key, value});
   auto names = line.texts("accelerator");
   if (names.empty()) names = fallback;
   if (names.empty() && !settings.empty()) line.fail("--set accelerator.* needs an --accelerator");
   std::vector<Accelerator> accelerators;
+  accelerators.reserve(names.size());
   for (const auto& name : names)
     accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS), settings));
   return accelerators;
