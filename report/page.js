@@ -170,6 +170,12 @@ function start() {
     refused.forEach((run) => byId('sources').appendChild(element('p', `${run.name}: ${run.costs[name].error}`)));
     table(byId('sources').appendChild(element('div')), ['constant'], constants.map((text) => [text]));
   });
+  // On paper nothing can be opened: every table is shown, and closed again afterwards.
+  const closed = [];
+  window.addEventListener('beforeprint', () => {
+    document.querySelectorAll('details:not([open])').forEach((one) => { closed.push(one); one.open = true; });
+  });
+  window.addEventListener('afterprint', () => { closed.splice(0).forEach((one) => { one.open = false; }); });
   byId('run').addEventListener('change', draw);
   byId('accelerator').addEventListener('change', draw);
   draw();
