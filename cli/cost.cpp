@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle cost: what a training costs, by layer, pass and pair of widths, in both metrics; nothing is trained.
-#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -16,7 +15,6 @@
 #include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
-#include "nn/train/run_folder.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -113,12 +111,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   Console console(format == "json", false);
   const ConfigInput input = read_config_or_run(line.positional()[0], line);
   const Config& config = input.config;
-  std::int64_t steps = config.train.steps;
-  if (input.run) {
-    const auto done = RunFolder::existing(*input.run).steps();
-    steps = done.empty() ? 0 : std::min(steps, done.back().step + 1);
-    if (steps == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
-  }
+  const std::int64_t steps = priced_steps(input);
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   const BitOpsReport report =
       bitops_report(config.name, model_workload(config), plan, 0, steps, bitops_options(config));

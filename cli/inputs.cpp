@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/inputs.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -39,6 +40,13 @@ ConfigInput read_config_or_run(const std::string& path, const CommandLine& line)
   const auto overrides = line.overrides();
   if (overrides.empty()) return {config, path};
   return {parse_config(config_yaml(config), (fs::path(path) / "config.yaml").string(), overrides), path};
+}
+
+std::int64_t priced_steps(const ConfigInput& input) {
+  if (!input.run) return input.config.train.steps;
+  const auto done = RunFolder::existing(*input.run).steps();
+  if (done.empty()) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
+  return std::min(input.config.train.steps, done.back().step + 1);
 }
 
 std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution) {

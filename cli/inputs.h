@@ -25,6 +25,9 @@ ConfigInput read_config_or_run(const std::string& path, const CommandLine& line)
 /// The same for a config file alone.
 Config read_config(const std::string& path, const CommandLine& line);
 
+/// Steps that a cost is counted of: all of a config's, those that a run has done. Throws where it has done none.
+std::int64_t priced_steps(const ConfigInput& input);
+
 /// Throws where the device or the instruction set is not there, naming what is.
 std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution);
 

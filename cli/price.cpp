@@ -12,7 +12,6 @@
 #include "cli/inputs.h"
 #include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
-#include "nn/train/run_folder.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -166,12 +165,7 @@ PricingOptions options_of(const CommandLine& line, const Config& config) {
 Priced price_config(const CommandLine& line, const std::string& path, const std::vector<Accelerator>& accelerators) {
   const ConfigInput input = read_config_or_run(path, line);
   const Config& config = input.config;
-  std::int64_t steps = config.train.steps;
-  if (input.run) {
-    const auto done = RunFolder::existing(*input.run).steps();
-    steps = done.empty() ? 0 : std::min(steps, done.back().step + 1);
-    if (steps == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
-  }
+  const std::int64_t steps = priced_steps(input);
   const Workload workload = model_workload(config);
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   const PricingOptions options = options_of(line, config);
