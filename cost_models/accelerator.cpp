@@ -4,9 +4,11 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -136,35 +138,71 @@ class Section {
 const std::vector<std::pair<std::string, double>> kPicojoules{{"pJ", 1.0}, {"fJ", 1e-3}, {"nJ", 1e3}};
 const std::vector<std::pair<std::string, double>> kPicojoulesPerBit{{"pJ/bit", 1.0}, {"fJ/bit", 1e-3}, {"nJ/bit", 1e3}};
 
-void set_value(const YAML::Node& root, const AcceleratorSetting& setting, const std::string& file) {
+/// Sections and quantities that a file may leave out or say in one word, and the units their values are set in.
+const std::map<std::string, std::string> kOptionalQuantities{
+    {"dram.bandwidth", "bit/cycle"}, {"compute.core", "nJ/cycle"}, {"compute.multiply", "pJ"},
+    {"compute.add", "pJ"},           {"float32.mac", "pJ"},        {"leakage", "mW"}};
+
+/// Puts the value there. What the file does not have is made; whether it is a key at all, the reader says afterwards.
+void set_value(const YAML::Node& root, const AcceleratorSetting& setting) {
+  const auto fail = [&](const std::string& text) {
+    throw std::invalid_argument("--set accelerator." + setting.key + ": " + text);
+  };
   YAML::Node node = root;
   std::string rest = setting.key;
   while (true) {
     const auto dot = rest.find('.');
     const std::string key = rest.substr(0, dot);
-    std::vector<std::string> known;
-    if (node.IsMap()) {
-      for (const auto& entry : node) known.push_back(entry.first.Scalar());
-    }
-    if (!node.IsMap() || !node[key].IsDefined()) {
-      throw std::invalid_argument("--set accelerator." + setting.key + ": '" + key + "' is not a key there in " + file +
-                                  "; " + suggestion(key, known));
-    }
+    if (key.empty()) fail("a key has an empty part");
     if (dot == std::string::npos) {
       YAML::Node target = node[key];
-      // A quantity keeps its unit: its value is set.
+      const auto quantity = kOptionalQuantities.find(setting.key);
+      double number = 0.0;
+      const char* end = setting.value.data() + setting.value.size();
+      const bool numeric = std::from_chars(setting.value.data(), end, number).ptr == end && !setting.value.empty();
+      // A quantity keeps its unit: its value is set. One that was not there, or was a word, gets its usual unit.
       if (target.IsMap() && target["value"].IsDefined()) {
+        if (quantity != kOptionalQuantities.end() && setting.value == "unlimited") {
+          node[key] = setting.value;
+          return;
+        }
         target["value"] = setting.value;
         target["source"] = "--set";
       } else if (target.IsMap()) {
-        throw std::invalid_argument("--set accelerator." + setting.key + ": this is a section; set one of its keys");
+        fail("this is a section; set one of its keys");
+      } else if (quantity != kOptionalQuantities.end() && numeric) {
+        YAML::Node made(YAML::NodeType::Map);
+        made["value"] = setting.value;
+        made["unit"] = quantity->second;
+        made["source"] = "--set";
+        node[key] = made;
       } else {
         node[key] = setting.value;
       }
       return;
     }
-    node.reset(node[key]);
+    YAML::Node below = node[key];
+    if (!below.IsDefined() || (below.IsScalar() && below.Scalar() == "none")) {
+      node[key] = YAML::Node(YAML::NodeType::Map);
+      below.reset(node[key]);
+    }
+    if (!below.IsMap()) fail("'" + key + "' is a value, not a section with keys");
+    node.reset(below);
     rest = rest.substr(dot + 1);
+  }
+}
+
+/// yaml-cpp takes the last of two equal keys without a word.
+void refuse_duplicates(const YAML::Node& node, const std::string& file, const std::string& path) {
+  if (!node.IsMap()) return;
+  std::set<std::string> seen;
+  for (const auto& entry : node) {
+    const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
+    if (!seen.insert(key).second) {
+      throw std::invalid_argument(file + ":" + std::to_string(entry.first.Mark().line + 1) + ": '" + path + key +
+                                  "' is given twice");
+    }
+    refuse_duplicates(entry.second, file, path + key + ".");
   }
 }
 
@@ -184,7 +222,8 @@ BufferSpec read_buffer(Section buffer, const std::string& name) {
 Accelerator read_accelerator(const YAML::Node& root, const std::string& path,
                              const std::vector<AcceleratorSetting>& settings) {
   if (!root.IsMap()) throw std::invalid_argument(path + ": not an accelerator: the file must be a mapping of keys");
-  for (const auto& setting : settings) set_value(root, setting, path);
+  refuse_duplicates(root, path, "");
+  for (const auto& setting : settings) set_value(root, setting);
 
   Accelerator result;
   result.file = path;
@@ -209,6 +248,7 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path,
   precision.finish();
   if (result.has_energy()) {
     result.technology_nm = top.quantity("technology", {{"nm", 1.0}});
+    if (!(result.technology_nm > 0.0)) top.fail(top.need("technology"), "'technology' must be above 0");
     result.output_bits = static_cast<int>(top.count("output_bits", 1, 64));
     if (top.has("float32") && top.need("float32").IsMap()) {
       Section section = top.section("float32");
@@ -233,6 +273,10 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path,
     if (compute.has("core")) {
       if (!result.has_time())
         compute.fail(compute.need("core"), "'compute.core' is energy a cycle; this model has no cycles");
+      if (compute.has("multiply") || compute.has("add"))
+        compute.fail(compute.need("core"),
+                     "'compute' says what a cycle of the array costs (core), or what a multiply-accumulate costs "
+                     "(multiply, at_bits, add); not both");
       result.core_nj_per_cycle = compute.quantity("core", {{"nJ/cycle", 1.0}, {"pJ/cycle", 1e-3}});
     } else {
       result.mac.multiply_pj = compute.quantity("multiply", kPicojoules);
@@ -297,9 +341,19 @@ Accelerator load_accelerator(const std::string& path, const std::vector<Accelera
 Accelerator parse_accelerator(const std::string& text, const std::string& path,
                               const std::vector<AcceleratorSetting>& settings) {
   try {
-    return read_accelerator(YAML::Load(text), path, settings);
+    const Accelerator as_it_is = read_accelerator(YAML::Load(text), path, {});
+    if (settings.empty()) return as_it_is;
   } catch (const YAML::Exception& error) {
     throw std::invalid_argument(path + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
+  }
+  try {
+    return read_accelerator(YAML::Load(text), path, settings);
+  } catch (const std::invalid_argument& error) {  // the file alone is fine
+    const std::string message = error.what();
+    if (message.starts_with("--set ")) throw;
+    std::string given;
+    for (const auto& setting : settings) given += " --set accelerator." + setting.key + "=" + setting.value;
+    throw std::invalid_argument("with" + given + ": " + message);
   }
 }
 

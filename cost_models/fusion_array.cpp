@@ -41,7 +41,8 @@ struct Best {
   Inner inner;
   double tiles = 0.0;
   std::array<std::int64_t, 5> tile{};
-  std::array<int, 5> order{};
+  std::array<int, 5> order{};  // loops of more than one trip, from the innermost outwards
+  std::size_t loops = 0;
   double first = 0.0, last = 0.0;
 };
 
@@ -70,6 +71,19 @@ class Search {
   }
 
   std::int64_t factor() const { return factor_; }
+
+  /// Cycles of a tile, as the formula with its numbers.
+  std::string cycles_text(const std::array<std::int64_t, 5>& tile) const {
+    const auto text = [](std::int64_t v) { return std::to_string(v); };
+    const std::string b = text(tile[0]), o = text(tile[1]), k2 = text(d_.kernel * d_.kernel), ic = text(tile[3]),
+                      oc = text(tile[4]), m = text(accelerator_.columns), r = text(reduced_);
+    if (d_.im2col) {
+      return "B * OW * OH * ceil(OC / columns) * ceil(kernel^2 * IC / (rows * factor)) = " + b + " * " + o + " * " + o +
+             " * ceil(" + oc + "/" + m + ") * ceil(" + k2 + " * " + ic + "/" + r + ")";
+    }
+    return "B * OW * OH * ceil(OC / columns) * kernel^2 * ceil(IC / (rows * factor)) = " + b + " * " + o + " * " + o +
+           " * ceil(" + oc + "/" + m + ") * " + k2 + " * ceil(" + ic + "/" + r + ")";
+  }
 
   Best run() {
     const auto oc_tiles = d_.im2col ? powers(d_.oc) : powers(d_.oc, std::min(accelerator_.columns, d_.oc));
@@ -152,7 +166,7 @@ class Search {
     if (best_.found && compute + stall > best_.compute + best_.stall) return;
     const double nj = energy(compute, fill, inner, tiles);
     if (best_.found && compute + stall == best_.compute + best_.stall && nj >= best_.nj) return;
-    best_ = {true, compute, stall, nj, fill, inner, tiles, tile, loops, first, last};
+    best_ = {true, compute, stall, nj, fill, inner, tiles, tile, loops, count, first, last};
   }
 
   double energy(double compute, const std::array<double, 3>& fill, const Inner& inner, double tiles) const {
@@ -241,6 +255,13 @@ ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& pro
                        std::to_string(accelerator.max_bits) + "/max(w," + std::to_string(accelerator.fusion_min_bits) +
                        ")) = " + std::to_string(search.factor()));
     explain->push_back("best tile: " + tile + ", " + number_text(best.tiles) + " tiles");
+    for (std::size_t i = best.loops; i-- > 0;) {
+      const auto loop = static_cast<std::size_t>(best.order[i]);
+      order += std::string(order.empty() ? "" : " > ") + names[loop];
+    }
+    explain->push_back("loops over tiles, outermost first: " + (order.empty() ? std::string("none") : order) +
+                       "; chosen among all tiles and orders for the fewest cycles, then the least energy");
+    explain->push_back("cycles of a tile = " + search.cycles_text(best.tile));
     explain->push_back("compute cycles = tiles * cycles of a tile = " + number_text(best.compute));
     explain->push_back("DRAM bits = fills of weights " + number_text(best.fill[kWeights]) + " + inputs " +
                        number_text(best.fill[kActivations]) + " + outputs " + number_text(best.fill[kOutputs]) +

@@ -189,6 +189,17 @@ std::vector<TopologyRow> read_topology(const std::string& path, int lhs_bits, in
   return parse_topology(text.str(), path, lhs_bits, rhs_bits);
 }
 
+namespace {
+
+bool is_number(const std::string& cell) {
+  double value = 0.0;
+  const char* end = cell.data() + cell.size();
+  const auto [rest, error] = std::from_chars(cell.data(), end, value);
+  return error == std::errc() && rest == end;
+}
+
+}  // namespace
+
 std::vector<TopologyRow> parse_topology(const std::string& text, const std::string& path, int lhs_bits, int rhs_bits) {
   std::stringstream file(text);
   std::string line;
@@ -215,6 +226,9 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
           (cells.size() != columns + 2 || cells[columns] != "lhs_bits" || cells[columns + 1] != "rhs_bits")) {
         fail("after column " + std::to_string(columns) + " only 'lhs_bits, rhs_bits' may follow");
       }
+      if (std::all_of(cells.begin() + 1, cells.end(), is_number)) {
+        fail("this is a layer; the first line must be a header that names the columns");
+      }
       continue;
     }
     if (cells.size() != columns && cells.size() != header.size()) {
@@ -230,6 +244,16 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
       return value;
     };
     constexpr std::int64_t kMost = 1000000000;
+    // Counts are whole numbers in binary64 as well: at most 2^53 multiply-accumulates a layer.
+    const auto product_of = [&](std::initializer_list<std::int64_t> factors) {
+      std::int64_t result = 1;
+      for (const std::int64_t factor : factors) {
+        if (__builtin_mul_overflow(result, factor, &result) || result > (std::int64_t{1} << 53)) {
+          fail("layer '" + cells[0] + "' has more than 2^53 multiply-accumulates; sizes this large cannot be counted");
+        }
+      }
+      return result;
+    };
     TopologyRow row;
     row.layer = cells[0];
     Product& p = row.product;
@@ -245,9 +269,9 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
       const auto out = [&](std::int64_t size, std::int64_t kernel) {
         return (size - kernel + 2 * stride - 1) / stride;
       };
-      p.m = out(h, kh) * out(w, kw);
+      p.m = product_of({out(h, kh), out(w, kw)});
       p.n = filters;
-      p.k = kh * kw * channels;
+      p.k = product_of({kh, kw, channels});
       p.lhs_elements = real(h) * real(w) * real(channels);
       if (out(h, kh) == out(w, kw) && kh == kw) {
         p.batch = 1;
@@ -259,6 +283,7 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
         p.im2col = rows.empty();
       }
     }
+    product_of({p.m, p.n, p.k});
     p.rhs_elements = real(p.n) * real(p.k);
     p.out_elements = real(p.m) * real(p.n);
     p.lhs_bits = lhs_bits;

@@ -113,8 +113,10 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
     product.useful = s.stride == 1 ? 1.0 : real(operation.shape.macs() * batch) / product.macs();
     return {product};
   }
-  // Inputs of one phase (h mod stride, w mod stride) meet the same taps: a product each.
+  // Inputs of one phase (h mod stride, w mod stride) meet the same taps: a product each. Together they read all errors
+  // and weights and write all of dx once; inputs that no tap meets (1x1 filters) get zeros, written with the others.
   std::vector<Product> phases;
+  double met = 0.0;  // inputs of the phases that have taps
   for (std::int64_t ph = 0; ph < s.stride; ++ph) {
     for (std::int64_t pw = 0; pw < s.stride; ++pw) {
       const auto inputs = [&](std::int64_t size, std::int64_t p) { return (size - p + s.stride - 1) / s.stride; };
@@ -123,16 +125,19 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
         for (std::int64_t k = 0; k < kernel; ++k) count += (p + s.padding - k) % s.stride == 0 ? 1 : 0;
         return count;
       };
+      const std::int64_t phase_taps = meets(s.kh, ph) * meets(s.kw, pw);
       Product phase = product;
       phase.m = n * inputs(s.h, ph) * inputs(s.w, pw);
-      phase.k = meets(s.kh, ph) * meets(s.kw, pw) * o;
+      phase.k = phase_taps * o;
       if (phase.m == 0 || phase.k == 0) continue;
-      const double share = 1.0 / real(s.stride * s.stride);
-      phase.lhs_elements *= share;
-      phase.rhs_elements *= share;
-      phase.out_elements *= share;
+      phase.rhs_elements = w * real(phase_taps) / real(taps);
+      met += real(phase.m);
       phases.push_back(phase);
     }
+  }
+  for (auto& phase : phases) {
+    phase.lhs_elements = y / real(static_cast<std::int64_t>(phases.size()));
+    phase.out_elements = x * real(phase.m) / met;
   }
   return phases;
 }
@@ -206,6 +211,15 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
                        number_text(cost.bitops) + "; effective MACs = MACs * " + number_text(lhs) + "/32 * " +
                        number_text(rhs) + "/32 = " + number_text(cost.effective_macs));
     if (accelerator.has_energy()) {
+      for (std::size_t i = 0; i < cost.buffers.size(); ++i) {
+        const BufferSpec& spec = accelerator.buffers[i];
+        const BufferTraffic& traffic = cost.buffers[i];
+        const double nj =
+            1e-3 * (traffic.read_bits * spec.read_pj_per_bit + traffic.write_bits * spec.write_pj_per_bit);
+        explain->push_back("buffer " + spec.name + ": " + number_text(traffic.read_bits) + " bit read * " +
+                           number_text(spec.read_pj_per_bit) + " + " + number_text(traffic.write_bits) +
+                           " bit written * " + number_text(spec.write_pj_per_bit) + " pJ = " + number_text(nj) + " nJ");
+      }
       explain->push_back("energy = compute " + number_text(cost.compute_nj) + " + buffers " +
                          number_text(cost.buffers_nj) + " + DRAM " +
                          number_text(cost.dram_read_bits + cost.dram_write_bits) + " bit * " +

@@ -104,8 +104,37 @@ ProductCost systolic_cost(const Accelerator& accelerator, const Product& product
       explain->push_back("compute cycles = folds * (" + number_text(t) + " + " + number_text(edge) +
                          ") - 1 = " + number_text(cost.compute_cycles));
     }
-    explain->push_back("SRAM words: lhs " + number_text(lhs_words) + ", rhs " + number_text(rhs_words) + ", out " +
-                       number_text(out_words));
+    const std::string rf = number_text(row_folds), cf = number_text(column_folds);
+    const auto words = [&](const char* formula, double value) {
+      return std::string(formula) + " = " + number_text(value);
+    };
+    const bool ws = flow == Dataflow::kWeightStationary;
+    explain->push_back("row folds = " + rf + ", column folds = " + cf);
+    explain->push_back(
+        "SRAM words: lhs " + words(is ? "m * k" : "m * k * column folds", lhs_words) + ", rhs " +
+        words(os ? "k * n * row folds" : (ws ? "k * n" : "k * n * column folds"), rhs_words) + ", out " +
+        words(os ? (serial ? "m * n" : "m * n + folds * (rows + columns)") : "m * n * row folds", out_words));
+    const auto dram = [&](BufferRole role, const char* name, double bits, double times, const char* why) {
+      const double usable = accelerator.buffer(role)->usable_bits(), moved = fetched(role, bits, times);
+      explain->push_back(
+          std::string("DRAM ") + name + ": " + number_text(bits) + " bit, buffer takes " + number_text(usable) +
+          (bits <= usable ? ": once" : ": once for each of " + number_text(times) + " " + std::string(why)) + " = " +
+          number_text(moved) + " bit");
+    };
+    dram(BufferRole::kLhs, "lhs", lhs, is ? 1.0 : column_folds, is ? "uses" : "column folds");
+    dram(BufferRole::kRhs, "rhs", rhs, os ? row_folds : (is ? column_folds : 1.0),
+         os ? "row folds" : (is ? "column folds" : "uses"));
+    dram(BufferRole::kOut, "out", out, os ? 1.0 : row_folds, os ? "uses" : "row folds");
+    explain->push_back("DRAM bits = " + number_text(cost.dram_read_bits) +
+                       " read (lhs + rhs + partial sums that come "
+                       "back) + " +
+                       number_text(cost.dram_write_bits) + " written");
+    if (accelerator.dram_bits_per_cycle > 0.0) {
+      explain->push_back("stall = max(0, ceil(DRAM bits / " + number_text(accelerator.dram_bits_per_cycle) +
+                         " bit/cycle) - compute cycles) = " + number_text(cost.stall_cycles));
+    } else {
+      explain->push_back("stall = 0: DRAM bandwidth is unlimited");
+    }
     explain->push_back("compute energy = " + number_text(cost.macs) + " MACs * " +
                        number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) +
                        " pJ = " + number_text(cost.compute_nj) + " nJ");

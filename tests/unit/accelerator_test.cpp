@@ -89,6 +89,9 @@ TEST_F(AcceleratorFile, mistakes_are_named_with_their_line) {
   EXPECT_THAT(error_of("bitfusion-45nm", "role: out", "role: lhs"), HasSubstr("two buffers have the role"));
   EXPECT_THAT(error_of("systolic-int8", "dataflow: os", "dataflow: rs"), HasSubstr("one of os, ws, is"));
   EXPECT_THAT(error_of("systolic-int8", "model: systolic", "model: systollic"), HasSubstr("did you mean 'systolic'"));
+  EXPECT_THAT(error_of("systolic-int8", "rows: 32, columns: 32", "rows: 32, rows: 16"),
+              HasSubstr("'array.rows' is given twice"));
+  EXPECT_THAT(error_of("systolic-int8", "value: 45, unit: nm", "value: 0, unit: nm"), HasSubstr("must be above 0"));
   EXPECT_THAT(error_of_text("a: ["), HasSubstr("a.yaml:"));
   EXPECT_THAT(error_of_text("- 1\n"), HasSubstr("must be a mapping"));
   EXPECT_THAT(error_of_text(""), HasSubstr("must be a mapping"));
@@ -102,6 +105,22 @@ TEST_F(AcceleratorFile, keys_can_be_set) {
   EXPECT_EQ(set.dram_pj_per_bit, 10.0);
   EXPECT_THROW(load_accelerator(path, {{"array.rowz", "16"}}), std::invalid_argument);
   EXPECT_THROW(load_accelerator(path, {{"array", "16"}}), std::invalid_argument);
+  // A word becomes a quantity and back, a key that the file leaves out is made, and a section too.
+  EXPECT_EQ(load_accelerator(path, {{"dram.bandwidth", "16"}}).dram_bits_per_cycle, 16.0);
+  EXPECT_EQ(load_accelerator(kFolder + "/stripes.yaml", {{"dram.bandwidth", "unlimited"}}).dram_bits_per_cycle, 0.0);
+  EXPECT_EQ(load_accelerator(path, {{"float32.macs_per_cycle", "8"}}).float32->macs_per_cycle, 8.0);
+  EXPECT_FALSE(
+      load_accelerator(kFolder + "/bitfusion-45nm.yaml", {{"im2col_first_layer", "false"}}).im2col_first_layer);
+  const Accelerator with =
+      load_accelerator(kFolder + "/bitfusion-45nm.yaml", {{"float32.mac", "4.6"}, {"float32.macs_per_cycle", "2"}});
+  ASSERT_TRUE(with.float32.has_value());
+  EXPECT_EQ(with.float32->mac_pj, 4.6);
+  try {
+    load_accelerator(path, {{"array.rows", "0"}});
+    ADD_FAILURE() << "0 rows were taken";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--set accelerator.array.rows=0"));
+  }
 }
 
 TEST_F(AcceleratorFile, topologies_are_checked) {
@@ -109,6 +128,10 @@ TEST_F(AcceleratorFile, topologies_are_checked) {
   EXPECT_THAT(topology_error("Layer, M, N, K,\nfc, 1, 2,\n"), HasSubstr("t.csv:2: 3 columns"));
   EXPECT_THAT(topology_error("Layer, M, N, K,\n"), HasSubstr("no layer"));
   EXPECT_THAT(topology_error("Layer, a\n"), HasSubstr("t.csv:1:"));
+  EXPECT_THAT(topology_error("fc, 1, 2, 3, 3, 1, 1, 1\n"), HasSubstr("t.csv:1: this is a layer"));
+  EXPECT_THAT(topology_error("Layer, M, N, K\nfc, 1000000000, 1000000000, 1000000000\n"), HasSubstr("2^53"));
+  EXPECT_THAT(topology_error("n,h,w,r,s,c,m,t\nc, 1000000000, 1000000000, 1000000000, 1000000000, 9, 1, 1\n"),
+              HasSubstr("2^53"));
   EXPECT_THAT(topology_error("Layer, M, N, K, bits\n"), HasSubstr("lhs_bits"));
   EXPECT_THAT(topology_error("Layer, M, N, K, lhs_bits, rhs_bits\nfc, 1, 2, 3, 33, 8\n"), HasSubstr("1..32"));
   EXPECT_THAT(topology_error("n,h,w,r,s,c,m,t\nconv, 4, 4, 5, 3, 1, 1, 1\n"), HasSubstr("1..4"));
@@ -181,6 +204,26 @@ TEST(Pricing, a_strided_error_pass_multiplies_what_is_there_or_the_zeros_too) {
   for (const auto& product : products_of(operation, Pass::kError, {8, 8}, 4, false, true)) inserted += product.macs();
   EXPECT_EQ(skipped, 4.0 * static_cast<double>(operation.shape.macs()));
   EXPECT_EQ(inserted, 4.0 * skipped);
+}
+
+TEST(Pricing, phases_of_a_strided_error_pass_move_the_whole_tensors) {
+  for (const int kernel : {1, 2, 3, 5}) {
+    for (const int stride : {2, 3}) {
+      MatrixOperation operation;
+      operation.layer = "a";
+      operation.shape = ConvShape{1, 16, 16, 32, 64, kernel, kernel, stride, kernel / 2, 1};
+      double y = 0.0, w = 0.0, dx = 0.0;
+      for (const auto& product : products_of(operation, Pass::kError, {8, 8}, 4, false, false)) {
+        y += product.lhs_elements;
+        w += product.rhs_elements;
+        dx += product.out_elements;
+      }
+      const ConvShape& s = operation.shape;
+      EXPECT_DOUBLE_EQ(y, 4.0 * static_cast<double>(s.output_size())) << kernel << " / " << stride;
+      EXPECT_DOUBLE_EQ(w, static_cast<double>(s.weight_size())) << kernel << " / " << stride;
+      EXPECT_DOUBLE_EQ(dx, 4.0 * static_cast<double>(s.input_size())) << kernel << " / " << stride;
+    }
+  }
 }
 
 TEST(Pricing, a_serial_array_costs_every_bit_and_a_fusion_array_classes) {
