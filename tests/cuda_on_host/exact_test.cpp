@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every operation of the CUDA backend, run by the host execution layer, equals the reference bit by bit, on the shapes
+// and widths of the CPU's tests.
+#include <gtest/gtest.h>
+
+#include "tests/cuda_on_host/host_runtime.h"
+#include "tests/exact/step_outcome.h"
+
+namespace bitcycle {
+namespace {
+
+using cuda_on_host::HostOptions;
+using cuda_on_host::make_cuda_backend_on_host;
+using test::StepVariant;
+
+class CudaOnHostStep : public ::testing::TestWithParam<test::NamedShape> {
+ protected:
+  void compare(const test::WidthPair& widths, const StepVariant& variant, const HostOptions& options = {}) {
+    auto reference = make_reference_backend();
+    const auto expected = test::run_step(*reference, GetParam().shape, widths, variant);
+    auto backend = make_cuda_backend_on_host(options);
+    const auto actual = test::run_step(*backend, GetParam().shape, widths, variant);
+    for (const auto& [name, bytes] : expected) {
+      EXPECT_TRUE(bytes == actual.at(name)) << name << " differs, widths " << test::name_of(widths) << ", "
+                                            << options.processors << " multiprocessors, seed " << options.seed;
+    }
+  }
+};
+
+TEST_P(CudaOnHostStep, EveryWidthEqualsTheReference) {
+  int i = 0;
+  for (const auto& widths : test::backend_widths()) {
+    StepVariant variant;
+    variant.reading = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
+    variant.mask = i % 3;
+    variant.fused_input = i % 2 == 1;
+    compare(widths, variant);
+    ++i;
+  }
+}
+
+/// Grids of any size, blocks, warps and lanes in any order.
+TEST_P(CudaOnHostStep, EveryReadingMaskGridAndOrderEqualsTheReference) {
+  const auto pair = [](int forward, int gradient) {
+    return test::WidthPair{BitWidth::integer(forward), BitWidth::integer(gradient)};
+  };
+  compare(pair(8, 8), {ErrorWeights::kShared, 16, true, true, 1}, {1, 0, 11, false});
+  compare(pair(8, 8), {ErrorWeights::kShared, 24, false, false, 2}, {3, 0, 12, false});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, true, false, 2}, {132, 0, 13, false});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, false, true, 0}, {7, 0, 14, false});
+  compare(pair(12, 8), {ErrorWeights::kRequantised, 16, false, true, 1}, {2, 0, 15, false});
+  compare(pair(8, 12), {ErrorWeights::kRequantised, 16, false, true, 1}, {2, 0, 16, false});
+  compare(pair(16, 16), {ErrorWeights::kShared, 24, true, true, 1}, {2, 0, 17, false});
+  compare(pair(16, 16), {ErrorWeights::kShared, 16, true, true, 2}, {2, 0, 18, false});
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaOnHostStep, ::testing::ValuesIn(test::backend_shapes()),
+                         [](const auto& shape) { return std::string(shape.param.reason); });
+
+}  // namespace
+}  // namespace bitcycle

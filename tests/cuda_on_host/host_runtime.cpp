@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/cuda_on_host/host_runtime.h"
+
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <mutex>
+#include <numeric>
+
+#include "sim/cuda/cuda_backend.inl"
+
+namespace bitcycle::cuda_on_host {
+namespace {
+
+class HostRuntime final : public gpu::Runtime {
+ public:
+  HostRuntime(const HostOptions& options, AccessCounts* counts, GraphCounts* graphs)
+      : options_(options), counts_(counts), graphs_(graphs), arena_(options.threads == 0 ? tbb::task_arena::automatic : options.threads) {}
+  std::string name() const override { return "host"; }
+  int processors() const override { return options_.processors; }
+  void* allocate(std::size_t bytes) override {
+    const std::size_t rounded = std::max<std::size_t>((bytes + 63) / 64 * 64, 64);
+    void* data = std::aligned_alloc(64, rounded);
+    if (data == nullptr) {
+      throw std::runtime_error("device memory: " + std::to_string(bytes) + " bytes cannot be had; use a smaller batch");
+    }
+    std::memset(data, 0xCD, rounded);
+    return data;
+  }
+  void release(void* data) noexcept override { std::free(data); }
+  void to_device(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
+  void to_host(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
+  void fill_zero(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  void synchronise() override {}
+
+  void launch(const gpu::Launch& l) override {
+    if (l.blocks < 1) throw std::runtime_error(std::string(l.name) + ": a grid of " + std::to_string(l.blocks) + " blocks");
+    if (l.shared_bytes > 48 * 1024) {
+      throw std::runtime_error(std::string(l.name) + ": " + std::to_string(l.shared_bytes) + " bytes of shared memory; 48 KiB are there");
+    }
+    std::vector<int> order(static_cast<std::size_t>(l.blocks));
+    std::iota(order.begin(), order.end(), 0);
+    std::uint64_t random = options_.seed * 0x9E3779B97F4A7C15U + ++launches_;
+    if (options_.seed != 0) {
+      for (std::size_t i = order.size(); i > 1; --i) {
+        random = random * 6364136223846793005U + 1442695040888963407U;
+        std::swap(order[i - 1], order[(random >> 33) % i]);
+      }
+    }
+    const auto entry = reinterpret_cast<void (*)(const void*)>(l.entry);
+    arena_.execute([&] {
+      tbb::parallel_for(
+          0, l.blocks,
+          [&](int i) {
+            thread_local Block block;
+            BlockOptions options;
+            const int index = order[static_cast<std::size_t>(i)];
+            options.seed = options_.seed == 0 ? 0 : options_.seed + launches_;
+            options.count = options_.count && index == 0;
+            block.run(l.name, entry, l.arguments.data(), index, l.blocks, l.threads, l.shared_bytes, options);
+            if (!options.count || counts_ == nullptr) return;
+            AccessCount& sum = (*counts_)[l.name];
+            const AccessCount& one = block.accesses();
+            sum.global_requests += one.global_requests;
+            sum.global_sectors += one.global_sectors;
+            sum.least_sectors += one.least_sectors;
+            sum.shared_requests += one.shared_requests;
+            sum.shared_cycles += one.shared_cycles;
+            sum.least_cycles += one.least_cycles;
+          },
+          tbb::simple_partitioner());
+    });
+  }
+
+  /// As the CUDA runtime does it, with a list in place of the graph: the list's own copies of the arguments are what
+  /// runs, so that a node that is not updated shows.
+  void run_step(const std::vector<gpu::Launch>& launches) override {
+    std::vector<gpu::Launch>* graph = nullptr;
+    for (auto& known : known_) {
+      if (std::equal(known.begin(), known.end(), launches.begin(), launches.end(),
+                     [](const auto& a, const auto& b) { return a.same_shape(b); })) {
+        graph = &known;
+      }
+    }
+    if (graph == nullptr) {
+      known_.push_back(launches);
+      graph = &known_.back();
+      if (graphs_ != nullptr) ++graphs_->made;
+    } else {
+      if (graphs_ != nullptr) ++graphs_->replayed;
+      for (std::size_t i = 0; i < launches.size(); ++i) {
+        if ((*graph)[i].same_arguments(launches[i])) continue;
+        (*graph)[i] = launches[i];
+        if (graphs_ != nullptr) ++graphs_->updated;
+      }
+    }
+    if (graphs_ != nullptr) graphs_->nodes = static_cast<std::int64_t>(graph->size());
+    for (const auto& node : *graph) launch(node);
+  }
+
+ private:
+  HostOptions options_;
+  AccessCounts* counts_;
+  GraphCounts* graphs_;
+  tbb::task_arena arena_;
+  std::uint64_t launches_ = 0;
+  std::vector<std::vector<gpu::Launch>> known_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend_on_host(const HostOptions& options, AccessCounts* counts,
+                                                   GraphCounts* graphs) {
+  return std::make_unique<CudaBackend>(std::make_unique<HostRuntime>(options, counts, graphs));
+}
+
+}  // namespace bitcycle::cuda_on_host

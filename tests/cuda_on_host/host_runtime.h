@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Runtime of the host execution layer, and the CUDA backend on it: blocks run over oneTBB, in an order that a seed
+// shuffles; fresh memory is filled with 0xCD; graphs are lists.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "sim/backend.h"
+#include "tests/cuda_on_host/block_scheduler.h"
+
+namespace bitcycle::cuda_on_host {
+
+struct HostOptions {
+  int processors = 2;      // multiprocessors that the grids are sized by
+  int threads = 0;         // of the CPU; 0: all
+  std::uint64_t seed = 0;  // order of blocks, warps and lanes; 0: as numbered
+  bool count = false;      // memory accesses of each kernel's first block
+};
+
+/// Counts by kernel, filled while HostOptions.count is on.
+using AccessCounts = std::map<std::string, AccessCount>;
+
+/// Steps as graphs: how many were made, how many times one was used again, nodes whose arguments changed.
+struct GraphCounts {
+  std::int64_t made = 0, replayed = 0, updated = 0, nodes = 0;
+};
+
+std::unique_ptr<Backend> make_cuda_backend_on_host(const HostOptions& options = {}, AccessCounts* counts = nullptr,
+                                                   GraphCounts* graphs = nullptr);
+
+}  // namespace bitcycle::cuda_on_host
