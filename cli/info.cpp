@@ -80,7 +80,18 @@ int run_info(const std::vector<std::string>& arguments) {
   }
   json["kernels"] = backend->name();
   json["threads"] = backend->threads();
-  json["cuda"] = nullptr;
+  const CudaBuild cuda = cuda_build();
+  std::string gpu;
+  if (cuda.built) {
+    try {
+      gpu = make_cuda_backend()->name();
+    } catch (const std::runtime_error&) {
+      // Said below as "no GPU at hand"; --device cuda says why.
+    }
+    json["cuda"] = {{"toolkit", cuda.toolkit}, {"targets", cuda.targets}, {"gpu", gpu.empty() ? nlohmann::json() : nlohmann::json(gpu)}};
+  } else {
+    json["cuda"] = nullptr;
+  }
   json["build"] = {{"type", BITCYCLE_BUILD_TYPE}, {"compiler", BITCYCLE_COMPILER}, {"sanitizer", BITCYCLE_SANITIZER}};
   console.json(json);
 
@@ -91,7 +102,11 @@ int run_info(const std::vector<std::string>& arguments) {
         << "  features         " << present << (absent.empty() ? "" : "; without" + absent) << '\n'
         << "  kernels           " << backend->name() << ", " << backend->threads()
         << (backend->threads() == 1 ? " thread" : " threads") << "; this machine runs:" << runnable << '\n'
-        << "  CUDA              none: built without it\n"
+        << "  CUDA              "
+        << (!cuda.built ? std::string("none: built without it")
+                        : "toolkit " + cuda.toolkit + ", " + cuda.targets + "; " +
+                              (gpu.empty() ? "no GPU at hand" : "GPU: " + gpu))
+        << '\n'
         << "  build             " << BITCYCLE_BUILD_TYPE << ", " << BITCYCLE_COMPILER
         << (std::string(BITCYCLE_SANITIZER).empty() ? "" : ", sanitizer " BITCYCLE_SANITIZER) << '\n';
   }

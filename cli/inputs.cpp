@@ -50,9 +50,7 @@ std::int64_t priced_steps(const ConfigInput& input) {
 }
 
 std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution) {
-  if (execution.device == "cuda") {
-    throw std::runtime_error("device is 'cuda', and this bitcycle was built without CUDA; use --device cpu");
-  }
+  if (execution.device == "cuda") return make_cuda_backend();
   return make_cpu_backend(parse_isa(execution.isa), execution.threads);
 }
 

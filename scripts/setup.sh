@@ -20,6 +20,7 @@ PROGRAM_PACKAGES=(
 TEST_PACKAGES=(
   libgtest-dev        # GoogleTest
   libgmock-dev        # GoogleMock
+  libboost-context-dev # fibres: threads of CUDA kernels, run on the CPU
   chromium            # reports are opened in a real browser
   libbenchmark-dev    # Google Benchmark: the benchmarks are built with the tests
 )

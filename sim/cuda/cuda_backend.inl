@@ -238,7 +238,7 @@ class CudaBackend final : public Backend {
   /// A buffer at least that large; what it held is lost.
   Buffer& reserve(Buffer& buffer, std::size_t bytes) {
     if (buffer.bytes() < bytes) {
-      synchronise();
+      if (buffer) synchronise();  // something may still use it
       buffer = Buffer();
       buffer = Buffer(*this, bytes);
     }

@@ -115,7 +115,7 @@ BITCYCLE_DEVICE void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uin
 
 /// A kernel is a struct with Args, a name, kThreads and run(args); this makes it a launchable function.
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) kernel_entry(const __grid_constant__ typename Kernel::Args args) {
+__global__ void __launch_bounds__(Kernel::kThreads, 1) kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(args);
 }
 template <typename Kernel>

@@ -115,7 +115,7 @@ BITCYCLE_HD double exp_f64(double x) {
 BITCYCLE_HD double log_f64(double x) {
   if (x != x || x == HUGE_VAL) return x;
   if (x == 0.0) return -HUGE_VAL;
-  if (x < 0.0) return (x - x) / 0.0;
+  if (x < 0.0) return (x - x) / (x - x);
   // x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = 2 atanh(s), s = f / (2 + f).
   int k = 0;
   double m = frexp(x, &k);

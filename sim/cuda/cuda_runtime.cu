@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Runtime on NVIDIA GPUs: one stream, synchronous copies, a step as a CUDA graph.
+#include <algorithm>
+#include <cstdio>
+
+#include "sim/cuda/cuda_backend.inl"
+
+#if CUDART_VERSION < 12000
+#error "bitcycle needs the CUDA Toolkit 12.0 or newer (C++20); without one, configure with -DBITCYCLE_CUDA=OFF"
+#endif
+
+namespace bitcycle {
+namespace cuda {
+namespace {
+
+[[noreturn]] void fail(cudaError_t error, const std::string& operation) {
+  throw std::runtime_error("CUDA: " + operation + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) +
+                           "); the last checkpoint is whole, resume with --resume, or use --device cpu");
+}
+void check(cudaError_t error, const std::string& operation) {
+  if (error != cudaSuccess) fail(error, operation);
+}
+std::string mebibytes(std::size_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / 1048576.0);
+  return text;
+}
+
+class CudaRuntime final : public gpu::Runtime {
+ public:
+  CudaRuntime() {
+    int devices = 0;
+    const cudaError_t error = cudaGetDeviceCount(&devices);
+    if (error != cudaSuccess || devices == 0) {
+      throw std::runtime_error(std::string("device is 'cuda', and no NVIDIA GPU is at hand") +
+                               (error == cudaSuccess ? "" : std::string(": ") + cudaGetErrorString(error)) +
+                               "; use --device cpu");
+    }
+    check(cudaSetDevice(0), "selecting the GPU");
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, 0), "reading the GPU's properties");
+    if (properties.major < 8) {
+      throw std::runtime_error(std::string("device is 'cuda', and ") + properties.name + " (sm_" +
+                               std::to_string(properties.major * 10 + properties.minor) +
+                               ") is older than sm_80, the first with what the kernels need; use --device cpu");
+    }
+    name_ = "sm_" + std::to_string(properties.major * 10 + properties.minor) + ", " + properties.name;
+    processors_ = properties.multiProcessorCount;
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  }
+  ~CudaRuntime() override {
+    for (auto& graph : graphs_) {
+      cudaGraphExecDestroy(graph.exec);
+      cudaGraphDestroy(graph.graph);
+    }
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+  CudaRuntime(const CudaRuntime&) = delete;
+  CudaRuntime& operator=(const CudaRuntime&) = delete;
+
+  std::string name() const override { return name_; }
+  int processors() const override { return processors_; }
+
+  void* allocate(std::size_t bytes) override {
+    void* data = nullptr;
+    const cudaError_t error = cudaMalloc(&data, std::max<std::size_t>(bytes, 1));
+    if (error == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // the device goes on
+      std::size_t available = 0, total = 0;
+      cudaMemGetInfo(&available, &total);
+      throw std::runtime_error("CUDA: device memory: " + mebibytes(bytes) + " were asked for, " + mebibytes(available) +
+                               " of " + mebibytes(total) + " are free; use a smaller batch (--set train.batch=N) or "
+                               "--device cpu");
+    }
+    check(error, "allocating " + mebibytes(bytes));
+    return data;
+  }
+  void release(void* data) noexcept override { cudaFree(data); }
+  void to_device(void* device, const void* host, std::size_t bytes) override {
+    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying " + mebibytes(bytes) + " to the GPU");
+    synchronise();
+  }
+  void to_host(void* host, const void* device, std::size_t bytes) override {
+    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying " + mebibytes(bytes) + " from the GPU");
+    synchronise();
+  }
+  void fill_zero(void* device, std::size_t bytes) override {
+    check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing " + mebibytes(bytes));
+  }
+  void synchronise() override { check(cudaStreamSynchronize(stream_), "running " + last_); }
+
+  void launch(const gpu::Launch& l) override {
+    last_ = l.name;
+    void* arguments[] = {const_cast<std::byte*>(l.arguments.data())};
+    check(cudaLaunchKernel(reinterpret_cast<const void*>(l.entry), dim3(static_cast<unsigned>(l.blocks)),
+                           dim3(static_cast<unsigned>(l.threads)), arguments, l.shared_bytes, stream_),
+          std::string("launching ") + l.name + ", " + std::to_string(l.blocks) + " blocks of " +
+              std::to_string(l.threads) + " threads");
+  }
+
+  void run_step(const std::vector<gpu::Launch>& launches) override {
+    last_ = "a step of " + std::to_string(launches.size()) + " kernels";
+    if (launches.empty()) return;
+    Graph* graph = nullptr;
+    for (auto& known : graphs_) {
+      if (std::equal(known.launches.begin(), known.launches.end(), launches.begin(), launches.end(),
+                     [](const auto& a, const auto& b) { return a.same_shape(b); })) {
+        graph = &known;
+        break;
+      }
+    }
+    if (graph == nullptr) {
+      graph = &make_graph(launches);
+    } else {
+      for (std::size_t i = 0; i < launches.size(); ++i) {
+        if (graph->launches[i].same_arguments(launches[i])) continue;
+        graph->launches[i] = launches[i];
+        void* arguments[1];
+        const cudaKernelNodeParams parameters = parameters_of(graph->launches[i], arguments);
+        check(cudaGraphExecKernelNodeSetParams(graph->exec, graph->nodes[i], &parameters),
+              std::string("updating ") + launches[i].name);
+      }
+    }
+    check(cudaGraphLaunch(graph->exec, stream_), "launching " + last_);
+  }
+
+ private:
+  struct Graph {
+    std::vector<gpu::Launch> launches;
+    std::vector<cudaGraphNode_t> nodes;
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t exec = nullptr;
+  };
+  static cudaKernelNodeParams parameters_of(gpu::Launch& l, void* (&arguments)[1]) {
+    arguments[0] = l.arguments.data();
+    cudaKernelNodeParams parameters{};
+    parameters.func = reinterpret_cast<void*>(l.entry);
+    parameters.gridDim = dim3(static_cast<unsigned>(l.blocks));
+    parameters.blockDim = dim3(static_cast<unsigned>(l.threads));
+    parameters.sharedMemBytes = static_cast<unsigned>(l.shared_bytes);
+    parameters.kernelParams = arguments;
+    return parameters;
+  }
+  Graph& make_graph(const std::vector<gpu::Launch>& launches) {
+    Graph made;
+    made.launches = launches;
+    made.nodes.resize(launches.size());
+    check(cudaGraphCreate(&made.graph, 0), "making a graph");
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+      void* arguments[1];
+      const cudaKernelNodeParams parameters = parameters_of(made.launches[i], arguments);
+      check(cudaGraphAddKernelNode(&made.nodes[i], made.graph, i == 0 ? nullptr : &made.nodes[i - 1], i == 0 ? 0 : 1,
+                                   &parameters),
+            std::string("adding ") + launches[i].name + " to a graph");
+    }
+    check(cudaGraphInstantiate(&made.exec, made.graph, 0), "instantiating a graph of " + std::to_string(launches.size()) + " kernels");
+    graphs_.push_back(std::move(made));
+    return graphs_.back();
+  }
+
+  std::string name_, last_ = "the GPU's set-up";
+  int processors_ = 1;
+  cudaStream_t stream_ = nullptr;
+  std::vector<Graph> graphs_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+CudaBuild cuda_build() {
+  return {true, std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10),
+          BITCYCLE_CUDA_TARGETS};
+}
+
+std::unique_ptr<Backend> make_cuda_backend() {
+  return std::make_unique<cuda::CudaBackend>(std::make_unique<cuda::CudaRuntime>());
+}
+
+}  // namespace bitcycle
