@@ -10,18 +10,12 @@
 #include <vector>
 
 #include "tests/exact/backend_fixture.h"
+#include "tests/golden/backends.h"
 
 namespace bitcycle {
 namespace {
 
-std::vector<std::unique_ptr<Backend>> all_backends() {
-  std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(make_reference_backend());
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    if (isa_available(isa)) backends.push_back(make_cpu_backend(isa, 2));
-  }
-  return backends;
-}
+using test::all_backends;
 
 /// Affine whose values are the codes themselves.
 Affine identity_affine(BitWidth width) {

@@ -8,7 +8,8 @@
 #include <fstream>
 
 #include "nn/train/replay_report.h"
-#include "temporary_folder.h"
+#include "tests/golden/backends.h"
+#include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {
 namespace {
@@ -16,20 +17,7 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-struct NamedBackend {
-  const char* name;
-  std::unique_ptr<Backend> (*make)();
-};
-
-template <Isa isa>
-std::unique_ptr<Backend> make_cpu() {
-  return isa_available(isa) ? make_cpu_backend(isa, 2) : nullptr;
-}
-
-const NamedBackend kBackends[] = {{"reference", make_reference_backend},
-                                  {"portable", make_cpu<Isa::kPortable>},
-                                  {"avx2", make_cpu<Isa::kAvx2>},
-                                  {"avx512vnni", make_cpu<Isa::kAvx512Vnni>}};
+using test::NamedBackend;
 
 class NetworkReplay : public ::testing::TestWithParam<NamedBackend> {
  protected:
@@ -72,7 +60,7 @@ TEST_P(NetworkReplay, Trajectories) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, NetworkReplay, ::testing::ValuesIn(kBackends),
+INSTANTIATE_TEST_SUITE_P(Backends, NetworkReplay, ::testing::ValuesIn(test::backends_under_test()),
                          [](const auto& param) { return std::string(param.param.name); });
 
 class MalformedCase : public ::testing::Test {

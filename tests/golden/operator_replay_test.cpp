@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nn/io/npy.h"
+#include "tests/golden/backends.h"
 #include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {
@@ -30,14 +31,7 @@ std::vector<std::string> case_names() {
   return names;
 }
 
-std::vector<std::unique_ptr<Backend>> all_backends() {
-  std::vector<std::unique_ptr<Backend>> backends;
-  backends.push_back(make_reference_backend());
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    if (isa_available(isa)) backends.push_back(make_cpu_backend(isa, 2));
-  }
-  return backends;
-}
+using test::all_backends;
 
 fs::path golden_case(const std::string& name) { return fs::path(BITCYCLE_GOLDEN) / "ops" / name; }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Longer trainings on a GPU against the CPU, digest by digest: resnet20 for 50 steps on real CIFAR-10, resnet38 with
+// CPT 3-8 for 20 steps. The host execution layer would take too long for them.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/golden/backends.h"
+#include "tests/property/training_fixture.h"
+
+namespace bitcycle::test {
+namespace {
+
+void compare(const Config& config) {
+  const auto devices = all_backends();
+  const auto cpu = make_cpu_backend();
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  NetworkRun expected(config, dataset, *cpu), actual(config, dataset, *devices.at(0));
+  set_initial_state(expected, config, *cpu);
+  set_initial_state(actual, config, *devices[0]);
+  for (std::int64_t step = 0; step < config.train.steps; ++step) {
+    expected.step(step);
+    actual.step(step);
+    ASSERT_EQ(to_text(digest_state(expected.network(), *cpu).root),
+              to_text(digest_state(actual.network(), *devices[0]).root))
+        << "after step " << step;
+  }
+}
+
+TEST(DeviceRealData, Resnet20For50StepsOnCifar10) {
+  const char* data = std::getenv("BITCYCLE_DATA");
+  if (data == nullptr) GTEST_SKIP() << "BITCYCLE_DATA does not name a folder with CIFAR-10's binary files";
+  compare(load_config(BITCYCLE_SOURCE "/configs/experiments/cifar10/resnet20-cpt-3-8.yaml",
+                      {parse_override(std::string("data.path=") + data), parse_override("train.steps=50")}));
+}
+
+TEST(DeviceRealData, Resnet38Cpt3To8For20Steps) {
+  Config config = short_config(20, 64);
+  config.model.name = "resnet38";
+  compare(config);
+}
+
+}  // namespace
+}  // namespace bitcycle::test

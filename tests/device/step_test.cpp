@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every operation of a device equals the reference bit by bit, on the shapes and widths of the CPU's tests.
+#include <gtest/gtest.h>
+
+#include "tests/exact/step_outcome.h"
+#include "tests/golden/backends.h"
+
+namespace bitcycle {
+namespace {
+
+using test::StepVariant;
+
+class DeviceStep : public ::testing::TestWithParam<test::NamedShape> {
+ protected:
+  void compare(const test::WidthPair& widths, const StepVariant& variant) {
+    auto reference = make_reference_backend();
+    const auto expected = test::run_step(*reference, GetParam().shape, widths, variant);
+    const auto devices = test::all_backends();
+    ASSERT_FALSE(devices.empty());
+    for (const auto& backend : devices) {
+      const auto actual = test::run_step(*backend, GetParam().shape, widths, variant);
+      for (const auto& [name, bytes] : expected) {
+        EXPECT_TRUE(bytes == actual.at(name)) << name << " differs on " << backend->name() << ", widths "
+                                              << test::name_of(widths);
+      }
+    }
+  }
+};
+
+TEST_P(DeviceStep, EveryWidthEqualsTheReference) {
+  int i = 0;
+  for (const auto& widths : test::backend_widths()) {
+    StepVariant variant;
+    variant.reading = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
+    variant.mask = i % 3;
+    variant.fused_input = i % 2 == 1;
+    compare(widths, variant);
+    ++i;
+  }
+}
+
+TEST_P(DeviceStep, EveryReadingMaskAndRoundingEqualsTheReference) {
+  const auto pair = [](int forward, int gradient) {
+    return test::WidthPair{BitWidth::integer(forward), BitWidth::integer(gradient)};
+  };
+  compare(pair(8, 8), {ErrorWeights::kShared, 16, true, true, 1});
+  compare(pair(8, 8), {ErrorWeights::kShared, 24, false, false, 2});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, true, false, 2});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, false, true, 0});
+  compare(pair(12, 8), {ErrorWeights::kRequantised, 16, false, true, 1});
+  compare(pair(8, 12), {ErrorWeights::kRequantised, 16, false, true, 1});
+  compare(pair(16, 16), {ErrorWeights::kShared, 24, true, true, 1});
+  compare(pair(16, 16), {ErrorWeights::kShared, 16, true, true, 2});
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, DeviceStep, ::testing::ValuesIn(test::backend_shapes()),
+                         [](const auto& shape) { return std::string(shape.param.reason); });
+
+TEST(DeviceStep, AShapeThatItCannotDoIsRefusedWithTheAlternative) {
+  for (const auto& backend : test::all_backends()) {
+    const ConvShape s = test::conv_shape(1, 40, 40, 1, 1, 33, 1, 0);
+    try {
+      backend->make_weights(s);
+      ADD_FAILURE() << "a kernel of 33 x 33 was taken";
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find("--device cpu"), std::string::npos) << error.what();
+    }
+    EXPECT_THROW(backend->tensor_range(nullptr, std::int64_t{1} << 31, nullptr), std::invalid_argument);
+  }
+}
+
+TEST(DeviceStep, TheFirstNumberThatIsNotFiniteIsFoundAgainAndAgain) {
+  for (const auto& backend : test::all_backends()) {
+    std::vector<float> values(5003, 1.0F);
+    const auto first = [&] {
+      const Buffer x = test::upload(*backend, values);
+      return backend->first_non_finite(x.as<float>(), static_cast<std::int64_t>(values.size()));
+    };
+    EXPECT_EQ(first(), -1);
+    values[5002] = std::numeric_limits<float>::infinity();
+    values[5000] = std::nanf("");
+    EXPECT_EQ(first(), 5000);
+    values[5000] = 0.0F;
+    EXPECT_EQ(first(), 5002);
+    values[5002] = -1.0F;
+    EXPECT_EQ(first(), -1);
+  }
+}
+
+}  // namespace
+}  // namespace bitcycle

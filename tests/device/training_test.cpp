@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole trainings on a device have the CPU's digests after every step; a checkpoint goes on where it was not written.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "nn/train/trainer.h"
+#include "tests/golden/backends.h"
+#include "tests/property/training_fixture.h"
+
+namespace bitcycle::test {
+namespace {
+
+std::unique_ptr<Backend> device() {
+  auto devices = all_backends();
+  return std::move(devices.at(0));
+}
+
+/// Digest after every step.
+std::vector<std::string> digests(const Config& config, Backend& backend, std::int64_t steps) {
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  NetworkRun run(config, dataset, backend);
+  set_initial_state(run, config, backend);
+  std::vector<std::string> texts;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    run.step(step);
+    texts.push_back(to_text(digest_state(run.network(), backend).root));
+  }
+  return texts;
+}
+
+TEST(DeviceTraining, HasTheDigestOfTheReferenceInBothReadings) {
+  Config config = short_config(4);
+  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = reading;
+    const Outcome expected = train_steps(config, *make_reference_backend());
+    EXPECT_TRUE(same_outcome(expected, train_steps(config, *device())));
+  }
+}
+
+struct WidthCase {
+  const char* name;
+  BitWidth low, high, gradient;
+};
+
+class DeviceWidths : public ::testing::TestWithParam<WidthCase> {};
+
+/// Every container class, and crossing from one to the next within a run.
+TEST_P(DeviceWidths, TrainToTheBitsOfTheReference) {
+  Config config = short_config(3, 2);
+  config.precision.forward = {"cyclic_cosine", GetParam().low, GetParam().high, 1, 3};
+  if (GetParam().high.is_float32()) config.precision.forward.name = "constant";
+  config.precision.gradient = {"constant", GetParam().gradient, GetParam().gradient, 1, 3};
+  const Outcome expected = train_steps(config, *make_reference_backend());
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *device())));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DeviceWidths,
+    ::testing::Values(
+        WidthCase{"crossing_containers", BitWidth::integer(8), BitWidth::integer(12), BitWidth::integer(8)},
+        WidthCase{"wide_8_to_32", BitWidth::integer(8), BitWidth::integer(32), BitWidth::integer(16)},
+        WidthCase{"gradient_32", BitWidth::integer(3), BitWidth::integer(8), BitWidth::integer(32)},
+        WidthCase{"float32", BitWidth::float32(), BitWidth::float32(), BitWidth::float32()},
+        WidthCase{"float32_gradient", BitWidth::integer(8), BitWidth::integer(8), BitWidth::float32()}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+/// Quickstart as it is, its first ten steps.
+TEST(DeviceTraining, QuickstartFor10StepsHasTheDigestsOfTheCpu) {
+  const Config config = load_config(BITCYCLE_SOURCE "/configs/quickstart.yaml", {parse_override("train.steps=10")});
+  EXPECT_EQ(digests(config, *make_cpu_backend(), 10), digests(config, *device(), 10));
+}
+
+/// Two steps on one, the state carried over as a checkpoint has it, two on the other: the bits of four on either.
+TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
+  const Config config = short_config(4);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  const auto cpu = make_cpu_backend();
+  const std::string expected = digests(config, *cpu, 4).back();
+  const auto move = [&](Backend& from, Backend& to) {
+    NetworkRun first(config, dataset, from);
+    set_initial_state(first, config, from);
+    for (std::int64_t step = 0; step < 2; ++step) first.step(step);
+    TensorFile file;
+    file.tensors = save_state(first.network(), from);
+    NetworkRun second(config, dataset, to);
+    load_state(second.network(), to, file, "the checkpoint");
+    for (std::int64_t step = 2; step < 4; ++step) second.step(step);
+    return to_text(digest_state(second.network(), to).root);
+  };
+  const auto gpu = device();
+  EXPECT_EQ(move(*cpu, *gpu), expected);
+  EXPECT_EQ(move(*gpu, *cpu), expected);
+}
+
+/// A number that is not finite is reported as the CPU reports it.
+TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
+  Config config = short_config(2);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  const auto found = [&](Backend& backend) {
+    NetworkRun run(config, dataset, backend);
+    set_initial_state(run, config, backend);
+    const Parameter* p = run.network().parameters().find("group2_layer0.conv1.weight");
+    if (p == nullptr) return std::string("no such parameter");
+    const float infinite = std::numeric_limits<float>::infinity();
+    backend.to_device(p->value + 7, &infinite, sizeof infinite);
+    try {
+      run.step(0);
+    } catch (const NonFiniteError& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing found");
+  };
+  const std::string expected = found(*make_cpu_backend());
+  EXPECT_NE(expected.find("group2_layer0.conv1"), std::string::npos) << expected;
+  EXPECT_EQ(found(*device()), expected);
+}
+
+TEST(DeviceTraining, ProfilesByKernel) {
+  const auto backend = device();
+  backend->set_profiling(true);
+  train_steps(short_config(2), *backend);
+  double seconds = 0.0;
+  std::int64_t macs = 0;
+  for (const auto& entry : backend->profile()) {
+    seconds += entry.seconds;
+    macs += entry.macs;
+  }
+  EXPECT_GT(seconds, 0.0);
+  EXPECT_GT(macs, 0);
+}
+
+}  // namespace
+}  // namespace bitcycle::test
