@@ -88,7 +88,9 @@ int run_info(const std::vector<std::string>& arguments) {
     } catch (const std::runtime_error&) {
       // Said below as "no GPU at hand"; --device cuda says why.
     }
-    json["cuda"] = {{"toolkit", cuda.toolkit}, {"targets", cuda.targets}, {"gpu", gpu.empty() ? nlohmann::json() : nlohmann::json(gpu)}};
+    json["cuda"] = {{"toolkit", cuda.toolkit},
+                    {"targets", cuda.targets},
+                    {"gpu", gpu.empty() ? nlohmann::json() : nlohmann::json(gpu)}};
   } else {
     json["cuda"] = nullptr;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CudaBackend: every operation as launches of kernels, on whatever Runtime it is given. Compiled by nvcc for GPUs and by
-// the host compiler for the tests' execution layer: one source, one order of launches, one set of kernels.
-// Included once by each, after nothing.
+// CudaBackend: every operation as launches of kernels, on whatever Runtime it is given. Compiled by nvcc for GPUs and
+// by the host compiler for the tests' execution layer: one source, one order of launches, one set of kernels. Included
+// once by each, after nothing.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -19,26 +19,26 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-constexpr int kTensorCoreBits = 16;         // widest code that tensor cores multiply, as two limbs
+constexpr int kTensorCoreBits = 16;           // widest code that tensor cores multiply, as two limbs
 constexpr std::int64_t kMostKernelSize = 32;  // bits of a ClassMap's sets
 constexpr std::int64_t kByteProduct = 255 * 255;
 
 /// Weights with what kernels keep beside them.
 struct CudaWeights final : QuantisedWeights {
   using QuantisedWeights::QuantisedWeights;
-  Buffer packed, error_packed;          // limbs
-  Buffer tap_sums, error_tap_sums;      // int64
-  Buffer largest_value;                 // int64: bits of a double
-  Buffer maps;                          // int32
-  Buffer scale, offset;                 // forward: ChannelScale (o), double (classes, o)
+  Buffer packed, error_packed;      // limbs
+  Buffer tap_sums, error_tap_sums;  // int64
+  Buffer largest_value;             // int64: bits of a double
+  Buffer maps;                      // int32
+  Buffer scale, offset;             // forward: ChannelScale (o), double (classes, o)
   Buffer error_scale, error_offset;
-  Buffer keys;                          // int32 (2, o)
-  Buffer gradient_sums;                 // int64 (o, taps * c)
-  Buffer class_sums;                    // int64: outputs' (classes, o), then inputs' (classes, c)
-  Buffer terms;                         // int64 (taps)
+  Buffer keys;           // int32 (2, o)
+  Buffer gradient_sums;  // int64 (o, taps * c)
+  Buffer class_sums;     // int64: outputs' (classes, o), then inputs' (classes, c)
+  Buffer terms;          // int64 (taps)
   ClassMap outputs, inputs;
   std::int64_t output_classes = 0, input_classes = 0;
-  Packed forward_pack, error_pack;      // limbs 0; set at launch
+  Packed forward_pack, error_pack;  // limbs 0; set at launch
 };
 
 /// Classes of one dimension: which taps exist at each position.
@@ -148,7 +148,8 @@ class CudaBackend final : public Backend {
   }
   void linear_backward(const LinearBackward& args) override;
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override {
-    float* losses = reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(args.n, 1)) * sizeof(float)).as<float>();
+    float* losses =
+        reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(args.n, 1)) * sizeof(float)).as<float>();
     launch<SoftmaxKernel>(1, sizeof(SoftmaxKernel::Shared), {args, losses});
   }
   void sgd_update(const SgdUpdate& args) override {
@@ -394,10 +395,10 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
     w.error_scale = Buffer(*this, bytes(shape.c, sizeof(ChannelScale)));
     w.error_offset = Buffer(*this, bytes(w.input_classes * shape.c, sizeof(double)));
     w.gradient_sums = Buffer(*this, bytes(size, sizeof(std::int64_t)));
-    w.class_sums =
-        Buffer(*this, bytes(w.output_classes * shape.o + w.input_classes * shape.c, sizeof(std::int64_t)));
+    w.class_sums = Buffer(*this, bytes(w.output_classes * shape.o + w.input_classes * shape.c, sizeof(std::int64_t)));
     std::vector<std::int64_t> terms;
-    for (std::int64_t tap = 0; tap < taps; ++tap) terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
+    for (std::int64_t tap = 0; tap < taps; ++tap)
+      terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
     w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
     to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
   }
@@ -443,8 +444,9 @@ inline void CudaBackend::quantise_weights(const QuantiseWeights& args, Quantised
   error.error_affine = w.error_affine.as<Affine>();
   error.tap_sums = w.error_tap_sums.as<std::int64_t>();
   const bool error_packs = s.groups == 1 && (shared_grid || args.width.is_narrow());
-  w.error_pack = pack(w.error_packed, !error_packs ? 0 : (shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width)),
-                      s.c, s.error_depth());
+  w.error_pack =
+      pack(w.error_packed, !error_packs ? 0 : (shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width)), s.c,
+           s.error_depth());
   error.packed = w.error_pack;
   launch<QuantiseErrorWeightsKernel>(g.c, sizeof(QuantiseErrorWeightsKernel::Shared), error);
 }
@@ -503,7 +505,8 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   prepare.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
   prepare.hi = prepare.lo + s.o;
   if (tensor || args.statistics != nullptr) {
-    launch<PrepareForwardKernel>((g.o + PrepareForwardKernel::kThreads - 1) / PrepareForwardKernel::kThreads, 0, prepare);
+    launch<PrepareForwardKernel>((g.o + PrepareForwardKernel::kThreads - 1) / PrepareForwardKernel::kThreads, 0,
+                                 prepare);
   }
   if (tensor) {
     StreamedRows x{};
@@ -537,9 +540,9 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   chain.size = outputs;
   launch<ForwardChainKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, chain, s.macs());
   if (args.statistics == nullptr) return;
-  launch<ChannelStatisticsKernel>(blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
-                                  {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo,
-                                   prepare.hi, &scratch()->ticket});
+  launch<ChannelStatisticsKernel>(
+      blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
+      {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo, prepare.hi, &scratch()->ticket});
 }
 
 template <int LG, int LX>
@@ -579,7 +582,8 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
     const auto sums = [&](const Operand& operand, std::uint32_t size, std::int32_t h, std::int32_t width,
                           std::int32_t channels, const ClassMap& map, std::int64_t* to) {
       launch<ClassSumsKernel>(
-          blocks(size), static_cast<std::size_t>(ClassSumsKernel::shared_bytes(std::int64_t{map.rows} * map.columns * channels)),
+          blocks(size),
+          static_cast<std::size_t>(ClassSumsKernel::shared_bytes(std::int64_t{map.rows} * map.columns * channels)),
           {operand.codes, operand.width.container(), size, h, width, channels, map, to});
     };
     sums(args.g, outputs, g.out_h, g.out_w, g.o, w.outputs, g_sums);
@@ -692,13 +696,13 @@ inline void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
     return;
   }
   const auto inputs = static_cast<std::uint32_t>(s.input_size());
-  float* dx = args.dx != nullptr
-                  ? args.dx
-                  : reserve(chain_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
+  float* dx =
+      args.dx != nullptr ? args.dx : reserve(chain_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
   ErrorChainKernel::Args chain{};
   chain.s = geo;
-  chain.chain = chain_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
-                         s.error_depth());
+  chain.chain =
+      chain_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
+               s.error_depth());
   chain.g = args.g;
   chain.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
   chain.error_affine = w.error_affine.as<Affine>();
@@ -715,9 +719,9 @@ inline void CudaBackend::conv_backward(const ConvBackward& args) {
   auto& w = const_cast<CudaWeights&>(static_cast<const CudaWeights&>(*args.weights));
   const ConvShape& s = args.shape;
   const std::uint32_t outputs = elements(s.output_size(), "convolution");
-  launch<QuantiseGradientKernel>(blocks(outputs), 0,
-                                 {args.gradient, outputs, static_cast<std::uint32_t>(s.o), args.g, args.stochastic,
-                                  args.noise, args.given_noise});
+  launch<QuantiseGradientKernel>(
+      blocks(outputs), 0,
+      {args.gradient, outputs, static_cast<std::uint32_t>(s.o), args.g, args.stochastic, args.noise, args.given_noise});
   if (args.dw != nullptr) weight_gradient(args, w);
   if (args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr) error_pass(args, w);
 }

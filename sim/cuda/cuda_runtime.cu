@@ -69,7 +69,8 @@ class CudaRuntime final : public gpu::Runtime {
       std::size_t available = 0, total = 0;
       cudaMemGetInfo(&available, &total);
       throw std::runtime_error("CUDA: device memory: " + mebibytes(bytes) + " were asked for, " + mebibytes(available) +
-                               " of " + mebibytes(total) + " are free; use a smaller batch (--set train.batch=N) or "
+                               " of " + mebibytes(total) +
+                               " are free; use a smaller batch (--set train.batch=N) or "
                                "--device cpu");
     }
     check(error, "allocating " + mebibytes(bytes));
@@ -77,11 +78,13 @@ class CudaRuntime final : public gpu::Runtime {
   }
   void release(void* data) noexcept override { cudaFree(data); }
   void to_device(void* device, const void* host, std::size_t bytes) override {
-    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "copying " + mebibytes(bytes) + " to the GPU");
+    check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_),
+          "copying " + mebibytes(bytes) + " to the GPU");
     synchronise();
   }
   void to_host(void* host, const void* device, std::size_t bytes) override {
-    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "copying " + mebibytes(bytes) + " from the GPU");
+    check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_),
+          "copying " + mebibytes(bytes) + " from the GPU");
     synchronise();
   }
   void fill_zero(void* device, std::size_t bytes) override {
@@ -153,7 +156,8 @@ class CudaRuntime final : public gpu::Runtime {
                                    &parameters),
             std::string("adding ") + launches[i].name + " to a graph");
     }
-    check(cudaGraphInstantiate(&made.exec, made.graph, 0), "instantiating a graph of " + std::to_string(launches.size()) + " kernels");
+    check(cudaGraphInstantiate(&made.exec, made.graph, 0),
+          "instantiating a graph of " + std::to_string(launches.size()) + " kernels");
     graphs_.push_back(std::move(made));
     return graphs_.back();
   }

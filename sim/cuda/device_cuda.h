@@ -29,13 +29,21 @@ BITCYCLE_DEVICE T* shared_memory(int offset) {
 
 // Memory: every access of a kernel goes through these, so that the host layer can count it.
 template <typename T>
-BITCYCLE_DEVICE T global_load(const T* p) { return *p; }
+BITCYCLE_DEVICE T global_load(const T* p) {
+  return *p;
+}
 template <typename T>
-BITCYCLE_DEVICE void global_store(T* p, T value) { *p = value; }
+BITCYCLE_DEVICE void global_store(T* p, T value) {
+  *p = value;
+}
 template <typename T>
-BITCYCLE_DEVICE T shared_load(const T* p) { return *p; }
+BITCYCLE_DEVICE T shared_load(const T* p) {
+  return *p;
+}
 template <typename T>
-BITCYCLE_DEVICE void shared_store(T* p, T value) { *p = value; }
+BITCYCLE_DEVICE void shared_store(T* p, T value) {
+  *p = value;
+}
 
 // Warp. `mask` names the lanes that take part; all of them must call.
 template <typename T>
@@ -60,7 +68,9 @@ BITCYCLE_DEVICE std::int64_t atomic_max(std::int64_t* p, std::int64_t value) {
 }
 /// A value that other blocks write with atomics.
 template <typename T>
-BITCYCLE_DEVICE T atomic_load(const T* p) { return *static_cast<const volatile T*>(p); }
+BITCYCLE_DEVICE T atomic_load(const T* p) {
+  return *static_cast<const volatile T*>(p);
+}
 
 /// c + sum of the four unsigned products of bytes.
 BITCYCLE_DEVICE std::uint32_t dot_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t c) { return __dp4a(a, b, c); }
@@ -78,7 +88,9 @@ BITCYCLE_DEVICE void async_copy16(void* shared, const void* global, bool valid) 
 BITCYCLE_DEVICE void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `Pending` of this thread's committed groups are on their way.
 template <int Pending>
-BITCYCLE_DEVICE void async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory"); }
+BITCYCLE_DEVICE void async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
 
 /// ldmatrix.x4: lane l gives the address of row l mod 8 of matrix l / 8 (16 bytes); r[j] gets word l mod 4 of row l / 4
 /// of matrix j.
@@ -99,15 +111,17 @@ BITCYCLE_DEVICE void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uin
 #pragma unroll
     for (int n = 0; n < NT; ++n) {
       if constexpr (SignedB) {
-        asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                     "{%0, %1, %2, %3};"
-                     : "+r"(d[m][n][0]), "+r"(d[m][n][1]), "+r"(d[m][n][2]), "+r"(d[m][n][3])
-                     : "r"(a[m][0]), "r"(a[m][1]), "r"(a[m][2]), "r"(a[m][3]), "r"(b[n][0]), "r"(b[n][1]));
+        asm volatile(
+            "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+r"(d[m][n][0]), "+r"(d[m][n][1]), "+r"(d[m][n][2]), "+r"(d[m][n][3])
+            : "r"(a[m][0]), "r"(a[m][1]), "r"(a[m][2]), "r"(a[m][3]), "r"(b[n][0]), "r"(b[n][1]));
       } else {
-        asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                     "{%0, %1, %2, %3};"
-                     : "+r"(d[m][n][0]), "+r"(d[m][n][1]), "+r"(d[m][n][2]), "+r"(d[m][n][3])
-                     : "r"(a[m][0]), "r"(a[m][1]), "r"(a[m][2]), "r"(a[m][3]), "r"(b[n][0]), "r"(b[n][1]));
+        asm volatile(
+            "mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+r"(d[m][n][0]), "+r"(d[m][n][1]), "+r"(d[m][n][2]), "+r"(d[m][n][3])
+            : "r"(a[m][0]), "r"(a[m][1]), "r"(a[m][2]), "r"(a[m][3]), "r"(b[n][0]), "r"(b[n][1]));
       }
     }
   }
@@ -115,7 +129,8 @@ BITCYCLE_DEVICE void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uin
 
 /// A kernel is a struct with Args, a name, kThreads and run(args); this makes it a launchable function.
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads, 1) kernel_entry(const __grid_constant__ typename Kernel::Args args) {
+__global__ void __launch_bounds__(Kernel::kThreads, 1)
+    kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(args);
 }
 template <typename Kernel>

@@ -137,8 +137,8 @@ struct ForwardChainKernel {
     for_each_tap_of_output(a.s, p.h, p.w, [&](int kh, int kw, int h, int w) {
       const std::int64_t at = input_index(a.s, p.n, h, w, first), weight = weight_index(a.s, p.c, kh, kw, 0);
       for (int i = 0; i < a.s.c_per_group(); ++i) {
-        sum = fmaf(load_value(a.x.codes, a.x.width, x, at + i), weight_value(a.weights, a.weight_width, w_affine, weight + i),
-                   sum);
+        sum = fmaf(load_value(a.x.codes, a.x.width, x, at + i),
+                   weight_value(a.weights, a.weight_width, w_affine, weight + i), sum);
       }
     });
     return sum;
@@ -148,8 +148,7 @@ struct ForwardChainKernel {
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
       const Place p = place_of(e, a.s.out_h, a.s.out_w, a.s.o);
       if (a.sums != nullptr) {
-        a.sums[e] =
-            forward_chain<Int128>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c).product;
+        a.sums[e] = forward_chain<Int128>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c).product;
         continue;
       }
       global_store(a.y + e, a.chain == Chain::kFloat
@@ -177,7 +176,8 @@ struct ErrorChainKernel {
   };
   template <typename Sum>
   BITCYCLE_DEVICE static float value(const Args& a, const Affine& g, const Place& p) {
-    const auto sums = error_chain<Sum>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c);
+    const auto sums =
+        error_chain<Sum>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c);
     if (a.shared_grid) {
       const double grid = a.error_affine->step;
       return rescale_shared(shared_scale(g, grid), to_binary64(sums.product),
@@ -216,8 +216,9 @@ struct ErrorChainKernel {
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
       const Place p = place_of(e, a.s.h, a.s.w, a.s.c);
       if (a.sums != nullptr) {
-        a.sums[e] = error_chain<Int128>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w,
-                                        p.c).product;
+        a.sums[e] =
+            error_chain<Int128>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c)
+                .product;
         continue;
       }
       const float dx = a.chain == Chain::kFloat
@@ -292,9 +293,9 @@ struct WeightGradientChainKernel {
         a.sums[e] = static_cast<Int128>(shared[0].product);
       } else {
         const WeightGradientScale scale = weight_gradient_scale(*a.g.affine, *a.x.affine);
-        a.dw[e] = rescale_weight_gradient(scale, to_binary64(shared[0].product), to_binary64(shared[0].gradient),
-                                          to_binary64(shared[0].streamed),
-                                          to_binary64(static_cast<std::int64_t>(positions)));
+        a.dw[e] =
+            rescale_weight_gradient(scale, to_binary64(shared[0].product), to_binary64(shared[0].gradient),
+                                    to_binary64(shared[0].streamed), to_binary64(static_cast<std::int64_t>(positions)));
       }
     }
     sync_threads();

@@ -135,11 +135,11 @@ BITCYCLE_DEVICE bool last_block(std::uint32_t* ticket, std::uint32_t* shared) {
 /// Which taps exist at a position depends on its row and its column alone: positions fall into classes, one for each
 /// pair of a set of rows' taps and a set of columns' taps. Device memory.
 struct ClassMap {
-  const std::int32_t* row_class = nullptr;    // (height)
+  const std::int32_t* row_class = nullptr;     // (height)
   const std::int32_t* column_class = nullptr;  // (width)
-  const std::uint32_t* row_taps = nullptr;    // (rows): bit kh
+  const std::uint32_t* row_taps = nullptr;     // (rows): bit kh
   const std::uint32_t* column_taps = nullptr;  // (columns): bit kw
-  std::int32_t rows = 0, columns = 0;         // classes of each
+  std::int32_t rows = 0, columns = 0;          // classes of each
   BITCYCLE_DEVICE int of(int h, int w) const {
     return global_load(row_class + h) * columns + global_load(column_class + w);
   }

@@ -174,8 +174,8 @@ struct NormPrepareKernel {
     const NormPrepare& p = a.prepare;
     KeyRange keys;
     for (std::int64_t c = thread_index(); c < p.channels; c += block_threads()) {
-      const NormChannel norm = norm_prepare_channel(p.statistics[c], p.count, p.gamma[c], p.beta[c],
-                                                    &p.running_mean[c], &p.running_variance[c]);
+      const NormChannel norm = norm_prepare_channel(p.statistics[c], p.count, p.gamma[c], p.beta[c], &p.running_mean[c],
+                                                    &p.running_variance[c]);
       p.norm[c] = norm;
       if (p.count != 0) include_relu_range(keys, p.statistics[c], norm);
     }

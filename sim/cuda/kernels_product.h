@@ -19,7 +19,7 @@ struct StreamedRows {
   std::int32_t h, w;  // of the rows' positions
   std::int32_t source_h, source_w, channels;
   std::int32_t kh, kw, stride, padding;
-  bool transposed;  // error pass: row (h, w) meets (h + padding - kh) / stride
+  bool transposed;     // error pass: row (h, w) meets (h + padding - kh) / stride
   std::int32_t depth;  // kh * kw * channels
 
   struct Row {
@@ -65,9 +65,9 @@ struct TileProduct {
   static constexpr int kStageBytes = kABytes * LA + kBBytes * LB;
   using Sum = std::conditional_t<kDiagonals == 1, std::int32_t, std::int64_t>;
   static constexpr int kPitch = kColumns + (kDiagonals == 1 ? 4 : 2);  // of the tile of sums
-  static constexpr int kWork = kStages * kStageBytes > kRows * kPitch * static_cast<int>(sizeof(Sum))
-                                   ? kStages * kStageBytes
-                                   : kRows * kPitch * static_cast<int>(sizeof(Sum));
+  static constexpr int kWork = kStages * kStageBytes > kRows* kPitch* static_cast<int>(sizeof(Sum))
+                                   ? kStages* kStageBytes
+                                   : kRows* kPitch* static_cast<int>(sizeof(Sum));
   // After the stages, which the tile of sums shares: sums of the rows' codes and their classes.
   static constexpr int kRowSums = kWork, kRowClass = kRowSums + kRows * 8, kEnd = kRowClass + kRows * 4;
 
@@ -77,10 +77,9 @@ struct TileProduct {
     // Weights: padded, so that every 16 bytes are there.
     for (int i = thread_index(); i < kColumns * LB * 2; i += kBlock) {
       const int half = i % 2, column = i / 2 % kColumns, limb = i / 2 / kColumns;
-      const std::uint8_t* from = weights.bytes +
-                                 (static_cast<std::int64_t>(limb) * weights.rows + first_column + column) *
-                                     weights.depth +
-                                 chunk * 32 + half * 16;
+      const std::uint8_t* from =
+          weights.bytes + (static_cast<std::int64_t>(limb) * weights.rows + first_column + column) * weights.depth +
+          chunk * 32 + half * 16;
       async_copy16(bytes + kABytes * LA + limb * kBBytes + column * kTilePitch + half * 16, from, true);
     }
     // The thread's row.
@@ -174,8 +173,8 @@ struct TileProduct {
         std::uint32_t b[NT][2];
         for (int n = 0; n < NT; n += 2) {
           std::uint32_t r[4];
-          load_matrices(r, bytes + kABytes * LA + limb * kBBytes +
-                               ((n + lane / 16) * 8 + lane % 8) * kTilePitch + lane / 8 % 2 * 16);
+          load_matrices(r, bytes + kABytes * LA + limb * kBBytes + ((n + lane / 16) * 8 + lane % 8) * kTilePitch +
+                               lane / 8 % 2 * 16);
           b[n][0] = r[0];
           b[n][1] = r[1];
           b[n + 1][0] = r[2];
@@ -217,8 +216,8 @@ struct TileProduct {
 /// Four neighbouring channels of a thread in a product's epilogue, all its tiles through.
 template <int NT>
 struct EpilogueColumns {
-  static constexpr int kQuads = 2 * NT;               // of a row
-  static constexpr int kStep = 128 / kQuads;          // rows between a thread's
+  static constexpr int kQuads = 2 * NT;       // of a row
+  static constexpr int kStep = 128 / kQuads;  // rows between a thread's
   BITCYCLE_DEVICE static int column() { return thread_index() % kQuads * 4; }
   BITCYCLE_DEVICE static int row() { return thread_index() / kQuads; }
 };
@@ -396,11 +395,10 @@ struct ErrorProductKernel {
         Quad u{};
         for (int j = 0; j < 4 && i0 + j < a.columns; ++j) {
           const float sum = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
-          const float value =
-              join_passes(join, static_cast<std::uint32_t>(at) + first + static_cast<std::uint32_t>(j),
-                          first + static_cast<std::uint32_t>(j))
-                  ? sum
-                  : 0.0F;
+          const float value = join_passes(join, static_cast<std::uint32_t>(at) + first + static_cast<std::uint32_t>(j),
+                                          first + static_cast<std::uint32_t>(j))
+                                  ? sum
+                                  : 0.0F;
           u.v[j] = value;
           const std::int32_t key = magnitude_key(value);
           u_key = key > u_key ? key : u_key;
@@ -468,11 +466,24 @@ struct WeightGradientProductKernel {
   /// Codes of four channels at four positions, transposed into rows of the tile: row = channel, byte = position.
   template <int L>
   BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int row, int quad, const std::uint32_t (&code)[4][4]) {
-    for (int c = 0; c < 4; ++c) {
-      for (int limb = 0; limb < L; ++limb) {
-        std::uint32_t word = 0;
-        for (int p = 0; p < 4; ++p) word |= ((code[p][c] >> (8 * limb)) & 255U) << (8 * p);
-        shared_store(reinterpret_cast<std::uint32_t*>(tile + limb * bytes + (row + c) * kTilePitch + quad * 4), word);
+    // Rows that are 4 apart lie 16 banks apart: threads begin with different channels, so that eight of them store to
+    // eight banks. Turned by selections, not by an index, so that the words stay in registers.
+    const int turn = row / 8 % 4;
+    for (int limb = 0; limb < L; ++limb) {
+      std::uint32_t word[4];
+      for (int c = 0; c < 4; ++c) {
+        word[c] = 0;
+        for (int p = 0; p < 4; ++p) word[c] |= ((code[p][c] >> (8 * limb)) & 255U) << (8 * p);
+      }
+      const bool by_one = (turn & 1) != 0, by_two = (turn & 2) != 0;
+      const std::uint32_t one[4] = {by_one ? word[1] : word[0], by_one ? word[2] : word[1], by_one ? word[3] : word[2],
+                                    by_one ? word[0] : word[3]};
+      const std::uint32_t two[4] = {by_two ? one[2] : one[0], by_two ? one[3] : one[1], by_two ? one[0] : one[2],
+                                    by_two ? one[1] : one[3]};
+      for (int c = 0; c < 4; ++c) {
+        shared_store(
+            reinterpret_cast<std::uint32_t*>(tile + limb * bytes + (row + (c + turn) % 4) * kTilePitch + quad * 4),
+            two[c]);
       }
     }
   }
@@ -492,7 +503,8 @@ struct WeightGradientProductKernel {
     }
   }
 
-  BITCYCLE_DEVICE static void load_stage(const Args& a, int first_row, int first_column, int first, int end, int stage) {
+  BITCYCLE_DEVICE static void load_stage(const Args& a, int first_row, int first_column, int first, int end,
+                                         int stage) {
     const Geometry& s = a.s;
     auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
     // Eight quads of positions times quads of channels.
@@ -573,8 +585,8 @@ struct WeightGradientProductKernel {
       }
       for (int limb = 0; limb < LX; ++limb) {
         std::uint32_t r[4];
-        load_matrices(r, bytes + kABytes * LG + limb * kBBytes +
-                             (warp * 16 + lane / 16 * 8 + lane % 8) * kTilePitch + lane / 8 % 2 * 16);
+        load_matrices(r, bytes + kABytes * LG + limb * kBBytes + (warp * 16 + lane / 16 * 8 + lane % 8) * kTilePitch +
+                             lane / 8 % 2 * 16);
         const std::uint32_t b[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
         for (int i = 0; i < LG; ++i) multiply_tiles<false>(sums[i + limb], fragments[i], b);
       }
@@ -596,7 +608,8 @@ struct WeightGradientProductKernel {
   }
 };
 
-/// dw from the integers (4.5); they and the sums by class are 0 again afterwards. One block.. many: a thread an element.
+/// dw from the integers (4.5); they and the sums by class are 0 again afterwards. One block.. many: a thread an
+/// element.
 struct WeightGradientFinishKernel {
   static constexpr const char* kName = "weight gradient finish";
   static constexpr int kThreads = 128;
@@ -604,10 +617,10 @@ struct WeightGradientFinishKernel {
     Geometry s;
     ClassMap input_map, output_map;
     const Affine *g, *x;
-    std::int64_t* sums;            // (o, taps * c)
-    const std::int64_t* g_sums;    // (classes of outputs, o)
-    const std::int64_t* x_sums;    // (classes of inputs, c)
-    const std::int64_t* terms;     // (taps), of one image
+    std::int64_t* sums;          // (o, taps * c)
+    const std::int64_t* g_sums;  // (classes of outputs, o)
+    const std::int64_t* x_sums;  // (classes of inputs, c)
+    const std::int64_t* terms;   // (taps), of one image
     float* dw;
     std::uint32_t size;
   };

@@ -163,7 +163,8 @@ struct QuantiseErrorWeightsKernel {
     sync_threads();
     if (!a.shared_grid) {
       KeyRange keys;
-      for (int j = thread_index(); j < taps * opg; j += block_threads()) include(keys, global_load(a.master + index(j)));
+      for (int j = thread_index(); j < taps * opg; j += block_threads())
+        include(keys, global_load(a.master + index(j)));
       atomic_min(&shared->lo, keys.lo);
       atomic_max(&shared->hi, keys.hi);
       sync_threads();
@@ -238,7 +239,7 @@ struct PrepareForwardKernel {
     Geometry s;
     bool tables;  // of the tensor-core product
     ChannelScale* scale;
-    double* offset;  // (classes, o)
+    double* offset;                 // (classes, o)
     ChannelStatistics* statistics;  // may be null
     std::int32_t *lo, *hi;          // keys (o)
   };
@@ -254,8 +255,8 @@ struct PrepareForwardKernel {
           int taps = 0;
           const std::int64_t sum =
               class_sum(a.map, k, a.tap_sums + static_cast<std::int64_t>(o) * a.s.taps(), a.s.kh, a.s.kw, &taps);
-          a.offset[static_cast<std::int64_t>(k) * a.s.o + o] = product_offset(
-              x, w, to_binary64(sum), to_binary64(static_cast<std::int64_t>(taps) * a.s.c_per_group()));
+          a.offset[static_cast<std::int64_t>(k) * a.s.o + o] =
+              product_offset(x, w, to_binary64(sum), to_binary64(static_cast<std::int64_t>(taps) * a.s.c_per_group()));
         }
       }
       if (a.statistics == nullptr) continue;
@@ -263,9 +264,9 @@ struct PrepareForwardKernel {
       const double beta = product_bound(integers, static_cast<std::int64_t>(a.s.taps()) * a.s.c_per_group(),
                                         operand_bound(a.x_width, x, range), weight_bound(a.w_width, w, a.magnitude[o]));
       ChannelStatistics statistics;
-      statistics.exponent = moment_exponent(
-          beta, static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.out_h) *
-                    static_cast<std::uint64_t>(a.s.out_w));
+      statistics.exponent =
+          moment_exponent(beta, static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.out_h) *
+                                    static_cast<std::uint64_t>(a.s.out_w));
       a.statistics[o] = statistics;
       a.lo[o] = INT32_MAX;
       a.hi[o] = INT32_MIN;
@@ -290,7 +291,7 @@ struct PrepareErrorKernel {
     Geometry s;
     bool tables;
     ChannelScale* scale;
-    double* offset;  // (classes, c)
+    double* offset;   // (classes, c)
     float* dx_bound;  // may be null
     bool joins;
     GradientJoin join;
@@ -337,8 +338,9 @@ struct PrepareErrorKernel {
     const Range range = a.g_range == nullptr ? Range{} : *a.g_range;
     const double bound = product_bound(integers, static_cast<std::int64_t>(a.s.taps()) * a.s.o_per_group(),
                                        operand_bound(a.g_width, g, range), weights);
-    prepare_join(a.join, bound, a.s.c,
-                 static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.h) * static_cast<std::uint64_t>(a.s.w));
+    prepare_join(
+        a.join, bound, a.s.c,
+        static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.h) * static_cast<std::uint64_t>(a.s.w));
   }
 };
 
@@ -370,8 +372,8 @@ struct ClassSumsKernel {
       std::uint32_t q[4];
       const bool word = a.container == Container::kUint8 && a.size - e >= 4;
       if (word) {
-        const std::uint32_t packed = global_load(reinterpret_cast<const std::uint32_t*>(
-            static_cast<const std::uint8_t*>(a.codes) + e));
+        const std::uint32_t packed =
+            global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(a.codes) + e));
         for (int j = 0; j < 4; ++j) q[j] = (packed >> (8 * j)) & 255U;
       }
       for (std::uint32_t j = 0; j < 4 && e + j < a.size; ++j) {

@@ -10,7 +10,8 @@ CudaBuild cuda_build() { return {}; }
 
 std::unique_ptr<Backend> make_cuda_backend() {
   throw std::runtime_error(
-      "device is 'cuda', and this bitcycle was built without CUDA; use --device cpu, or install the CUDA Toolkit 12.0 or "
+      "device is 'cuda', and this bitcycle was built without CUDA; use --device cpu, or install the CUDA Toolkit 12.0 "
+      "or "
       "newer and build again");
 }
 

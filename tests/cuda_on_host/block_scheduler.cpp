@@ -32,8 +32,8 @@ std::uint64_t next_random(std::uint64_t& state) {
 
 /// Dot products of rows of 32: d[r][c] += a[r] . b[c]. Products of bytes as 16-bit words, which multiply-add in pairs.
 __attribute__((optimize("O3"), target_clones("avx2", "default"))) void dot_rows(const std::int16_t* a,
-                                                                               const std::int16_t* b, int rows,
-                                                                               int columns, std::int32_t* d) {
+                                                                                const std::int16_t* b, int rows,
+                                                                                int columns, std::int32_t* d) {
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
       std::int32_t sum = 0;
@@ -70,7 +70,8 @@ void multiply(const Collective (&lane)[32], bool is_signed) {
         std::int16_t* to = b.data() + (tile * 8 + group) * 32 + 4 * t + j * 16;
         for (int i = 0; i < 4; ++i) {
           const std::uint32_t byte = (word >> (8 * i)) & 255U;
-          to[i] = is_signed ? static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) : static_cast<std::int16_t>(byte);
+          to[i] =
+              is_signed ? static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) : static_cast<std::int16_t>(byte);
         }
       }
     }
@@ -190,7 +191,8 @@ void Block::collective(const Collective& own) {
   if (warp.arrived != 0) {
     const Collective& first = warp.lane[std::countr_zero(warp.arrived)];
     if (first.kind != own.kind || first.mask != own.mask || first.m != own.m || first.n != own.n) {
-      stop("lanes of warp " + std::to_string(t.index / 32) + " are at different warp operations, or with different masks");
+      stop("lanes of warp " + std::to_string(t.index / 32) +
+           " are at different warp operations, or with different masks");
     }
   }
   warp.lane[lane] = own;
@@ -256,8 +258,7 @@ bool Block::run_warp(int warp) {
       const int thread = first + order_[static_cast<std::size_t>(first + i)];
       HostThread& t = fibres_[static_cast<std::size_t>(thread)];
       if (t.state == HostThread::kDone || t.state == HostThread::kAtBarrier) continue;
-      if (t.state == HostThread::kAtCollective &&
-          t.generation == warps_[static_cast<std::size_t>(warp)].generation) {
+      if (t.state == HostThread::kAtCollective && t.generation == warps_[static_cast<std::size_t>(warp)].generation) {
         continue;
       }
       resume(thread);
@@ -368,7 +369,8 @@ void Block::count_accesses() {
         for (std::size_t first = 0; first < lanes.size(); first += group) {
           std::map<std::uintptr_t, std::set<std::uintptr_t>> words;
           for (std::size_t l = first; l < std::min(lanes.size(), first + group); ++l) {
-            for (std::uintptr_t word = lanes[l].address / 4; word <= (lanes[l].address + lanes[l].bytes - 1) / 4; ++word) {
+            for (std::uintptr_t word = lanes[l].address / 4; word <= (lanes[l].address + lanes[l].bytes - 1) / 4;
+                 ++word) {
               words[word % 32].insert(word);
             }
           }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One block of a kernel on the CPU: its threads are fibres (Boost.Context) of one thread, run warp by warp and lane by
 // lane in an order that a seed shuffles. Barriers and warp collectives are where fibres change; a barrier that not all
-// threads reach, a collective that not all lanes of its mask reach, and lanes that disagree are reported, not waited for.
+// threads reach, a collective that not all lanes of its mask reach, and lanes that disagree are reported, not waited
+// for.
 #pragma once
 
 #include <boost/context/detail/fcontext.hpp>

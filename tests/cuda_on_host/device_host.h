@@ -108,7 +108,8 @@ inline std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32
 }
 
 /// The copy happens when it is waited for, not before: a kernel that forgets to wait reads what was there.
-inline void async_copy16(void* shared, const void* global, bool valid, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+inline void async_copy16(void* shared, const void* global, bool valid, const char* file = __builtin_FILE(),
+                         int line = __builtin_LINE()) {
   current_block().shared_access(shared, 16, {file, line});
   if (valid) current_block().global_access(global, 16, {file, line});
   current_thread().copies.push_back({shared, valid ? global : nullptr});
@@ -119,7 +120,8 @@ void async_wait() {
   current_thread().finish_copies(Pending);
 }
 
-inline void load_matrices(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+inline void load_matrices(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(),
+                          int line = __builtin_LINE()) {
   current_block().shared_access(row, 16, {file, line});
   Collective own{Collective::kMatrices, 0xFFFFFFFFU, row, nullptr, r, 0, 0};
   current_block().collective(own);

@@ -18,7 +18,10 @@ namespace {
 class HostRuntime final : public gpu::Runtime {
  public:
   HostRuntime(const HostOptions& options, AccessCounts* counts, GraphCounts* graphs)
-      : options_(options), counts_(counts), graphs_(graphs), arena_(options.threads == 0 ? tbb::task_arena::automatic : options.threads) {}
+      : options_(options),
+        counts_(counts),
+        graphs_(graphs),
+        arena_(options.threads == 0 ? tbb::task_arena::automatic : options.threads) {}
   std::string name() const override { return "host"; }
   int processors() const override { return options_.processors; }
   void* allocate(std::size_t bytes) override {
@@ -37,9 +40,11 @@ class HostRuntime final : public gpu::Runtime {
   void synchronise() override {}
 
   void launch(const gpu::Launch& l) override {
-    if (l.blocks < 1) throw std::runtime_error(std::string(l.name) + ": a grid of " + std::to_string(l.blocks) + " blocks");
+    if (l.blocks < 1)
+      throw std::runtime_error(std::string(l.name) + ": a grid of " + std::to_string(l.blocks) + " blocks");
     if (l.shared_bytes > 48 * 1024) {
-      throw std::runtime_error(std::string(l.name) + ": " + std::to_string(l.shared_bytes) + " bytes of shared memory; 48 KiB are there");
+      throw std::runtime_error(std::string(l.name) + ": " + std::to_string(l.shared_bytes) +
+                               " bytes of shared memory; 48 KiB are there");
     }
     std::vector<int> order(static_cast<std::size_t>(l.blocks));
     std::iota(order.begin(), order.end(), 0);

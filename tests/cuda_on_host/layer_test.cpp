@@ -18,9 +18,11 @@ namespace {
 using ::testing::HasSubstr;
 
 template <typename Kernel>
-void run_block(const typename Kernel::Args& args, std::size_t shared_bytes, std::uint64_t seed, AccessCount* count = nullptr) {
+void run_block(const typename Kernel::Args& args, std::size_t shared_bytes, std::uint64_t seed,
+               AccessCount* count = nullptr) {
   Block block;
-  block.run(Kernel::kName, &kernel_entry<Kernel>, &args, 0, 1, Kernel::kThreads, shared_bytes, {seed, count != nullptr});
+  block.run(Kernel::kName, &kernel_entry<Kernel>, &args, 0, 1, Kernel::kThreads, shared_bytes,
+            {seed, count != nullptr});
   if (count != nullptr) *count = block.accesses();
 }
 
@@ -80,7 +82,8 @@ std::string fault_of(const typename Kernel::Args& args, std::size_t shared_bytes
 }
 
 TEST(HostLayer, ABarrierThatNotAllReachIsReported) {
-  EXPECT_THAT(fault_of<EarlyLeave>({0}, 0), HasSubstr("'early leave', block 0: a barrier is reached by 32 of 64 threads"));
+  EXPECT_THAT(fault_of<EarlyLeave>({0}, 0),
+              HasSubstr("'early leave', block 0: a barrier is reached by 32 of 64 threads"));
 }
 
 /// Sum over a warp by shuffles. Mask 0: the right one; 1: names lanes that never come; 2: leaves out half of the lanes.
@@ -165,7 +168,8 @@ int wrong_products() {
     for (std::size_t c = 0; c < 8; ++c) {
       std::int32_t sum = 0;
       for (std::size_t k = 0; k < 32; ++k) {
-        sum += a[r * 32 + k] * (Signed ? std::int32_t{static_cast<std::int8_t>(b[c * 32 + k])} : std::int32_t{b[c * 32 + k]});
+        sum += a[r * 32 + k] *
+               (Signed ? std::int32_t{static_cast<std::int8_t>(b[c * 32 + k])} : std::int32_t{b[c * 32 + k]});
       }
       wrong += d[r * 8 + c] != sum ? 1 : 0;
     }
@@ -194,7 +198,8 @@ struct AsyncCopy {
     async_commit();
     if (Wait) async_wait<0>();
     sync_threads();
-    for (int i = 0; i < 16; ++i) global_store(a.out + 16 * lane_index() + i, shared_load(shared + 16 * lane_index() + i));
+    for (int i = 0; i < 16; ++i)
+      global_store(a.out + 16 * lane_index() + i, shared_load(shared + 16 * lane_index() + i));
   }
 };
 

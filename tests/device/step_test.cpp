@@ -20,8 +20,8 @@ class DeviceStep : public ::testing::TestWithParam<test::NamedShape> {
     for (const auto& backend : devices) {
       const auto actual = test::run_step(*backend, GetParam().shape, widths, variant);
       for (const auto& [name, bytes] : expected) {
-        EXPECT_TRUE(bytes == actual.at(name)) << name << " differs on " << backend->name() << ", widths "
-                                              << test::name_of(widths);
+        EXPECT_TRUE(bytes == actual.at(name))
+            << name << " differs on " << backend->name() << ", widths " << test::name_of(widths);
       }
     }
   }

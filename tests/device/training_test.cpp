@@ -57,12 +57,12 @@ TEST_P(DeviceWidths, TrainToTheBitsOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, DeviceWidths,
-    ::testing::Values(
-        WidthCase{"crossing_containers", BitWidth::integer(8), BitWidth::integer(12), BitWidth::integer(8)},
-        WidthCase{"wide_8_to_32", BitWidth::integer(8), BitWidth::integer(32), BitWidth::integer(16)},
-        WidthCase{"gradient_32", BitWidth::integer(3), BitWidth::integer(8), BitWidth::integer(32)},
-        WidthCase{"float32", BitWidth::float32(), BitWidth::float32(), BitWidth::float32()},
-        WidthCase{"float32_gradient", BitWidth::integer(8), BitWidth::integer(8), BitWidth::float32()}),
+    ::testing::Values(WidthCase{"crossing_containers", BitWidth::integer(8), BitWidth::integer(12),
+                                BitWidth::integer(8)},
+                      WidthCase{"wide_8_to_32", BitWidth::integer(8), BitWidth::integer(32), BitWidth::integer(16)},
+                      WidthCase{"gradient_32", BitWidth::integer(3), BitWidth::integer(8), BitWidth::integer(32)},
+                      WidthCase{"float32", BitWidth::float32(), BitWidth::float32(), BitWidth::float32()},
+                      WidthCase{"float32_gradient", BitWidth::integer(8), BitWidth::integer(8), BitWidth::float32()}),
     [](const auto& param) { return std::string(param.param.name); });
 
 /// Quickstart as it is, its first ten steps.

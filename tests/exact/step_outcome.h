@@ -60,7 +60,8 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
 
   auto weights = backend.make_weights(s);
   const Buffer master = upload(backend, random_normal(s.weight_size(), 1, 0.3F));
-  backend.quantise_weights({master.as<float>(), widths.forward, variant.reading, variant.grid_bits, min_scale, true}, *weights);
+  backend.quantise_weights({master.as<float>(), widths.forward, variant.reading, variant.grid_bits, min_scale, true},
+                           *weights);
   keep<std::uint32_t>(outcome, "weight codes", backend, weights->codes, s.weight_size());
 
   // Forward.
@@ -73,7 +74,8 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   } else {
     backend.tensor_range(x.as<float>(), in, x_range.as<Range>());
   }
-  backend.activation_scale({x_range.as<Range>(), running.as<float>(), true, widths.forward, min_scale, x_affine.as<Affine>()});
+  backend.activation_scale(
+      {x_range.as<Range>(), running.as<float>(), true, widths.forward, min_scale, x_affine.as<Affine>()});
   Buffer codes = code_buffer(backend, widths.forward, in), y = zeros<float>(backend, out);
   Buffer statistics = zeros<ChannelStatistics>(backend, s.o);
   ConvForward forward;
@@ -85,18 +87,21 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   forward.statistics = statistics.as<ChannelStatistics>();
   forward.input_range = x_range.as<Range>();
   backend.conv_forward(forward);
-  keep<std::uint8_t>(outcome, "x codes", backend, codes, in * static_cast<std::int64_t>(bytes_of(widths.forward.container())));
+  keep<std::uint8_t>(outcome, "x codes", backend, codes,
+                     in * static_cast<std::int64_t>(bytes_of(widths.forward.container())));
   keep<float>(outcome, "y", backend, y, out);
   keep<ChannelStatistics>(outcome, "statistics", backend, statistics, s.o);
 
   // Its batch norm, with a shortcut.
   const std::vector<float> ones(static_cast<std::size_t>(s.o), 1.25F);
   const Buffer gamma = upload(backend, ones), beta = upload(backend, random_normal(s.o, 4));
-  Buffer mean = zeros<float>(backend, s.o), variance = zeros<float>(backend, s.o), norm = zeros<NormChannel>(backend, s.o);
+  Buffer mean = zeros<float>(backend, s.o), variance = zeros<float>(backend, s.o),
+         norm = zeros<NormChannel>(backend, s.o);
   Buffer relu_range = zeros<Range>(backend, 1), z = zeros<float>(backend, out), z_range = zeros<Range>(backend, 1);
   Buffer mask = zeros<std::uint32_t>(backend, out / 32 + 1);
-  backend.norm_prepare({s.o, static_cast<std::uint64_t>(out_positions), statistics.as<ChannelStatistics>(), gamma.as<float>(),
-                        beta.as<float>(), mean.as<float>(), variance.as<float>(), norm.as<NormChannel>(), relu_range.as<Range>()});
+  backend.norm_prepare({s.o, static_cast<std::uint64_t>(out_positions), statistics.as<ChannelStatistics>(),
+                        gamma.as<float>(), beta.as<float>(), mean.as<float>(), variance.as<float>(),
+                        norm.as<NormChannel>(), relu_range.as<Range>()});
   const Buffer shortcut = upload(backend, random_normal(out, 5));
   const Buffer shortcut_norm = upload(backend, channels_of(s.o, 6));
   NormForward apply;
@@ -122,11 +127,14 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   std::vector<NormGradientChannel> of_channels(static_cast<std::size_t>(s.o));
   for (auto& c : of_channels) c = {random.uniform(), 1e-3F * random.uniform(), 1e-4F * random.uniform()};
   const Buffer norm_gradient = upload(backend, of_channels);
-  const ConvGradient gradient{u.as<float>(), y.as<float>(), norm.as<NormChannel>(), norm_gradient.as<NormGradientChannel>()};
+  const ConvGradient gradient{u.as<float>(), y.as<float>(), norm.as<NormChannel>(),
+                              norm_gradient.as<NormGradientChannel>()};
   Buffer g_range = zeros<Range>(backend, 1), g_affine = zeros<Affine>(backend, 1);
-  backend.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(), g_affine.as<Affine>());
+  backend.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(),
+                         g_affine.as<Affine>());
   Buffer g = code_buffer(backend, widths.gradient, out);
-  Buffer dw = zeros<float>(backend, s.weight_size()), dx = zeros<float>(backend, in), dx_bound = zeros<float>(backend, 1);
+  Buffer dw = zeros<float>(backend, s.weight_size()), dx = zeros<float>(backend, in),
+         dx_bound = zeros<float>(backend, 1);
   const Buffer other = upload(backend, random_normal(in, 9, 1e-2F));
   const Buffer other_bound = upload(backend, std::vector<float>{0.05F});
   const Buffer mask_y = upload(backend, random_normal(in, 10));
@@ -169,7 +177,8 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   backward.join = &join;
   backend.conv_backward(backward);
   keep<Affine>(outcome, "g affine", backend, g_affine, 1);
-  keep<std::uint8_t>(outcome, "g codes", backend, g, out * static_cast<std::int64_t>(bytes_of(widths.gradient.container())));
+  keep<std::uint8_t>(outcome, "g codes", backend, g,
+                     out * static_cast<std::int64_t>(bytes_of(widths.gradient.container())));
   keep<float>(outcome, "dw", backend, dw, s.weight_size());
   keep<float>(outcome, "dx", backend, dx, in);
   keep<float>(outcome, "dx bound", backend, dx_bound, 1);
@@ -191,7 +200,8 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   keep<NormGradientSums>(outcome, "pool sums", backend, sums[0], s.c);
 
   // SGD on the gradient.
-  Buffer momentum = upload(backend, random_normal(s.weight_size(), 17)), parameter = upload(backend, random_normal(s.weight_size(), 18));
+  Buffer momentum = upload(backend, random_normal(s.weight_size(), 17)),
+         parameter = upload(backend, random_normal(s.weight_size(), 18));
   backend.sgd_update({s.weight_size(), dw.as<float>(), momentum.as<float>(), parameter.as<float>(), 0.1F, 0.9F, 1e-4F});
   keep<float>(outcome, "momentum", backend, momentum, s.weight_size());
   keep<float>(outcome, "parameter", backend, parameter, s.weight_size());

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every recorded operator on every backend: codes and scales to the bit, results within the contract's tolerances.
-#include "nn/train/replay_operator.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +12,7 @@
 #include <vector>
 
 #include "nn/io/npy.h"
+#include "nn/train/replay_operator.h"
 #include "tests/golden/backends.h"
 #include "tests/golden/temporary_folder.h"
 
