@@ -39,12 +39,12 @@ write_gpu_report() {
 
   # resnet74 with the paper's batch and schedule on generated images; the CPU does 20 steps of it to be compared with.
   local common=("$root/configs/experiments/cifar100/resnet74-cpt-3-8.yaml" --set data.name=synthetic
-    --set model.classes=10 --set precision.forward.cycles=2 --set train.evaluate_every=100000 --json)
+    --set model.classes=10 --set precision.forward.cycles=2 --set train.evaluate_every=100000)
   say "$program: resnet74 on the CPU and the GPU, 20 steps"
   local device
   for device in cpu cuda; do
     start=$(date +%s)
-    out=$("$program_path" train "${common[@]}" --set train.steps=20 --device "$device" --out "$work/r74-$device" 2>>"$work/error") || status=1
+    out=$("$program_path" train "${common[@]}" --set train.steps=20 --device "$device" --out "$work/r74-$device" --json 2>>"$work/error") || status=1
     printf '| resnet74, CPT 3-8/8, 20 steps of 128 | %s | `%s` | %s |\n' "$device" \
       "$(printf '%s\n' "$out" | json_value digest)" "$(($(date +%s) - start))" >>"$file"
   done

@@ -14,8 +14,8 @@
 
 namespace bitcycle::cuda_on_host {
 
-thread_local Block* running_block = nullptr;
-thread_local HostThread* running_thread = nullptr;
+constinit thread_local Block* running_block = nullptr;
+constinit thread_local HostThread* running_thread = nullptr;
 
 namespace context = boost::context::detail;
 
@@ -117,10 +117,10 @@ Block::~Block() = default;
 void Block::fibre(context::transfer_t transfer) {
   auto* block = static_cast<Block*>(transfer.data);
   block->scheduler_ = transfer.fctx;
-  while (true) {  // a fibre serves one block after another
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack_, &block->scheduler_stack_bytes_);
+  __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack_, &block->scheduler_stack_bytes_);
 #endif
+  while (true) {  // a fibre serves one block after another
     block->entry_(block->arguments_);
     running_thread->state = HostThread::kDone;
     block->yield();
@@ -156,16 +156,14 @@ void Block::yield() {
 #endif
   const context::transfer_t back = context::jump_fcontext(scheduler_, nullptr);
 #if defined(__SANITIZE_ADDRESS__)
-  if (running_thread->state != HostThread::kDone) {
-    __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_stack_bytes_);
-  }
+  __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif
   scheduler_ = back.fctx;
 }
 
-/// In a fibre: remembers what is wrong and never goes on; the scheduler throws.
-void Block::stop(const std::string& text) {
-  stopped_ = text;
+/// In a fibre that has put what is wrong into stopped_: it never goes on, the scheduler throws. Nothing on the fibre's
+/// stack may own memory then.
+void Block::stop() {
   while (true) yield();
 }
 
@@ -186,13 +184,15 @@ void Block::collective(const Collective& own) {
   const int lane = t.index % 32;
   Warp& warp = warps_[static_cast<std::size_t>(t.index / 32)];
   if (((own.mask >> lane) & 1U) == 0) {
-    stop("thread " + std::to_string(t.index) + " calls a warp operation whose mask does not name its lane");
+    stopped_ = "thread " + std::to_string(t.index) + " calls a warp operation whose mask does not name its lane";
+    stop();
   }
   if (warp.arrived != 0) {
     const Collective& first = warp.lane[std::countr_zero(warp.arrived)];
     if (first.kind != own.kind || first.mask != own.mask || first.m != own.m || first.n != own.n) {
-      stop("lanes of warp " + std::to_string(t.index / 32) +
-           " are at different warp operations, or with different masks");
+      stopped_ = "lanes of warp " + std::to_string(t.index / 32) +
+                 " are at different warp operations, or with different masks";
+      stop();
     }
   }
   warp.lane[lane] = own;

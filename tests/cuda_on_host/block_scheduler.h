@@ -111,7 +111,7 @@ class Block {
   void make_fibre(int thread);
   void resume(int thread);
   void yield();
-  void stop(const std::string& text);
+  void stop();
   [[noreturn]] void fault(const std::string& text);
   void execute(Warp& warp, std::uint32_t mask);
   void note(const void* p, std::size_t bytes, Site site, bool shared);
@@ -138,8 +138,8 @@ class Block {
 };
 
 /// The block and the thread that this CPU thread runs.
-extern thread_local Block* running_block;
-extern thread_local HostThread* running_thread;
+extern constinit thread_local Block* running_block;
+extern constinit thread_local HostThread* running_thread;
 inline Block& current_block() { return *running_block; }
 inline HostThread& current_thread() { return *running_thread; }
 

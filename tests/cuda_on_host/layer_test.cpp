@@ -239,6 +239,28 @@ TEST(HostLayer, BankConflictsAndUncoalescedAccessesAreCounted) {
   EXPECT_EQ(count.global_sectors, 32);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+/// The thread after the last one's word: shared memory ends where the block's does.
+struct Overrun {
+  static constexpr const char* kName = "overrun";
+  static constexpr int kThreads = 32;
+  struct Args {
+    std::int32_t* out;
+    bool shared;
+  };
+  static void run(const Args& a) {
+    std::int32_t* to = a.shared ? shared_memory<std::int32_t>(0) : a.out;
+    global_store(to + thread_index() + 1, 1);
+  }
+};
+
+TEST(HostLayerDeathTest, AccessesBeyondSharedAndGlobalMemoryAreFound) {
+  std::vector<std::int32_t> out(32);
+  EXPECT_DEATH(run_block<Overrun>({out.data(), true}, 128, 0), "heap-buffer-overflow");
+  EXPECT_DEATH(run_block<Overrun>({out.data(), false}, 0, 0), "heap-buffer-overflow");
+}
+#endif
+
 TEST(HostLayer, BytesArePermutedAndMultipliedAsPtxSays) {
   EXPECT_EQ(permute_bytes(0x33221100U, 0x77665544U, 0x6420U), 0x66442200U);
   EXPECT_EQ(permute_bytes(0x33221180U, 0x77665544U, 0x8881U), 0xFFFFFF11U);
