@@ -276,6 +276,23 @@ struct SgdUpdate {
   float lr = 0.0F, momentum = 0.0F, weight_decay = 0.0F;
 };
 
+/// An image of a set, and the epoch that its augmentation is drawn for.
+struct ImagePlace {
+  std::uint32_t image = 0, epoch = 0;
+};
+/// x = normalised pixels of n images, cropped and flipped where augment is set (docs/numerics.md, 8.3). Device memory.
+struct ImageBatch {
+  std::int64_t n = 0, h = 0, w = 0;
+  const std::uint8_t* pixels = nullptr;      // the whole set, (count, h, w, 3)
+  const std::int32_t* set_labels = nullptr;  // (count)
+  const ImagePlace* places = nullptr;        // (n)
+  const float* table = nullptr;              // (3, 256): value of a pixel of each channel
+  bool augment = false;
+  std::uint64_t seed = 0;
+  float* x = nullptr;              // (n, h, w, 3)
+  std::int32_t* labels = nullptr;  // (n)
+};
+
 /// Wall time of one operation, gathered while profiling is on.
 struct ProfileEntry {
   std::string operation;
@@ -303,6 +320,10 @@ class Backend {
   // A step: what lies between may be recorded once and replayed (one CUDA graph a container class).
   virtual void begin_step() {}
   virtual void end_step() {}
+
+  // Images. A backend with memory of its own keeps the set there and makes its batches; the others are given batches.
+  virtual bool keeps_images() const { return false; }
+  virtual void load_images(const ImageBatch&) {}
 
   // Weights.
   virtual std::unique_ptr<QuantisedWeights> make_weights(const ConvShape& shape) = 0;

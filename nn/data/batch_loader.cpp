@@ -7,14 +7,9 @@
 
 #include "nn/data/dataset.h"
 #include "sim/number/philox.h"
+#include "sim/ops/augmentation.h"
 
 namespace bitcycle {
-namespace {
-
-constexpr std::int64_t kPadding = 4;
-
-}  // namespace
-
 BatchLoader::BatchLoader(const Dataset& dataset, std::int64_t batch, std::uint64_t seed, bool augment, bool shuffle)
     : dataset_(dataset), batch_(batch), seed_(seed), augment_(augment), shuffle_(shuffle) {
   if (batch < 1) throw std::invalid_argument("a batch of " + std::to_string(batch) + " images; it must be at least 1");
@@ -55,27 +50,29 @@ void BatchLoader::training_batch(std::int64_t step, float* x, std::int32_t* labe
     const std::int64_t image = order_of(epoch)[static_cast<std::size_t>(position % set.count)];
     const std::uint8_t* pixels = set.pixels.data() + image * size;
     labels[i] = set.labels[static_cast<std::size_t>(image)];
-    std::int64_t shift_y = 0, shift_x = 0;
-    bool flip = false;
+    Augmentation augmentation;
     if (augment_) {
-      const PhiloxBlock block =
-          philox_block(philox_stream(seed_, static_cast<std::uint32_t>(epoch), RandomPurpose::kAugmentation, 0),
-                       static_cast<std::uint64_t>(image));
-      shift_y = static_cast<std::int64_t>(bounded(block.word[0], 2 * kPadding + 1)) - kPadding;
-      shift_x = static_cast<std::int64_t>(bounded(block.word[1], 2 * kPadding + 1)) - kPadding;
-      flip = bounded(block.word[2], 2) == 1;
+      augmentation = augmentation_of(seed_, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(image));
     }
     float* out = x + i * size;
     for (std::int64_t y = 0; y < set.height; ++y) {
-      const std::int64_t from_y = y + shift_y;
+      const std::int64_t from_y = y + augmentation.shift_y;
       const bool row_exists = from_y >= 0 && from_y < set.height;
       for (std::int64_t column = 0; column < set.width; ++column, out += 3) {
-        const std::int64_t from_x = (flip ? set.width - 1 - column : column) + shift_x;
+        const std::int64_t from_x = (augmentation.flip ? set.width - 1 - column : column) + augmentation.shift_x;
         const bool exists = row_exists && from_x >= 0 && from_x < set.width;
         const std::uint8_t* pixel = pixels + from_y * row + from_x * 3;
         for (std::size_t c = 0; c < 3; ++c) out[c] = table_[c][exists ? pixel[c] : 0];
       }
     }
+  }
+}
+
+void BatchLoader::training_places(std::int64_t step, ImagePlace* places) {
+  for (std::int64_t i = 0; i < batch_; ++i) {
+    const std::int64_t position = step * batch_ + i, epoch = position / dataset_.train.count;
+    places[i] = {order_of(epoch)[static_cast<std::size_t>(position % dataset_.train.count)],
+                 static_cast<std::uint32_t>(epoch)};
   }
 }
 

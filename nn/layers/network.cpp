@@ -175,6 +175,15 @@ void Network::load(Backend& backend, const float* x, const std::int32_t* labels,
   backend.to_device(labels_.as<std::int32_t>(), labels, static_cast<std::size_t>(n) * sizeof(std::int32_t));
 }
 
+void Network::load(Backend& backend, ImageBatch batch) {
+  if (batch.n < 1 || batch.n > batch_) {
+    throw std::logic_error("a batch of " + std::to_string(batch.n) + " images was not allocated");
+  }
+  batch.x = images_->z;
+  batch.labels = labels_.as<std::int32_t>();
+  backend.load_images(batch);
+}
+
 void Network::forward(const StepContext& context) {
   if (context.training) {
     context.backend.tensor_range(images_->z, images_->elements(context.batch), images_->range);

@@ -64,6 +64,8 @@ class Network {
 
   /// Uploads host images (n, h, w, c) and labels (n).
   void load(Backend& backend, const float* x, const std::int32_t* labels, std::int64_t n);
+  /// The same from a set that the backend keeps; x and labels of the batch are set here.
+  void load(Backend& backend, ImageBatch batch);
   /// Forward, loss and backward of the loaded images: gradients of all parameters; running statistics updated.
   StepResult compute_gradients(const StepContext& context);
   /// SGD on all trained parameters. Returns the name of the first that is no longer finite; empty: all are.

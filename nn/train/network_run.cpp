@@ -73,8 +73,61 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
   widths_.resize(layers.size());
   const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);
   network_->allocate(backend, batch, widest);
+  if (backend.keeps_images()) {
+    const auto upload = [&](const void* data, std::size_t bytes) {
+      Buffer buffer(backend, bytes);
+      if (bytes != 0) backend.to_device(buffer.as<void>(), data, bytes);
+      return buffer;
+    };
+    for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+      DeviceImages& images = set == &dataset.train ? train_images_ : test_images_;
+      images.pixels = upload(set->pixels.data(), set->pixels.size());
+      images.labels = upload(set->labels.data(), set->labels.size() * sizeof(std::int32_t));
+    }
+    pixel_values_ = upload(loader_.table().data(), sizeof loader_.table());
+    places_.resize(static_cast<std::size_t>(batch));
+    device_places_ = Buffer(backend, places_.size() * sizeof(ImagePlace));
+    return;
+  }
   x_.resize(static_cast<std::size_t>(network_->input().elements(batch)));
   labels_.resize(static_cast<std::size_t>(batch));
+}
+
+void NetworkRun::load_places(const DeviceImages& images, const ImageSet& set, std::int64_t count, bool augment) {
+  backend_.to_device(device_places_.as<ImagePlace>(), places_.data(),
+                     static_cast<std::size_t>(count) * sizeof(ImagePlace));
+  ImageBatch batch;
+  batch.n = count;
+  batch.h = set.height;
+  batch.w = set.width;
+  batch.pixels = images.pixels.as<std::uint8_t>();
+  batch.set_labels = images.labels.as<std::int32_t>();
+  batch.places = device_places_.as<ImagePlace>();
+  batch.table = pixel_values_.as<float>();
+  batch.augment = augment;
+  batch.seed = config_.train.seed;
+  network_->load(backend_, batch);
+}
+
+void NetworkRun::load_training_batch(std::int64_t step) {
+  if (backend_.keeps_images()) {
+    loader_.training_places(step, places_.data());
+    load_places(train_images_, dataset_.train, config_.train.batch, config_.data.augment);
+  } else {
+    loader_.training_batch(step, x_.data(), labels_.data());
+    network_->load(backend_, x_.data(), labels_.data(), config_.train.batch);
+  }
+}
+
+void NetworkRun::load_test_batch(std::int64_t first, std::int64_t count) {
+  if (backend_.keeps_images()) {
+    for (std::int64_t i = 0; i < count; ++i)
+      places_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
+    load_places(test_images_, dataset_.test, count, false);
+  } else {
+    loader_.test_batch(first, count, x_.data(), labels_.data());
+    network_->load(backend_, x_.data(), labels_.data(), count);
+  }
 }
 
 StepContext NetworkRun::context(bool training, std::int64_t step, const std::vector<LayerWidths>& widths) const {
@@ -108,8 +161,7 @@ std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
 
 StepResult NetworkRun::step(std::int64_t step) {
   fill_widths(step, widths_);
-  loader_.training_batch(step, x_.data(), labels_.data());
-  network_->load(backend_, x_.data(), labels_.data(), config_.train.batch);
+  load_training_batch(step);
   StepResult result = network_->compute_gradients(context(true, step, widths_));
   if (result.non_finite.empty()) {
     result.non_finite = network_->update(backend_, learning_rate_at(config_.learning_rate, step),
@@ -136,8 +188,7 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
   double loss = 0.0;
   for (std::int64_t first = 0; first < dataset_.test.count; first += evaluation_batch_) {
     evaluation.batch = std::min(evaluation_batch_, dataset_.test.count - first);
-    loader_.test_batch(first, evaluation.batch, x_.data(), labels_.data());
-    network_->load(backend_, x_.data(), labels_.data(), evaluation.batch);
+    load_test_batch(first, evaluation.batch);
     const LossRecord record = network_->evaluate(evaluation);
     loss += record.loss * static_cast<double>(evaluation.batch);
     correct += record.correct;

@@ -45,6 +45,13 @@ class NetworkRun {
   EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths);
 
  private:
+  /// A set in device memory, where the backend keeps it.
+  struct DeviceImages {
+    Buffer pixels, labels;
+  };
+  void load_training_batch(std::int64_t step);
+  void load_test_batch(std::int64_t first, std::int64_t count);
+  void load_places(const DeviceImages& images, const ImageSet& set, std::int64_t count, bool augment);
   StepContext context(bool training, std::int64_t step, const std::vector<LayerWidths>& widths) const;
   void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
 
@@ -57,8 +64,11 @@ class NetworkRun {
   std::int64_t evaluation_batch_;
   std::vector<LayerWidths> max_widths_;
   std::vector<LayerWidths> widths_;  // of the current step
-  std::vector<float> x_;
+  std::vector<float> x_;             // a batch on the host; empty where the backend keeps the images
   std::vector<std::int32_t> labels_;
+  DeviceImages train_images_, test_images_;
+  Buffer pixel_values_, device_places_;
+  std::vector<ImagePlace> places_;
 };
 
 /// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.

@@ -105,6 +105,12 @@ class CudaBackend final : public Backend {
     used_ = 0;
   }
 
+  bool keeps_images() const override { return true; }
+  void load_images(const ImageBatch& batch) override {
+    const std::uint32_t pixels = elements(3 * batch.n * batch.h * batch.w, "loading images") / 3;
+    launch<LoadImagesKernel>(blocks(4 * pixels), 0, {batch, pixels});
+  }
+
   std::unique_ptr<QuantisedWeights> make_weights(const ConvShape& shape) override;
   void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) override;
 

@@ -7,6 +7,7 @@
 #include "sim/number/order_free_sum.h"
 #include "sim/number/philox.h"
 #include "sim/ops/activation.h"
+#include "sim/ops/augmentation.h"
 #include "sim/ops/bounds.h"
 #include "sim/ops/norm.h"
 #include "sim/ops/sgd.h"
@@ -448,6 +449,38 @@ struct AveragePoolKernel {
         sum = sum + global_load(x + position * p.channels);
       }
       global_store(p.pooled + i, sum / static_cast<float>(p.positions));
+    }
+  }
+};
+
+/// A thread a pixel.
+struct LoadImagesKernel {
+  static constexpr const char* kName = "load images";
+  static constexpr int kThreads = 256;
+  struct Args {
+    ImageBatch batch;
+    std::uint32_t pixels;  // n * h * w
+  };
+  BITCYCLE_DEVICE static void run(const Args& a) {
+    const ImageBatch& b = a.batch;
+    const auto h = static_cast<std::int32_t>(b.h), w = static_cast<std::int32_t>(b.w);
+    const auto plane = static_cast<std::uint32_t>(h * w);
+    for (std::uint32_t pixel = first_element(); pixel < a.pixels; pixel += grid_threads()) {
+      const std::uint32_t i = pixel / plane;
+      const auto y = static_cast<std::int32_t>(pixel % plane) / w, x = static_cast<std::int32_t>(pixel % plane) % w;
+      const ImagePlace place = global_load(b.places + i);
+      if (y == 0 && x == 0) global_store(b.labels + i, global_load(b.set_labels + place.image));
+      Augmentation augmentation;
+      if (b.augment) augmentation = augmentation_of(b.seed, place.epoch, place.image);
+      const std::int32_t from_y = y + augmentation.shift_y;
+      const std::int32_t from_x = (augmentation.flip ? w - 1 - x : x) + augmentation.shift_x;
+      const bool exists = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
+      const std::uint8_t* from = b.pixels + ((static_cast<std::int64_t>(place.image) * h + from_y) * w + from_x) * 3;
+      float* to = b.x + static_cast<std::int64_t>(pixel) * 3;
+      for (int c = 0; c < 3; ++c) {
+        const int value = exists ? global_load(from + c) : 0;
+        global_store(to + c, global_load(b.table + c * 256 + value));
+      }
     }
   }
 };

@@ -65,6 +65,28 @@ INSTANTIATE_TEST_SUITE_P(
                       WidthCase{"float32_gradient", BitWidth::integer(8), BitWidth::integer(8), BitWidth::float32()}),
     [](const auto& param) { return std::string(param.param.name); });
 
+/// Crop, flip, shuffle and normalisation, across the end of an epoch.
+TEST(DeviceTraining, LoadsTheImagesThatTheCpuLoads) {
+  for (const bool augment : {false, true}) {
+    Config config = short_config(4, 24);  // 64 images: the third batch reaches into the second epoch
+    config.data.augment = augment;
+    const Dataset dataset = load_dataset(config.data, config.model.classes);
+    const auto images = [&](Backend& backend) {
+      NetworkRun run(config, dataset, backend);
+      set_initial_state(run, config, backend);
+      std::vector<std::vector<float>> batches;
+      for (std::int64_t step = 0; step < 4; ++step) {
+        run.step(step);
+        const Value& input = run.network().input();
+        auto& batch = batches.emplace_back(static_cast<std::size_t>(input.elements(config.train.batch)));
+        backend.to_host(batch.data(), input.z, batch.size() * sizeof(float));
+      }
+      return batches;
+    };
+    EXPECT_EQ(images(*make_cpu_backend()), images(*device())) << (augment ? "augmented" : "as they are");
+  }
+}
+
 /// Quickstart as it is, its first ten steps.
 TEST(DeviceTraining, QuickstartFor10StepsHasTheDigestsOfTheCpu) {
   const Config config = load_config(BITCYCLE_SOURCE "/configs/quickstart.yaml", {parse_override("train.steps=10")});
