@@ -95,6 +95,7 @@ class CudaBackend final : public Backend {
 
   void begin_step() override {
     used_ = 0;
+    branches_ = 0;
     recording_ = !profiling_;
   }
   void end_step() override {
@@ -203,6 +204,7 @@ class CudaBackend final : public Backend {
     static_assert(sizeof(typename Kernel::Args) <= gpu::Launch::kMostArguments);
     if (recording_) {
       if (used_ == step_.size()) step_.emplace_back();
+      step_[used_].branch = branch_;
       fill_launch<Kernel>(step_[used_++], grid, shared_bytes, args);
       return;
     }
@@ -290,6 +292,7 @@ class CudaBackend final : public Backend {
   std::vector<gpu::Launch> step_;
   std::size_t used_ = 0;
   bool recording_ = false, profiling_ = false;
+  int branch_ = 0, branches_ = 0;
   std::vector<ProfileEntry> profile_;
   Buffer shared_, largest_, losses_, chain_dx_;
 };
@@ -420,6 +423,8 @@ inline void CudaBackend::quantise_weights(const QuantiseWeights& args, Quantised
   w.error_grid_bits = args.error_grid_bits;
   const bool packs = args.width.is_narrow() && s.groups == 1;
   const Geometry g = geometry(s);
+  // Weights of different operations have nothing in common.
+  branch_ = ++branches_;
   launch<ResetWeightsKernel>(1, 0, {w.magnitude.as<float>() + s.o, w.largest_value.as<std::int64_t>()});
   QuantiseWeightsKernel::Args forward{};
   forward.master = args.master;
@@ -434,7 +439,10 @@ inline void CudaBackend::quantise_weights(const QuantiseWeights& args, Quantised
   w.forward_pack = pack(w.packed, packs ? limbs_of(args.width) : 0, s.o, s.forward_depth());
   forward.packed = w.forward_pack;
   launch<QuantiseWeightsKernel>(g.o, sizeof(QuantiseWeightsKernel::Shared), forward);
-  if (!args.for_error_pass || args.width.is_float32()) return;
+  if (!args.for_error_pass || args.width.is_float32()) {
+    branch_ = 0;
+    return;
+  }
   const bool shared_grid = args.reading == ErrorWeights::kShared;
   QuantiseErrorWeightsKernel::Args error{};
   error.master = args.master;
@@ -455,6 +463,7 @@ inline void CudaBackend::quantise_weights(const QuantiseWeights& args, Quantised
            s.error_depth());
   error.packed = w.error_pack;
   launch<QuantiseErrorWeightsKernel>(g.c, sizeof(QuantiseErrorWeightsKernel::Shared), error);
+  branch_ = 0;
 }
 
 template <int LA, int LB>
@@ -584,16 +593,18 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
   if (fits_tensor_cores(args.g.width, lg, lx, 1, s.groups) && fits_tensor_cores(args.x.width, lg, lx, 1, s.groups)) {
     auto* g_sums = w.class_sums.as<std::int64_t>();
     auto* x_sums = g_sums + w.output_classes * s.o;
-    fill_words(g_sums, w.class_sums.bytes());
-    const auto sums = [&](const Operand& operand, std::uint32_t size, std::int32_t h, std::int32_t width,
-                          std::int32_t channels, const ClassMap& map, std::int64_t* to) {
-      launch<ClassSumsKernel>(
-          blocks(size),
-          static_cast<std::size_t>(ClassSumsKernel::shared_bytes(std::int64_t{map.rows} * map.columns * channels)),
-          {operand.codes, operand.width.container(), size, h, width, channels, map, to});
+    const auto tensor = [](const Operand& operand, std::uint32_t size, std::int32_t h, std::int32_t width,
+                           std::int32_t channels, const ClassMap& map, std::int64_t* to) {
+      return ClassSumsKernel::Tensor{operand.codes, operand.width.container(), size, h, width, channels, map, to};
     };
-    sums(args.g, outputs, g.out_h, g.out_w, g.o, w.outputs, g_sums);
-    sums(args.x, inputs, g.h, g.w, g.c, w.inputs, x_sums);
+    ClassSumsKernel::Args sums{};
+    sums.tensor[0] = tensor(args.g, outputs, g.out_h, g.out_w, g.o, w.outputs, g_sums);
+    sums.tensor[1] = tensor(args.x, inputs, g.h, g.w, g.c, w.inputs, x_sums);
+    sums.first_blocks = blocks(outputs);
+    launch<ClassSumsKernel>(sums.first_blocks + blocks(inputs),
+                            static_cast<std::size_t>(std::max(ClassSumsKernel::shared_bytes(w.output_classes * s.o),
+                                                              ClassSumsKernel::shared_bytes(w.input_classes * s.c))),
+                            sums);
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);
     if (lg == 2 && lx == 1) weight_gradient_product<2, 1>(args, w);
@@ -610,7 +621,9 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
     finish.terms = w.terms.as<std::int64_t>();
     finish.dw = args.dw;
     finish.size = static_cast<std::uint32_t>(s.weight_size());
-    launch<WeightGradientFinishKernel>(blocks(4 * finish.size), 0, finish);
+    finish.class_sums = static_cast<std::uint32_t>(w.output_classes * s.o + w.input_classes * s.c);
+    finish.ticket = &scratch()->ticket;
+    launch<WeightGradientFinishKernel>(blocks(4 * finish.size), 16, finish);
     return;
   }
   WeightGradientChainKernel::Args chain{};

@@ -149,12 +149,28 @@ class CudaRuntime final : public gpu::Runtime {
     made.launches = launches;
     made.nodes.resize(launches.size());
     check(cudaGraphCreate(&made.graph, 0), "making a graph");
+    // The last node of branch 0, and of each branch since.
+    std::vector<cudaGraphNode_t> trunk;
+    std::map<int, cudaGraphNode_t> open;
     for (std::size_t i = 0; i < launches.size(); ++i) {
       void* arguments[1];
       const cudaKernelNodeParams parameters = parameters_of(made.launches[i], arguments);
-      check(cudaGraphAddKernelNode(&made.nodes[i], made.graph, i == 0 ? nullptr : &made.nodes[i - 1], i == 0 ? 0 : 1,
-                                   &parameters),
+      const int branch = launches[i].branch;
+      std::vector<cudaGraphNode_t> after = trunk;
+      if (branch == 0 && !open.empty()) {
+        after.clear();
+        for (const auto& [id, node] : open) after.push_back(node);
+      } else if (open.contains(branch)) {
+        after = {open[branch]};
+      }
+      check(cudaGraphAddKernelNode(&made.nodes[i], made.graph, after.data(), after.size(), &parameters),
             std::string("adding ") + launches[i].name + " to a graph");
+      if (branch == 0) {
+        trunk = {made.nodes[i]};
+        open.clear();
+      } else {
+        open[branch] = made.nodes[i];
+      }
     }
     check(cudaGraphInstantiate(&made.exec, made.graph, 0),
           "instantiating a graph of " + std::to_string(launches.size()) + " kernels");

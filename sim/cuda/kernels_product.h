@@ -608,8 +608,7 @@ struct WeightGradientProductKernel {
   }
 };
 
-/// dw from the integers (4.5); they and the sums by class are 0 again afterwards. One block.. many: a thread an
-/// element.
+/// dw from the integers (4.5), a thread an element; they and the sums by class are 0 again afterwards.
 struct WeightGradientFinishKernel {
   static constexpr const char* kName = "weight gradient finish";
   static constexpr int kThreads = 128;
@@ -618,11 +617,13 @@ struct WeightGradientFinishKernel {
     ClassMap input_map, output_map;
     const Affine *g, *x;
     std::int64_t* sums;          // (o, taps * c)
-    const std::int64_t* g_sums;  // (classes of outputs, o)
+    std::int64_t* g_sums;        // (classes of outputs, o), and behind it:
     const std::int64_t* x_sums;  // (classes of inputs, c)
     const std::int64_t* terms;   // (taps), of one image
     float* dw;
     std::uint32_t size;
+    std::uint32_t class_sums;  // of both
+    std::uint32_t* ticket;
   };
   BITCYCLE_DEVICE static std::int64_t over_classes(const ClassMap& map, const std::int64_t* sums, int channels,
                                                    int channel, int kh, int kw) {
@@ -643,6 +644,10 @@ struct WeightGradientFinishKernel {
       const std::int64_t x = over_classes(a.input_map, a.x_sums, a.s.c, c, tap / a.s.kw, tap % a.s.kw);
       global_store(a.dw + e, rescale_weight_gradient(scale, to_binary64(product), to_binary64(g), to_binary64(x),
                                                      to_binary64(global_load(a.terms + tap) * a.s.n)));
+    }
+    if (!last_block(a.ticket, shared_memory<std::uint32_t>(0))) return;
+    for (auto i = static_cast<std::uint32_t>(thread_index()); i < a.class_sums; i += kThreads) {
+      global_store(a.g_sums + i, std::int64_t{0});
     }
   }
 };

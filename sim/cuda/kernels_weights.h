@@ -344,12 +344,13 @@ struct PrepareErrorKernel {
   }
 };
 
-/// Sums of codes by class of positions and channel; the sums are 0 before.
+/// Sums of codes by class of positions and channel, of two tensors: the first blocks take one, the rest the other. The
+/// sums are 0 before.
 struct ClassSumsKernel {
   static constexpr const char* kName = "sums of codes";
   static constexpr int kThreads = 256;
   static constexpr int kMostShared = 4096;
-  struct Args {
+  struct Tensor {
     const void* codes;
     Container container;
     std::uint32_t size;
@@ -357,31 +358,42 @@ struct ClassSumsKernel {
     ClassMap map;
     std::int64_t* sums;  // (classes, channels)
   };
+  struct Args {
+    Tensor tensor[2];
+    std::int32_t first_blocks;
+  };
   static int shared_bytes(std::int64_t entries) { return entries <= kMostShared ? static_cast<int>(entries) * 8 : 0; }
   BITCYCLE_DEVICE static void run(const Args& a) {
+    const bool second = block_index() >= a.first_blocks;
+    const int blocks = second ? block_count() - a.first_blocks : a.first_blocks;
+    const int block = second ? block_index() - a.first_blocks : block_index();
+    const Tensor& t = a.tensor[second ? 1 : 0];
     auto* shared = shared_memory<std::int64_t>(0);
-    const int entries = a.map.rows * a.map.columns * a.channels;
+    const int entries = t.map.rows * t.map.columns * t.channels;
     const bool in_shared = entries <= kMostShared;
     if (in_shared) {
       for (int i = thread_index(); i < entries; i += block_threads()) shared_store(shared + i, std::int64_t{0});
       sync_threads();
     }
-    std::int64_t* sums = in_shared ? shared : a.sums;
-    const auto channels = static_cast<std::uint32_t>(a.channels);
-    for (std::uint32_t e = 4 * first_element(); e < a.size; e += 4 * grid_threads()) {
+    std::int64_t* sums = in_shared ? shared : t.sums;
+    const auto channels = static_cast<std::uint32_t>(t.channels), threads = static_cast<std::uint32_t>(block_threads());
+    const std::uint32_t stride = 4 * static_cast<std::uint32_t>(blocks) * threads;
+    for (std::uint32_t e =
+             4 * (static_cast<std::uint32_t>(block) * threads + static_cast<std::uint32_t>(thread_index()));
+         e < t.size; e += stride) {
       std::uint32_t q[4];
-      const bool word = a.container == Container::kUint8 && a.size - e >= 4;
+      const bool word = t.container == Container::kUint8 && t.size - e >= 4;
       if (word) {
         const std::uint32_t packed =
-            global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(a.codes) + e));
+            global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(t.codes) + e));
         for (int j = 0; j < 4; ++j) q[j] = (packed >> (8 * j)) & 255U;
       }
-      for (std::uint32_t j = 0; j < 4 && e + j < a.size; ++j) {
-        if (!word) q[j] = load_code(a.codes, a.container, e + j);
+      for (std::uint32_t j = 0; j < 4 && e + j < t.size; ++j) {
+        if (!word) q[j] = load_code(t.codes, t.container, e + j);
         const std::uint32_t pixel = (e + j) / channels;
-        const auto column = static_cast<int>(pixel % static_cast<std::uint32_t>(a.w));
-        const auto row = static_cast<int>(pixel / static_cast<std::uint32_t>(a.w) % static_cast<std::uint32_t>(a.h));
-        atomic_add(sums + static_cast<std::int64_t>(a.map.of(row, column)) * a.channels + (e + j) % channels,
+        const auto column = static_cast<int>(pixel % static_cast<std::uint32_t>(t.w));
+        const auto row = static_cast<int>(pixel / static_cast<std::uint32_t>(t.w) % static_cast<std::uint32_t>(t.h));
+        atomic_add(sums + static_cast<std::int64_t>(t.map.of(row, column)) * t.channels + (e + j) % channels,
                    static_cast<std::int64_t>(q[j]));
       }
     }
@@ -389,7 +401,7 @@ struct ClassSumsKernel {
     sync_threads();
     for (int i = thread_index(); i < entries; i += block_threads()) {
       const std::int64_t sum = shared_load(shared + i);
-      if (sum != 0) atomic_add(a.sums + i, sum);
+      if (sum != 0) atomic_add(t.sums + i, sum);
     }
   }
 };

@@ -19,13 +19,16 @@ struct Launch {
   const char* name = "";
   void (*entry)() = nullptr;  // kernel_entry<Kernel>
   int blocks = 0, threads = 0;
+  /// 0: after everything before it. Launches of other branches that follow one another may run beside those of
+  /// different branches, each branch in order; the next launch of branch 0 waits for them all.
+  int branch = 0;
   std::size_t shared_bytes = 0;
   std::size_t argument_bytes = 0;
   alignas(16) std::array<std::byte, kMostArguments> arguments{};
 
   /// Same kernel on the same grid; arguments may differ.
   bool same_shape(const Launch& other) const {
-    return entry == other.entry && blocks == other.blocks && threads == other.threads &&
+    return entry == other.entry && branch == other.branch && blocks == other.blocks && threads == other.threads &&
            shared_bytes == other.shared_bytes && argument_bytes == other.argument_bytes;
   }
   bool same_arguments(const Launch& other) const {

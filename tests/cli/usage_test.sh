@@ -89,7 +89,8 @@ test_info_is_json() {
   run 0 "$BITCYCLE" info --json --threads 2 --isa portable
   equal "$(json threads)" 2 threads
   equal "$(json kernels)" "cpu portable" kernels
-  equal "$(json cuda)" null cuda
+  # Without the CUDA Toolkit null; with it an object, in which gpu is null where there is none.
+  case "$(json cuda)" in null) ;; *) contains "$(json cuda)" '"toolkit"' ;; esac
   run 0 "$BITCYCLE" info
   contains "$out" "kernels"
 }

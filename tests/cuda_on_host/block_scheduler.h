@@ -99,6 +99,12 @@ class Block {
   void shared_access(const void* p, std::size_t bytes, Site site) {
     if (counting_) note(p, bytes, site, true);
   }
+  /// Reports an address that 16-byte copies and ldmatrix do not take.
+  void require_aligned(const void* p) {
+    if (reinterpret_cast<std::uintptr_t>(p) % 16 == 0) return;
+    stopped_ = "an address of 16 bytes, of cp.async or of ldmatrix is not a multiple of 16 bytes";
+    stop();
+  }
   const AccessCount& accesses() const { return accesses_; }
 
  private:

@@ -30,21 +30,25 @@ T* shared_memory(int offset) {
 
 template <typename T>
 T global_load(const T* p, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if constexpr (sizeof(T) == 16) current_block().require_aligned(p);
   current_block().global_access(p, sizeof(T), {file, line});
   return *p;
 }
 template <typename T>
 void global_store(T* p, T value, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if constexpr (sizeof(T) == 16) current_block().require_aligned(p);
   current_block().global_access(p, sizeof(T), {file, line});
   *p = value;
 }
 template <typename T>
 T shared_load(const T* p, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if constexpr (sizeof(T) == 16) current_block().require_aligned(p);
   current_block().shared_access(p, sizeof(T), {file, line});
   return *p;
 }
 template <typename T>
 void shared_store(T* p, T value, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if constexpr (sizeof(T) == 16) current_block().require_aligned(p);
   current_block().shared_access(p, sizeof(T), {file, line});
   *p = value;
 }
@@ -112,6 +116,8 @@ inline void async_copy16(void* shared, const void* global, bool valid, const cha
                          int line = __builtin_LINE()) {
   current_block().shared_access(shared, 16, {file, line});
   if (valid) current_block().global_access(global, 16, {file, line});
+  current_block().require_aligned(shared);
+  if (valid) current_block().require_aligned(global);
   current_thread().copies.push_back({shared, valid ? global : nullptr});
 }
 inline void async_commit() { current_thread().groups.push_back(current_thread().copies.size()); }
@@ -123,6 +129,7 @@ void async_wait() {
 inline void load_matrices(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {
   current_block().shared_access(row, 16, {file, line});
+  current_block().require_aligned(row);
   Collective own{Collective::kMatrices, 0xFFFFFFFFU, row, nullptr, r, 0, 0};
   current_block().collective(own);
 }

@@ -103,10 +103,34 @@ class HostRuntime final : public gpu::Runtime {
       }
     }
     if (graphs_ != nullptr) graphs_->nodes = static_cast<std::int64_t>(graph->size());
-    for (const auto& node : *graph) launch(node);
+    for (std::size_t first = 0; first < graph->size();) {
+      std::size_t end = first;
+      while (end < graph->size() && (*graph)[end].branch != 0) ++end;
+      if (end > first) {
+        launch_branches(*graph, first, end);
+      } else {
+        launch((*graph)[end++]);
+      }
+      first = end;
+    }
   }
 
  private:
+  /// Branches may run beside each other: a seed lets them take turns in any order.
+  void launch_branches(const std::vector<gpu::Launch>& graph, std::size_t first, std::size_t end) {
+    std::map<int, std::vector<const gpu::Launch*>> branches;
+    for (std::size_t i = end; i > first; --i) branches[graph[i - 1].branch].push_back(&graph[i - 1]);
+    std::uint64_t random = options_.seed;
+    while (!branches.empty()) {
+      random = random * 6364136223846793005U + 1442695040888963407U;
+      auto branch = branches.begin();
+      if (options_.seed != 0) std::advance(branch, static_cast<std::ptrdiff_t>((random >> 33) % branches.size()));
+      launch(*branch->second.back());
+      branch->second.pop_back();
+      if (branch->second.empty()) branches.erase(branch);
+    }
+  }
+
   HostOptions options_;
   AccessCounts* counts_;
   GraphCounts* graphs_;

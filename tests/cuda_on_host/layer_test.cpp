@@ -212,6 +212,20 @@ TEST(HostLayer, AsynchronousCopiesArriveWhenTheyAreWaitedFor) {
   for (const std::uint8_t byte : out) EXPECT_EQ(byte, 0xCD);  // poison
 }
 
+struct Misaligned {
+  static constexpr const char* kName = "misaligned";
+  static constexpr int kThreads = 32;
+  struct Args {
+    const std::uint8_t* in;
+  };
+  static void run(const Args& a) { async_copy16(shared_memory<std::uint8_t>(16 * lane_index()), a.in + 8, true); }
+};
+
+TEST(HostLayer, AnAddressThatAGpuWouldRefuseIsReported) {
+  alignas(16) std::array<std::uint8_t, 64> in{};
+  EXPECT_THAT(fault_of<Misaligned>({in.data()}, 512), HasSubstr("not a multiple of 16 bytes"));
+}
+
 /// Word t * Stride of shared and of global memory.
 template <int Stride>
 struct Strided {
