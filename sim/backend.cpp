@@ -26,6 +26,15 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+std::int64_t Backend::first_non_finite(const float* data, std::int64_t size) {
+  const Buffer place(*this, sizeof(std::int64_t));
+  auto* device = const_cast<std::int64_t*>(place.as<std::int64_t>());
+  find_non_finite(data, size, device);
+  std::int64_t found = -1;
+  to_host(&found, device, sizeof found);
+  return found;
+}
+
 Isa parse_isa(const std::string& text) {
   for (const Isa isa : {Isa::kAuto, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
     if (text == isa_name(isa)) return isa;

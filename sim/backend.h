@@ -36,9 +36,13 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
 
   template <typename T>
-  T* as() { return static_cast<T*>(data_); }
+  T* as() {
+    return static_cast<T*>(data_);
+  }
   template <typename T>
-  const T* as() const { return static_cast<const T*>(data_); }
+  const T* as() const {
+    return static_cast<const T*>(data_);
+  }
   std::size_t bytes() const { return bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 
@@ -72,12 +76,12 @@ struct QuantisedWeights {
   int error_grid_bits = 16;
 
   // Device memory. Codes are 32-bit here whatever the width: they are small, and written once a step.
-  Buffer codes;           // uint32 (o, kh, kw, c/groups); float32: the values
-  Buffer affine;          // Affine (o)
-  Buffer error_codes;     // reading shared: int32, signed codes on the grid G, shape of codes;
-                          // reading requantised: uint32, one group an input channel
-  Buffer error_affine;    // shared: Affine (1), step = G, lo = 0; requantised: Affine (c)
-  Buffer magnitude;       // float (o + 1): max |value| of each output channel's master weights, and of all
+  Buffer codes;         // uint32 (o, kh, kw, c/groups); float32: the values
+  Buffer affine;        // Affine (o)
+  Buffer error_codes;   // reading shared: int32, signed codes on the grid G, shape of codes;
+                        // reading requantised: uint32, one group an input channel
+  Buffer error_affine;  // shared: Affine (1), step = G, lo = 0; requantised: Affine (c)
+  Buffer magnitude;     // float (o + 1): max |value| of each output channel's master weights, and of all
 };
 
 struct QuantiseWeights {
@@ -87,6 +91,9 @@ struct QuantiseWeights {
   int error_grid_bits = 16;  // 16 or 24
   MinScale min_scale;
   bool for_error_pass = true;  // false: only what the forward pass needs
+  /// Two words of device memory, or null: 1 where the step of any group is min_scale, of the forward codes and of the
+  /// error pass's own (reading requantised); else 0.
+  std::uint32_t* step_bound = nullptr;
 };
 
 // ChannelStatistics, NormChannel, NormGradientChannel, NormGradientSums: sim/ops/norm.h.
@@ -114,7 +121,7 @@ struct ConvForward {
 ///   contribution: dx (the error pass's own result) or pooled / window broadcast over positions
 ///   u = mask ? fl(first + second) : +0
 struct GradientJoin {
-  const float* other = nullptr;  // second contribution (n, h, w, c), or null
+  const float* other = nullptr;        // second contribution (n, h, w, c), or null
   const float* other_bound = nullptr;  // device: exact max |other|, one value
   // The mask: either of relu(norm(y)), recomputed, or of a saved bit mask, or none.
   const float* mask_y = nullptr;
@@ -143,18 +150,18 @@ struct ConvGradient {
 /// g = quantise(dy), stochastically or to nearest; dw = x^T g; dx = error pass; then the join, if any.
 struct ConvBackward {
   ConvGradient gradient;
-  Operand g;                     // codes written here
+  Operand g;  // codes written here
   const Range* g_range = nullptr;
   bool stochastic = true;
-  PhiloxStream noise;            // element = unpadded NHWC index of dy in the global batch
+  PhiloxStream noise;                  // element = unpadded NHWC index of dy in the global batch
   const float* given_noise = nullptr;  // replay: the noise itself, (n, out_h, out_w, o); else null
-  Operand x;                     // the forward codes
+  Operand x;                           // the forward codes
   const Range* x_range = nullptr;
   const QuantisedWeights* weights = nullptr;
   ConvShape shape;
-  float* dw = nullptr;           // (o, kh, kw, c/groups), null: not wanted
-  float* dx = nullptr;           // (n, h, w, c), null: not wanted, or only the join's u is
-  float* dx_bound = nullptr;     // exact max |dx|, one value; null: not wanted
+  float* dw = nullptr;                 // (o, kh, kw, c/groups), null: not wanted
+  float* dx = nullptr;                 // (n, h, w, c), null: not wanted, or only the join's u is
+  float* dx_bound = nullptr;           // exact max |dx|, one value; null: not wanted
   const GradientJoin* join = nullptr;  // null: only dx
 };
 
@@ -163,7 +170,7 @@ struct NormForward {
   std::int64_t positions = 0, channels = 0;  // positions = n * h * w
   const float* y = nullptr;
   const NormChannel* norm = nullptr;
-  const float* shortcut = nullptr;            // tensor, or the y of shortcut_norm; null: none
+  const float* shortcut = nullptr;  // tensor, or the y of shortcut_norm; null: none
   const NormChannel* shortcut_norm = nullptr;
   bool relu = true;
   float* z = nullptr;
@@ -255,8 +262,8 @@ struct ConvAccumulators {
 
 /// What a loss reports, device memory.
 struct LossRecord {
-  double loss = 0.0;           // mean over the batch
-  std::int64_t correct = 0;    // arg max equals the label; the lowest index wins ties
+  double loss = 0.0;         // mean over the batch
+  std::int64_t correct = 0;  // arg max equals the label; the lowest index wins ties
 };
 /// Softmax cross-entropy, docs/numerics.md, 6.4.
 struct SoftmaxCrossEntropy {
@@ -274,6 +281,8 @@ struct SgdUpdate {
   float* momentum_buffer = nullptr;
   float* parameter = nullptr;
   float lr = 0.0F, momentum = 0.0F, weight_decay = 0.0F;
+  const std::int64_t* guard = nullptr;  // device, or null: nothing is done where it holds 0 or more
+  std::int64_t* non_finite = nullptr;   // device, or null: index of the first parameter that is then not finite, or -1
 };
 
 /// An image of a set, and the epoch that its augmentation is drawn for.
@@ -293,12 +302,13 @@ struct ImageBatch {
   std::int32_t* labels = nullptr;  // (n)
 };
 
-/// Wall time of one operation, gathered while profiling is on.
+/// Time of one operation, gathered while profiling is on.
 struct ProfileEntry {
   std::string operation;
   std::int64_t calls = 0;
   double seconds = 0.0;
   std::int64_t macs = 0;
+  std::int64_t bytes = 0;  // that must cross memory: every operand once; 0 where a backend does not count them
 };
 
 class Backend {
@@ -310,15 +320,24 @@ class Backend {
   virtual int threads() const = 0;
 
   // Memory.
+  /// Bytes of device memory in use now, on a device with memory of its own; else 0.
+  virtual std::size_t device_bytes() const { return 0; }
   virtual void* allocate(std::size_t bytes) = 0;  // 64-byte aligned, zero-filled
   virtual void release(void* data) noexcept = 0;
   virtual void to_device(void* device, const void* host, std::size_t bytes) = 0;
   virtual void to_host(void* host, const void* device, std::size_t bytes) = 0;
   virtual void fill_zero(void* device, std::size_t bytes) = 0;
   virtual void synchronise() = 0;
+  /// True where operations return before they are done. Such a backend can be given a step before the one before it has
+  /// been looked at: start_to_host queues a copy of what the step leaves, finish_to_host waits for the oldest one and
+  /// puts it where `host` is. At most two are on their way. Elsewhere the copy is there when start_to_host returns.
+  virtual bool runs_behind() const { return false; }
+  virtual void start_to_host(void* host, const void* device, std::size_t bytes) { to_host(host, device, bytes); }
+  virtual void finish_to_host() {}
 
-  // A step: what lies between may be recorded once and replayed (one CUDA graph a container class).
-  virtual void begin_step() {}
+  // A step: what lies between may be recorded once and replayed (one CUDA graph a container class). `step` is the
+  // number that its random streams carry.
+  virtual void begin_step(std::uint32_t) {}
   virtual void end_step() {}
 
   // Images. A backend with memory of its own keeps the set there and makes its batches; the others are given batches.
@@ -335,8 +354,7 @@ class Backend {
   virtual void activation_scale(const ActivationScale& args) = 0;
   /// Range and affine of dy, before conv_backward.
   virtual void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                              BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range,
-                              Affine* affine) = 0;
+                              BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) = 0;
 
   // Products.
   virtual void conv_forward(const ConvForward& args) = 0;
@@ -346,8 +364,8 @@ class Backend {
   // Between them.
   virtual void norm_prepare(const NormPrepare& args) = 0;
   /// Evaluation: norm from the running statistics.
-  virtual void norm_from_running(std::int64_t channels, const float* mean, const float* variance,
-                                 const float* gamma, const float* beta, NormChannel* norm) = 0;
+  virtual void norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
+                                 const float* beta, NormChannel* norm) = 0;
   virtual void norm_forward(const NormForward& args) = 0;
   virtual void norm_gradient_prepare(const NormGradientPrepare& args) = 0;
   virtual void average_pool(const AveragePool& args) = 0;
@@ -357,8 +375,10 @@ class Backend {
   virtual void softmax_cross_entropy(const SoftmaxCrossEntropy& args) = 0;
   virtual void sgd_update(const SgdUpdate& args) = 0;
 
-  /// Index of the first element that is not finite (exponent test), -1 where all are.
-  virtual std::int64_t first_non_finite(const float* data, std::int64_t size) = 0;
+  /// Index of the first element that is not finite (exponent test), -1 where all are; device memory.
+  virtual void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) = 0;
+  /// The same, for the host.
+  std::int64_t first_non_finite(const float* data, std::int64_t size);
 
   // Profiling: off by default; resets when switched on.
   virtual void set_profiling(bool on) = 0;

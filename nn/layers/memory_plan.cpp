@@ -53,6 +53,6 @@ void RecordArena::allocate(Backend& backend) {
   }
 }
 
-void RecordArena::fetch(Backend& backend) { backend.to_host(host_.data(), device_.as<std::byte>(), size_); }
+void RecordArena::start_fetch(Backend& backend) { backend.start_to_host(host_.data(), device_.as<std::byte>(), size_); }
 
 }  // namespace bitcycle

@@ -54,8 +54,12 @@ class RecordArena {
     });
   }
   void allocate(Backend& backend);
-  /// Copies all records to the host.
-  void fetch(Backend& backend);
+  /// Copies all records to the host, once the pass before is done.
+  void fetch(Backend& backend) {
+    start_fetch(backend);
+    backend.finish_to_host();
+  }
+  void start_fetch(Backend& backend);
 
  private:
   static constexpr std::size_t kAlignment = 64;

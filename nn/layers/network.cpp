@@ -165,6 +165,7 @@ void Network::allocate(Backend& backend, std::int64_t batch, const std::vector<L
   for (const auto& layer : layers_) layer->plan(plan);
   plan_values(plan);
   records_.add(&loss_, &host_loss_, 1);
+  records_.add(&places_, &host_places_, 3);
   scratch_.allocate(backend);
   records_.allocate(backend);
 }
@@ -175,16 +176,18 @@ void Network::load(Backend& backend, const float* x, const std::int32_t* labels,
   backend.to_device(labels_.as<std::int32_t>(), labels, static_cast<std::size_t>(n) * sizeof(std::int32_t));
 }
 
-void Network::load(Backend& backend, ImageBatch batch) {
+void Network::load(const ImageBatch& batch) {
   if (batch.n < 1 || batch.n > batch_) {
     throw std::logic_error("a batch of " + std::to_string(batch.n) + " images was not allocated");
   }
-  batch.x = images_->z;
-  batch.labels = labels_.as<std::int32_t>();
-  backend.load_images(batch);
+  image_batch_ = batch;
+  image_batch_->x = images_->z;
+  image_batch_->labels = labels_.as<std::int32_t>();
 }
 
 void Network::forward(const StepContext& context) {
+  if (image_batch_) context.backend.load_images(*image_batch_);
+  image_batch_.reset();
   if (context.training) {
     context.backend.tensor_range(images_->z, images_->elements(context.batch), images_->range);
   }
@@ -202,53 +205,64 @@ void Network::loss(const StepContext& context) {
   context.backend.softmax_cross_entropy(softmax);
 }
 
-StepResult Network::compute_gradients(const StepContext& context) {
+void Network::start(const StepContext& context, const SgdRates* rates) {
   Backend& backend = context.backend;
-  backend.begin_step();
+  backend.begin_step(static_cast<std::uint32_t>(context.step));
   for (const auto& layer : layers_) layer->prepare(context);
   forward(context);
   loss(context);
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(context);
+  backend.find_non_finite(logits_->z, logits_->elements(context.batch), &places_[0]);
+  backend.find_non_finite(parameters_.gradients(), parameters_.trained_size(), &places_[1]);
+  if (rates == nullptr) {
+    backend.find_non_finite(nullptr, 0, &places_[2]);
+  } else {
+    SgdUpdate sgd;
+    sgd.size = parameters_.trained_size();
+    sgd.gradient = parameters_.gradients();
+    sgd.momentum_buffer = parameters_.momenta();
+    sgd.parameter = parameters_.values();
+    sgd.lr = rates->lr;
+    sgd.momentum = rates->momentum;
+    sgd.weight_decay = rates->weight_decay;
+    sgd.guard = &places_[1];
+    sgd.non_finite = &places_[2];
+    backend.sgd_update(sgd);
+  }
   backend.end_step();
-  records_.fetch(backend);
+  records_.start_fetch(backend);
+}
 
+StepResult Network::finish(const StepContext& context) {
+  context.backend.finish_to_host();
   StepFindings findings;
   for (const auto& layer : layers_) layer->inspect_forward(context, findings);
   const double loss = host_loss_->loss;
-  const std::int64_t logit = backend.first_non_finite(logits_->z, logits_->elements(context.batch));
-  if (findings.non_finite.empty() && logit >= 0) findings.non_finite = "output of " + logits_->name;
+  if (findings.non_finite.empty() && host_places_[0] >= 0) findings.non_finite = "output of " + logits_->name;
   if (findings.non_finite.empty() && !std::isfinite(loss)) findings.non_finite = "loss";
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) {
     (*layer)->inspect_backward(context, findings);
   }
-  if (findings.non_finite.empty()) {
-    const std::int64_t place = backend.first_non_finite(parameters_.gradients(), parameters_.trained_size());
-    if (place >= 0) findings.non_finite = "gradient of " + parameters_.trained_at(place).name;
+  if (findings.non_finite.empty() && host_places_[1] >= 0) {
+    findings.non_finite = "gradient of " + parameters_.trained_at(host_places_[1]).name;
+  }
+  if (findings.non_finite.empty() && host_places_[2] >= 0) {
+    findings.non_finite = parameters_.trained_at(host_places_[2]).name;
   }
   return {loss, host_loss_->correct, findings.min_scale_bound, std::move(findings.non_finite)};
 }
 
-std::string Network::update(Backend& backend, float lr, float momentum, float weight_decay) {
-  SgdUpdate sgd;
-  sgd.size = parameters_.trained_size();
-  sgd.gradient = parameters_.gradients();
-  sgd.momentum_buffer = parameters_.momenta();
-  sgd.parameter = parameters_.values();
-  sgd.lr = lr;
-  sgd.momentum = momentum;
-  sgd.weight_decay = weight_decay;
-  backend.sgd_update(sgd);
-  const std::int64_t place = backend.first_non_finite(parameters_.values(), parameters_.trained_size());
-  return place < 0 ? std::string() : parameters_.trained_at(place).name;
-}
-
 void Network::prepare_evaluation(const StepContext& context) {
+  context.backend.begin_step(static_cast<std::uint32_t>(context.step));
   for (const auto& layer : layers_) layer->prepare(context);
+  context.backend.end_step();
 }
 
 LossRecord Network::evaluate(const StepContext& context) {
+  context.backend.begin_step(static_cast<std::uint32_t>(context.step));
   forward(context);
   loss(context);
+  context.backend.end_step();
   records_.fetch(context.backend);
   return *host_loss_;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct StepResult {
   std::int64_t correct = 0;
   std::int64_t min_scale_bound = 0;
   std::string non_finite;  // the first tensor that holds a number that is not finite; empty: none
+};
+
+struct SgdRates {
+  float lr = 0.0F, momentum = 0.0F, weight_decay = 0.0F;
 };
 
 class Network {
@@ -62,14 +67,21 @@ class Network {
   void allocate(Backend& backend, std::int64_t batch, const std::vector<LayerWidths>& widest);
   std::int64_t batch() const { return batch_; }
 
-  /// Uploads host images (n, h, w, c) and labels (n).
+  /// The next pass is of these host images (n, h, w, c) and labels (n), which are uploaded.
   void load(Backend& backend, const float* x, const std::int32_t* labels, std::int64_t n);
-  /// The same from a set that the backend keeps; x and labels of the batch are set here.
-  void load(Backend& backend, ImageBatch batch);
+  /// The same from a set that the backend keeps, made by the next pass itself; x and labels of the batch are set here.
+  void load(const ImageBatch& batch);
   /// Forward, loss and backward of the loaded images: gradients of all parameters; running statistics updated.
-  StepResult compute_gradients(const StepContext& context);
-  /// SGD on all trained parameters. Returns the name of the first that is no longer finite; empty: all are.
-  std::string update(Backend& backend, float lr, float momentum, float weight_decay);
+  StepResult compute_gradients(const StepContext& context) {
+    start(context, nullptr);
+    return finish(context);
+  }
+  /// The same, then SGD on all trained parameters, as one step of the backend, which the host waits for in finish().
+  /// Gradients that are not finite leave the parameters as they were. Where the backend runs behind, the next step may
+  /// be started before this one is finished.
+  void start_training(const StepContext& context, const SgdRates& rates) { start(context, &rates); }
+  /// What the oldest step that was started found; `context` is that step's.
+  StepResult finish(const StepContext& context);
   /// Before the batches of an evaluation.
   void prepare_evaluation(const StepContext& context);
   LossRecord evaluate(const StepContext& context);
@@ -81,6 +93,7 @@ class Network {
   Value* new_conv_norm(Value* input, const ConvSpec& spec, Value* shortcut, Value* source, const ConvSpec* projection);
   int next_layer() const { return static_cast<int>(layers_.size()); }
   void plan_values(MemoryPlan& plan);
+  void start(const StepContext& context, const SgdRates* rates);
   void forward(const StepContext& context);
   void loss(const StepContext& context);
 
@@ -96,9 +109,13 @@ class Network {
   ScratchPlan scratch_;
   RecordArena records_;
   Buffer labels_;
-  std::vector<Buffer> kept_;  // values that live longer than a step's scratch
+  std::optional<ImageBatch> image_batch_;  // loaded by the next pass
+  std::vector<Buffer> kept_;               // values that live longer than a step's scratch
   LossRecord* loss_ = nullptr;
   const LossRecord* host_loss_ = nullptr;
+  /// The first number that is not finite, in logits, gradients and updated parameters.
+  std::int64_t* places_ = nullptr;
+  const std::int64_t* host_places_ = nullptr;
 };
 
 }  // namespace bitcycle

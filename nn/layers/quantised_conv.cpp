@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/layers/quantised_conv.h"
 
-#include <algorithm>
-
 #include "nn/layers/tensor_id.h"
 #include "sim/number/ordered_key.h"
 
@@ -59,7 +57,7 @@ void QuantisedConv::plan(MemoryPlan& plan, int layer) {
   plan.records.add(&norm_, &host_norm_, channels);
   plan.records.add(&affine_, &host_affine_, 2);
   plan.records.add(&g_range_, &host_g_range_, 1);
-  host_weight_affine_.resize(static_cast<std::size_t>(std::max(shape.o, shape.c)));
+  plan.records.add(&weight_step_bound_, &host_weight_step_bound_, 2);
 }
 
 void QuantisedConv::prepare(const StepContext& context) {
@@ -72,6 +70,7 @@ void QuantisedConv::prepare(const StepContext& context) {
   quantise.error_grid_bits = options.error_grid_bits;
   quantise.min_scale = options.min_scale;
   quantise.for_error_pass = context.training && needs_error_pass();
+  quantise.step_bound = weight_step_bound_;
   context.backend.quantise_weights(quantise, *weights_);
   if (context.training) return;
   ActivationScale scale;
@@ -175,19 +174,7 @@ void QuantisedConv::inspect_forward(const StepContext& context, StepFindings& fi
   }
   const BitWidth width = context.widths[index_].forward;
   if (!width.is_integer()) return;
-  findings.min_scale_bound += host_affine_[0].step_bound;
-  const auto count_groups = [&](const Buffer& affine, std::int64_t groups) {
-    context.backend.to_host(host_weight_affine_.data(), affine.as<Affine>(),
-                            static_cast<std::size_t>(groups) * sizeof(Affine));
-    const auto end = host_weight_affine_.begin() + groups;
-    if (std::any_of(host_weight_affine_.begin(), end, [](const Affine& a) { return a.step_bound != 0; })) {
-      ++findings.min_scale_bound;
-    }
-  };
-  count_groups(weights_->affine, shape_.o);
-  if (needs_error_pass() && context.quantisation.error_weights == ErrorWeights::kRequantised) {
-    count_groups(weights_->error_affine, shape_.c);
-  }
+  findings.min_scale_bound += host_affine_[0].step_bound + host_weight_step_bound_[0] + host_weight_step_bound_[1];
 }
 
 void QuantisedConv::inspect_backward(const StepContext& context, StepFindings& findings) {

@@ -74,7 +74,8 @@ class QuantisedConv {
   const NormChannel* host_norm_ = nullptr;
   const Affine* host_affine_ = nullptr;
   const Range* host_g_range_ = nullptr;
-  std::vector<Affine> host_weight_affine_;
+  std::uint32_t* weight_step_bound_ = nullptr;  // of the weights' codes, of the error pass's
+  const std::uint32_t* host_weight_step_bound_ = nullptr;
 };
 
 }  // namespace bitcycle

@@ -70,7 +70,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
     if (also) widest[i].forward = wider(widest[i].forward, *also);
     max_widths_.push_back(largest);
   }
-  widths_.resize(layers.size());
+  for (Started& started : started_) started.widths.resize(layers.size());
   const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);
   network_->allocate(backend, batch, widest);
   if (backend.keeps_images()) {
@@ -85,7 +85,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
       images.labels = upload(set->labels.data(), set->labels.size() * sizeof(std::int32_t));
     }
     pixel_values_ = upload(loader_.table().data(), sizeof loader_.table());
-    places_.resize(static_cast<std::size_t>(batch));
+    places_.resize(static_cast<std::size_t>(std::max(batch, kStepsOfPlaces * config.train.batch)));
     device_places_ = Buffer(backend, places_.size() * sizeof(ImagePlace));
     return;
   }
@@ -93,26 +93,38 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
   labels_.resize(static_cast<std::size_t>(batch));
 }
 
-void NetworkRun::load_places(const DeviceImages& images, const ImageSet& set, std::int64_t count, bool augment) {
+void NetworkRun::upload_places(std::int64_t count) {
   backend_.to_device(device_places_.as<ImagePlace>(), places_.data(),
                      static_cast<std::size_t>(count) * sizeof(ImagePlace));
+}
+
+void NetworkRun::load_images(const DeviceImages& images, const ImageSet& set, std::int64_t first, std::int64_t count,
+                             bool augment) {
   ImageBatch batch;
   batch.n = count;
   batch.h = set.height;
   batch.w = set.width;
   batch.pixels = images.pixels.as<std::uint8_t>();
   batch.set_labels = images.labels.as<std::int32_t>();
-  batch.places = device_places_.as<ImagePlace>();
+  batch.places = device_places_.as<ImagePlace>() + first;
   batch.table = pixel_values_.as<float>();
   batch.augment = augment;
   batch.seed = config_.train.seed;
-  network_->load(backend_, batch);
+  network_->load(batch);
 }
 
 void NetworkRun::load_training_batch(std::int64_t step) {
   if (backend_.keeps_images()) {
-    loader_.training_places(step, places_.data());
-    load_places(train_images_, dataset_.train, config_.train.batch, config_.data.augment);
+    const std::int64_t batch = config_.train.batch;
+    if (step < first_step_of_places_ || step >= end_of_places_) {
+      first_step_of_places_ = step;
+      end_of_places_ = std::max(step + 1, std::min(step + kStepsOfPlaces, config_.train.steps));
+      for (std::int64_t s = step; s < end_of_places_; ++s) {
+        loader_.training_places(s, places_.data() + (s - step) * batch);
+      }
+      upload_places((end_of_places_ - step) * batch);
+    }
+    load_images(train_images_, dataset_.train, (step - first_step_of_places_) * batch, batch, config_.data.augment);
   } else {
     loader_.training_batch(step, x_.data(), labels_.data());
     network_->load(backend_, x_.data(), labels_.data(), config_.train.batch);
@@ -123,7 +135,9 @@ void NetworkRun::load_test_batch(std::int64_t first, std::int64_t count) {
   if (backend_.keeps_images()) {
     for (std::int64_t i = 0; i < count; ++i)
       places_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
-    load_places(test_images_, dataset_.test, count, false);
+    end_of_places_ = 0;  // those of the training are lost
+    upload_places(count);
+    load_images(test_images_, dataset_.test, 0, count, false);
   } else {
     loader_.test_batch(first, count, x_.data(), labels_.data());
     network_->load(backend_, x_.data(), labels_.data(), count);
@@ -159,15 +173,21 @@ std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
   return widths;
 }
 
-StepResult NetworkRun::step(std::int64_t step) {
-  fill_widths(step, widths_);
+void NetworkRun::start(std::int64_t step) {
+  if (starts_ - finishes_ == started_.size()) throw std::logic_error("a third step was started");
+  Started& started = started_[starts_++ % started_.size()];
+  started.step = step;
+  fill_widths(step, started.widths);
   load_training_batch(step);
-  StepResult result = network_->compute_gradients(context(true, step, widths_));
-  if (result.non_finite.empty()) {
-    result.non_finite = network_->update(backend_, learning_rate_at(config_.learning_rate, step),
-                                         static_cast<float>(config_.optimizer.momentum),
-                                         static_cast<float>(config_.optimizer.weight_decay));
-  }
+  network_->start_training(context(true, step, started.widths), {learning_rate_at(config_.learning_rate, step),
+                                                                 static_cast<float>(config_.optimizer.momentum),
+                                                                 static_cast<float>(config_.optimizer.weight_decay)});
+}
+
+StepResult NetworkRun::finish() {
+  const Started& started = started_[finishes_++ % started_.size()];
+  const std::int64_t step = started.step;
+  const StepResult result = network_->finish(context(true, step, started.widths));
   if (!result.non_finite.empty()) {
     throw NonFiniteError("step " + std::to_string(step) + ": " + result.non_finite + " is not finite (loss " +
                          std::to_string(result.loss) + ", learning rate " +

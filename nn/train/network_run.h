@@ -3,6 +3,7 @@
 // evaluation, at a time. What a step does depends on the state before it, the config and the step's number alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,9 +34,15 @@ class NetworkRun {
   const PrecisionPlan& plan() const { return plan_; }
   std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }
 
-  /// One training step. Throws NonFiniteError naming step and tensor; the parameters are then those before the step,
-  /// unless it was their update that overflowed.
-  StepResult step(std::int64_t step);
+  /// Begins a training step. Where the backend runs behind, the next one may be started before this one is finished.
+  void start(std::int64_t step);
+  /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the parameters are then
+  /// those before the step, unless it was their update that overflowed.
+  StepResult finish();
+  StepResult step(std::int64_t step) {
+    start(step);
+    return finish();
+  }
 
   /// Widths of every convolution at a step; the largest of the run; the same width everywhere.
   std::vector<LayerWidths> widths_at(std::int64_t step) const;
@@ -51,7 +58,10 @@ class NetworkRun {
   };
   void load_training_batch(std::int64_t step);
   void load_test_batch(std::int64_t first, std::int64_t count);
-  void load_places(const DeviceImages& images, const ImageSet& set, std::int64_t count, bool augment);
+  void upload_places(std::int64_t count);
+  /// The next pass is of the images at the places first.. on the device.
+  void load_images(const DeviceImages& images, const ImageSet& set, std::int64_t first, std::int64_t count,
+                   bool augment);
   StepContext context(bool training, std::int64_t step, const std::vector<LayerWidths>& widths) const;
   void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
 
@@ -63,12 +73,20 @@ class NetworkRun {
   BatchLoader loader_;
   std::int64_t evaluation_batch_;
   std::vector<LayerWidths> max_widths_;
-  std::vector<LayerWidths> widths_;  // of the current step
-  std::vector<float> x_;             // a batch on the host; empty where the backend keeps the images
+  /// Steps that were started and not finished, in turns.
+  struct Started {
+    std::int64_t step = 0;
+    std::vector<LayerWidths> widths;
+  };
+  std::array<Started, 2> started_;
+  std::size_t starts_ = 0, finishes_ = 0;
+  std::vector<float> x_;  // a batch on the host; empty where the backend keeps the images
   std::vector<std::int32_t> labels_;
   DeviceImages train_images_, test_images_;
   Buffer pixel_values_, device_places_;
+  static constexpr std::int64_t kStepsOfPlaces = 64;  // uploaded at a time, so that most steps upload nothing
   std::vector<ImagePlace> places_;
+  std::int64_t first_step_of_places_ = 0, end_of_places_ = 0;  // steps whose places are on the device
 };
 
 /// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.

@@ -112,6 +112,18 @@ class Training {
     listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
   }
 
+  bool due(std::int64_t done, std::int64_t every) const { return done % every == 0 || done == config_.train.steps; }
+  /// True where the state after so many steps is looked at.
+  bool looked_at(std::int64_t done) const {
+    return due(done, config_.train.evaluate_every) || due(done, config_.digest.every) ||
+           due(done, config_.train.checkpoint_every);
+  }
+  /// The step after this one may begin before this one's result is known: nothing looks at the state between them.
+  bool runs_ahead(std::int64_t step, std::int64_t first) const {
+    return backend_.runs_behind() && step + 1 < config_.train.steps && !looked_at(step + 1) &&
+           !stop_wanted(step + 1 - first);
+  }
+
   bool stop_wanted(std::int64_t done_here) const {
     if (options_.stop != nullptr && options_.stop->load()) return true;
     return options_.stop_after > 0 && done_here >= options_.stop_after;
@@ -120,25 +132,28 @@ class Training {
   void steps() {
     const std::int64_t first = state_.step, last = config_.train.steps;
     step_seconds_.reserve(static_cast<std::size_t>(last - first));
+    bool started = false;  // the step of this round, by the one before
     for (std::int64_t step = first; step < last; ++step) {
-      if (stop_wanted(step - first)) {
+      if (!started && stop_wanted(step - first)) {
         if (state_.step != checkpoint_step_) write_checkpoint(false);
         return;
       }
       const auto begun = Clock::now();
-      const StepResult result = run_.step(step);
+      if (!started) run_.start(step);
+      started = runs_ahead(step, first);
+      if (started) run_.start(step + 1);
+      const StepResult result = run_.finish();
       step_seconds_.push_back(seconds_since(begun));
       record(step, result);
       const std::int64_t done = state_.step;
-      const auto due = [&](std::int64_t every) { return done % every == 0 || done == last; };
       bool best = false;
-      const bool evaluation = due(config_.train.evaluate_every);
-      if (evaluation || due(config_.digest.every) || due(config_.train.checkpoint_every)) {
+      const bool evaluation = due(done, config_.train.evaluate_every);
+      if (looked_at(done)) {
         digest_ = digest_state(run_.network(), backend_);
         folder_.append(DigestRecord{done, digest_.root, digest_.tensors});
       }
       if (evaluation) best = evaluate();
-      if (best || due(config_.train.checkpoint_every)) write_checkpoint(best);
+      if (best || due(done, config_.train.checkpoint_every)) write_checkpoint(best);
     }
   }
 

@@ -345,15 +345,18 @@ void CpuBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
 
 void CpuBackend::sgd_update(const SgdUpdate& args) {
   const Timing timing(*this, "sgd");
+  if (args.non_finite != nullptr) *args.non_finite = -1;
+  if (args.guard != nullptr && *args.guard >= 0) return;
   workers_.pieces(args.size, kPiece, [&](int, std::int64_t begin, std::int64_t end) {
     kernels_.sgd(args.gradient + begin, args.momentum_buffer + begin, args.parameter + begin, end - begin, args.lr,
                  args.momentum, args.weight_decay);
   });
+  if (args.non_finite != nullptr) find_non_finite(args.parameter, args.size, args.non_finite);
 }
 
-std::int64_t CpuBackend::first_non_finite(const float* data, std::int64_t size) {
-  if (size == 0 || !kernels_.non_finite(data, size)) return -1;
-  return reference_.first_non_finite(data, size);
+void CpuBackend::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
+  *place = -1;
+  if (size != 0 && kernels_.non_finite(data, size)) reference_.find_non_finite(data, size, place);
 }
 
 void CpuBackend::set_profiling(bool on) {
@@ -367,7 +370,8 @@ namespace bitcycle {
 
 std::unique_ptr<Backend> make_cpu_backend(Isa isa, int threads) {
   if (isa == Isa::kAuto) {
-    isa = isa_available(Isa::kAvx512Vnni) ? Isa::kAvx512Vnni : (isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable);
+    isa =
+        isa_available(Isa::kAvx512Vnni) ? Isa::kAvx512Vnni : (isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable);
   }
   if (!isa_available(isa)) {
     const Isa best = isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable;

@@ -29,7 +29,9 @@ class CpuBackend final : public Backend {
 
   void* allocate(std::size_t bytes) override;
   void release(void* data) noexcept override { reference_.release(data); }
-  void to_device(void* device, const void* host, std::size_t bytes) override { reference_.to_device(device, host, bytes); }
+  void to_device(void* device, const void* host, std::size_t bytes) override {
+    reference_.to_device(device, host, bytes);
+  }
   void to_host(void* host, const void* device, std::size_t bytes) override { reference_.to_host(host, device, bytes); }
   void fill_zero(void* device, std::size_t bytes) override { reference_.fill_zero(device, bytes); }
   void synchronise() override {}
@@ -60,7 +62,7 @@ class CpuBackend final : public Backend {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
   void sgd_update(const SgdUpdate& args) override;
 
-  std::int64_t first_non_finite(const float* data, std::int64_t size) override;
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
 
   void set_profiling(bool on) override;
   std::vector<ProfileEntry> profile() const override { return profile_; }

@@ -128,6 +128,7 @@ void CpuBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
       weights.error.pack(kernels_, limbs, offset, base.error_codes.as<std::int32_t>(), 1, s.c, taps * s.c);
     }
   });
+  reference::note_step_bound(args, base);
 }
 
 }  // namespace bitcycle::cpu

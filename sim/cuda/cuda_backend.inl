@@ -2,10 +2,18 @@
 // CudaBackend: every operation as launches of kernels, on whatever Runtime it is given. Compiled by nvcc for GPUs and
 // by the host compiler for the tests' execution layer: one source, one order of launches, one set of kernels. Included
 // once by each, after nothing.
+//
+// Launches are queued until something looks at their results, or the step ends. Small operations find their place in a
+// neighbour's launch while it waits in the queue: an activation's scale in the launch that quantises it, a batch norm's
+// preparation in the product that made its statistics or the pass that needs it, a range of images where they are made,
+// the weights of all layers in one. The queue of a step becomes a graph, with the weights and the weight gradients as
+// branches beside the trunk.
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <deque>
+#include <exception>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -16,12 +24,14 @@
 #include "sim/cuda/kernels_product.h"
 #include "sim/cuda/kernels_weights.h"
 #include "sim/cuda/runtime.h"
+#include "sim/cuda/step_graph.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 constexpr int kTensorCoreBits = 16;           // widest code that tensor cores multiply, as two limbs
 constexpr std::int64_t kMostKernelSize = 32;  // bits of a ClassMap's sets
 constexpr std::int64_t kByteProduct = 255 * 255;
+constexpr int kMostSharedBytes = 48 * 1024;  // that every block may have
 
 /// Weights with what kernels keep beside them.
 struct CudaWeights final : QuantisedWeights {
@@ -33,8 +43,7 @@ struct CudaWeights final : QuantisedWeights {
   Buffer scale, offset;             // forward: ChannelScale (o), double (classes, o)
   Buffer error_scale, error_offset;
   Buffer keys;           // int32 (2, o)
-  Buffer gradient_sums;  // int64 (o, taps * c)
-  Buffer class_sums;     // int64: outputs' (classes, o), then inputs' (classes, c)
+  Buffer gradient_sums;  // int64 (o + 1, taps * c + taps), and a ticket
   Buffer terms;          // int64 (taps)
   ClassMap outputs, inputs;
   std::int64_t output_classes = 0, input_classes = 0;
@@ -70,12 +79,27 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda " + runtime_->name(); }
   int threads() const override { return 1; }
 
+  std::size_t device_bytes() const override { return device_bytes_; }
   void* allocate(std::size_t bytes) override {
     void* data = runtime_->allocate(bytes);
+    sizes_[data] = bytes;
+    device_bytes_ += bytes;
     runtime_->fill_zero(data, bytes);
     return data;
   }
-  void release(void* data) noexcept override { runtime_->release(data); }
+  /// What is queued may use the memory, so it runs before. An error of it is thrown by the next operation.
+  void release(void* data) noexcept override {
+    try {
+      flush();
+    } catch (...) {
+      if (!failure_) failure_ = std::current_exception();
+    }
+    if (const auto known = sizes_.find(data); known != sizes_.end()) {
+      device_bytes_ -= known->second;
+      sizes_.erase(known);
+    }
+    runtime_->release(data);
+  }
   void to_device(void* device, const void* host, std::size_t bytes) override {
     flush();
     if (bytes != 0) runtime_->to_device(device, host, bytes);
@@ -88,28 +112,40 @@ class CudaBackend final : public Backend {
     flush();
     if (bytes != 0) runtime_->fill_zero(device, bytes);
   }
+  bool runs_behind() const override { return !profiling_; }
+  void start_to_host(void* host, const void* device, std::size_t bytes) override {
+    flush();
+    runtime_->start_to_host(host, device, bytes);
+  }
+  void finish_to_host() override { runtime_->finish_to_host(); }
   void synchronise() override {
     flush();
     runtime_->synchronise();
   }
 
-  void begin_step() override {
-    used_ = 0;
-    branches_ = 0;
-    recording_ = !profiling_;
+  void begin_step(std::uint32_t step) override {
+    flush();
+    in_step_ = !profiling_;
+    step_number_ = step;
+    if (!in_step_) return;
+    const Branch beside(*this);
+    launch<StepStartKernel>(1, 0, {&scratch()->step, step});
   }
   void end_step() override {
-    if (!recording_) return;
-    recording_ = false;
-    step_.resize(used_);
-    runtime_->run_step(step_);
-    used_ = 0;
+    if (!in_step_) return;
+    settle();
+    in_step_ = false;
+    queue_.resize(used_);
+    forget_queue();
+    runtime_->run_step(queue_);
   }
 
   bool keeps_images() const override { return true; }
   void load_images(const ImageBatch& batch) override {
     const std::uint32_t pixels = elements(3 * batch.n * batch.h * batch.w, "loading images") / 3;
-    launch<LoadImagesKernel>(blocks(4 * pixels), 0, {batch, pixels});
+    launch<LoadImagesKernel>(blocks(4 * pixels), LoadImagesKernel::kSharedBytes, {batch, pixels, nullptr, scratch()},
+                             {0, std::int64_t{15} * pixels});
+    open_images_ = {used_ - 1, batch.x, std::int64_t{3} * pixels};
   }
 
   std::unique_ptr<QuantisedWeights> make_weights(const ConvShape& shape) override;
@@ -117,36 +153,75 @@ class CudaBackend final : public Backend {
 
   void tensor_range(const float* x, std::int64_t size, Range* range) override {
     const std::uint32_t count = elements(size, "tensor range");
-    launch<RangeKernel>(blocks(count), 16, {x, count, range, scratch()});
+    if (open_images_.x == x && open_images_.size == size && x != nullptr && open_images_.launch < used_) {
+      arguments<LoadImagesKernel>(open_images_.launch).range = range;
+      open_images_ = {};
+      return;
+    }
+    launch<RangeKernel>(blocks(count), RangeKernel::kSharedBytes, {x, count, range, scratch()}, {0, size * 4});
   }
-  void activation_scale(const ActivationScale& args) override { launch<ActivationScaleKernel>(1, 0, {args}); }
+  void activation_scale(const ActivationScale& args) override {
+    settle();
+    if (args.training) {
+      scale_ = args;
+    } else {
+      launch<ActivationScaleKernel>(1, 0, {args});
+    }
+  }
   void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
                       MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) override {
     const std::uint32_t count = elements(positions * channels, "gradient range");
-    launch<GradientScaleKernel>(blocks(count), 16,
-                                {gradient, count, static_cast<std::uint32_t>(channels), width, min_scale, zero_on_grid,
-                                 range, affine, scratch()});
+    GradientScaleKernel::Args args{};
+    args.gradient = gradient;
+    args.size = count;
+    args.channels = static_cast<std::uint32_t>(channels);
+    args.width = width;
+    args.min_scale = min_scale;
+    args.zero_on_grid = zero_on_grid;
+    args.range = range;
+    args.affine = affine;
+    args.scratch = scratch();
+    if (norm_gradient_ && gradient.gradient == norm_gradient_->gradient && norm_gradient_->channels == channels &&
+        channels <= GradientScaleKernel::kMostChannels) {
+      args.prepares = true;
+      args.prepare = *norm_gradient_;
+      norm_gradient_.reset();
+    }
+    launch<GradientScaleKernel>(blocks(count),
+                                static_cast<std::size_t>(GradientScaleKernel::shared_bytes(args.prepares, channels)),
+                                args, {0, (gradient.norm == nullptr ? 4 : 8) * positions * channels});
   }
 
   void conv_forward(const ConvForward& args) override;
   void conv_backward(const ConvBackward& args) override;
   void conv_accumulators(const ConvAccumulators& args) override;
 
-  void norm_prepare(const NormPrepare& args) override { launch<NormPrepareKernel>(1, 0, {args, scratch()}); }
+  void norm_prepare(const NormPrepare& args) override {
+    for (const OpenProduct& product : open_products_) {
+      if (product.statistics != args.statistics || product.channels != args.channels) continue;
+      std::memcpy(queue_[product.launch].arguments.data() + product.norm_at, &args, sizeof args);
+      return;
+    }
+    launch<NormPrepareKernel>(1, NormPrepareKernel::kSharedBytes, {args});
+  }
   void norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
                          const float* beta, NormChannel* norm) override {
     launch<NormFromRunningKernel>(1, 0, {channels, mean, variance, gamma, beta, norm});
   }
   void norm_forward(const NormForward& args) override {
     const std::uint32_t count = elements(args.positions * args.channels, "batch norm");
-    launch<NormForwardKernel>(blocks(count), 16, {args, count, scratch()});
+    launch<NormForwardKernel>(
+        blocks(count), NormForwardKernel::kSharedBytes, {args, count, scratch()},
+        {0, (args.shortcut == nullptr ? 8 : 12) * std::int64_t{count} + (args.mask_bits == nullptr ? 0 : count / 8)});
   }
   void norm_gradient_prepare(const NormGradientPrepare& args) override {
-    launch<NormGradientPrepareKernel>(1, 0, {args});
+    settle();
+    norm_gradient_ = args;
   }
   void average_pool(const AveragePool& args) override {
     elements(args.n * args.positions * args.channels, "average pool");
-    launch<AveragePoolKernel>(blocks(static_cast<std::uint32_t>(4 * args.n * args.channels)), 0, {args});
+    launch<AveragePoolKernel>(blocks(static_cast<std::uint32_t>(4 * args.n * args.channels)), 0, {args},
+                              {0, 4 * args.n * (args.positions + 1) * args.channels});
   }
   void average_pool_backward(const AveragePoolBackward& args) override;
   void linear_forward(const LinearForward& args) override {
@@ -156,22 +231,20 @@ class CudaBackend final : public Backend {
   void linear_backward(const LinearBackward& args) override;
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override {
     float* losses =
-        reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(args.n, 1)) * sizeof(float)).as<float>();
-    launch<SoftmaxKernel>(1, sizeof(SoftmaxKernel::Shared), {args, losses});
+        reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(2 * args.n, 1)) * sizeof(float)).as<float>();
+    const std::uint32_t samples = elements(args.n, "softmax");
+    launch<SoftmaxKernel>(blocks(samples * 32 * 4), SoftmaxKernel::kSharedBytes, {args, losses, scratch()});
   }
   void sgd_update(const SgdUpdate& args) override {
     const std::uint32_t count = elements(args.size, "sgd");
-    launch<SgdKernel>(blocks(count), 0, {args, count});
+    join_branches();
+    launch<SgdKernel>(blocks(count), SgdKernel::kSharedBytes, {args, count, scratch()}, {0, 20 * args.size});
   }
-  std::int64_t first_non_finite(const float* data, std::int64_t size) override {
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override {
     const std::uint32_t count = elements(size, "first non-finite");
-    launch<NonFiniteKernel>(blocks(count), 0, {data, count, scratch()});
-    std::int64_t first = 0;
-    to_host(&first, &scratch()->first, sizeof first);
-    if (first == INT64_MAX) return -1;
-    const std::int64_t none = INT64_MAX;
-    to_device(&scratch()->first, &none, sizeof none);
-    return first;
+    join_branches();
+    launch<NonFiniteKernel>(blocks(count), NonFiniteKernel::kSharedBytes, {data, count, place, scratch()},
+                            {0, 4 * size});
   }
 
   void set_profiling(bool on) override {
@@ -194,40 +267,46 @@ class CudaBackend final : public Backend {
   /// Blocks of 256 threads with four elements each, as many as run at once.
   int blocks(std::uint32_t count) const {
     const std::uint32_t needed = count / 1024U + 1U;
-    return static_cast<int>(std::min<std::uint32_t>(needed, static_cast<std::uint32_t>(8 * runtime_->processors())));
+    return static_cast<int>(std::min<std::uint32_t>(needed, static_cast<std::uint32_t>(4 * runtime_->processors())));
   }
   Scratch* scratch() { return shared_.as<Scratch>(); }
 
+  /// Launches made while it lives are a branch of their own.
+  class Branch {
+   public:
+    explicit Branch(CudaBackend& backend) : backend_(backend) { backend_.branch_ = ++backend_.branches_; }
+    ~Branch() { backend_.branch_ = 0; }
+    Branch(const Branch&) = delete;
+    Branch& operator=(const Branch&) = delete;
+
+   private:
+    CudaBackend& backend_;
+  };
+  /// The next launch of the trunk waits for all branches.
+  void join_branches() { join_ = true; }
+
   template <typename Kernel>
-  void launch(int grid, std::size_t shared_bytes, const typename Kernel::Args& args, std::int64_t macs = 0) {
+  void launch(int grid, std::size_t shared_bytes, const typename Kernel::Args& args, gpu::Work work = {}) {
     static_assert(std::is_trivially_copyable_v<typename Kernel::Args>);
     static_assert(sizeof(typename Kernel::Args) <= gpu::Launch::kMostArguments);
-    if (recording_) {
-      if (used_ == step_.size()) step_.emplace_back();
-      step_[used_].branch = branch_;
-      fill_launch<Kernel>(step_[used_++], grid, shared_bytes, args);
-      return;
-    }
-    gpu::Launch one;
-    fill_launch<Kernel>(one, grid, shared_bytes, args);
-    if (!profiling_) {
-      runtime_->launch(one);
-      return;
-    }
-    runtime_->synchronise();
-    const auto start = std::chrono::steady_clock::now();
-    runtime_->launch(one);
-    runtime_->synchronise();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    auto entry = std::find_if(profile_.begin(), profile_.end(),
-                              [&](const ProfileEntry& candidate) { return candidate.operation == Kernel::kName; });
-    if (entry == profile_.end()) {
-      profile_.push_back({Kernel::kName, 0, 0.0, 0});
-      entry = profile_.end() - 1;
-    }
-    entry->calls += 1;
-    entry->seconds += seconds;
-    entry->macs += macs;
+    settle();
+    push<Kernel>(grid, shared_bytes, args, work);
+  }
+  template <typename Kernel>
+  void push(int grid, std::size_t shared_bytes, const typename Kernel::Args& args, gpu::Work work = {}) {
+    if (!in_step_ && used_ >= kMostQueued) flush();
+    if (used_ == queue_.size()) queue_.emplace_back();
+    gpu::Launch& to = queue_[used_++];
+    to.branch = branch_;
+    to.joins = branch_ == 0 && join_;
+    to.work = work;
+    if (branch_ == 0) join_ = false;
+    fill_launch<Kernel>(to, grid, shared_bytes, args);
+  }
+  /// Arguments of a launch that is still in the queue.
+  template <typename Kernel>
+  typename Kernel::Args& arguments(std::size_t index) {
+    return *reinterpret_cast<typename Kernel::Args*>(queue_[index].arguments.data());
   }
   template <typename Kernel>
   static void fill_launch(gpu::Launch& to, int grid, std::size_t shared_bytes, const typename Kernel::Args& args) {
@@ -239,10 +318,53 @@ class CudaBackend final : public Backend {
     to.argument_bytes = sizeof args;
     std::memcpy(to.arguments.data(), &args, sizeof args);
   }
-  /// Runs what a step has recorded so far: something is about to look at it.
-  void flush() {
-    for (std::size_t i = 0; i < used_; ++i) runtime_->launch(step_[i]);
+  /// Small operations that wait for a neighbour get launches of their own: something else comes.
+  void settle() {
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    close_weights();
+    if (scale_) {
+      const ActivationScale scale = *scale_;
+      scale_.reset();
+      push<ActivationScaleKernel>(1, 0, {scale});
+    }
+    if (norm_gradient_) {
+      const NormGradientPrepare prepare = *norm_gradient_;
+      norm_gradient_.reset();
+      push<NormGradientPrepareKernel>(1, 0, {prepare});
+    }
+  }
+  void forget_queue() {
     used_ = 0;
+    branches_ = 0;
+    weight_groups_ = 0;
+    open_products_.clear();
+    open_images_ = {};
+  }
+  /// Runs what is queued so far, in order: something is about to look at it.
+  void flush() {
+    settle();
+    const std::size_t count = used_;
+    forget_queue();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (profiling_) {
+        run_timed(queue_[i]);
+      } else {
+        runtime_->launch(queue_[i]);
+      }
+    }
+  }
+  void run_timed(const gpu::Launch& one) {
+    const double seconds = runtime_->run_timed(one);
+    auto entry = std::find_if(profile_.begin(), profile_.end(),
+                              [&](const ProfileEntry& candidate) { return candidate.operation == one.name; });
+    if (entry == profile_.end()) {
+      profile_.push_back({one.name, 0, 0.0, 0, 0});
+      entry = profile_.end() - 1;
+    }
+    entry->calls += 1;
+    entry->seconds += seconds;
+    entry->macs += one.work.macs;
+    entry->bytes += one.work.bytes;
   }
   /// A buffer at least that large; what it held is lost.
   Buffer& reserve(Buffer& buffer, std::size_t bytes) {
@@ -252,10 +374,6 @@ class CudaBackend final : public Backend {
       buffer = Buffer(*this, bytes);
     }
     return buffer;
-  }
-  void fill_words(void* words, std::size_t bytes) {
-    const auto count = static_cast<std::uint32_t>(bytes / 4);
-    launch<FillKernel>(blocks(count), 0, {static_cast<std::uint32_t*>(words), count, 0U});
   }
 
   static Geometry geometry(const ConvShape& s);
@@ -270,12 +388,12 @@ class CudaBackend final : public Backend {
     return accumulator_for(a, b, depth) == Accumulator::kInt128 ? Chain::kInt128 : Chain::kInt64;
   }
   template <typename Kernel>
-  void launch_product(std::int64_t rows, std::int64_t columns, const typename Kernel::Args& args, std::int64_t macs) {
+  void launch_product(std::int64_t rows, std::int64_t columns, const typename Kernel::Args& args, gpu::Work work) {
     const std::int64_t column_tiles = (columns + Kernel::Tile::kColumns - 1) / Kernel::Tile::kColumns;
     const std::int64_t row_tiles = std::max<std::int64_t>(1, (rows + Kernel::Tile::kRows - 1) / Kernel::Tile::kRows);
     // Blocks keep their channels' sums and go on to the next rows; four fit a multiprocessor.
     const std::int64_t resident = std::max<std::int64_t>(1, 4 * runtime_->processors() / column_tiles);
-    launch<Kernel>(static_cast<int>(column_tiles * std::min(row_tiles, resident)), Kernel::kSharedBytes, args, macs);
+    launch<Kernel>(static_cast<int>(column_tiles * std::min(row_tiles, resident)), Kernel::kSharedBytes, args, work);
   }
   template <int LA, int LB>
   void forward_product(std::int64_t columns, const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
@@ -283,16 +401,55 @@ class CudaBackend final : public Backend {
   void error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w);
   template <int LG, int LX>
   void weight_gradient_product(const ConvBackward& args, CudaWeights& w);
+  void close_weights();
   void weight_gradient(const ConvBackward& args, CudaWeights& w);
+  bool error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const;
+  PrepareError error_preparation(const ConvBackward& args, const CudaWeights& w);
   void error_pass(const ConvBackward& args, CudaWeights& w);
   void join_tensor(const GradientJoin& join, const float* first, const float* dpooled, float* dx, bool joins,
                    std::int64_t n, std::int64_t positions, std::int64_t channels);
 
+  static constexpr std::size_t kMostQueued = 4096;  // outside steps
+
+  /// A product in the queue whose statistics a batch norm may yet be made of.
+  struct OpenProduct {
+    std::size_t launch, norm_at;  // where its NormPrepare is
+    const ChannelStatistics* statistics;
+    std::int64_t channels;
+  };
+  struct OpenImages {
+    std::size_t launch = 0;
+    const float* x = nullptr;
+    std::int64_t size = 0;
+  };
+  /// Tables of the weights that are quantised together, as the device has them.
+  struct WeightGroup {
+    std::vector<WeightsJob> jobs;
+    std::vector<WeightsBlock> blocks;
+    Buffer device_jobs, device_blocks;
+  };
+
   std::unique_ptr<gpu::Runtime> runtime_;
-  std::vector<gpu::Launch> step_;
+  std::vector<gpu::Launch> queue_;
   std::size_t used_ = 0;
-  bool recording_ = false, profiling_ = false;
+  bool in_step_ = false, profiling_ = false, join_ = false;
+  std::uint32_t step_number_ = 0;
   int branch_ = 0, branches_ = 0;
+  std::exception_ptr failure_;
+  std::map<void*, std::size_t> sizes_;
+  std::size_t device_bytes_ = 0;
+  // What waits for a neighbour.
+  std::optional<ActivationScale> scale_;
+  std::optional<NormGradientPrepare> norm_gradient_;
+  std::vector<OpenProduct> open_products_;
+  OpenImages open_images_;
+  std::vector<WeightsJob> jobs_;
+  std::vector<bool> error_jobs_;
+  std::vector<WeightsBlock> blocks_;
+  std::deque<WeightGroup> weights_;  // in the order of a queue's groups
+  std::size_t weight_groups_ = 0;
+  std::vector<Buffer> retired_;
+
   std::vector<ProfileEntry> profile_;
   Buffer shared_, largest_, losses_, chain_dx_;
 };
@@ -320,13 +477,13 @@ inline Geometry CudaBackend::geometry(const ConvShape& s) {
 
 inline std::int64_t rounded_up(std::int64_t v, std::int64_t unit) { return (v + unit - 1) / unit * unit; }
 
-/// Rows padded to a tile of 64 columns, the reduction to 32 codes.
+/// Rows padded to a tile of 64 columns, the reduction to 64 codes.
 inline Packed CudaBackend::pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth) {
   Packed packed;
   packed.bytes = const_cast<std::uint8_t*>(bytes.as<std::uint8_t>());
   packed.limbs = limbs;
   packed.rows = static_cast<std::int32_t>(rounded_up(rows, 64));
-  packed.depth = static_cast<std::int32_t>(rounded_up(depth, 32));
+  packed.depth = static_cast<std::int32_t>(rounded_up(depth, 64));
   return packed;
 }
 
@@ -395,7 +552,7 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
 
   if (shape.groups == 1) {
     const auto packed_bytes = [&](std::int64_t rows, std::int64_t depth, int limbs) {
-      return bytes(rounded_up(rows, 64) * rounded_up(depth, 32) * limbs, 1);
+      return bytes(rounded_up(rows, 64) * rounded_up(depth, 64) * limbs, 1);
     };
     w.packed = Buffer(*this, packed_bytes(shape.o, shape.forward_depth(), 2));
     w.error_packed = Buffer(*this, packed_bytes(shape.c, shape.error_depth(), 3));
@@ -403,8 +560,8 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
     w.offset = Buffer(*this, bytes(w.output_classes * shape.o, sizeof(double)));
     w.error_scale = Buffer(*this, bytes(shape.c, sizeof(ChannelScale)));
     w.error_offset = Buffer(*this, bytes(w.input_classes * shape.c, sizeof(double)));
-    w.gradient_sums = Buffer(*this, bytes(size, sizeof(std::int64_t)));
-    w.class_sums = Buffer(*this, bytes(w.output_classes * shape.o + w.input_classes * shape.c, sizeof(std::int64_t)));
+    elements((shape.o + 1) * (taps * shape.c + taps), "weight gradient");
+    w.gradient_sums = Buffer(*this, bytes((shape.o + 1) * (taps * shape.c + taps) + 1, sizeof(std::int64_t)));
     std::vector<std::int64_t> terms;
     for (std::int64_t tap = 0; tap < taps; ++tap)
       terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
@@ -418,52 +575,84 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
 inline void CudaBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   auto& w = static_cast<CudaWeights&>(weights);
   const ConvShape& s = w.shape;
+  if (scale_ || norm_gradient_) settle();
   w.width = args.width;
   w.reading = args.reading;
   w.error_grid_bits = args.error_grid_bits;
-  const bool packs = args.width.is_narrow() && s.groups == 1;
-  const Geometry g = geometry(s);
-  // Weights of different operations have nothing in common.
-  branch_ = ++branches_;
-  launch<ResetWeightsKernel>(1, 0, {w.magnitude.as<float>() + s.o, w.largest_value.as<std::int64_t>()});
-  QuantiseWeightsKernel::Args forward{};
-  forward.master = args.master;
-  forward.width = args.width;
-  forward.min_scale = args.min_scale;
-  forward.s = g;
-  forward.codes = w.codes.as<std::uint32_t>();
-  forward.affine = w.affine.as<Affine>();
-  forward.magnitude = w.magnitude.as<float>();
-  forward.largest_value = w.largest_value.as<std::int64_t>();
-  forward.tap_sums = w.tap_sums.as<std::int64_t>();
-  w.forward_pack = pack(w.packed, packs ? limbs_of(args.width) : 0, s.o, s.forward_depth());
-  forward.packed = w.forward_pack;
-  launch<QuantiseWeightsKernel>(g.o, sizeof(QuantiseWeightsKernel::Shared), forward);
-  if (!args.for_error_pass || args.width.is_float32()) {
-    branch_ = 0;
-    return;
-  }
+  const bool narrow = args.width.is_narrow() && s.groups == 1;
   const bool shared_grid = args.reading == ErrorWeights::kShared;
-  QuantiseErrorWeightsKernel::Args error{};
-  error.master = args.master;
-  error.width = args.width;
-  error.min_scale = args.min_scale;
-  error.shared_grid = shared_grid;
-  error.grid_bits = args.error_grid_bits;
-  error.s = g;
-  error.codes = w.codes.as<std::uint32_t>();
-  error.affine = w.affine.as<Affine>();
-  error.largest_value = w.largest_value.as<std::int64_t>();
-  error.error_codes = w.error_codes.as<std::uint32_t>();
-  error.error_affine = w.error_affine.as<Affine>();
-  error.tap_sums = w.error_tap_sums.as<std::int64_t>();
-  const bool error_packs = s.groups == 1 && (shared_grid || args.width.is_narrow());
-  w.error_pack =
-      pack(w.error_packed, !error_packs ? 0 : (shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width)), s.c,
-           s.error_depth());
-  error.packed = w.error_pack;
-  launch<QuantiseErrorWeightsKernel>(g.c, sizeof(QuantiseErrorWeightsKernel::Shared), error);
-  branch_ = 0;
+  const bool error = args.for_error_pass && args.width.is_integer();
+  w.forward_pack = pack(w.packed, narrow ? limbs_of(args.width) : 0, s.o, s.forward_depth());
+  if (error) {
+    const int limbs = shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width);
+    w.error_pack = pack(w.error_packed, s.groups == 1 && (shared_grid || narrow) ? limbs : 0, s.c, s.error_depth());
+  }
+  WeightsJob job;
+  job.master = args.master;
+  job.width = args.width;
+  job.min_scale = args.min_scale;
+  job.s = geometry(s);
+  job.codes = w.codes.as<std::uint32_t>();
+  job.affine = w.affine.as<Affine>();
+  job.magnitude = w.magnitude.as<float>();
+  job.largest_value = w.largest_value.as<std::int64_t>();
+  job.tap_sums = w.tap_sums.as<std::int64_t>();
+  job.packed = w.forward_pack;
+  job.step_bound = args.step_bound;
+  job.shared_grid = shared_grid;
+  job.grid_bits = args.error_grid_bits;
+  job.error_codes = w.error_codes.as<std::uint32_t>();
+  job.error_affine = w.error_affine.as<Affine>();
+  job.error_tap_sums = w.error_tap_sums.as<std::int64_t>();
+  job.error_packed = w.error_pack;
+  jobs_.push_back(job);
+  error_jobs_.push_back(error);
+}
+
+/// The weights that came since are a group: three launches, a branch of their own, tables in device memory that are
+/// uploaded where they changed (a width, mostly).
+inline void CudaBackend::close_weights() {
+  if (jobs_.empty()) return;
+  blocks_.clear();
+  std::size_t forward_blocks = 0;
+  for (const bool error : {false, true}) {
+    for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+      if (error && !error_jobs_[j]) continue;
+      const std::int32_t channels = error ? jobs_[j].s.c : jobs_[j].s.o;
+      for (std::int32_t c = 0; c < channels; ++c) blocks_.push_back({j, static_cast<std::uint32_t>(c)});
+    }
+    if (!error) forward_blocks = blocks_.size();
+  }
+  if (weight_groups_ == weights_.size()) weights_.emplace_back();
+  WeightGroup& group = weights_[weight_groups_++];
+  const auto update = [&](auto& known, const auto& now, Buffer& device) {
+    const std::size_t bytes = now.size() * sizeof(now[0]);
+    if (known.size() == now.size() && std::memcmp(known.data(), now.data(), bytes) == 0) return;
+    known = now;
+    if (device.bytes() < bytes) {
+      retired_.push_back(std::move(device));  // launches that wait or run may read it
+      device = Buffer(*this, bytes);
+    }
+    runtime_->to_device(device.template as<void>(), now.data(), bytes);
+  };
+  update(group.jobs, jobs_, group.device_jobs);
+  update(group.blocks, blocks_, group.device_blocks);
+  const WeightsTable table{group.device_jobs.as<WeightsJob>(), group.device_blocks.as<WeightsBlock>(),
+                           static_cast<std::uint32_t>(jobs_.size())};
+  WeightsTable errors = table;
+  errors.blocks += forward_blocks;
+  const std::size_t error_blocks = blocks_.size() - forward_blocks;
+  jobs_.clear();
+  error_jobs_.clear();
+  const int outer = branch_;
+  branch_ = ++branches_;
+  push<ResetWeightsKernel>(1, 0, {table});
+  push<QuantiseWeightsKernel>(static_cast<int>(forward_blocks), QuantiseWeightsKernel::kSharedBytes, {table});
+  if (error_blocks != 0) {
+    push<QuantiseErrorWeightsKernel>(static_cast<int>(error_blocks), QuantiseErrorWeightsKernel::kSharedBytes,
+                                     {errors});
+  }
+  branch_ = outer;
 }
 
 template <int LA, int LB>
@@ -483,7 +672,14 @@ void CudaBackend::forward_product(std::int64_t columns, const StreamedRows& x, c
     a.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
     a.hi = a.lo + w.shape.o;
     a.ticket = &scratch()->ticket;
-    launch_product<Kernel>(x.rows, columns, a, args.shape.macs());
+    launch_product<Kernel>(x.rows, columns, a,
+                           {args.shape.macs(), args.shape.input_size() * LA + args.shape.output_size() * 4});
+    if (args.statistics != nullptr) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(&a);
+      open_products_.push_back({used_ - 1,
+                                static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&a.norm) - bytes),
+                                args.statistics, columns});
+    }
   };
   if constexpr (LA + LB > 2) {
     go(std::integral_constant<int, 2>{});
@@ -499,14 +695,23 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const auto inputs = static_cast<std::uint32_t>(s.input_size()), outputs = static_cast<std::uint32_t>(s.output_size());
-  launch<QuantiseInputKernel>(blocks(inputs), 0, {args.input, inputs, static_cast<std::uint32_t>(s.c), args.codes});
   const int limbs = limbs_of(args.codes.width);
-  const bool tensor = w.forward_pack.limbs == limbs && w.width.is_narrow() &&
+  const bool tensor = w.forward_pack.limbs == limbs && w.width.is_narrow() && s.kh * s.kw <= StreamedRows::kMostTaps &&
                       fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.groups);
-  PrepareForwardKernel::Args prepare{};
+  QuantiseInputKernel::Args quantise{};
+  quantise.input = args.input;
+  quantise.size = inputs;
+  quantise.channels = static_cast<std::uint32_t>(s.c);
+  quantise.codes = args.codes;
+  quantise.scales = scale_ && scale_->affine == args.codes.affine && scale_->width == args.codes.width;
+  if (quantise.scales) {
+    quantise.scale = *scale_;
+    scale_.reset();
+  }
+  quantise.prepares = tensor || args.statistics != nullptr;
+  PrepareForward& prepare = quantise.prepare;
   prepare.x_width = args.codes.width;
   prepare.w_width = w.width;
-  prepare.x = args.codes.affine;
   prepare.x_range = args.input_range;
   prepare.w = w.affine.as<Affine>();
   prepare.magnitude = w.magnitude.as<float>();
@@ -519,16 +724,17 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   prepare.statistics = args.statistics;
   prepare.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
   prepare.hi = prepare.lo + s.o;
-  if (tensor || args.statistics != nullptr) {
-    launch<PrepareForwardKernel>((g.o + PrepareForwardKernel::kThreads - 1) / PrepareForwardKernel::kThreads, 0,
-                                 prepare);
-  }
+  settle();
+  join_branches();
+  launch<QuantiseInputKernel>(
+      blocks(inputs) + (quantise.scales || quantise.prepares ? 1 : 0), 0, quantise,
+      {0, s.input_size() * (4 + static_cast<std::int64_t>(bytes_of(args.codes.width.container())))});
   if (tensor) {
     StreamedRows x{};
     x.codes = args.codes.codes;
     x.rows = g.n * g.out_h * g.out_w;
-    x.h = g.out_h;
-    x.w = g.out_w;
+    x.h = Divisor(g.out_h);
+    x.w = Divisor(g.out_w);
     x.source_h = g.h;
     x.source_w = g.w;
     x.channels = g.c;
@@ -553,7 +759,7 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   chain.weight_width = w.width;
   chain.y = args.y;
   chain.size = outputs;
-  launch<ForwardChainKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, chain, s.macs());
+  launch<ForwardChainKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
   if (args.statistics == nullptr) return;
   launch<ChannelStatisticsKernel>(
       blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
@@ -565,65 +771,59 @@ void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights&
   const ConvShape& s = args.shape;
   const auto go = [&](auto mt) {
     using Kernel = WeightGradientProductKernel<LG, LX, decltype(mt)::value>;
-    typename Kernel::Args a{};
-    a.s = geometry(s);
-    a.g = args.g.codes;
-    a.x = args.x.codes;
-    a.sums = w.gradient_sums.as<std::int64_t>();
-    a.positions = static_cast<std::int32_t>(s.weight_gradient_depth());
-    const std::int64_t tiles =
-        ((s.o + Kernel::kRows - 1) / Kernel::kRows) * ((s.forward_depth() + Kernel::kColumns - 1) / Kernel::kColumns);
-    // Enough parts to fill the device, none so long that a 32-bit sum could overflow (33,025 products of bytes).
-    const std::int64_t wanted = std::max<std::int64_t>(1, 4 * runtime_->processors() / tiles);
-    a.part = static_cast<std::int32_t>(
-        std::clamp<std::int64_t>(rounded_up((a.positions + wanted - 1) / wanted, 32), 256, 16384));
-    const std::int64_t parts = std::max<std::int64_t>(1, (a.positions + a.part - 1) / a.part);
-    launch<Kernel>(static_cast<int>(tiles * parts), Kernel::kSharedBytes, a, s.macs());
+    if constexpr (Kernel::kSharedBytes <= kMostSharedBytes) {
+      typename Kernel::Args a{};
+      a.s = geometry(s);
+      a.out_w = Divisor(a.s.out_w);
+      a.out_h = Divisor(a.s.out_h);
+      a.g = args.g.codes;
+      a.x = args.x.codes;
+      a.sums = w.gradient_sums.as<std::int64_t>();
+      a.positions = static_cast<std::int32_t>(s.weight_gradient_depth());
+      const std::int64_t columns = s.forward_depth() + s.kh * s.kw;
+      const std::int64_t tiles =
+          ((s.o + Kernel::kRows - 1) / Kernel::kRows) * ((columns + Kernel::kColumns - 1) / Kernel::kColumns);
+      // Enough parts to fill the device, none so long that a 32-bit sum could overflow (33,025 products of bytes).
+      const std::int64_t wanted = std::max<std::int64_t>(1, 4 * runtime_->processors() / tiles);
+      a.part = static_cast<std::int32_t>(
+          std::clamp<std::int64_t>(rounded_up((a.positions + wanted - 1) / wanted, Kernel::kDepth), 256, 16384));
+      const std::int64_t parts = std::max<std::int64_t>(1, (a.positions + a.part - 1) / a.part);
+      launch<Kernel>(static_cast<int>(tiles * parts), Kernel::kSharedBytes, a,
+                     {s.macs(), s.output_size() * LG + s.input_size() * LX});
+    }
   };
   if (s.o <= 16 || LG + LX > 3) return go(std::integral_constant<int, 1>{});
   if (s.o <= 32 || LG + LX > 2) return go(std::integral_constant<int, 2>{});
   go(std::integral_constant<int, 4>{});
 }
 
+/// A branch: what follows in the trunk does not need it, but must not overwrite its codes before the next join, which
+/// is where the next gradient is quantised.
 inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& w) {
+  settle();
+  const Branch beside(*this);
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
-  const auto outputs = static_cast<std::uint32_t>(s.output_size()), inputs = static_cast<std::uint32_t>(s.input_size());
   if (fits_tensor_cores(args.g.width, lg, lx, 1, s.groups) && fits_tensor_cores(args.x.width, lg, lx, 1, s.groups)) {
-    auto* g_sums = w.class_sums.as<std::int64_t>();
-    auto* x_sums = g_sums + w.output_classes * s.o;
-    const auto tensor = [](const Operand& operand, std::uint32_t size, std::int32_t h, std::int32_t width,
-                           std::int32_t channels, const ClassMap& map, std::int64_t* to) {
-      return ClassSumsKernel::Tensor{operand.codes, operand.width.container(), size, h, width, channels, map, to};
-    };
-    ClassSumsKernel::Args sums{};
-    sums.tensor[0] = tensor(args.g, outputs, g.out_h, g.out_w, g.o, w.outputs, g_sums);
-    sums.tensor[1] = tensor(args.x, inputs, g.h, g.w, g.c, w.inputs, x_sums);
-    sums.first_blocks = blocks(outputs);
-    launch<ClassSumsKernel>(sums.first_blocks + blocks(inputs),
-                            static_cast<std::size_t>(std::max(ClassSumsKernel::shared_bytes(w.output_classes * s.o),
-                                                              ClassSumsKernel::shared_bytes(w.input_classes * s.c))),
-                            sums);
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);
     if (lg == 2 && lx == 1) weight_gradient_product<2, 1>(args, w);
     if (lg == 2 && lx == 2) weight_gradient_product<2, 2>(args, w);
     WeightGradientFinishKernel::Args finish{};
     finish.s = g;
-    finish.input_map = w.inputs;
-    finish.output_map = w.outputs;
+    finish.c = Divisor(g.c);
+    finish.taps = Divisor(g.kh * g.kw);
     finish.g = args.g.affine;
     finish.x = args.x.affine;
     finish.sums = w.gradient_sums.as<std::int64_t>();
-    finish.g_sums = g_sums;
-    finish.x_sums = x_sums;
     finish.terms = w.terms.as<std::int64_t>();
     finish.dw = args.dw;
-    finish.size = static_cast<std::uint32_t>(s.weight_size());
-    finish.class_sums = static_cast<std::uint32_t>(w.output_classes * s.o + w.input_classes * s.c);
-    finish.ticket = &scratch()->ticket;
-    launch<WeightGradientFinishKernel>(blocks(4 * finish.size), 16, finish);
+    finish.size = static_cast<std::int32_t>(s.weight_size());
+    const std::int64_t sums = (s.o + 1) * (s.forward_depth() + s.kh * s.kw);
+    finish.ticket = reinterpret_cast<std::uint32_t*>(finish.sums + sums);
+    launch<WeightGradientFinishKernel>(blocks(static_cast<std::uint32_t>(4 * finish.size)),
+                                       WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;
   }
   WeightGradientChainKernel::Args chain{};
@@ -636,13 +836,13 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
   chain.dw = args.dw;
   launch<WeightGradientChainKernel>(
       static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),
-      sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain, s.macs());
+      sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain, {s.macs(), 0});
 }
 
 template <int LA, int LB, bool Shared>
 void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
-  const auto go = [&](auto nt) {
-    using Kernel = ErrorProductKernel<LA, LB, Shared, decltype(nt)::value>;
+  const auto of_norms = [&](auto nt, auto norms) {
+    using Kernel = ErrorProductKernel<LA, LB, Shared, decltype(nt)::value, decltype(norms)::value>;
     typename Kernel::Args a{};
     a.g = g;
     a.map = w.inputs;
@@ -654,10 +854,53 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
     a.dx_bound = args.dx_bound;
     a.joins = args.join != nullptr;
     if (a.joins) a.join = *args.join;
-    launch_product<Kernel>(g.rows, args.shape.c, a, args.shape.macs());
+    // dx and u are written; the second contribution, the mask and what the sums need are read.
+    const std::int64_t inputs = args.shape.input_size();
+    std::int64_t bytes = args.shape.output_size() * LA + (args.dx != nullptr ? 4 * inputs : 0);
+    if (a.joins) {
+      bytes += 4 * inputs + (a.join.other != nullptr ? 4 * inputs : 0) + (a.join.mask_bits != nullptr ? inputs / 8 : 0);
+      for (const auto& norm : a.join.norm) bytes += norm.sums != nullptr ? 4 * inputs : 0;
+    }
+    launch_product<Kernel>(g.rows, args.shape.c, a, {LB * args.shape.macs(), bytes});
+  };
+  const auto go = [&](auto nt) {
+    if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
+      of_norms(nt, std::integral_constant<int, 2>{});
+    } else {
+      of_norms(nt, std::integral_constant<int, 1>{});
+    }
   };
   if (args.shape.c <= 16 || LA + LB > 3) return go(std::integral_constant<int, 2>{});
   if constexpr (LA + LB <= 3) go(std::integral_constant<int, 4>{});
+}
+
+inline bool CudaBackend::error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const {
+  const ConvShape& s = args.shape;
+  const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
+  return args.g.width.is_integer() && w.width.is_integer() && lw != 0 && s.kh * s.kw <= StreamedRows::kMostTaps &&
+         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.groups);
+}
+
+inline PrepareError CudaBackend::error_preparation(const ConvBackward& args, const CudaWeights& w) {
+  PrepareError prepare{};
+  prepare.g_width = args.g.width;
+  prepare.w_width = w.width;
+  prepare.g = args.g.affine;
+  prepare.g_range = args.g_range;
+  prepare.error = w.error_affine.as<Affine>();
+  prepare.magnitude = w.magnitude.as<float>();
+  prepare.shared_grid = w.reading == ErrorWeights::kShared;
+  prepare.grid_bits = w.error_grid_bits;
+  prepare.tap_sums = w.error_tap_sums.as<std::int64_t>();
+  prepare.map = w.inputs;
+  prepare.s = geometry(args.shape);
+  prepare.tables = error_on_tensor_cores(args, w);
+  prepare.scale = const_cast<ChannelScale*>(w.error_scale.as<ChannelScale>());
+  prepare.offset = const_cast<double*>(w.error_offset.as<double>());
+  prepare.dx_bound = args.dx_bound;
+  prepare.joins = args.join != nullptr;
+  if (prepare.joins) prepare.join = *args.join;
+  return prepare;
 }
 
 inline void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
@@ -665,33 +908,13 @@ inline void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
   const Geometry geo = geometry(s);
   const bool shared_grid = w.reading == ErrorWeights::kShared;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
-  const bool integers = args.g.width.is_integer() && w.width.is_integer();
-  const bool tensor = integers && lw != 0 && fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.groups);
-  PrepareErrorKernel::Args prepare{};
-  prepare.g_width = args.g.width;
-  prepare.w_width = w.width;
-  prepare.g = args.g.affine;
-  prepare.g_range = args.g_range;
-  prepare.error = w.error_affine.as<Affine>();
-  prepare.magnitude = w.magnitude.as<float>();
-  prepare.shared_grid = shared_grid;
-  prepare.grid_bits = w.error_grid_bits;
-  prepare.tap_sums = w.error_tap_sums.as<std::int64_t>();
-  prepare.map = w.inputs;
-  prepare.s = geo;
-  prepare.tables = tensor;
-  prepare.scale = w.error_scale.as<ChannelScale>();
-  prepare.offset = w.error_offset.as<double>();
-  prepare.dx_bound = args.dx_bound;
-  prepare.joins = args.join != nullptr;
-  if (prepare.joins) prepare.join = *args.join;
-  launch<PrepareErrorKernel>(1, 16, prepare);
+  const bool tensor = error_on_tensor_cores(args, w);
   if (tensor) {
     StreamedRows g{};
     g.codes = args.g.codes;
     g.rows = geo.n * geo.h * geo.w;
-    g.h = geo.h;
-    g.w = geo.w;
+    g.h = Divisor(geo.h);
+    g.w = Divisor(geo.w);
     g.source_h = geo.out_h;
     g.source_w = geo.out_w;
     g.channels = geo.o;
@@ -730,7 +953,7 @@ inline void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
   chain.dx = dx;
   chain.dx_bound = args.dx_bound;
   chain.size = inputs;
-  launch<ErrorChainKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, chain, s.macs());
+  launch<ErrorChainKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
   if (args.join != nullptr) join_tensor(*args.join, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
 }
 
@@ -738,11 +961,28 @@ inline void CudaBackend::conv_backward(const ConvBackward& args) {
   auto& w = const_cast<CudaWeights&>(static_cast<const CudaWeights&>(*args.weights));
   const ConvShape& s = args.shape;
   const std::uint32_t outputs = elements(s.output_size(), "convolution");
+  QuantiseGradientKernel::Args quantise{};
+  quantise.gradient = args.gradient;
+  quantise.size = outputs;
+  quantise.channels = static_cast<std::uint32_t>(s.o);
+  quantise.codes = args.g;
+  quantise.stochastic = args.stochastic;
+  quantise.noise = args.noise;
+  if (in_step_ && args.noise.step == step_number_) {  // the launch is then the same at every step
+    quantise.step = &scratch()->step;
+    quantise.noise.step = 0;
+  }
+  quantise.given_noise = args.given_noise;
+  quantise.prepares = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
+  if (quantise.prepares) quantise.prepare = error_preparation(args, w);
+  settle();
+  join_branches();
   launch<QuantiseGradientKernel>(
-      blocks(outputs), 0,
-      {args.gradient, outputs, static_cast<std::uint32_t>(s.o), args.g, args.stochastic, args.noise, args.given_noise});
+      blocks(outputs) + (quantise.prepares ? 1 : 0), QuantiseGradientKernel::kSharedBytes, quantise,
+      {0, s.output_size() * ((args.gradient.norm == nullptr ? 4 : 8) +
+                             static_cast<std::int64_t>(bytes_of(args.g.width.container())))});
   if (args.dw != nullptr) weight_gradient(args, w);
-  if (args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr) error_pass(args, w);
+  if (quantise.prepares) error_pass(args, w);
 }
 
 inline void CudaBackend::conv_accumulators(const ConvAccumulators& args) {
@@ -789,7 +1029,8 @@ inline void CudaBackend::join_tensor(const GradientJoin& join, const float* firs
   const std::uint32_t size = elements(n * positions * channels, "join");
   launch<JoinKernel>(blocks(size), static_cast<std::size_t>(JoinKernel::shared_bytes(channels)),
                      {join, first, dpooled, dx, joins, size, static_cast<std::uint32_t>(channels),
-                      static_cast<std::uint32_t>(positions)});
+                      static_cast<std::uint32_t>(positions)},
+                     {0, (first != nullptr ? 12 : 8) * std::int64_t{size}});
 }
 
 inline void CudaBackend::average_pool_backward(const AveragePoolBackward& args) {
@@ -805,13 +1046,14 @@ inline void CudaBackend::average_pool_backward(const AveragePoolBackward& args) 
 inline void CudaBackend::linear_backward(const LinearBackward& args) {
   const std::uint32_t x_size = elements(args.n * args.inputs, "linear layer");
   const std::uint32_t dy_size = elements(args.n * args.outputs, "linear layer");
+  settle();
+  if (args.dw != nullptr || args.dbias != nullptr) {
+    const Branch beside(*this);
+    launch<LinearBoundsKernel>(1, LinearBoundsKernel::kSharedBytes, {args, x_size, dy_size, largest_.as<float>()});
+    launch<LinearGradientKernel>(blocks(static_cast<std::uint32_t>(4 * args.outputs * (args.inputs + 1))), 0,
+                                 {args, largest_.as<float>()});
+  }
   if (args.dx != nullptr) launch<LinearErrorKernel>(blocks(4 * x_size), 0, {args});
-  if (args.dw == nullptr && args.dbias == nullptr) return;
-  fill_words(largest_.as<float>(), largest_.bytes());
-  launch<MagnitudeKernel>(blocks(x_size), 0, {args.x, x_size, largest_.as<float>()});
-  launch<MagnitudeKernel>(blocks(dy_size), 0, {args.dy, dy_size, largest_.as<float>() + 1});
-  launch<LinearGradientKernel>(blocks(static_cast<std::uint32_t>(4 * args.outputs * (args.inputs + 1))), 0,
-                               {args, largest_.as<float>()});
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

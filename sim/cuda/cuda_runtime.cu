@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Runtime on NVIDIA GPUs: one stream, synchronous copies, a step as a CUDA graph.
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <utility>
 
 #include "sim/cuda/cuda_backend.inl"
 
@@ -47,13 +49,24 @@ class CudaRuntime final : public gpu::Runtime {
     name_ = "sm_" + std::to_string(properties.major * 10 + properties.minor) + ", " + properties.name;
     processors_ = properties.multiProcessorCount;
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    check(cudaEventCreate(&begin_), "making an event");
+    check(cudaEventCreate(&end_), "making an event");
+    for (Copy& copy : copies_) {
+      check(cudaEventCreateWithFlags(&copy.done, cudaEventDisableTiming), "making an event");
+    }
   }
   ~CudaRuntime() override {
     for (auto& graph : graphs_) {
       cudaGraphExecDestroy(graph.exec);
       cudaGraphDestroy(graph.graph);
     }
-    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+    for (const Copy& copy : copies_) {
+      cudaEventDestroy(copy.done);
+      cudaFreeHost(copy.staging);
+    }
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+    cudaStreamDestroy(stream_);
   }
   CudaRuntime(const CudaRuntime&) = delete;
   CudaRuntime& operator=(const CudaRuntime&) = delete;
@@ -90,6 +103,26 @@ class CudaRuntime final : public gpu::Runtime {
   void fill_zero(void* device, std::size_t bytes) override {
     check(cudaMemsetAsync(device, 0, bytes, stream_), "clearing " + mebibytes(bytes));
   }
+  void start_to_host(void* host, const void* device, std::size_t bytes) override {
+    Copy& copy = copies_[next_copy_++ % copies_.size()];
+    if (copy.host != nullptr) throw std::logic_error("three copies to the host at once");
+    if (copy.room < bytes) {
+      if (copy.staging != nullptr) check(cudaFreeHost(copy.staging), "releasing pinned memory");
+      copy.staging = nullptr;
+      check(cudaMallocHost(&copy.staging, bytes), "allocating " + mebibytes(bytes) + " of pinned memory");
+      copy.room = bytes;
+    }
+    check(cudaMemcpyAsync(copy.staging, device, bytes, cudaMemcpyDeviceToHost, stream_),
+          "copying " + mebibytes(bytes) + " from the GPU");
+    check(cudaEventRecord(copy.done, stream_), "marking a copy");
+    copy.host = host;
+    copy.bytes = bytes;
+  }
+  void finish_to_host() override {
+    Copy& copy = copies_[first_copy_++ % copies_.size()];
+    check(cudaEventSynchronize(copy.done), "running " + last_);
+    std::memcpy(std::exchange(copy.host, nullptr), copy.staging, copy.bytes);
+  }
   void synchronise() override { check(cudaStreamSynchronize(stream_), "running " + last_); }
 
   void launch(const gpu::Launch& l) override {
@@ -99,6 +132,16 @@ class CudaRuntime final : public gpu::Runtime {
                            dim3(static_cast<unsigned>(l.threads)), arguments, l.shared_bytes, stream_),
           std::string("launching ") + l.name + ", " + std::to_string(l.blocks) + " blocks of " +
               std::to_string(l.threads) + " threads");
+  }
+
+  double run_timed(const gpu::Launch& l) override {
+    check(cudaEventRecord(begin_, stream_), std::string("timing ") + l.name);
+    launch(l);
+    check(cudaEventRecord(end_, stream_), std::string("timing ") + l.name);
+    check(cudaEventSynchronize(end_), std::string("running ") + l.name);
+    float milliseconds = 0.0F;
+    check(cudaEventElapsedTime(&milliseconds, begin_, end_), std::string("timing ") + l.name);
+    return static_cast<double>(milliseconds) * 1e-3;
   }
 
   void run_step(const std::vector<gpu::Launch>& launches) override {
@@ -128,6 +171,13 @@ class CudaRuntime final : public gpu::Runtime {
   }
 
  private:
+  /// A copy to the host on its way, by pinned memory.
+  struct Copy {
+    void* host = nullptr;  // null: none
+    void* staging = nullptr;
+    std::size_t bytes = 0, room = 0;
+    cudaEvent_t done = nullptr;
+  };
   struct Graph {
     std::vector<gpu::Launch> launches;
     std::vector<cudaGraphNode_t> nodes;
@@ -149,28 +199,15 @@ class CudaRuntime final : public gpu::Runtime {
     made.launches = launches;
     made.nodes.resize(launches.size());
     check(cudaGraphCreate(&made.graph, 0), "making a graph");
-    // The last node of branch 0, and of each branch since.
-    std::vector<cudaGraphNode_t> trunk;
-    std::map<int, cudaGraphNode_t> open;
+    const auto predecessors = gpu::predecessors(launches);
+    std::vector<cudaGraphNode_t> after;
     for (std::size_t i = 0; i < launches.size(); ++i) {
       void* arguments[1];
       const cudaKernelNodeParams parameters = parameters_of(made.launches[i], arguments);
-      const int branch = launches[i].branch;
-      std::vector<cudaGraphNode_t> after = trunk;
-      if (branch == 0 && !open.empty()) {
-        after.clear();
-        for (const auto& [id, node] : open) after.push_back(node);
-      } else if (open.contains(branch)) {
-        after = {open[branch]};
-      }
+      after.clear();
+      for (const int before : predecessors[i]) after.push_back(made.nodes[static_cast<std::size_t>(before)]);
       check(cudaGraphAddKernelNode(&made.nodes[i], made.graph, after.data(), after.size(), &parameters),
             std::string("adding ") + launches[i].name + " to a graph");
-      if (branch == 0) {
-        trunk = {made.nodes[i]};
-        open.clear();
-      } else {
-        open[branch] = made.nodes[i];
-      }
     }
     check(cudaGraphInstantiate(&made.exec, made.graph, 0),
           "instantiating a graph of " + std::to_string(launches.size()) + " kernels");
@@ -181,7 +218,10 @@ class CudaRuntime final : public gpu::Runtime {
   std::string name_, last_ = "the GPU's set-up";
   int processors_ = 1;
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
   std::vector<Graph> graphs_;
+  std::array<Copy, 2> copies_;
+  std::size_t next_copy_ = 0, first_copy_ = 0;
 };
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <cstdint>
 
 #define BITCYCLE_DEVICE __device__ __forceinline__
+#define BITCYCLE_DEVICE_CALL __device__ __noinline__  // rare and large: keeps its registers out of its caller
+#define BITCYCLE_UNROLL _Pragma("unroll")             // loops over arrays that must stay in registers
 #define BITCYCLE_CUDA_NAMESPACE cuda
 
 namespace bitcycle::cuda {
@@ -49,6 +51,11 @@ BITCYCLE_DEVICE void shared_store(T* p, T value) {
 template <typename T>
 BITCYCLE_DEVICE T shuffle_xor(std::uint32_t mask, T value, int lane_mask) {
   return __shfl_xor_sync(mask, value, lane_mask);
+}
+/// The value of one lane.
+template <typename T>
+BITCYCLE_DEVICE T shuffle_from(std::uint32_t mask, T value, int lane) {
+  return __shfl_sync(mask, value, lane);
 }
 BITCYCLE_DEVICE std::uint32_t ballot(std::uint32_t mask, bool value) { return __ballot_sync(mask, value); }
 
@@ -127,9 +134,18 @@ BITCYCLE_DEVICE void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uin
   }
 }
 
+/// Blocks that should fit a multiprocessor, where a kernel says: its registers are limited accordingly.
+template <typename Kernel>
+constexpr int min_blocks() {
+  if constexpr (requires { Kernel::kMinBlocks; }) {
+    return Kernel::kMinBlocks;
+  } else {
+    return 1;
+  }
+}
 /// A kernel is a struct with Args, a name, kThreads and run(args); this makes it a launchable function.
 template <typename Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads, 1)
+__global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>())
     kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(args);
 }

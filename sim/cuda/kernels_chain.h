@@ -3,7 +3,7 @@
 // in fma chains (docs/numerics.md, 4, 6.2). Tensor cores do what fits them (kernels_product.h); this does the rest.
 #pragma once
 
-#include "sim/cuda/kernels_weights.h"
+#include "sim/cuda/kernels_quantise.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
@@ -349,8 +349,9 @@ struct WeightGradientChainKernel {
   }
 };
 
-/// Statistics of y, whose exponents and empty sums PrepareForwardKernel has put there (7.2).
+/// Statistics of y, whose exponents and empty sums prepare_forward has put there (7.2).
 struct ChannelStatisticsKernel {
+  static constexpr std::int64_t kMostSharedChannels = 1024;
   static constexpr const char* kName = "channel statistics";
   static constexpr int kThreads = 256;
   struct Args {

@@ -13,12 +13,12 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 constexpr std::uint32_t kAllLanes = 0xFFFFFFFFU;
 constexpr int kThreads = 256;
 
-/// Device memory that operations of one stream share. Between operations it is as it was made.
+/// Device memory that the launches of a step's trunk share; launches of branches have their own. Between launches it is
+/// as it was made.
 struct Scratch {
   std::int32_t lo = INT32_MAX, hi = INT32_MIN;  // keys of a range
-  std::int32_t magnitude = 0, magnitude2 = 0;
   std::uint32_t ticket = 0;
-  std::uint32_t unused = 0;
+  std::uint32_t step = 0;  // of this step's random streams
   std::int64_t first = INT64_MAX;
 };
 
@@ -35,6 +35,10 @@ struct alignas(16) Quad {
 };
 struct alignas(16) Word4 {
   std::uint32_t v[4];
+};
+template <typename T>
+struct alignas(2 * sizeof(T)) Pair {
+  T v[2];
 };
 BITCYCLE_DEVICE bool is_aligned(const void* p, std::uintptr_t bytes) {
   return (reinterpret_cast<std::uintptr_t>(p) & (bytes - 1)) == 0;
@@ -98,17 +102,33 @@ BITCYCLE_DEVICE void store_codes(const Operand& operand, const Affine& affine, s
   }
 }
 
-/// Puts a warp's extremes where all blocks' meet. Every lane calls.
-BITCYCLE_DEVICE void merge_range(KeyRange keys, std::int32_t* lo, std::int32_t* hi) {
+/// Channels of a thread's four neighbouring elements as it goes round the grid, without a division a round. Where the
+/// grid's stride is a multiple of the channels, as it is for powers of two, a thread keeps its channels.
+struct ChannelCursor {
+  std::uint32_t channel, stride, channels;
+  BITCYCLE_DEVICE ChannelCursor(std::uint32_t first, std::uint32_t stride_of_elements, std::uint32_t count)
+      : channel(count == 0 ? 0 : first % count), stride(count == 0 ? 0 : stride_of_elements % count), channels(count) {}
+  BITCYCLE_DEVICE void next() {
+    channel += stride;
+    if (channel >= channels) channel -= channels;
+  }
+  /// Channel of element j of the four.
+  BITCYCLE_DEVICE std::uint32_t of(int j) const {
+    std::uint32_t c = channel + static_cast<std::uint32_t>(j);
+    while (c >= channels) c -= channels;
+    return c;
+  }
+};
+
+/// A warp's extremes, in every lane. Every lane calls.
+BITCYCLE_DEVICE KeyRange warp_range(KeyRange keys) {
   for (int m = 16; m > 0; m /= 2) {
     const KeyRange other{shuffle_xor(kAllLanes, keys.lo, m), shuffle_xor(kAllLanes, keys.hi, m)};
     include(keys, other);
   }
-  if (lane_index() != 0) return;
-  if (keys.lo < atomic_load(lo)) atomic_min(lo, keys.lo);
-  if (keys.hi > atomic_load(hi)) atomic_max(hi, keys.hi);
+  return keys;
 }
-/// The same for a largest magnitude, as its key.
+/// A largest magnitude, as its key, to where all blocks' meet. Every lane calls.
 BITCYCLE_DEVICE void merge_magnitude(std::int32_t key, std::int32_t* largest) {
   for (int m = 16; m > 0; m /= 2) {
     const std::int32_t other = shuffle_xor(kAllLanes, key, m);
@@ -117,13 +137,13 @@ BITCYCLE_DEVICE void merge_magnitude(std::int32_t key, std::int32_t* largest) {
   if (lane_index() == 0 && key > atomic_load(largest)) atomic_max(largest, key);
 }
 
-/// True in all threads of the block that comes here last; all blocks' writes before are visible to it. `shared`: one
-/// word of shared memory that nothing else uses. The ticket is left as it was found, 0.
-BITCYCLE_DEVICE bool last_block(std::uint32_t* ticket, std::uint32_t* shared) {
+/// True in all threads of the last of `blocks` blocks that come here; all blocks' writes before are visible to it.
+/// `shared`: one word of shared memory that nothing else uses. The ticket is left as it was found, 0.
+BITCYCLE_DEVICE bool last_block(std::uint32_t* ticket, std::uint32_t* shared, int blocks = block_count()) {
   thread_fence();
   sync_threads();
   if (thread_index() == 0) {
-    const bool last = atomic_add(ticket, 1U) == static_cast<std::uint32_t>(block_count()) - 1U;
+    const bool last = atomic_add(ticket, 1U) == static_cast<std::uint32_t>(blocks) - 1U;
     if (last) global_store(ticket, 0U);
     shared_store(shared, last ? 1U : 0U);
     thread_fence();
@@ -131,6 +151,34 @@ BITCYCLE_DEVICE bool last_block(std::uint32_t* ticket, std::uint32_t* shared) {
   sync_threads();
   return shared_load(shared) != 0;
 }
+
+/// Extremes over a grid: threads' to warps', warps' to the block's in shared memory, one atomic a block.
+struct GridRange {
+  struct Shared {
+    std::int32_t lo[32], hi[32];  // of warps
+    std::uint32_t last;
+  };
+  /// Every thread calls, with its own extremes. True in thread 0 of the last block, where `range` is the grid's.
+  BITCYCLE_DEVICE static bool finish(KeyRange keys, Scratch* scratch, Shared* shared, Range* range) {
+    keys = warp_range(keys);
+    const int warps = block_threads() / 32;
+    if (lane_index() == 0) {
+      shared_store(&shared->lo[thread_index() / 32], keys.lo);
+      shared_store(&shared->hi[thread_index() / 32], keys.hi);
+    }
+    sync_threads();
+    if (thread_index() == 0) {
+      for (int w = 1; w < warps; ++w) include(keys, KeyRange{shared_load(&shared->lo[w]), shared_load(&shared->hi[w])});
+      atomic_min(&scratch->lo, keys.lo);
+      atomic_max(&scratch->hi, keys.hi);
+    }
+    if (!last_block(&scratch->ticket, &shared->last) || thread_index() != 0) return false;
+    *range = range_of_keys({atomic_load(&scratch->lo), atomic_load(&scratch->hi)});
+    global_store(&scratch->lo, INT32_MAX);
+    global_store(&scratch->hi, INT32_MIN);
+    return true;
+  }
+};
 
 /// Which taps exist at a position depends on its row and its column alone: positions fall into classes, one for each
 /// pair of a set of rows' taps and a set of columns' taps. Device memory.

@@ -6,47 +6,77 @@
 // the reduction over positions is split over blocks and added with 64-bit atomics.
 #pragma once
 
-#include "sim/cuda/kernels_weights.h"
+#include "sim/cuda/fast_divide.h"
+#include "sim/cuda/kernels_quantise.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-constexpr int kTilePitch = 48;  // bytes from row to row of 32 codes: eight rows lie in different banks
-
-/// Where the rows of a product's streamed operand come from.
+/// Where the rows of a product's streamed operand come from. Kernels of at most 64 taps.
 struct StreamedRows {
+  static constexpr std::int64_t kMostTaps = 64;
   const void* codes;  // (n, source_h, source_w, channels), bytes or 16-bit words
   std::int32_t rows;  // n * h * w
-  std::int32_t h, w;  // of the rows' positions
+  Divisor h, w;       // of the rows' positions
   std::int32_t source_h, source_w, channels;
   std::int32_t kh, kw, stride, padding;
   bool transposed;     // error pass: row (h, w) meets (h + padding - kh) / stride
   std::int32_t depth;  // kh * kw * channels
 
-  struct Row {
-    std::int32_t first = 0, h = 0, w = 0;  // first pixel of the image, position; h < 0: no row
-  };
-  BITCYCLE_DEVICE Row row(int index) const {
-    if (index >= rows) return {0, INT32_MIN, 0};
-    const int x = index % w, y = index / w % h, n = index / w / h;
-    if (transposed) return {n * source_h * source_w, y + padding, x + padding};
-    return {n * source_h * source_w, y * stride - padding, x * stride - padding};
-  }
-  /// Index of the first code of the pixel that tap (y, x) of a row reads, -1 where there is none.
-  BITCYCLE_DEVICE std::int64_t pixel(const Row& r, int y, int x) const {
-    if (r.h == INT32_MIN) return -1;
-    int sh = r.h + y, sw = r.w + x;
-    if (transposed) {
-      sh = r.h - y;
-      sw = r.w - x;
-      if (sh < 0 || sw < 0) return -1;
-      if (stride != 1) {
-        if (sh % stride != 0 || sw % stride != 0) return -1;
-        sh /= stride;
-        sw /= stride;
+  /// One row on its way through the reduction, tap by tap.
+  struct Cursor {
+    std::uint64_t taps = 0;  // bit 0: this tap exists; the next ones above
+    std::int32_t base = 0;   // of the row's pixel, in codes
+    std::int32_t offset = 0, y = 0, x = 0, channel = 0;
+    BITCYCLE_DEVICE bool exists() const { return (taps & 1U) != 0; }
+    BITCYCLE_DEVICE std::int32_t at() const { return base + offset + channel; }
+    BITCYCLE_DEVICE void next_tap(const StreamedRows& s) {
+      taps >>= 1;
+      channel = 0;
+      if (++x == s.kw) {
+        x = 0;
+        ++y;
       }
+      offset = s.offset_of(y, x);
     }
-    if (sh < 0 || sw < 0 || sh >= source_h || sw >= source_w) return -1;
-    return static_cast<std::int64_t>(r.first + sh * source_w + sw) * channels;
+  };
+  /// Of a tap's pixel from the row's. Error pass: floor((a - y) / s) = floor(a / s) - floor(y / s) where s divides a -
+  /// y.
+  BITCYCLE_DEVICE std::int32_t offset_of(int y, int x) const {
+    if (!transposed) return (y * source_w + x) * channels;
+    if (stride == 1) return -(y * source_w + x) * channels;
+    return -(y / stride * source_w + x / stride) * channels;
+  }
+  /// Bit k: the tap k of a row's or column's kernel exists at this place.
+  BITCYCLE_DEVICE std::uint64_t existing(int place, int kernel, int source) const {
+    std::uint64_t bits = 0;
+    for (int k = 0; k < kernel; ++k) {
+      int at = place + k;
+      bool exists = true;
+      if (transposed) {
+        at = place - k;
+        if (stride != 1) {
+          exists = at >= 0 && at % stride == 0;
+          at = at / stride;
+        }
+      }
+      bits |= static_cast<std::uint64_t>(exists && at >= 0 && at < source) << k;
+    }
+    return bits;
+  }
+  BITCYCLE_DEVICE Cursor row(int index) const {
+    Cursor cursor;
+    if (index >= rows) return cursor;
+    int x = index, y = divide(x, w);
+    const int n = divide(y, h);
+    const int place_y = transposed ? y + padding : y * stride - padding;
+    const int place_x = transposed ? x + padding : x * stride - padding;
+    const std::uint64_t in_rows = existing(place_y, kh, source_h), in_columns = existing(place_x, kw, source_w);
+    for (int k = 0; k < kh; ++k) {
+      if (((in_rows >> k) & 1U) != 0) cursor.taps |= in_columns << (k * kw);
+    }
+    const int base_y = transposed ? place_y / stride : place_y, base_x = transposed ? place_x / stride : place_x;
+    cursor.base = ((n * source_h + base_y) * source_w + base_x) * channels;
+    return cursor;
   }
 };
 
@@ -55,13 +85,16 @@ BITCYCLE_DEVICE std::uint32_t limb_of(std::uint32_t first, std::uint32_t second,
   return permute_bytes(first, second, limb == 0 ? 0x6420U : 0x7531U);
 }
 
-/// One block's product: 128 rows x 8 NT columns, 32 codes of the reduction at a time, three stages in flight.
-/// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed.
+/// One block's product: 128 rows x 8 NT columns, 32 or 64 codes of the reduction at a time, three stages in flight.
+/// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed (reading
+/// `shared`, which needs no sums of the rows' codes).
 template <int LA, int LB, bool SignedB, int NT>
 struct TileProduct {
   static constexpr int kDiagonals = LA + LB - 1;  // sums of limbs of equal weight, 2^(8 d)
   static constexpr int kRows = 128, kColumns = 8 * NT, kBlock = 128, kStages = 3;
-  static constexpr int kABytes = kRows * kTilePitch, kBBytes = kColumns * kTilePitch;
+  static constexpr int kDepth = LA == 1 ? 64 : 32;  // codes a stage
+  static constexpr int kBytePitch = kDepth + 16;    // of a row: eight rows lie in different banks
+  static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
   static constexpr int kStageBytes = kABytes * LA + kBBytes * LB;
   using Sum = std::conditional_t<kDiagonals == 1, std::int32_t, std::int64_t>;
   static constexpr int kPitch = kColumns + (kDiagonals == 1 ? 4 : 2);  // of the tile of sums
@@ -71,30 +104,28 @@ struct TileProduct {
   // After the stages, which the tile of sums shares: sums of the rows' codes and their classes.
   static constexpr int kRowSums = kWork, kRowClass = kRowSums + kRows * 8, kEnd = kRowClass + kRows * 4;
 
-  BITCYCLE_DEVICE static void load_stage(const StreamedRows& x, const StreamedRows::Row& row, const Packed& weights,
+  BITCYCLE_DEVICE static void load_stage(const StreamedRows& x, StreamedRows::Cursor& row, const Packed& weights,
                                          int first_column, int chunk, int stage) {
     auto* bytes = shared_memory<std::uint8_t>(stage * kStageBytes);
     // Weights: padded, so that every 16 bytes are there.
-    for (int i = thread_index(); i < kColumns * LB * 2; i += kBlock) {
-      const int half = i % 2, column = i / 2 % kColumns, limb = i / 2 / kColumns;
+    constexpr int kParts = kDepth / 16;
+    for (int i = thread_index(); i < kColumns * LB * kParts; i += kBlock) {
+      const int part = i % kParts, column = i / kParts % kColumns, limb = i / kParts / kColumns;
       const std::uint8_t* from =
-          weights.bytes + (static_cast<std::int64_t>(limb) * weights.rows + first_column + column) * weights.depth +
-          chunk * 32 + half * 16;
-      async_copy16(bytes + kABytes * LA + limb * kBBytes + column * kTilePitch + half * 16, from, true);
+          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + chunk * kDepth + part * 16;
+      async_copy16(bytes + kABytes * LA + limb * kBBytes + column * kBytePitch + part * 16, from, true);
     }
     // The thread's row.
-    std::uint8_t* to = bytes + thread_index() * kTilePitch;
+    std::uint8_t* to = bytes + thread_index() * kBytePitch;
     if (x.channels % 16 == 0) {
-      const int pieces = x.channels / 16;
-      for (int half = 0; half < 2; ++half) {
-        const int piece = chunk * 2 + half, tap = piece / pieces;
-        const std::int64_t pixel = tap < x.kh * x.kw ? x.pixel(row, tap / x.kw, tap % x.kw) : -1;
-        const std::int64_t at = pixel < 0 ? 0 : pixel + piece % pieces * 16;
+      for (int part = 0; part < kParts; ++part) {
+        const bool exists = row.exists();
+        const std::int32_t at = exists ? row.at() : 0;
         if constexpr (LA == 1) {
-          async_copy16(to + half * 16, static_cast<const std::uint8_t*>(x.codes) + at, pixel >= 0);
+          async_copy16(to + part * 16, static_cast<const std::uint8_t*>(x.codes) + at, exists);
         } else {
           Word4 low{}, high{};
-          if (pixel >= 0) {
+          if (exists) {
             const auto* from = reinterpret_cast<const Word4*>(static_cast<const std::uint16_t*>(x.codes) + at);
             low = global_load(from);
             high = global_load(from + 1);
@@ -102,25 +133,21 @@ struct TileProduct {
           for (int limb = 0; limb < LA; ++limb) {
             const Word4 word{{limb_of(low.v[0], low.v[1], limb), limb_of(low.v[2], low.v[3], limb),
                               limb_of(high.v[0], high.v[1], limb), limb_of(high.v[2], high.v[3], limb)}};
-            shared_store(reinterpret_cast<Word4*>(to + limb * kABytes + half * 16), word);
+            shared_store(reinterpret_cast<Word4*>(to + limb * kABytes + part * 16), word);
           }
         }
+        row.channel += 16;
+        if (row.channel == x.channels) row.next_tap(x);
       }
     } else {
       // Any number of channels, code by code.
-      int k = chunk * 32, tap = k / x.channels, channel = k % x.channels;
-      std::int64_t pixel = tap < x.kh * x.kw ? x.pixel(row, tap / x.kw, tap % x.kw) : -1;
-      for (int word = 0; word < 8; ++word) {
+      for (int word = 0; word < kDepth / 4; ++word) {
         std::uint32_t packed[LA] = {};
         for (int j = 0; j < 4; ++j) {
           const std::uint32_t code =
-              pixel < 0 ? 0U : load_code(x.codes, LA == 1 ? Container::kUint8 : Container::kUint16, pixel + channel);
+              row.exists() ? load_code(x.codes, LA == 1 ? Container::kUint8 : Container::kUint16, row.at()) : 0U;
           for (int limb = 0; limb < LA; ++limb) packed[limb] |= ((code >> (8 * limb)) & 255U) << (8 * j);
-          if (++channel == x.channels) {
-            channel = 0;
-            ++tap;
-            pixel = tap < x.kh * x.kw ? x.pixel(row, tap / x.kw, tap % x.kw) : -1;
-          }
+          if (++row.channel == x.channels) row.next_tap(x);
         }
         for (int limb = 0; limb < LA; ++limb) {
           shared_store(reinterpret_cast<std::uint32_t*>(to + limb * kABytes + word * 4), packed[limb]);
@@ -134,8 +161,8 @@ struct TileProduct {
   BITCYCLE_DEVICE static void run(const StreamedRows& x, const ClassMap& map, const Packed& weights, int first_row,
                                   int first_column) {
     const int thread = thread_index(), lane = lane_index(), warp = thread / 32;
-    const StreamedRows::Row row = x.row(first_row + thread);
-    const int chunks = (x.depth + 31) / 32;
+    StreamedRows::Cursor row = x.row(first_row + thread);
+    const int chunks = (x.depth + kDepth - 1) / kDepth;
     std::int32_t sums[kDiagonals][2][NT][4];
     for (int d = 0; d < kDiagonals; ++d) {
       for (int m = 0; m < 2; ++m) {
@@ -149,45 +176,52 @@ struct TileProduct {
       if (chunk < chunks) load_stage(x, row, weights, first_column, chunk, chunk);
       async_commit();
     }
+    int stage = 0;
     for (int chunk = 0; chunk < chunks; ++chunk) {
       async_wait<kStages - 2>();
       sync_threads();  // the stage is there for all, and all are done with the one that is filled next
       const int next = chunk + kStages - 1;
-      if (next < chunks) load_stage(x, row, weights, first_column, next, next % kStages);
+      if (next < chunks) load_stage(x, row, weights, first_column, next, stage == 0 ? kStages - 1 : stage - 1);
       async_commit();
-      const auto* bytes = shared_memory<std::uint8_t>(chunk % kStages * kStageBytes);
-      std::uint32_t a[LA][2][4];
-      for (int limb = 0; limb < LA; ++limb) {
-        for (int m = 0; m < 2; ++m) {
-          load_matrices(a[limb][m],
-                        bytes + limb * kABytes + (warp * 32 + m * 16 + lane % 16) * kTilePitch + lane / 16 * 16);
+      const auto* bytes = shared_memory<std::uint8_t>(stage * kStageBytes);
+      for (int step = 0; step < kDepth; step += 32) {
+        std::uint32_t a[LA][2][4];
+        for (int limb = 0; limb < LA; ++limb) {
+          for (int m = 0; m < 2; ++m) {
+            load_matrices(a[limb][m], bytes + limb * kABytes + (warp * 32 + m * 16 + lane % 16) * kBytePitch + step +
+                                          lane / 16 * 16);
+          }
         }
-        // The row's own sum.
-        for (int half = 0; half < 2; ++half) {
-          const Word4 word =
-              shared_load(reinterpret_cast<const Word4*>(bytes + limb * kABytes + thread * kTilePitch + half * 16));
-          for (int j = 0; j < 4; ++j) codes[limb] = dot_bytes(word.v[j], 0x01010101U, codes[limb]);
-        }
-      }
-      for (int limb = 0; limb < LB; ++limb) {
-        std::uint32_t b[NT][2];
-        for (int n = 0; n < NT; n += 2) {
-          std::uint32_t r[4];
-          load_matrices(r, bytes + kABytes * LA + limb * kBBytes + ((n + lane / 16) * 8 + lane % 8) * kTilePitch +
-                               lane / 8 % 2 * 16);
-          b[n][0] = r[0];
-          b[n][1] = r[1];
-          b[n + 1][0] = r[2];
-          b[n + 1][1] = r[3];
-        }
-        for (int i = 0; i < LA; ++i) {
-          if (SignedB && limb == LB - 1) {
-            multiply_tiles<true>(sums[i + limb], a[i], b);
-          } else {
-            multiply_tiles<false>(sums[i + limb], a[i], b);
+        for (int limb = 0; limb < LB; ++limb) {
+          std::uint32_t b[NT][2];
+          for (int n = 0; n < NT; n += 2) {
+            std::uint32_t r[4];
+            load_matrices(r, bytes + kABytes * LA + limb * kBBytes + ((n + lane / 16) * 8 + lane % 8) * kBytePitch +
+                                 step + lane / 8 % 2 * 16);
+            b[n][0] = r[0];
+            b[n][1] = r[1];
+            b[n + 1][0] = r[2];
+            b[n + 1][1] = r[3];
+          }
+          for (int i = 0; i < LA; ++i) {
+            if (SignedB && limb == LB - 1) {
+              multiply_tiles<true>(sums[i + limb], a[i], b);
+            } else {
+              multiply_tiles<false>(sums[i + limb], a[i], b);
+            }
           }
         }
       }
+      if constexpr (!SignedB) {  // the row's own sum
+        for (int limb = 0; limb < LA; ++limb) {
+          for (int part = 0; part < kDepth; part += 16) {
+            const Word4 word =
+                shared_load(reinterpret_cast<const Word4*>(bytes + limb * kABytes + thread * kBytePitch + part));
+            for (int j = 0; j < 4; ++j) codes[limb] = dot_bytes(word.v[j], 0x01010101U, codes[limb]);
+          }
+        }
+      }
+      stage = stage == kStages - 1 ? 0 : stage + 1;
     }
     sync_threads();  // the stages become the tile of sums
     auto* tile = shared_memory<Sum>(0);
@@ -203,15 +237,50 @@ struct TileProduct {
         }
       }
     }
-    std::int64_t own = codes[0];
-    for (int limb = 1; limb < LA; ++limb) own += static_cast<std::int64_t>(codes[limb]) << (8 * limb);
-    shared_store(shared_memory<std::int64_t>(kRowSums) + thread, own);
-    const int index = first_row + thread;
-    shared_store(shared_memory<std::int32_t>(kRowClass) + thread,
-                 index < x.rows ? map.of(index / x.w % x.h, index % x.w) : 0);
+    if constexpr (!SignedB) {
+      std::int64_t own = codes[0];
+      for (int limb = 1; limb < LA; ++limb) own += static_cast<std::int64_t>(codes[limb]) << (8 * limb);
+      shared_store(shared_memory<std::int64_t>(kRowSums) + thread, own);
+    }
+    int column_of = first_row + thread, row_of = 0;
+    if (column_of < x.rows) {
+      row_of = divide(column_of, x.w);
+      divide(row_of, x.h);
+    } else {
+      column_of = 0;
+    }
+    shared_store(shared_memory<std::int32_t>(kRowClass) + thread, map.of(row_of, column_of));
     sync_threads();
   }
+
+  /// Four neighbouring sums of a row, in binary64.
+  BITCYCLE_DEVICE static void load_sums(int row, int column, double (&sums)[4]) {
+    const Sum* from = shared_memory<Sum>(0) + row * kPitch + column;
+    if constexpr (kDiagonals == 1) {
+      const Word4 word = shared_load(reinterpret_cast<const Word4*>(from));
+      for (int j = 0; j < 4; ++j) sums[j] = static_cast<double>(static_cast<std::int32_t>(word.v[j]));
+    } else {
+      for (int j = 0; j < 4; j += 2) {
+        const Pair<Sum> pair = shared_load(reinterpret_cast<const Pair<Sum>*>(from + j));
+        sums[j] = to_binary64(pair.v[0]);
+        sums[j + 1] = to_binary64(pair.v[1]);
+      }
+    }
+  }
 };
+
+/// Offsets of four neighbouring channels; `whole`: all four exist, and rows of the table are aligned.
+BITCYCLE_DEVICE void load_offsets(const double* from, int count, bool whole, double (&offsets)[4]) {
+  if (whole) {
+    for (int j = 0; j < 4; j += 2) {
+      const Pair<double> pair = global_load(reinterpret_cast<const Pair<double>*>(from + j));
+      offsets[j] = pair.v[0];
+      offsets[j + 1] = pair.v[1];
+    }
+    return;
+  }
+  for (int j = 0; j < 4; ++j) offsets[j] = j < count ? global_load(from + j) : 0.0;
+}
 
 /// Four neighbouring channels of a thread in a product's epilogue, all its tiles through.
 template <int NT>
@@ -227,7 +296,7 @@ template <int LA, int LB, int NT>
 struct ForwardProductKernel {
   using Tile = TileProduct<LA, LB, false, NT>;
   static constexpr const char* kName = "convolution forward";
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 128, kMinBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
   struct Args {
     StreamedRows x;
     ClassMap map;
@@ -239,12 +308,14 @@ struct ForwardProductKernel {
     ChannelStatistics* statistics;  // may be null
     std::int32_t *lo, *hi;
     std::uint32_t* ticket;
+    NormPrepare norm;  // the batch norm of these statistics, by the last block; norm.norm null: not here
   };
   struct Sums {
     std::int64_t s1[Tile::kColumns], s2[Tile::kColumns];
     std::int32_t lo[Tile::kColumns], hi[Tile::kColumns];
   };
-  static constexpr int kSharedBytes = Tile::kEnd + 16;
+  static constexpr int kTicket = (Tile::kEnd + 15) / 16 * 16;
+  static constexpr int kSharedBytes = kTicket + 32;
 
   BITCYCLE_DEVICE static void run(const Args& a) {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
@@ -257,6 +328,7 @@ struct ForwardProductKernel {
     std::int64_t s1[4] = {};
     std::uint64_t s2[4] = {};
     KeyRange keys[4];
+    const bool whole = a.columns % 4 == 0;
     for (int j = 0; j < 4; ++j) {
       if (o + j >= a.columns) continue;
       scale[j] = a.scale[o + j];
@@ -264,22 +336,31 @@ struct ForwardProductKernel {
     }
     for (int tile = block_index() / column_tiles; tile < row_tiles; tile += block_count() / column_tiles) {
       Tile::run(a.x, a.map, a.weights, tile * Tile::kRows, first_column);
-      const auto* sums = shared_memory<typename Tile::Sum>(0);
       for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
         const int row = tile * Tile::kRows + r;
         if (row >= a.x.rows || o >= a.columns) break;
         const auto streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
         const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
-        const double* offset = a.offset + static_cast<std::int64_t>(position_class) * a.columns + o;
+        double sum[4], offset[4];
+        Tile::load_sums(r, column, sum);
+        load_offsets(a.offset + position_class * a.columns + o, a.columns - o, whole, offset);
         Quad y{};
         for (int j = 0; j < 4; ++j) {
           if (o + j >= a.columns) break;
-          const auto sum = to_binary64(static_cast<std::int64_t>(shared_load(sums + r * Tile::kPitch + column + j)));
-          const float v = rescale(scale[j].a, sum, scale[j].b, streamed, global_load(offset + j));
+          const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
           y.v[j] = v;
-          const std::int64_t q = on_grid(v, to_grid[j]);
-          add_wrapping(s1[j], q);
-          s2[j] += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
+          if (a.statistics == nullptr) continue;
+          // The grid leaves 22 bits and a sign; what is not finite goes the long way to the same sums.
+          const float rounded = rintf(v * to_grid[j]);
+          if (fabsf(rounded) <= 0x1p30F) {
+            const auto q = static_cast<std::int32_t>(rounded);
+            s1[j] += q;
+            s2[j] += static_cast<std::uint64_t>(std::int64_t{q} * q);
+          } else {
+            const std::int64_t q = on_grid(v, to_grid[j]);
+            add_wrapping(s1[j], q);
+            s2[j] += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
+          }
           include(keys[j], v);
         }
         store_quad_of_row(a.y + static_cast<std::int64_t>(row) * a.columns, o, a.columns, y);
@@ -308,12 +389,13 @@ struct ForwardProductKernel {
       atomic_min(a.lo + first_column + i, shared->lo[i]);
       atomic_max(a.hi + first_column + i, shared->hi[i]);
     }
-    if (!last_block(a.ticket, shared_memory<std::uint32_t>(Tile::kEnd))) return;
+    if (!last_block(a.ticket, shared_memory<std::uint32_t>(kTicket))) return;
     for (int i = thread_index(); i < a.columns; i += kThreads) {
       const Range extremes = range_of_keys({atomic_load(a.lo + i), atomic_load(a.hi + i)});
       a.statistics[i].lo = extremes.lo;
       a.statistics[i].hi = extremes.hi;
     }
+    if (a.norm.norm != nullptr) norm_prepare_block(a.norm, shared_memory<KeyRange>(kTicket + 16));
   }
 
   BITCYCLE_DEVICE static void store_quad_of_row(float* row, int first, int columns, const Quad& q) {
@@ -322,11 +404,13 @@ struct ForwardProductKernel {
 };
 
 /// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there.
-template <int LA, int LB, bool Shared, int NT>
+/// Norms: 2 where a projected shortcut is normalised too, which is rare and takes registers.
+template <int LA, int LB, bool Shared, int NT, int Norms>
 struct ErrorProductKernel {
   using Tile = TileProduct<LA, LB, Shared, NT>;
   static constexpr const char* kName = "convolution error";
   static constexpr int kThreads = 128;
+  static constexpr int kMinBlocks = Norms == 1 && (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
   struct Args {
     StreamedRows g;
     ClassMap map;
@@ -340,7 +424,7 @@ struct ErrorProductKernel {
     GradientJoin join;
   };
   struct Sums {
-    std::int64_t s_u[2][Tile::kColumns], s_ut[2][Tile::kColumns];
+    std::int64_t s_u[Norms][Tile::kColumns], s_ut[Norms][Tile::kColumns];
     std::int32_t u, dx;
   };
   static constexpr int kSharedBytes = Tile::kEnd;
@@ -353,13 +437,14 @@ struct ErrorProductKernel {
     const int column = Columns::column(), i0 = first_column + column;
     const GradientJoin& join = a.join;
     ChannelScale scale[4];
-    JoinGrid grid[2][4];
-    std::int64_t s_u[2][4] = {}, s_ut[2][4] = {};
+    JoinGrid grid[Norms][4];
+    std::int64_t s_u[Norms][4] = {}, s_ut[Norms][4] = {};
     std::int32_t u_key = 0, dx_key = 0;
+    const bool whole = a.columns % 4 == 0;
     for (int j = 0; j < 4; ++j) {
       if (i0 + j >= a.columns) continue;
       scale[j] = a.scale[i0 + j];
-      for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < Norms; ++i) {
         if (a.joins && join.norm[i].sums != nullptr) {
           grid[i][j] = join_grid(join.norm[i], static_cast<std::uint32_t>(i0 + j));
         }
@@ -369,40 +454,41 @@ struct ErrorProductKernel {
     const auto first = static_cast<std::uint32_t>(i0);
     for (int tile = block_index() / column_tiles; tile < row_tiles; tile += block_count() / column_tiles) {
       Tile::run(a.g, a.map, a.weights, tile * Tile::kRows, first_column);
-      const auto* sums = shared_memory<typename Tile::Sum>(0);
       for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
         const int row = tile * Tile::kRows + r;
         if (row >= a.g.rows || i0 >= a.columns) break;
-        const auto streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
         const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
-        const double* offset = a.offset + static_cast<std::int64_t>(position_class) * a.columns + i0;
         const std::int64_t at = static_cast<std::int64_t>(row) * a.columns;
+        double sum[4], offset[4], streamed = 0.0;
+        Tile::load_sums(r, column, sum);
+        load_offsets(a.offset + position_class * a.columns + i0, a.columns - i0, whole, offset);
+        if constexpr (!Shared) {
+          streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
+        }
         Quad dx{};
         for (int j = 0; j < 4 && i0 + j < a.columns; ++j) {
-          const auto sum = to_binary64(static_cast<std::int64_t>(shared_load(sums + r * Tile::kPitch + column + j)));
-          dx.v[j] = Shared ? rescale_shared(scale[j].a, sum, global_load(offset + j))
-                           : rescale(scale[j].a, sum, scale[j].b, streamed, global_load(offset + j));
+          dx.v[j] = Shared ? rescale_shared(scale[j].a, sum[j], offset[j])
+                           : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
           const std::int32_t key = magnitude_key(dx.v[j]);
           dx_key = key > dx_key ? key : dx_key;
         }
         if (a.dx != nullptr) store_quad(a.dx + at, first, columns, dx);
         if (!a.joins) continue;
-        Quad other{}, y[2];
+        Quad other{}, y[Norms];
         if (join.other != nullptr) other = load_quad(join.other + at, first, columns);
-        for (int i = 0; i < 2; ++i) {
+        for (int i = 0; i < Norms; ++i) {
           if (join.norm[i].sums != nullptr) y[i] = load_quad(join.norm[i].y + at, first, columns);
         }
+        const std::uint32_t passes =
+            join_passes(join, static_cast<std::uint32_t>(at) + first, first, columns - first, y[0]);
         Quad u{};
         for (int j = 0; j < 4 && i0 + j < a.columns; ++j) {
-          const float sum = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
-          const float value = join_passes(join, static_cast<std::uint32_t>(at) + first + static_cast<std::uint32_t>(j),
-                                          first + static_cast<std::uint32_t>(j))
-                                  ? sum
-                                  : 0.0F;
+          const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
+          const float value = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
           u.v[j] = value;
           const std::int32_t key = magnitude_key(value);
           u_key = key > u_key ? key : u_key;
-          for (int i = 0; i < 2; ++i) {
+          for (int i = 0; i < Norms; ++i) {
             if (join.norm[i].sums == nullptr) continue;
             const float t = y[i].v[j] - grid[i][j].mean;
             add_wrapping(s_u[i][j], on_grid(value, grid[i][j].to_u));
@@ -416,11 +502,11 @@ struct ErrorProductKernel {
     if (!a.joins && a.dx_bound == nullptr) return;
     auto* shared = shared_memory<Sums>(0);
     for (int c = thread_index(); c < Tile::kColumns; c += kThreads) {
-      for (int i = 0; i < 2; ++i) shared->s_u[i][c] = shared->s_ut[i][c] = 0;
+      for (int i = 0; i < Norms; ++i) shared->s_u[i][c] = shared->s_ut[i][c] = 0;
     }
     if (thread_index() == 0) shared->u = shared->dx = 0;
     sync_threads();
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < Norms; ++i) {
       for (int j = 0; j < 4; ++j) {
         atomic_add(&shared->s_u[i][column + j], s_u[i][j]);
         atomic_add(&shared->s_ut[i][column + j], s_ut[i][j]);
@@ -435,7 +521,7 @@ struct ErrorProductKernel {
     }
     if (!a.joins) return;
     for (int c = thread_index(); c < Tile::kColumns && first_column + c < a.columns; c += kThreads) {
-      for (int i = 0; i < 2; ++i) {
+      for (int i = 0; i < Norms; ++i) {
         if (join.norm[i].sums == nullptr) continue;
         atomic_add(&join.norm[i].sums[first_column + c].s_u, shared->s_u[i][c]);
         atomic_add(&join.norm[i].sums[first_column + c].s_ut, shared->s_ut[i][c]);
@@ -444,7 +530,9 @@ struct ErrorProductKernel {
   }
 };
 
-/// Weight gradient: integers of a part of the positions added to `sums`, (o, taps * c) in 64 bits, 0 before.
+/// Weight gradient: integers of a part of the positions added to `sums` in 64 bits, 0 before. Rows are output channels;
+/// columns taps and input channels, and behind them a column a tap whose codes are 1 where the tap exists, which gives
+/// the sums of gradient codes that the offsets need. The row behind the last has the columns' own sums.
 /// LG, LX: limbs of gradient and activation codes; MT: 16 output channels a tile.
 template <int LG, int LX, int MT>
 struct WeightGradientProductKernel {
@@ -452,93 +540,141 @@ struct WeightGradientProductKernel {
   static constexpr int kThreads = 128;
   static constexpr int kDiagonals = LG + LX - 1;
   static constexpr int kRows = 16 * MT, kColumns = 64;
-  static constexpr int kABytes = kRows * kTilePitch, kBBytes = kColumns * kTilePitch;
+  static constexpr int kDepth = 128;              // positions a stage
+  static constexpr int kBytePitch = kDepth + 16;  // of a row: eight rows lie in different banks
+  static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
   static constexpr int kStageBytes = kABytes * LG + kBBytes * LX;
   static constexpr int kSharedBytes = 2 * kStageBytes;
+  static constexpr int kQuads = 4;  // of positions, that a thread has of a stage's columns; of its rows MT
   struct Args {
     Geometry s;
+    Divisor out_w, out_h;
     const void *g, *x;
-    std::int64_t* sums;
+    std::int64_t* sums;      // (o + 1, taps * c + taps)
     std::int32_t positions;  // n * out_h * out_w
-    std::int32_t part;       // positions of one block, a multiple of 32
+    std::int32_t part;       // positions of one block, a multiple of kDepth
   };
 
-  /// Codes of four channels at four positions, transposed into rows of the tile: row = channel, byte = position.
+  /// Four neighbouring codes as bytes, limb by limb; only `count` of them exist.
   template <int L>
-  BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int row, int quad, const std::uint32_t (&code)[4][4]) {
-    // Rows that are 4 apart lie 16 banks apart: threads begin with different channels, so that eight of them store to
-    // eight banks. Turned by selections, not by an index, so that the words stay in registers.
-    const int turn = row / 8 % 4;
-    for (int limb = 0; limb < L; ++limb) {
-      std::uint32_t word[4];
-      for (int c = 0; c < 4; ++c) {
-        word[c] = 0;
-        for (int p = 0; p < 4; ++p) word[c] |= ((code[p][c] >> (8 * limb)) & 255U) << (8 * p);
+  BITCYCLE_DEVICE static void four(const void* codes, std::int32_t at, int count, std::uint32_t (&limbs)[L]) {
+    if (count == 4 && at % 4 == 0) {
+      if constexpr (L == 1) {
+        limbs[0] = global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
+      } else {
+        const auto* from = reinterpret_cast<const Pair<std::uint32_t>*>(static_cast<const std::uint16_t*>(codes) + at);
+        const Pair<std::uint32_t> pair = global_load(from);
+        for (int limb = 0; limb < L; ++limb) limbs[limb] = limb_of(pair.v[0], pair.v[1], limb);
       }
-      const bool by_one = (turn & 1) != 0, by_two = (turn & 2) != 0;
+      return;
+    }
+    for (int limb = 0; limb < L; ++limb) limbs[limb] = 0;
+    for (int c = 0; c < 4 && c < count; ++c) {
+      const std::uint32_t code = load_code(codes, L == 1 ? Container::kUint8 : Container::kUint16, at + c);
+      for (int limb = 0; limb < L; ++limb) limbs[limb] |= ((code >> (8 * limb)) & 255U) << (8 * c);
+    }
+  }
+
+  /// Where a thread's item t of a stage lies: four rows and four positions. Neighbouring lanes have neighbouring rows,
+  /// so that they read neighbouring codes. A thread's rows are the same for all t.
+  template <int Rows>
+  struct Place {
+    static constexpr int kGroups = Rows / 4, kLow = kGroups < 8 ? kGroups : 8, kHigh = kGroups / kLow;
+    BITCYCLE_DEVICE static int row() { return (thread_index() % kLow + thread_index() / 32 % kHigh * kLow) * 4; }
+    BITCYCLE_DEVICE static int quad(int t) {
+      return lane_index() / kLow + (thread_index() / 32 + 4 * t) / kHigh * (32 / kLow);
+    }
+    /// Rows that are 8 apart lie in the same banks: groups begin with other channels, so that a warp's words go to
+    /// different banks.
+    BITCYCLE_DEVICE static int turn() { return row() / 8 * (kGroups < 8 ? 2 : 1) % 4; }
+  };
+
+  /// Codes of four channels at four positions, turned into rows of the tile: row = channel, byte = position.
+  template <int L, int Rows>
+  BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int quad, const std::uint32_t (&code)[L][4]) {
+    const int row = Place<Rows>::row(), turn = Place<Rows>::turn();
+    const bool by_one = (turn & 1) != 0, by_two = (turn & 2) != 0;
+    BITCYCLE_UNROLL
+    for (int limb = 0; limb < L; ++limb) {
+      const std::uint32_t low01 = permute_bytes(code[limb][0], code[limb][1], 0x5140U);
+      const std::uint32_t low23 = permute_bytes(code[limb][2], code[limb][3], 0x5140U);
+      const std::uint32_t high01 = permute_bytes(code[limb][0], code[limb][1], 0x7362U);
+      const std::uint32_t high23 = permute_bytes(code[limb][2], code[limb][3], 0x7362U);
+      const std::uint32_t word[4] = {permute_bytes(low01, low23, 0x5410U), permute_bytes(low01, low23, 0x7632U),
+                                     permute_bytes(high01, high23, 0x5410U), permute_bytes(high01, high23, 0x7632U)};
+      // By selections, not by an index, so that the words stay in registers.
       const std::uint32_t one[4] = {by_one ? word[1] : word[0], by_one ? word[2] : word[1], by_one ? word[3] : word[2],
                                     by_one ? word[0] : word[3]};
       const std::uint32_t two[4] = {by_two ? one[2] : one[0], by_two ? one[3] : one[1], by_two ? one[0] : one[2],
                                     by_two ? one[1] : one[3]};
+      BITCYCLE_UNROLL
       for (int c = 0; c < 4; ++c) {
         shared_store(
-            reinterpret_cast<std::uint32_t*>(tile + limb * bytes + (row + (c + turn) % 4) * kTilePitch + quad * 4),
+            reinterpret_cast<std::uint32_t*>(tile + limb * bytes + (row + (c + turn) % 4) * kBytePitch + quad * 4),
             two[c]);
       }
     }
   }
-  /// Four neighbouring codes; only `count` of them exist.
-  template <int L>
-  BITCYCLE_DEVICE static void four(const void* codes, std::int64_t at, int count, std::uint32_t (&code)[4]) {
-    if constexpr (L == 1) {
-      if (count == 4 && at % 4 == 0) {
-        const std::uint32_t word =
-            global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
-        for (int c = 0; c < 4; ++c) code[c] = (word >> (8 * c)) & 255U;
-        return;
-      }
-    }
-    for (int c = 0; c < 4; ++c) {
-      code[c] = c < count ? load_code(codes, L == 1 ? Container::kUint8 : Container::kUint16, at + c) : 0U;
-    }
+
+  /// The four columns of a thread: of one tap, or each its own.
+  struct Columns {
+    bool exist = false, one_tap = false;
+    std::int32_t h = 0, w = 0, channel = 0;  // of one tap: from a position's pixel
+    std::int32_t first = 0;
+  };
+  BITCYCLE_DEVICE static Columns columns_of(const Geometry& s, int first) {
+    Columns c;
+    const int taps = s.taps(), regular = taps * s.c;
+    c.first = first;
+    c.exist = first < regular + taps;
+    c.one_tap = s.c % 4 == 0 && first + 3 < regular;
+    if (!c.one_tap) return c;
+    const int tap = first / s.c;
+    c.channel = first % s.c;
+    c.h = tap / s.kw - s.padding;
+    c.w = tap % s.kw - s.padding;
+    return c;
   }
 
-  BITCYCLE_DEVICE static void load_stage(const Args& a, int first_row, int first_column, int first, int end,
-                                         int stage) {
+  /// A thread's codes of a stage, on their way to shared memory.
+  struct Staged {
+    std::uint32_t g[MT][LG][4], x[kQuads][LX][4];
+  };
+  BITCYCLE_DEVICE static void load(const Args& a, const Columns& columns, int first_row, int first, int end,
+                                   Staged& staged) {
     const Geometry& s = a.s;
-    auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
-    // Eight quads of positions times quads of channels.
-    for (int i = thread_index(); i < kRows / 4 * 8; i += kThreads) {
-      const int row = i % (kRows / 4) * 4, quad = i / (kRows / 4), o = first_row + row;
-      std::uint32_t code[4][4] = {};
+    const int o = first_row + Place<kRows>::row();
+    BITCYCLE_UNROLL
+    for (int t = 0; t < MT; ++t) {
+      const int begin = first + Place<kRows>::quad(t) * 4;
+      BITCYCLE_UNROLL
       for (int p = 0; p < 4; ++p) {
-        const int position = first + quad * 4 + p;
-        if (position < end && o < s.o) {
-          four<LG>(a.g, static_cast<std::int64_t>(position) * s.o + o, s.o - o < 4 ? s.o - o : 4, code[p]);
-        }
+        std::uint32_t code[LG] = {};
+        if (begin + p < end && o < s.o) four<LG>(a.g, (begin + p) * s.o + o, s.o - o, code);
+        BITCYCLE_UNROLL
+        for (int limb = 0; limb < LG; ++limb) staged.g[t][limb][p] = code[limb];
       }
-      put<LG>(tile, kABytes, row, quad, code);
     }
-    const int all = s.taps() * s.c;
-    for (int i = thread_index(); i < kColumns / 4 * 8; i += kThreads) {
-      const int row = i % (kColumns / 4) * 4, quad = i / (kColumns / 4), column = first_column + row;
-      std::uint32_t code[4][4] = {};
-      int position = first + quad * 4;
-      int ow = position % s.out_w, oh = position / s.out_w % s.out_h, n = position / s.out_w / s.out_h;
+    BITCYCLE_UNROLL
+    for (int t = 0; t < kQuads; ++t) {
+      int position = first + Place<kColumns>::quad(t) * 4;
+      int ow = position, oh = divide(ow, a.out_w);
+      int n = divide(oh, a.out_h);
+      BITCYCLE_UNROLL
       for (int p = 0; p < 4; ++p, ++position) {
-        if (position >= end || column >= all) break;
-        for (int c = 0; c < 4; ++c) {
-          const int tap = (column + c) / s.c, channel = (column + c) % s.c;
-          if (column + c >= all) break;
-          const int h = oh * s.stride - s.padding + tap / s.kw, w = ow * s.stride - s.padding + tap % s.kw;
-          const bool exists = h >= 0 && h < s.h && w >= 0 && w < s.w;
-          const std::int64_t at = ((static_cast<std::int64_t>(n) * s.h + h) * s.w + w) * s.c + channel;
-          if (s.c % 4 == 0) {  // the four share a tap
-            if (exists) four<LX>(a.x, at, 4, code[p]);
-            break;
+        std::uint32_t code[LX] = {};
+        if (position < end && columns.exist) {
+          if (columns.one_tap) {
+            const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
+            if (h >= 0 && h < s.h && w >= 0 && w < s.w) {
+              four<LX>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, 4, code);
+            }
+          } else {
+            each_column(a, columns.first, n, oh, ow, code);
           }
-          if (exists) code[p][c] = load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16, at);
         }
+        BITCYCLE_UNROLL
+        for (int limb = 0; limb < LX; ++limb) staged.x[t][limb][p] = code[limb];
         if (++ow == s.out_w) {
           ow = 0;
           if (++oh == s.out_h) {
@@ -547,19 +683,45 @@ struct WeightGradientProductKernel {
           }
         }
       }
-      put<LX>(tile + kABytes * LG, kBBytes, row, quad, code);
+    }
+  }
+  /// Columns that each have a tap of their own, or that say where one exists.
+  BITCYCLE_DEVICE static void each_column(const Args& a, int first, int n, int oh, int ow, std::uint32_t (&code)[LX]) {
+    const Geometry& s = a.s;
+    const int taps = s.taps(), regular = taps * s.c;
+    for (int c = 0; c < 4 && first + c < regular + taps; ++c) {
+      const int column = first + c;
+      const int tap = column < regular ? column / s.c : column - regular;
+      const int h = oh * s.stride - s.padding + tap / s.kw, w = ow * s.stride - s.padding + tap % s.kw;
+      if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+      std::uint32_t q = 1;
+      if (column < regular) {
+        q = load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
+                      ((n * s.h + h) * s.w + w) * s.c + column % s.c);
+      }
+      for (int limb = 0; limb < LX; ++limb) code[limb] |= ((q >> (8 * limb)) & 255U) << (8 * c);
+    }
+  }
+  BITCYCLE_DEVICE static void store(const Staged& staged, int stage) {
+    auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
+    BITCYCLE_UNROLL
+    for (int t = 0; t < MT; ++t) put<LG, kRows>(tile, kABytes, Place<kRows>::quad(t), staged.g[t]);
+    BITCYCLE_UNROLL
+    for (int t = 0; t < kQuads; ++t) {
+      put<LX, kColumns>(tile + kABytes * LG, kBBytes, Place<kColumns>::quad(t), staged.x[t]);
     }
   }
 
   BITCYCLE_DEVICE static void run(const Args& a) {
     const Geometry& s = a.s;
-    const int columns = s.taps() * s.c;
+    const int columns = s.taps() * s.c + s.taps();
     const int row_tiles = (s.o + kRows - 1) / kRows, column_tiles = (columns + kColumns - 1) / kColumns;
     const int tile = block_index() % (row_tiles * column_tiles), part = block_index() / (row_tiles * column_tiles);
     const int first_row = tile % row_tiles * kRows, first_column = tile / row_tiles * kColumns;
     const int begin = part * a.part;
     const int end = a.positions - begin < a.part ? a.positions : begin + a.part;
     const int lane = lane_index(), warp = thread_index() / 32;
+    const Columns own = columns_of(s, first_column + Place<kColumns>::row());
     std::int32_t sums[kDiagonals][MT][2][4];
     for (int d = 0; d < kDiagonals; ++d) {
       for (int m = 0; m < MT; ++m) {
@@ -568,28 +730,46 @@ struct WeightGradientProductKernel {
         }
       }
     }
-    const int chunks = (end - begin + 31) / 32;
-    if (chunks > 0) load_stage(a, first_row, first_column, begin, end, 0);
+    std::uint32_t column_sums[LX] = {};  // of half of a column: thread / 2
+    Staged staged;
+    const int chunks = (end - begin + kDepth - 1) / kDepth;
+    if (chunks > 0) {
+      load(a, own, first_row, begin, end, staged);
+      store(staged, 0);
+    }
     for (int chunk = 0; chunk < chunks; ++chunk) {
       sync_threads();
-      if (chunk + 1 < chunks) {
-        load_stage(a, first_row, first_column, begin + (chunk + 1) * 32, end, (chunk + 1) % 2);
-      }
+      // The next stage's codes are on their way while this one is multiplied.
+      const bool more = chunk + 1 < chunks;
+      if (more) load(a, own, first_row, begin + (chunk + 1) * kDepth, end, staged);
       const auto* bytes = shared_memory<std::uint8_t>(chunk % 2 * kStageBytes);
-      std::uint32_t fragments[LG][MT][4];
-      for (int limb = 0; limb < LG; ++limb) {
-        for (int m = 0; m < MT; ++m) {
-          load_matrices(fragments[limb][m],
-                        bytes + limb * kABytes + (m * 16 + lane % 16) * kTilePitch + lane / 16 * 16);
+      for (int step = 0; step < kDepth; step += 32) {
+        std::uint32_t fragments[LG][MT][4];
+        for (int limb = 0; limb < LG; ++limb) {
+          for (int m = 0; m < MT; ++m) {
+            load_matrices(fragments[limb][m],
+                          bytes + limb * kABytes + (m * 16 + lane % 16) * kBytePitch + step + lane / 16 * 16);
+          }
+        }
+        for (int limb = 0; limb < LX; ++limb) {
+          std::uint32_t r[4];
+          load_matrices(r, bytes + kABytes * LG + limb * kBBytes + (warp * 16 + lane / 16 * 8 + lane % 8) * kBytePitch +
+                               step + lane / 8 % 2 * 16);
+          const std::uint32_t b[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
+          for (int i = 0; i < LG; ++i) multiply_tiles<false>(sums[i + limb], fragments[i], b);
         }
       }
-      for (int limb = 0; limb < LX; ++limb) {
-        std::uint32_t r[4];
-        load_matrices(r, bytes + kABytes * LG + limb * kBBytes + (warp * 16 + lane / 16 * 8 + lane % 8) * kTilePitch +
-                             lane / 8 % 2 * 16);
-        const std::uint32_t b[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
-        for (int i = 0; i < LG; ++i) multiply_tiles<false>(sums[i + limb], fragments[i], b);
+      if (first_row == 0) {
+        for (int limb = 0; limb < LX; ++limb) {
+          const std::uint8_t* row = bytes + kABytes * LG + limb * kBBytes + thread_index() / 2 * kBytePitch +
+                                    thread_index() % 2 * (kDepth / 2);
+          for (int i = 0; i < kDepth / 2; i += 16) {
+            const Word4 word = shared_load(reinterpret_cast<const Word4*>(row + i));
+            for (int j = 0; j < 4; ++j) column_sums[limb] = dot_bytes(word.v[j], 0x01010101U, column_sums[limb]);
+          }
+        }
       }
+      if (more) store(staged, (chunk + 1) % 2);
     }
     for (int m = 0; m < MT; ++m) {
       for (int n = 0; n < 2; ++n) {
@@ -605,49 +785,49 @@ struct WeightGradientProductKernel {
         }
       }
     }
+    const int column = first_column + thread_index() / 2;
+    if (first_row != 0 || column >= columns) return;
+    std::int64_t sum = column_sums[0];
+    for (int limb = 1; limb < LX; ++limb) sum += static_cast<std::int64_t>(column_sums[limb]) << (8 * limb);
+    if (sum != 0) atomic_add(a.sums + static_cast<std::int64_t>(s.o) * columns + column, sum);
   }
 };
 
-/// dw from the integers (4.5), a thread an element; they and the sums by class are 0 again afterwards.
+/// dw from the integers (4.5), a thread an element; they are 0 again afterwards.
 struct WeightGradientFinishKernel {
   static constexpr const char* kName = "weight gradient finish";
   static constexpr int kThreads = 128;
   struct Args {
     Geometry s;
-    ClassMap input_map, output_map;
+    Divisor c, taps;
     const Affine *g, *x;
-    std::int64_t* sums;          // (o, taps * c)
-    std::int64_t* g_sums;        // (classes of outputs, o), and behind it:
-    const std::int64_t* x_sums;  // (classes of inputs, c)
-    const std::int64_t* terms;   // (taps), of one image
+    std::int64_t* sums;         // as the product leaves them
+    const std::int64_t* terms;  // (taps), of one image
     float* dw;
-    std::uint32_t size;
-    std::uint32_t class_sums;  // of both
-    std::uint32_t* ticket;
+    std::int32_t size;
+    std::uint32_t* ticket;  // of these weights
   };
-  BITCYCLE_DEVICE static std::int64_t over_classes(const ClassMap& map, const std::int64_t* sums, int channels,
-                                                   int channel, int kh, int kw) {
-    std::int64_t sum = 0;
-    for (int k = 0; k < map.rows * map.columns; ++k) {
-      if (map.has(k, kh, kw)) sum += global_load(sums + static_cast<std::int64_t>(k) * channels + channel);
-    }
-    return sum;
-  }
+  static constexpr int kSharedBytes = 16;
   BITCYCLE_DEVICE static void run(const Args& a) {
     const WeightGradientScale scale = weight_gradient_scale(*a.g, *a.x);
-    for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
-      const auto i = static_cast<int>(e);
-      const int c = i % a.s.c, tap = i / a.s.c % a.s.taps(), o = i / a.s.c / a.s.taps();
-      const std::int64_t product = global_load(a.sums + e);
-      global_store(a.sums + e, std::int64_t{0});
-      const std::int64_t g = over_classes(a.output_map, a.g_sums, a.s.o, o, tap / a.s.kw, tap % a.s.kw);
-      const std::int64_t x = over_classes(a.input_map, a.x_sums, a.s.c, c, tap / a.s.kw, tap % a.s.kw);
-      global_store(a.dw + e, rescale_weight_gradient(scale, to_binary64(product), to_binary64(g), to_binary64(x),
+    const int taps = a.taps.value, regular = taps * a.s.c, columns = regular + taps;
+    const std::int64_t* x_sums = a.sums + a.s.o * columns;
+    for (auto e = static_cast<int>(first_element()); e < a.size; e += static_cast<int>(grid_threads())) {
+      int channel = e, tap = divide(channel, a.c);
+      const int o = divide(tap, a.taps);
+      std::int64_t* product = a.sums + o * columns + tap * a.s.c + channel;
+      const std::int64_t sum = global_load(product);
+      global_store(product, std::int64_t{0});
+      global_store(a.dw + e, rescale_weight_gradient(scale, to_binary64(sum),
+                                                     to_binary64(global_load(a.sums + o * columns + regular + tap)),
+                                                     to_binary64(global_load(x_sums + tap * a.s.c + channel)),
                                                      to_binary64(global_load(a.terms + tap) * a.s.n)));
     }
     if (!last_block(a.ticket, shared_memory<std::uint32_t>(0))) return;
-    for (auto i = static_cast<std::uint32_t>(thread_index()); i < a.class_sums; i += kThreads) {
-      global_store(a.g_sums + i, std::int64_t{0});
+    for (int i = thread_index(); i < columns; i += kThreads)
+      global_store(a.sums + a.s.o * columns + i, std::int64_t{0});
+    for (int i = thread_index(); i < a.s.o * taps; i += kThreads) {
+      global_store(a.sums + i / taps * columns + regular + i % taps, std::int64_t{0});
     }
   }
 };

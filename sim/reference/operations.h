@@ -22,6 +22,8 @@ void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights);
 /// needs only the master weights, `shared` the forward codes.
 void quantise_forward_weights(const QuantiseWeights& args, QuantisedWeights& weights);
 void quantise_error_weights(const QuantiseWeights& args, QuantisedWeights& weights);
+/// Whether any group's step is min_scale, where that is asked for.
+void note_step_bound(const QuantiseWeights& args, const QuantisedWeights& weights);
 
 /// Codes in 32 bits, whatever their container. The operand is an integer one.
 std::vector<std::uint32_t> load_codes(const Operand& operand, std::int64_t size);

@@ -83,6 +83,7 @@ std::unique_ptr<QuantisedWeights> ReferenceBackend::make_weights(const ConvShape
 void ReferenceBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   const Timing timing(*this, "quantise weights");
   reference::quantise_weights(args, weights);
+  reference::note_step_bound(args, weights);
 }
 
 void ReferenceBackend::tensor_range(const float* x, std::int64_t size, Range* range) {
@@ -172,15 +173,18 @@ void ReferenceBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
 
 void ReferenceBackend::sgd_update(const SgdUpdate& args) {
   const Timing timing(*this, "sgd");
+  if (args.non_finite != nullptr) *args.non_finite = -1;
+  if (args.guard != nullptr && *args.guard >= 0) return;
   for (std::int64_t e = 0; e < args.size; ++e) {
     sgd_element(args.gradient[e], args.momentum_buffer[e], args.parameter[e], args.lr, args.momentum,
                 args.weight_decay);
   }
+  if (args.non_finite != nullptr) find_non_finite(args.parameter, args.size, args.non_finite);
 }
 
-std::int64_t ReferenceBackend::first_non_finite(const float* data, std::int64_t size) {
+void ReferenceBackend::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
   const float* found = std::find_if(data, data + size, [](float x) { return !is_finite_bits(x); });
-  return found == data + size ? -1 : found - data;
+  *place = found == data + size ? -1 : found - data;
 }
 
 void ReferenceBackend::set_profiling(bool on) {

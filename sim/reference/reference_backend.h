@@ -47,7 +47,7 @@ class ReferenceBackend final : public Backend {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
   void sgd_update(const SgdUpdate& args) override;
 
-  std::int64_t first_non_finite(const float* data, std::int64_t size) override;
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
 
   void set_profiling(bool on) override;
   std::vector<ProfileEntry> profile() const override { return profile_; }

@@ -101,4 +101,14 @@ void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   quantise_error_weights(args, weights);
 }
 
+void note_step_bound(const QuantiseWeights& args, const QuantisedWeights& weights) {
+  if (args.step_bound == nullptr) return;
+  const auto any = [](const Affine* affine, std::int64_t groups) {
+    return std::any_of(affine, affine + groups, [](const Affine& a) { return a.step_bound != 0; }) ? 1U : 0U;
+  };
+  const bool own = args.for_error_pass && args.width.is_integer() && args.reading == ErrorWeights::kRequantised;
+  args.step_bound[0] = any(weights.affine.as<Affine>(), weights.shape.o);
+  args.step_bound[1] = own ? any(weights.error_affine.as<Affine>(), weights.shape.c) : 0U;
+}
+
 }  // namespace bitcycle::reference

@@ -211,14 +211,16 @@ void Block::collective(const Collective& own) {
 void Block::execute(Warp& warp, std::uint32_t mask) {
   const Collective::Kind kind = warp.lane[std::countr_zero(mask)].kind;
   switch (kind) {
-    case Collective::kShuffle: {
+    case Collective::kShuffle:
+    case Collective::kShuffleFrom: {
       std::array<std::uint64_t, 32> values{};
       for (std::uint32_t l = 0; l < 32; ++l) {
         if (((mask >> l) & 1U) != 0) std::memcpy(&values[l], warp.lane[l].input, warp.lane[l].bytes);
       }
       for (std::uint32_t l = 0; l < 32; ++l) {
         if (((mask >> l) & 1U) == 0) continue;
-        const auto from = l ^ static_cast<std::uint32_t>(warp.lane[l].m);
+        const auto chosen = static_cast<std::uint32_t>(warp.lane[l].m);
+        const auto from = (kind == Collective::kShuffle ? l ^ chosen : chosen) & 31U;
         // A lane that the mask does not name gives nothing that is defined.
         const std::uint64_t value = ((mask >> from) & 1U) != 0 ? values[from] : 0xDEADBEEFDEADBEEFU;
         std::memcpy(warp.lane[l].output, &value, warp.lane[l].bytes);

@@ -30,12 +30,12 @@ struct Site {
 
 /// What a lane brings to a warp's common operation.
 struct Collective {
-  enum Kind : std::uint8_t { kShuffle, kBallot, kMatrices, kMultiply, kMultiplySigned } kind = kShuffle;
+  enum Kind : std::uint8_t { kShuffle, kShuffleFrom, kBallot, kMatrices, kMultiply, kMultiplySigned } kind = kShuffle;
   std::uint32_t mask = 0;
   const void* input = nullptr;
   const void* input2 = nullptr;
   void* output = nullptr;
-  int m = 0, n = 0;  // shuffle: lane mask; multiply: tiles
+  int m = 0, n = 0;  // shuffle: lane mask, or lane; multiply: tiles
   std::size_t bytes = 0;
 };
 

@@ -11,6 +11,8 @@
 #include "tests/cuda_on_host/block_scheduler.h"
 
 #define BITCYCLE_DEVICE inline
+#define BITCYCLE_DEVICE_CALL inline
+#define BITCYCLE_UNROLL
 #define BITCYCLE_CUDA_NAMESPACE cuda_on_host
 
 namespace bitcycle::cuda_on_host {
@@ -57,6 +59,16 @@ template <typename T>
 T shuffle_xor(std::uint32_t mask, T value, int lane_mask) {
   static_assert(sizeof(T) <= 8);
   Collective own{Collective::kShuffle, mask, &value, nullptr, nullptr, lane_mask, 0};
+  T result{};
+  own.output = &result;
+  own.bytes = sizeof(T);
+  current_block().collective(own);
+  return result;
+}
+template <typename T>
+T shuffle_from(std::uint32_t mask, T value, int lane) {
+  static_assert(sizeof(T) <= 8);
+  Collective own{Collective::kShuffleFrom, mask, &value, nullptr, nullptr, lane, 0};
   T result{};
   own.output = &result;
   own.bytes = sizeof(T);

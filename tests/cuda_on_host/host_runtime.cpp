@@ -6,7 +6,9 @@
 #include <tbb/task_arena.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <mutex>
 #include <numeric>
 
@@ -37,9 +39,20 @@ class HostRuntime final : public gpu::Runtime {
   void to_device(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
   void to_host(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
   void fill_zero(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  /// The copy is kept apart until it is waited for, as a GPU's is.
+  void start_to_host(void* host, const void* device, std::size_t bytes) override {
+    if (copies_.size() == 2) throw std::logic_error("three copies to the host at once");
+    const auto* from = static_cast<const std::byte*>(device);
+    copies_.push_back({host, std::vector<std::byte>(from, from + bytes)});
+  }
+  void finish_to_host() override {
+    std::memcpy(copies_.front().host, copies_.front().data.data(), copies_.front().data.size());
+    copies_.pop_front();
+  }
   void synchronise() override {}
 
   void launch(const gpu::Launch& l) override {
+    if (!options_.executes) return;
     if (l.blocks < 1)
       throw std::runtime_error(std::string(l.name) + ": a grid of " + std::to_string(l.blocks) + " blocks");
     if (l.shared_bytes > 48 * 1024) {
@@ -64,7 +77,8 @@ class HostRuntime final : public gpu::Runtime {
             BlockOptions options;
             const int index = order[static_cast<std::size_t>(i)];
             options.seed = options_.seed == 0 ? 0 : options_.seed + launches_;
-            options.count = options_.count && index == 0;
+            // The second block, where there is one: the first may have something else to do.
+            options.count = options_.count && index == std::min(1, l.blocks - 1);
             block.run(l.name, entry, l.arguments.data(), index, l.blocks, l.threads, l.shared_bytes, options);
             if (!options.count || counts_ == nullptr) return;
             AccessCount& sum = (*counts_)[l.name];
@@ -78,6 +92,12 @@ class HostRuntime final : public gpu::Runtime {
           },
           tbb::simple_partitioner());
     });
+  }
+
+  double run_timed(const gpu::Launch& l) override {
+    const auto start = std::chrono::steady_clock::now();
+    launch(l);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
   /// As the CUDA runtime does it, with a list in place of the graph: the list's own copies of the arguments are what
@@ -103,34 +123,53 @@ class HostRuntime final : public gpu::Runtime {
       }
     }
     if (graphs_ != nullptr) graphs_->nodes = static_cast<std::int64_t>(graph->size());
-    for (std::size_t first = 0; first < graph->size();) {
-      std::size_t end = first;
-      while (end < graph->size() && (*graph)[end].branch != 0) ++end;
-      if (end > first) {
-        launch_branches(*graph, first, end);
-      } else {
-        launch((*graph)[end++]);
+    if (graphs_ != nullptr) {
+      graphs_->critical_path = gpu::critical_path(*graph);
+      graphs_->kernels.clear();
+      for (const auto& one : *graph) {
+        GraphCounts::Kernel& kernel = graphs_->kernels[one.name];
+        kernel.launches += 1;
+        kernel.in_branches += one.branch != 0 ? 1 : 0;
+        kernel.macs += one.work.macs;
+        kernel.bytes += one.work.bytes;
       }
-      first = end;
     }
+    if (options_.executes) run_in_any_order(*graph);
   }
 
  private:
-  /// Branches may run beside each other: a seed lets them take turns in any order.
-  void launch_branches(const std::vector<gpu::Launch>& graph, std::size_t first, std::size_t end) {
-    std::map<int, std::vector<const gpu::Launch*>> branches;
-    for (std::size_t i = end; i > first; --i) branches[graph[i - 1].branch].push_back(&graph[i - 1]);
+  /// A launch runs when those it waits for have run; a seed chooses among all that could.
+  void run_in_any_order(const std::vector<gpu::Launch>& graph) {
+    if (options_.seed == 0) {
+      for (const auto& one : graph) launch(one);
+      return;
+    }
+    const auto after = gpu::predecessors(graph);
+    std::vector<std::vector<std::size_t>> followers(graph.size());
+    std::vector<std::size_t> missing(graph.size()), ready;
+    for (std::size_t i = 0; i < graph.size(); ++i) {
+      for (const int before : after[i]) followers[static_cast<std::size_t>(before)].push_back(i);
+      missing[i] = after[i].size();
+      if (missing[i] == 0) ready.push_back(i);
+    }
     std::uint64_t random = options_.seed;
-    while (!branches.empty()) {
+    while (!ready.empty()) {
       random = random * 6364136223846793005U + 1442695040888963407U;
-      auto branch = branches.begin();
-      if (options_.seed != 0) std::advance(branch, static_cast<std::ptrdiff_t>((random >> 33) % branches.size()));
-      launch(*branch->second.back());
-      branch->second.pop_back();
-      if (branch->second.empty()) branches.erase(branch);
+      std::swap(ready[(random >> 33) % ready.size()], ready.back());
+      const std::size_t next = ready.back();
+      ready.pop_back();
+      launch(graph[next]);
+      for (const std::size_t follower : followers[next]) {
+        if (--missing[follower] == 0) ready.push_back(follower);
+      }
     }
   }
 
+  struct Copy {
+    void* host;
+    std::vector<std::byte> data;
+  };
+  std::deque<Copy> copies_;
   HostOptions options_;
   AccessCounts* counts_;
   GraphCounts* graphs_;

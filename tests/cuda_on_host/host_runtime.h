@@ -17,7 +17,8 @@ struct HostOptions {
   int processors = 2;      // multiprocessors that the grids are sized by
   int threads = 0;         // of the CPU; 0: all
   std::uint64_t seed = 0;  // order of blocks, warps and lanes; 0: as numbered
-  bool count = false;      // memory accesses of each kernel's first block
+  bool count = false;      // memory accesses of each kernel's second block
+  bool executes = true;    // false: launches are recorded only, for counting them
 };
 
 /// Counts by kernel, filled while HostOptions.count is on.
@@ -25,7 +26,13 @@ using AccessCounts = std::map<std::string, AccessCount>;
 
 /// Steps as graphs: how many were made, how many times one was used again, nodes whose arguments changed.
 struct GraphCounts {
-  std::int64_t made = 0, replayed = 0, updated = 0, nodes = 0;
+  struct Kernel {
+    std::int64_t launches = 0, in_branches = 0, macs = 0, bytes = 0;
+  };
+  std::int64_t made = 0, replayed = 0, updated = 0;
+  // Of the last step.
+  std::int64_t nodes = 0, critical_path = 0;
+  std::map<std::string, Kernel> kernels;
 };
 
 std::unique_ptr<Backend> make_cuda_backend_on_host(const HostOptions& options = {}, AccessCounts* counts = nullptr,

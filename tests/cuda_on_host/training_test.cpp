@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "nn/train/trainer.h"
 #include "tests/cuda_on_host/host_runtime.h"
 #include "tests/property/training_fixture.h"
 
@@ -27,21 +28,73 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   }
 }
 
-/// One graph a container class; a change of width or step updates nodes and makes no graph.
+/// Steps of a training without evaluations, which are graphs of their own.
+void run_steps(const Config& config, Backend& backend, std::int64_t steps) {
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  NetworkRun run(config, dataset, backend);
+  set_initial_state(run, config, backend);
+  for (std::int64_t step = 0; step < steps; ++step) run.step(step);
+}
+
+/// One graph a container class; a change of width updates nodes and makes no graph. A step of the same widths changes a
+/// few: its number, where its images are, the learning rate.
 TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
   GraphCounts graphs;
   Config config = short_config(6, 2);
   auto backend = make_cuda_backend_on_host({}, nullptr, &graphs);
-  train_steps(config, *backend);
+  run_steps(config, *backend, 6);
   EXPECT_EQ(graphs.made, 1);
   EXPECT_EQ(graphs.replayed, 5);
-  EXPECT_GT(graphs.updated, 0);
+  EXPECT_GT(graphs.updated, 2 * graphs.replayed);
   EXPECT_LT(graphs.updated, graphs.replayed * graphs.nodes);
+  graphs = {};
+  config.precision.forward = {"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 6};
+  backend = make_cuda_backend_on_host({}, nullptr, &graphs);
+  run_steps(config, *backend, 6);
+  EXPECT_EQ(graphs.made, 1);
+  EXPECT_LE(graphs.updated, 6 * graphs.replayed);  // where its images are, its number, the learning rate
   graphs = {};
   config.precision.forward = {"cyclic_cosine", BitWidth::integer(7), BitWidth::integer(10), 1, 6};
   backend = make_cuda_backend_on_host({}, nullptr, &graphs);
-  train_steps(config, *backend);
+  run_steps(config, *backend, 6);
   EXPECT_EQ(graphs.made, 2);
+}
+
+/// What a step of the paper's resnet74 is on a GPU: launches, how many of them wait for each other, bytes and products
+/// by kernel. Prints the table of docs/results.md.
+TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
+  GraphCounts graphs;
+  Config config = short_config(2, 128);
+  config.model.name = "resnet74";
+  config.model.classes = 10;
+  config.precision.forward = {"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 2};
+  HostOptions options;
+  options.processors = 132;
+  options.executes = false;
+  const auto backend = make_cuda_backend_on_host(options, nullptr, &graphs);
+  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  NetworkRun run(config, dataset, *backend);
+  EXPECT_THROW(run.step(0), NonFiniteError);  // nothing is computed
+  std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
+              static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
+              static_cast<double>(backend->device_bytes()) / 1048576.0);
+  std::printf("| kernel | launches | beside the trunk | MB | GMAC |\n");
+  std::int64_t products = 0;
+  for (const auto& [name, kernel] : graphs.kernels) {
+    std::printf("| %s | %lld | %lld | %.1f | %.2f |\n", name.c_str(), static_cast<long long>(kernel.launches),
+                static_cast<long long>(kernel.in_branches), static_cast<double>(kernel.bytes) * 1e-6,
+                static_cast<double>(kernel.macs) * 1e-9);
+    products += kernel.macs;
+  }
+  // 75 convolutions: a quantisation and a product forward; range, quantisation and product backward; weight gradients
+  // beside them. 37 sums of a residual stream. The rest is the two ends of the network.
+  EXPECT_EQ(graphs.kernels["convolution forward"].launches, 75);
+  EXPECT_EQ(graphs.kernels["convolution error"].launches, 74);
+  EXPECT_EQ(graphs.kernels["convolution weight gradient"].in_branches, 75);
+  EXPECT_EQ(graphs.kernels["batch norm forward"].launches, 37);
+  EXPECT_EQ(graphs.kernels.count("batch norm prepare"), 0U);
+  EXPECT_LE(graphs.critical_path, 2 * 75 + 37 + 3 * 75 + 15);
+  EXPECT_GT(products, 0);
 }
 
 /// A larger model through half a cycle of its schedule.

@@ -6,6 +6,8 @@
 
 #include "nn/train/trainer.h"
 #include "tests/golden/backends.h"
+#include "tests/golden/temporary_folder.h"
+#include "tests/property/run_files.h"
 #include "tests/property/training_fixture.h"
 
 namespace bitcycle::test {
@@ -138,18 +140,72 @@ TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
   EXPECT_EQ(found(*device()), expected);
 }
 
+/// The trainer starts a step before it has seen the one before. Its records, evaluations and checkpoints are the CPU's,
+/// also where it is stopped and goes on, on another device.
+TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
+  const TemporaryFolder folder;
+  Config config = short_config(9, 4);
+  config.data.test_images = 8;
+  config.train.evaluate_every = 4;
+  config.train.checkpoint_every = 3;
+  config.digest.every = 3;
+  RecordingListener listener;
+  const auto cpu = make_cpu_backend();
+  train_to(config, *cpu, folder.path() / "cpu", listener);
+  train_to(config, *device(), folder.path() / "device", listener);
+  expect_same_run(folder.path() / "cpu", folder.path() / "device");
+  TrainOptions options;
+  options.run = folder.path() / "moved";
+  options.stop_after = 5;  // between checkpoints, and with a step that could have been started
+  train(config, *device(), options, listener);
+  options.stop_after = 0;
+  train(config, *cpu, options, listener);
+  expect_same_run(folder.path() / "cpu", folder.path() / "moved");
+}
+
+/// A number that is not finite stops a run that is a step ahead; the last checkpoint is whole and the run goes on from it.
+TEST(DeviceTraining, ARunThatFailsLeavesItsLastCheckpoint) {
+  const TemporaryFolder folder;
+  Config config = short_config(8, 2);
+  config.data.test_images = 4;
+  config.train.checkpoint_every = 2;
+  config.learning_rate.schedule = "piecewise";
+  config.learning_rate.points = {2};
+  config.learning_rate.factor = 1e37;  // from step 2 on
+  RecordingListener listener;
+  std::string errors[2];
+  int i = 0;
+  for (const auto& backend : {make_cpu_backend(), device()}) {
+    const auto run = folder.path() / std::to_string(i);
+    try {
+      train_to(config, *backend, run, listener);
+    } catch (const NonFiniteError& error) {
+      errors[i] = error.what();
+    }
+    std::vector<std::string> warnings;
+    const auto checkpoint = RunFolder::existing(run).newest_checkpoint(warnings);
+    ASSERT_TRUE(checkpoint);
+    EXPECT_EQ(checkpoint->step, 2);
+    ++i;
+  }
+  EXPECT_FALSE(errors[0].empty());
+  EXPECT_EQ(errors[0], errors[1]);
+}
+
 TEST(DeviceTraining, ProfilesByKernel) {
   const auto backend = device();
   backend->set_profiling(true);
   train_steps(short_config(2), *backend);
   double seconds = 0.0;
-  std::int64_t macs = 0;
+  std::int64_t macs = 0, bytes = 0;
   for (const auto& entry : backend->profile()) {
     seconds += entry.seconds;
     macs += entry.macs;
+    bytes += entry.bytes;
   }
   EXPECT_GT(seconds, 0.0);
   EXPECT_GT(macs, 0);
+  EXPECT_GT(bytes, 0);
 }
 
 }  // namespace
