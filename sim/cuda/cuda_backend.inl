@@ -379,8 +379,10 @@ class CudaBackend final : public Backend {
   static Geometry geometry(const ConvShape& s);
   static Packed pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth);
   static int limbs_of(BitWidth width) { return width.container() == Container::kUint8 ? 1 : 2; }
-  static bool fits_tensor_cores(BitWidth a, int a_limbs, int b_limbs, std::int64_t depth, std::int64_t groups) {
-    return a.is_integer() && a.bits() <= kTensorCoreBits && groups == 1 &&
+  /// Groups are not packed; four channels of the result are handled together; the sums of limbs fit 32 bits.
+  static bool fits_tensor_cores(BitWidth a, int a_limbs, int b_limbs, std::int64_t depth, std::int64_t channels,
+                                std::int64_t groups) {
+    return a.is_integer() && a.bits() <= kTensorCoreBits && groups == 1 && channels % 4 == 0 &&
            depth * std::min(a_limbs, b_limbs) * kByteProduct <= INT32_MAX;
   }
   static Chain chain_of(BitWidth a, BitWidth b, std::int64_t depth) {
@@ -662,7 +664,6 @@ void CudaBackend::forward_product(std::int64_t columns, const StreamedRows& x, c
     using Kernel = ForwardProductKernel<LA, LB, decltype(nt)::value>;
     typename Kernel::Args a{};
     a.x = x;
-    a.map = w.outputs;
     a.weights = w.forward_pack;
     a.columns = static_cast<std::int32_t>(columns);
     a.scale = w.scale.as<ChannelScale>();
@@ -697,7 +698,7 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
   const auto inputs = static_cast<std::uint32_t>(s.input_size()), outputs = static_cast<std::uint32_t>(s.output_size());
   const int limbs = limbs_of(args.codes.width);
   const bool tensor = w.forward_pack.limbs == limbs && w.width.is_narrow() && s.kh * s.kw <= StreamedRows::kMostTaps &&
-                      fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.groups);
+                      fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.o, s.groups);
   QuantiseInputKernel::Args quantise{};
   quantise.input = args.input;
   quantise.size = inputs;
@@ -735,14 +736,16 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
     x.rows = g.n * g.out_h * g.out_w;
     x.h = Divisor(g.out_h);
     x.w = Divisor(g.out_w);
+    x.stride = Divisor(g.stride);
+    x.map = w.outputs;
     x.source_h = g.h;
     x.source_w = g.w;
     x.channels = g.c;
     x.kh = g.kh;
     x.kw = g.kw;
-    x.stride = g.stride;
     x.padding = g.padding;
     x.depth = g.kh * g.kw * g.c;
+    x.set_offsets();
     if (limbs == 1) {
       forward_product<1, 1>(s.o, x, args, w);
     } else {
@@ -805,7 +808,8 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
-  if (fits_tensor_cores(args.g.width, lg, lx, 1, s.groups) && fits_tensor_cores(args.x.width, lg, lx, 1, s.groups)) {
+  if (fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
+      fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);
     if (lg == 2 && lx == 1) weight_gradient_product<2, 1>(args, w);
@@ -845,7 +849,6 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
     using Kernel = ErrorProductKernel<LA, LB, Shared, decltype(nt)::value, decltype(norms)::value>;
     typename Kernel::Args a{};
     a.g = g;
-    a.map = w.inputs;
     a.weights = w.error_pack;
     a.columns = static_cast<std::int32_t>(args.shape.c);
     a.scale = w.error_scale.as<ChannelScale>();
@@ -878,7 +881,7 @@ inline bool CudaBackend::error_on_tensor_cores(const ConvBackward& args, const C
   const ConvShape& s = args.shape;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
   return args.g.width.is_integer() && w.width.is_integer() && lw != 0 && s.kh * s.kw <= StreamedRows::kMostTaps &&
-         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.groups);
+         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.c, s.groups);
 }
 
 inline PrepareError CudaBackend::error_preparation(const ConvBackward& args, const CudaWeights& w) {
@@ -915,15 +918,17 @@ inline void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
     g.rows = geo.n * geo.h * geo.w;
     g.h = Divisor(geo.h);
     g.w = Divisor(geo.w);
+    g.stride = Divisor(geo.stride);
+    g.map = w.inputs;
     g.source_h = geo.out_h;
     g.source_w = geo.out_w;
     g.channels = geo.o;
     g.kh = geo.kh;
     g.kw = geo.kw;
-    g.stride = geo.stride;
     g.padding = geo.padding;
     g.transposed = true;
     g.depth = geo.kh * geo.kw * geo.o;
+    g.set_offsets();
     if (shared_grid) {
       if (lg == 1 && lw == 2) error_product<1, 2, true>(g, args, w);
       if (lg == 1 && lw == 3) error_product<1, 3, true>(g, args, w);

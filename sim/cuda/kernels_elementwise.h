@@ -311,21 +311,20 @@ BITCYCLE_DEVICE bool join_passes(const GradientJoin& join, std::uint32_t e, std:
   return true;
 }
 
-/// The same of elements e..e+3, as bits; `count` of them exist. y: those of the join's first norm, which mostly is the
-/// one of the mask.
-BITCYCLE_DEVICE std::uint32_t join_passes(const GradientJoin& join, std::uint32_t e, std::uint32_t c,
-                                          std::uint32_t count, const Quad& y) {
-  if (count > 4) count = 4;
-  if (join.mask_bits == nullptr && join.mask_y == nullptr) return 15U;
+/// The same of the four elements from `at` on, a multiple of four, as bits. y: those of the join's first norm, which
+/// mostly is the one of the mask.
+BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at, std::int32_t c,
+                                               const Quad& y) {
+  const auto e = static_cast<std::uint32_t>(at);
+  if (join.mask_bits != nullptr) return global_load(join.mask_bits + e / 32U) >> (e % 32U);
+  if (join.mask_y == nullptr) return 15U;
+  const Quad masked = join.mask_y == join.norm[0].y && join.norm[0].sums != nullptr
+                          ? y
+                          : global_load(reinterpret_cast<const Quad*>(join.mask_y + at));
   std::uint32_t bits = 0;
-  if (join.mask_bits != nullptr && e % 4 == 0) {
-    bits = global_load(join.mask_bits + e / 32U) >> (e % 32U);
-  } else if (join.mask_bits == nullptr && join.mask_y == join.norm[0].y && join.norm[0].sums != nullptr) {
-    for (std::uint32_t j = 0; j < count; ++j) {
-      bits |= (norm_apply(y.v[j], norm_constants(join.mask_norm, c + j)) > 0.0F ? 1U : 0U) << j;
-    }
-  } else {
-    for (std::uint32_t j = 0; j < count; ++j) bits |= (join_passes(join, e + j, c + j) ? 1U : 0U) << j;
+  for (int j = 0; j < 4; ++j) {
+    const NormConstants norm = norm_constants(join.mask_norm, static_cast<std::uint32_t>(c + j));
+    bits |= (norm_apply(masked.v[j], norm) > 0.0F ? 1U : 0U) << j;
   }
   return bits;
 }

@@ -14,70 +14,53 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 /// Where the rows of a product's streamed operand come from. Kernels of at most 64 taps.
 struct StreamedRows {
   static constexpr std::int64_t kMostTaps = 64;
-  const void* codes;  // (n, source_h, source_w, channels), bytes or 16-bit words
-  std::int32_t rows;  // n * h * w
-  Divisor h, w;       // of the rows' positions
+  const void* codes;     // (n, source_h, source_w, channels), bytes or 16-bit words
+  std::int32_t rows;     // n * h * w
+  Divisor h, w, stride;  // h, w: of the rows' positions
   std::int32_t source_h, source_w, channels;
-  std::int32_t kh, kw, stride, padding;
+  std::int32_t kh, kw, padding;
   bool transposed;     // error pass: row (h, w) meets (h + padding - kh) / stride
   std::int32_t depth;  // kh * kw * channels
+  ClassMap map;        // which taps exist at a row's position
+  /// Of each tap's pixel from the row's, in codes. In an error pass with a stride s: where s divides a - k,
+  /// (a - k) / s = floor(a / s) - floor(k / s).
+  std::int32_t offsets[kMostTaps + 1];
+
+  void set_offsets() {
+    for (std::int32_t tap = 0; tap < kh * kw; ++tap) {
+      const std::int32_t y = tap / kw, x = tap % kw;
+      offsets[tap] = (transposed ? -(y / stride.value * source_w + x / stride.value) : y * source_w + x) * channels;
+    }
+  }
 
   /// One row on its way through the reduction, tap by tap.
   struct Cursor {
     std::uint64_t taps = 0;  // bit 0: this tap exists; the next ones above
     std::int32_t base = 0;   // of the row's pixel, in codes
-    std::int32_t offset = 0, y = 0, x = 0, channel = 0;
+    std::int32_t position_class = 0;
     BITCYCLE_DEVICE bool exists() const { return (taps & 1U) != 0; }
-    BITCYCLE_DEVICE std::int32_t at() const { return base + offset + channel; }
-    BITCYCLE_DEVICE void next_tap(const StreamedRows& s) {
-      taps >>= 1;
-      channel = 0;
-      if (++x == s.kw) {
-        x = 0;
-        ++y;
-      }
-      offset = s.offset_of(y, x);
-    }
   };
-  /// Of a tap's pixel from the row's. Error pass: floor((a - y) / s) = floor(a / s) - floor(y / s) where s divides a -
-  /// y.
-  BITCYCLE_DEVICE std::int32_t offset_of(int y, int x) const {
-    if (!transposed) return (y * source_w + x) * channels;
-    if (stride == 1) return -(y * source_w + x) * channels;
-    return -(y / stride * source_w + x / stride) * channels;
-  }
-  /// Bit k: the tap k of a row's or column's kernel exists at this place.
-  BITCYCLE_DEVICE std::uint64_t existing(int place, int kernel, int source) const {
-    std::uint64_t bits = 0;
-    for (int k = 0; k < kernel; ++k) {
-      int at = place + k;
-      bool exists = true;
-      if (transposed) {
-        at = place - k;
-        if (stride != 1) {
-          exists = at >= 0 && at % stride == 0;
-          at = at / stride;
-        }
-      }
-      bits |= static_cast<std::uint64_t>(exists && at >= 0 && at < source) << k;
-    }
-    return bits;
-  }
   BITCYCLE_DEVICE Cursor row(int index) const {
     Cursor cursor;
     if (index >= rows) return cursor;
     int x = index, y = divide(x, w);
     const int n = divide(y, h);
-    const int place_y = transposed ? y + padding : y * stride - padding;
-    const int place_x = transposed ? x + padding : x * stride - padding;
-    const std::uint64_t in_rows = existing(place_y, kh, source_h), in_columns = existing(place_x, kw, source_w);
+    const int row_class = global_load(map.row_class + y), column_class = global_load(map.column_class + x);
+    const std::uint32_t in_rows = global_load(map.row_taps + row_class);
+    const std::uint64_t in_columns = global_load(map.column_taps + column_class);
     for (int k = 0; k < kh; ++k) {
       if (((in_rows >> k) & 1U) != 0) cursor.taps |= in_columns << (k * kw);
     }
-    const int base_y = transposed ? place_y / stride : place_y, base_x = transposed ? place_x / stride : place_x;
+    cursor.position_class = row_class * map.columns + column_class;
+    const int base_y = transposed ? quotient(y + padding, stride) : y * stride.value - padding;
+    const int base_x = transposed ? quotient(x + padding, stride) : x * stride.value - padding;
     cursor.base = ((n * source_h + base_y) * source_w + base_x) * channels;
     return cursor;
   }
+};
+/// A place in the reduction, the same for all rows.
+struct Tap {
+  int index = 0, channel = 0;
 };
 
 /// Bytes of one parity of two words of 16-bit codes {c0, c1}, {c2, c3}: limb 0 or 1 of the four.
@@ -97,30 +80,35 @@ struct TileProduct {
   static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
   static constexpr int kStageBytes = kABytes * LA + kBBytes * LB;
   using Sum = std::conditional_t<kDiagonals == 1, std::int32_t, std::int64_t>;
-  static constexpr int kPitch = kColumns + (kDiagonals == 1 ? 4 : 2);  // of the tile of sums
+  static constexpr int kPitch =
+      kColumns + 8;  // of the tile of sums: rows that are stored together lie in different banks
   static constexpr int kWork = kStages * kStageBytes > kRows* kPitch* static_cast<int>(sizeof(Sum))
                                    ? kStages* kStageBytes
                                    : kRows* kPitch* static_cast<int>(sizeof(Sum));
   // After the stages, which the tile of sums shares: sums of the rows' codes and their classes.
   static constexpr int kRowSums = kWork, kRowClass = kRowSums + kRows * 8, kEnd = kRowClass + kRows * 4;
 
-  BITCYCLE_DEVICE static void load_stage(const StreamedRows& x, StreamedRows::Cursor& row, const Packed& weights,
-                                         int first_column, int chunk, int stage) {
+  // Pieces of 16 bytes of the weights' part of a stage; a thread has the same ones in every stage.
+  static constexpr int kParts = kDepth / 16, kPieces = kColumns * LB * kParts, kOwn = (kPieces + kBlock - 1) / kBlock;
+
+  BITCYCLE_DEVICE static void load_stage(const StreamedRows& x, StreamedRows::Cursor& row, Tap& tap,
+                                         const std::uint8_t* const (&weights)[kOwn], int chunk, int stage) {
     auto* bytes = shared_memory<std::uint8_t>(stage * kStageBytes);
-    // Weights: padded, so that every 16 bytes are there.
-    constexpr int kParts = kDepth / 16;
-    for (int i = thread_index(); i < kColumns * LB * kParts; i += kBlock) {
-      const int part = i % kParts, column = i / kParts % kColumns, limb = i / kParts / kColumns;
-      const std::uint8_t* from =
-          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + chunk * kDepth + part * 16;
-      async_copy16(bytes + kABytes * LA + limb * kBBytes + column * kBytePitch + part * 16, from, true);
+    // Weights are padded, so that every 16 bytes are there.
+    BITCYCLE_UNROLL
+    for (int i = 0; i < kOwn; ++i) {
+      const int piece = thread_index() + i * kBlock;
+      if (kPieces % kBlock != 0 && piece >= kPieces) break;
+      async_copy16(bytes + kABytes * LA + piece / kParts * kBytePitch + piece % kParts * 16,
+                   weights[i] + chunk * kDepth, true);
     }
     // The thread's row.
     std::uint8_t* to = bytes + thread_index() * kBytePitch;
     if (x.channels % 16 == 0) {
+      BITCYCLE_UNROLL
       for (int part = 0; part < kParts; ++part) {
         const bool exists = row.exists();
-        const std::int32_t at = exists ? row.at() : 0;
+        const std::int32_t at = exists ? row.base + x.offsets[tap.index] + tap.channel : 0;
         if constexpr (LA == 1) {
           async_copy16(to + part * 16, static_cast<const std::uint8_t*>(x.codes) + at, exists);
         } else {
@@ -136,18 +124,19 @@ struct TileProduct {
             shared_store(reinterpret_cast<Word4*>(to + limb * kABytes + part * 16), word);
           }
         }
-        row.channel += 16;
-        if (row.channel == x.channels) row.next_tap(x);
+        tap.channel += 16;
+        if (tap.channel == x.channels) next_tap(row, tap);
       }
     } else {
       // Any number of channels, code by code.
       for (int word = 0; word < kDepth / 4; ++word) {
         std::uint32_t packed[LA] = {};
         for (int j = 0; j < 4; ++j) {
-          const std::uint32_t code =
-              row.exists() ? load_code(x.codes, LA == 1 ? Container::kUint8 : Container::kUint16, row.at()) : 0U;
+          const std::uint32_t code = row.exists() ? load_code(x.codes, LA == 1 ? Container::kUint8 : Container::kUint16,
+                                                              row.base + x.offsets[tap.index] + tap.channel)
+                                                  : 0U;
           for (int limb = 0; limb < LA; ++limb) packed[limb] |= ((code >> (8 * limb)) & 255U) << (8 * j);
-          if (++row.channel == x.channels) row.next_tap(x);
+          if (++tap.channel == x.channels) next_tap(row, tap);
         }
         for (int limb = 0; limb < LA; ++limb) {
           shared_store(reinterpret_cast<std::uint32_t*>(to + limb * kABytes + word * 4), packed[limb]);
@@ -155,13 +144,26 @@ struct TileProduct {
       }
     }
   }
+  /// Behind the last tap none exists, however far the padded reduction goes.
+  BITCYCLE_DEVICE static void next_tap(StreamedRows::Cursor& row, Tap& tap) {
+    row.taps >>= 1;
+    ++tap.index;
+    tap.channel = 0;
+  }
 
   /// Sums of rows first_row.. and columns first_column.. into shared memory, (kRows, kPitch); the rows' sums of codes
   /// and classes beside them.
-  BITCYCLE_DEVICE static void run(const StreamedRows& x, const ClassMap& map, const Packed& weights, int first_row,
-                                  int first_column) {
+  BITCYCLE_DEVICE static void run(const StreamedRows& x, const Packed& weights, int first_row, int first_column) {
     const int thread = thread_index(), lane = lane_index(), warp = thread / 32;
     StreamedRows::Cursor row = x.row(first_row + thread);
+    Tap tap;
+    const std::uint8_t* own_weights[kOwn];
+    BITCYCLE_UNROLL
+    for (int i = 0; i < kOwn; ++i) {
+      const int piece = thread + i * kBlock, column = piece / kParts % kColumns, limb = piece / kParts / kColumns;
+      own_weights[i] =
+          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + piece % kParts * 16;
+    }
     const int chunks = (x.depth + kDepth - 1) / kDepth;
     std::int32_t sums[kDiagonals][2][NT][4];
     for (int d = 0; d < kDiagonals; ++d) {
@@ -173,7 +175,7 @@ struct TileProduct {
     }
     std::uint32_t codes[LA] = {};
     for (int chunk = 0; chunk < kStages - 1; ++chunk) {
-      if (chunk < chunks) load_stage(x, row, weights, first_column, chunk, chunk);
+      if (chunk < chunks) load_stage(x, row, tap, own_weights, chunk, chunk);
       async_commit();
     }
     int stage = 0;
@@ -181,7 +183,7 @@ struct TileProduct {
       async_wait<kStages - 2>();
       sync_threads();  // the stage is there for all, and all are done with the one that is filled next
       const int next = chunk + kStages - 1;
-      if (next < chunks) load_stage(x, row, weights, first_column, next, stage == 0 ? kStages - 1 : stage - 1);
+      if (next < chunks) load_stage(x, row, tap, own_weights, next, stage == 0 ? kStages - 1 : stage - 1);
       async_commit();
       const auto* bytes = shared_memory<std::uint8_t>(stage * kStageBytes);
       for (int step = 0; step < kDepth; step += 32) {
@@ -227,13 +229,16 @@ struct TileProduct {
     auto* tile = shared_memory<Sum>(0);
     for (int m = 0; m < 2; ++m) {
       for (int n = 0; n < NT; ++n) {
-        for (int j = 0; j < 4; ++j) {
-          Sum sum = static_cast<Sum>(sums[0][m][n][j]);
-          for (int d = 1; d < kDiagonals; ++d) {
-            sum = static_cast<Sum>(sum + static_cast<Sum>(sums[d][m][n][j]) * (Sum{1} << (8 * d)));
+        for (int j = 0; j < 4; j += 2) {
+          Pair<Sum> pair;
+          for (int i = 0; i < 2; ++i) {
+            pair.v[i] = static_cast<Sum>(sums[0][m][n][j + i]);
+            for (int d = 1; d < kDiagonals; ++d) {
+              pair.v[i] = static_cast<Sum>(pair.v[i] + static_cast<Sum>(sums[d][m][n][j + i]) * (Sum{1} << (8 * d)));
+            }
           }
-          const int r = warp * 32 + m * 16 + j / 2 * 8 + lane / 4, c = n * 8 + lane % 4 * 2 + j % 2;
-          shared_store(tile + r * kPitch + c, sum);
+          const int r = warp * 32 + m * 16 + j / 2 * 8 + lane / 4, c = n * 8 + lane % 4 * 2;
+          shared_store(reinterpret_cast<Pair<Sum>*>(tile + r * kPitch + c), pair);
         }
       }
     }
@@ -242,14 +247,7 @@ struct TileProduct {
       for (int limb = 1; limb < LA; ++limb) own += static_cast<std::int64_t>(codes[limb]) << (8 * limb);
       shared_store(shared_memory<std::int64_t>(kRowSums) + thread, own);
     }
-    int column_of = first_row + thread, row_of = 0;
-    if (column_of < x.rows) {
-      row_of = divide(column_of, x.w);
-      divide(row_of, x.h);
-    } else {
-      column_of = 0;
-    }
-    shared_store(shared_memory<std::int32_t>(kRowClass) + thread, map.of(row_of, column_of));
+    shared_store(shared_memory<std::int32_t>(kRowClass) + thread, row.position_class);
     sync_threads();
   }
 
@@ -269,20 +267,24 @@ struct TileProduct {
   }
 };
 
-/// Offsets of four neighbouring channels; `whole`: all four exist, and rows of the table are aligned.
-BITCYCLE_DEVICE void load_offsets(const double* from, int count, bool whole, double (&offsets)[4]) {
-  if (whole) {
-    for (int j = 0; j < 4; j += 2) {
-      const Pair<double> pair = global_load(reinterpret_cast<const Pair<double>*>(from + j));
-      offsets[j] = pair.v[0];
-      offsets[j + 1] = pair.v[1];
-    }
-    return;
+/// Offsets of four neighbouring channels.
+BITCYCLE_DEVICE void load_offsets(const double* from, double (&offsets)[4]) {
+  for (int j = 0; j < 4; j += 2) {
+    const Pair<double> pair = global_load(reinterpret_cast<const Pair<double>*>(from + j));
+    offsets[j] = pair.v[0];
+    offsets[j + 1] = pair.v[1];
   }
-  for (int j = 0; j < 4; ++j) offsets[j] = j < count ? global_load(from + j) : 0.0;
+}
+/// Four neighbouring elements of a tensor whose channels are a multiple of four.
+BITCYCLE_DEVICE Quad quad_at(const float* p, std::int32_t at) {
+  return global_load(reinterpret_cast<const Quad*>(p + at));
+}
+BITCYCLE_DEVICE void put_quad(float* p, std::int32_t at, const Quad& q) {
+  global_store(reinterpret_cast<Quad*>(p + at), q);
 }
 
-/// Four neighbouring channels of a thread in a product's epilogue, all its tiles through.
+/// Four neighbouring channels of a thread in a product's epilogue, all its tiles through. The products take channels
+/// that are multiples of four (fits_tensor_cores), so that the four exist together.
 template <int NT>
 struct EpilogueColumns {
   static constexpr int kQuads = 2 * NT;       // of a row
@@ -299,7 +301,6 @@ struct ForwardProductKernel {
   static constexpr int kThreads = 128, kMinBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
   struct Args {
     StreamedRows x;
-    ClassMap map;
     Packed weights;
     std::int32_t columns;  // output channels
     const ChannelScale* scale;
@@ -321,6 +322,7 @@ struct ForwardProductKernel {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
     const int row_tiles = (a.x.rows + Tile::kRows - 1) / Tile::kRows;
     const int first_column = block_index() % column_tiles * Tile::kColumns;
+    const int tile_step = block_count() / column_tiles;
     using Columns = EpilogueColumns<NT>;
     const int column = Columns::column(), o = first_column + column;
     ChannelScale scale[4];
@@ -328,14 +330,12 @@ struct ForwardProductKernel {
     std::int64_t s1[4] = {};
     std::uint64_t s2[4] = {};
     KeyRange keys[4];
-    const bool whole = a.columns % 4 == 0;
-    for (int j = 0; j < 4; ++j) {
-      if (o + j >= a.columns) continue;
+    for (int j = 0; j < 4 && o < a.columns; ++j) {
       scale[j] = a.scale[o + j];
       if (a.statistics != nullptr) to_grid[j] = power_of_two(a.statistics[o + j].exponent);
     }
-    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += block_count() / column_tiles) {
-      Tile::run(a.x, a.map, a.weights, tile * Tile::kRows, first_column);
+    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += tile_step) {
+      Tile::run(a.x, a.weights, tile * Tile::kRows, first_column);
       for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
         const int row = tile * Tile::kRows + r;
         if (row >= a.x.rows || o >= a.columns) break;
@@ -343,13 +343,12 @@ struct ForwardProductKernel {
         const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
         double sum[4], offset[4];
         Tile::load_sums(r, column, sum);
-        load_offsets(a.offset + position_class * a.columns + o, a.columns - o, whole, offset);
-        Quad y{};
+        load_offsets(a.offset + position_class * a.columns + o, offset);
+        Quad y;
+        BITCYCLE_UNROLL
         for (int j = 0; j < 4; ++j) {
-          if (o + j >= a.columns) break;
           const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
           y.v[j] = v;
-          if (a.statistics == nullptr) continue;
           // The grid leaves 22 bits and a sign; what is not finite goes the long way to the same sums.
           const float rounded = rintf(v * to_grid[j]);
           if (fabsf(rounded) <= 0x1p30F) {
@@ -363,7 +362,7 @@ struct ForwardProductKernel {
           }
           include(keys[j], v);
         }
-        store_quad_of_row(a.y + static_cast<std::int64_t>(row) * a.columns, o, a.columns, y);
+        put_quad(a.y, row * a.columns + o, y);
       }
       sync_threads();  // the tile is read; the next one's stages overwrite it
     }
@@ -397,10 +396,6 @@ struct ForwardProductKernel {
     }
     if (a.norm.norm != nullptr) norm_prepare_block(a.norm, shared_memory<KeyRange>(kTicket + 16));
   }
-
-  BITCYCLE_DEVICE static void store_quad_of_row(float* row, int first, int columns, const Quad& q) {
-    store_quad(row, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(columns), q);
-  }
 };
 
 /// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there.
@@ -413,7 +408,6 @@ struct ErrorProductKernel {
   static constexpr int kMinBlocks = Norms == 1 && (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
   struct Args {
     StreamedRows g;
-    ClassMap map;
     Packed weights;
     std::int32_t columns;  // input channels
     const ChannelScale* scale;
@@ -433,6 +427,7 @@ struct ErrorProductKernel {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
     const int row_tiles = (a.g.rows + Tile::kRows - 1) / Tile::kRows;
     const int first_column = block_index() % column_tiles * Tile::kColumns;
+    const int tile_step = block_count() / column_tiles;
     using Columns = EpilogueColumns<NT>;
     const int column = Columns::column(), i0 = first_column + column;
     const GradientJoin& join = a.join;
@@ -440,9 +435,7 @@ struct ErrorProductKernel {
     JoinGrid grid[Norms][4];
     std::int64_t s_u[Norms][4] = {}, s_ut[Norms][4] = {};
     std::int32_t u_key = 0, dx_key = 0;
-    const bool whole = a.columns % 4 == 0;
-    for (int j = 0; j < 4; ++j) {
-      if (i0 + j >= a.columns) continue;
+    for (int j = 0; j < 4 && i0 < a.columns; ++j) {
       scale[j] = a.scale[i0 + j];
       for (int i = 0; i < Norms; ++i) {
         if (a.joins && join.norm[i].sums != nullptr) {
@@ -450,52 +443,64 @@ struct ErrorProductKernel {
         }
       }
     }
-    const auto columns = static_cast<std::uint32_t>(a.columns);
-    const auto first = static_cast<std::uint32_t>(i0);
-    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += block_count() / column_tiles) {
-      Tile::run(a.g, a.map, a.weights, tile * Tile::kRows, first_column);
+    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += tile_step) {
+      Tile::run(a.g, a.weights, tile * Tile::kRows, first_column);
       for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
         const int row = tile * Tile::kRows + r;
         if (row >= a.g.rows || i0 >= a.columns) break;
         const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
-        const std::int64_t at = static_cast<std::int64_t>(row) * a.columns;
+        const std::int32_t at = row * a.columns + i0;
+        // What comes from memory is asked for first.
+        Quad other, y[Norms];
+        std::uint32_t passes = 15U;
+        if (a.joins) {
+          if (join.other != nullptr) other = quad_at(join.other, at);
+          for (int i = 0; i < Norms; ++i) {
+            if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
+          }
+          passes = join_passes_quad(join, at, i0, y[0]);
+        }
         double sum[4], offset[4], streamed = 0.0;
         Tile::load_sums(r, column, sum);
-        load_offsets(a.offset + position_class * a.columns + i0, a.columns - i0, whole, offset);
+        load_offsets(a.offset + position_class * a.columns + i0, offset);
         if constexpr (!Shared) {
           streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
         }
-        Quad dx{};
-        for (int j = 0; j < 4 && i0 + j < a.columns; ++j) {
+        Quad dx;
+        BITCYCLE_UNROLL
+        for (int j = 0; j < 4; ++j) {
           dx.v[j] = Shared ? rescale_shared(scale[j].a, sum[j], offset[j])
                            : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
-          const std::int32_t key = magnitude_key(dx.v[j]);
-          dx_key = key > dx_key ? key : dx_key;
         }
-        if (a.dx != nullptr) store_quad(a.dx + at, first, columns, dx);
+        if (a.dx != nullptr) put_quad(a.dx, at, dx);
+        if (a.dx_bound != nullptr) {
+          BITCYCLE_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            const std::int32_t key = magnitude_key(dx.v[j]);
+            dx_key = key > dx_key ? key : dx_key;
+          }
+        }
         if (!a.joins) continue;
-        Quad other{}, y[Norms];
-        if (join.other != nullptr) other = load_quad(join.other + at, first, columns);
-        for (int i = 0; i < Norms; ++i) {
-          if (join.norm[i].sums != nullptr) y[i] = load_quad(join.norm[i].y + at, first, columns);
-        }
-        const std::uint32_t passes =
-            join_passes(join, static_cast<std::uint32_t>(at) + first, first, columns - first, y[0]);
-        Quad u{};
-        for (int j = 0; j < 4 && i0 + j < a.columns; ++j) {
+        Quad u;
+        BITCYCLE_UNROLL
+        for (int j = 0; j < 4; ++j) {
           const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
           const float value = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
           u.v[j] = value;
           const std::int32_t key = magnitude_key(value);
           u_key = key > u_key ? key : u_key;
-          for (int i = 0; i < Norms; ++i) {
-            if (join.norm[i].sums == nullptr) continue;
+        }
+        put_quad(join.u, at, u);
+        BITCYCLE_UNROLL
+        for (int i = 0; i < Norms; ++i) {
+          if (join.norm[i].sums == nullptr) continue;
+          BITCYCLE_UNROLL
+          for (int j = 0; j < 4; ++j) {
             const float t = y[i].v[j] - grid[i][j].mean;
-            add_wrapping(s_u[i][j], on_grid(value, grid[i][j].to_u));
-            add_wrapping(s_ut[i][j], on_grid(value * t, grid[i][j].to_ut));
+            add_wrapping(s_u[i][j], on_grid(u.v[j], grid[i][j].to_u));
+            add_wrapping(s_ut[i][j], on_grid(u.v[j] * t, grid[i][j].to_ut));
           }
         }
-        store_quad(join.u + at, first, columns, u);
       }
       sync_threads();
     }
@@ -540,9 +545,8 @@ struct WeightGradientProductKernel {
   static constexpr int kThreads = 128;
   static constexpr int kDiagonals = LG + LX - 1;
   static constexpr int kRows = 16 * MT, kColumns = 64;
-  static constexpr int kDepth = 128;              // positions a stage
-  static constexpr int kBytePitch = kDepth + 16;  // of a row: eight rows lie in different banks
-  static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
+  static constexpr int kDepth = 128;  // positions a stage, bytes of a row
+  static constexpr int kABytes = kRows * kDepth, kBBytes = kColumns * kDepth;
   static constexpr int kStageBytes = kABytes * LG + kBBytes * LX;
   static constexpr int kSharedBytes = 2 * kStageBytes;
   static constexpr int kQuads = 4;  // of positions, that a thread has of a stage's columns; of its rows MT
@@ -555,23 +559,15 @@ struct WeightGradientProductKernel {
     std::int32_t part;       // positions of one block, a multiple of kDepth
   };
 
-  /// Four neighbouring codes as bytes, limb by limb; only `count` of them exist.
+  /// Four neighbouring codes as bytes, limb by limb.
   template <int L>
-  BITCYCLE_DEVICE static void four(const void* codes, std::int32_t at, int count, std::uint32_t (&limbs)[L]) {
-    if (count == 4 && at % 4 == 0) {
-      if constexpr (L == 1) {
-        limbs[0] = global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
-      } else {
-        const auto* from = reinterpret_cast<const Pair<std::uint32_t>*>(static_cast<const std::uint16_t*>(codes) + at);
-        const Pair<std::uint32_t> pair = global_load(from);
-        for (int limb = 0; limb < L; ++limb) limbs[limb] = limb_of(pair.v[0], pair.v[1], limb);
-      }
-      return;
-    }
-    for (int limb = 0; limb < L; ++limb) limbs[limb] = 0;
-    for (int c = 0; c < 4 && c < count; ++c) {
-      const std::uint32_t code = load_code(codes, L == 1 ? Container::kUint8 : Container::kUint16, at + c);
-      for (int limb = 0; limb < L; ++limb) limbs[limb] |= ((code >> (8 * limb)) & 255U) << (8 * c);
+  BITCYCLE_DEVICE static void four(const void* codes, std::int32_t at, std::uint32_t (&limbs)[L]) {
+    if constexpr (L == 1) {
+      limbs[0] = global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
+    } else {
+      const auto* from = reinterpret_cast<const Pair<std::uint32_t>*>(static_cast<const std::uint16_t*>(codes) + at);
+      const Pair<std::uint32_t> pair = global_load(from);
+      for (int limb = 0; limb < L; ++limb) limbs[limb] = limb_of(pair.v[0], pair.v[1], limb);
     }
   }
 
@@ -584,16 +580,15 @@ struct WeightGradientProductKernel {
     BITCYCLE_DEVICE static int quad(int t) {
       return lane_index() / kLow + (thread_index() / 32 + 4 * t) / kHigh * (32 / kLow);
     }
-    /// Rows that are 8 apart lie in the same banks: groups begin with other channels, so that a warp's words go to
-    /// different banks.
-    BITCYCLE_DEVICE static int turn() { return row() / 8 * (kGroups < 8 ? 2 : 1) % 4; }
   };
+  /// Pieces of 16 bytes of a row lie in an order of the row's own, so that eight rows' same pieces, which ldmatrix
+  /// reads, and the words that a warp stores lie in different banks: piece p is in place p ^ order(row).
+  BITCYCLE_DEVICE static int order(int row) { return (row & 7) ^ (row >> 3 & 3); }
 
   /// Codes of four channels at four positions, turned into rows of the tile: row = channel, byte = position.
   template <int L, int Rows>
   BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int quad, const std::uint32_t (&code)[L][4]) {
-    const int row = Place<Rows>::row(), turn = Place<Rows>::turn();
-    const bool by_one = (turn & 1) != 0, by_two = (turn & 2) != 0;
+    const int row = Place<Rows>::row(), piece = quad / 4 ^ order(row);
     BITCYCLE_UNROLL
     for (int limb = 0; limb < L; ++limb) {
       const std::uint32_t low01 = permute_bytes(code[limb][0], code[limb][1], 0x5140U);
@@ -602,32 +597,24 @@ struct WeightGradientProductKernel {
       const std::uint32_t high23 = permute_bytes(code[limb][2], code[limb][3], 0x7362U);
       const std::uint32_t word[4] = {permute_bytes(low01, low23, 0x5410U), permute_bytes(low01, low23, 0x7632U),
                                      permute_bytes(high01, high23, 0x5410U), permute_bytes(high01, high23, 0x7632U)};
-      // By selections, not by an index, so that the words stay in registers.
-      const std::uint32_t one[4] = {by_one ? word[1] : word[0], by_one ? word[2] : word[1], by_one ? word[3] : word[2],
-                                    by_one ? word[0] : word[3]};
-      const std::uint32_t two[4] = {by_two ? one[2] : one[0], by_two ? one[3] : one[1], by_two ? one[0] : one[2],
-                                    by_two ? one[1] : one[3]};
+      std::uint8_t* to = tile + limb * bytes + row * kDepth + quad % 4 * 4;
       BITCYCLE_UNROLL
-      for (int c = 0; c < 4; ++c) {
-        shared_store(
-            reinterpret_cast<std::uint32_t*>(tile + limb * bytes + (row + (c + turn) % 4) * kBytePitch + quad * 4),
-            two[c]);
+      for (int c = 0; c < 4; ++c) {  // order(row + c) is order(row) ^ c: rows begin at multiples of four
+        shared_store(reinterpret_cast<std::uint32_t*>(to + c * kDepth + (piece ^ c) * 16), word[c]);
       }
     }
   }
 
   /// The four columns of a thread: of one tap, or each its own.
   struct Columns {
-    bool exist = false, one_tap = false;
+    bool one_tap = false;
     std::int32_t h = 0, w = 0, channel = 0;  // of one tap: from a position's pixel
     std::int32_t first = 0;
   };
   BITCYCLE_DEVICE static Columns columns_of(const Geometry& s, int first) {
     Columns c;
-    const int taps = s.taps(), regular = taps * s.c;
     c.first = first;
-    c.exist = first < regular + taps;
-    c.one_tap = s.c % 4 == 0 && first + 3 < regular;
+    c.one_tap = s.c % 4 == 0 && first + 3 < s.taps() * s.c;
     if (!c.one_tap) return c;
     const int tap = first / s.c;
     c.channel = first % s.c;
@@ -640,6 +627,8 @@ struct WeightGradientProductKernel {
   struct Staged {
     std::uint32_t g[MT][LG][4], x[kQuads][LX][4];
   };
+  /// Codes of the next stage on their way to registers: rows, whose channels are a multiple of four, and columns of one
+  /// tap. Other columns are few, or belong to a network's first layer; they are loaded when they are stored.
   BITCYCLE_DEVICE static void load(const Args& a, const Columns& columns, int first_row, int first, int end,
                                    Staged& staged) {
     const Geometry& s = a.s;
@@ -650,10 +639,30 @@ struct WeightGradientProductKernel {
       BITCYCLE_UNROLL
       for (int p = 0; p < 4; ++p) {
         std::uint32_t code[LG] = {};
-        if (begin + p < end && o < s.o) four<LG>(a.g, (begin + p) * s.o + o, s.o - o, code);
+        if (begin + p < end && o < s.o) four<LG>(a.g, (begin + p) * s.o + o, code);
         BITCYCLE_UNROLL
         for (int limb = 0; limb < LG; ++limb) staged.g[t][limb][p] = code[limb];
       }
+    }
+    if (!columns.one_tap) return;
+    if (a.out_w.value % 4 == 0) {  // four positions lie in one row
+      BITCYCLE_UNROLL
+      for (int t = 0; t < kQuads; ++t) {
+        const int position = first + Place<kColumns>::quad(t) * 4;
+        int ow = position, oh = divide(ow, a.out_w);
+        const int n = divide(oh, a.out_h), h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
+        const bool exists = position < end && h >= 0 && h < s.h;
+        const int at = ((n * s.h + h) * s.w + w) * s.c + columns.channel, step = s.stride * s.c;
+        BITCYCLE_UNROLL
+        for (int p = 0; p < 4; ++p) {
+          std::uint32_t code[LX] = {};
+          const auto column = static_cast<std::uint32_t>(w + p * s.stride);
+          if (exists && column < static_cast<std::uint32_t>(s.w)) four<LX>(a.x, at + p * step, code);
+          BITCYCLE_UNROLL
+          for (int limb = 0; limb < LX; ++limb) staged.x[t][limb][p] = code[limb];
+        }
+      }
+      return;
     }
     BITCYCLE_UNROLL
     for (int t = 0; t < kQuads; ++t) {
@@ -663,15 +672,9 @@ struct WeightGradientProductKernel {
       BITCYCLE_UNROLL
       for (int p = 0; p < 4; ++p, ++position) {
         std::uint32_t code[LX] = {};
-        if (position < end && columns.exist) {
-          if (columns.one_tap) {
-            const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
-            if (h >= 0 && h < s.h && w >= 0 && w < s.w) {
-              four<LX>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, 4, code);
-            }
-          } else {
-            each_column(a, columns.first, n, oh, ow, code);
-          }
+        const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
+        if (position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
+          four<LX>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, code);
         }
         BITCYCLE_UNROLL
         for (int limb = 0; limb < LX; ++limb) staged.x[t][limb][p] = code[limb];
@@ -685,31 +688,45 @@ struct WeightGradientProductKernel {
       }
     }
   }
-  /// Columns that each have a tap of their own, or that say where one exists.
-  BITCYCLE_DEVICE static void each_column(const Args& a, int first, int n, int oh, int ow, std::uint32_t (&code)[LX]) {
+  /// Columns that each have a tap of their own, or that say where one exists, code by code.
+  BITCYCLE_DEVICE static void store_columns(const Args& a, const Columns& columns, int first, int end,
+                                            std::uint8_t* tile) {
     const Geometry& s = a.s;
-    const int taps = s.taps(), regular = taps * s.c;
-    for (int c = 0; c < 4 && first + c < regular + taps; ++c) {
-      const int column = first + c;
-      const int tap = column < regular ? column / s.c : column - regular;
-      const int h = oh * s.stride - s.padding + tap / s.kw, w = ow * s.stride - s.padding + tap % s.kw;
-      if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
-      std::uint32_t q = 1;
-      if (column < regular) {
-        q = load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
-                      ((n * s.h + h) * s.w + w) * s.c + column % s.c);
+    const int taps = s.taps(), regular = taps * s.c, row = Place<kColumns>::row();
+    for (int c = 0; c < 4; ++c) {
+      const int column = columns.first + c, tap = column < regular ? column / s.c : column - regular;
+      const bool exists = column < regular + taps;
+      const int dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding, channel = column % s.c;
+      for (int i = 0; i < kQuads * 4; ++i) {
+        const int at = Place<kColumns>::quad(i / 4) * 4 + i % 4, position = first + at;
+        int ow = position, oh = divide(ow, a.out_w);
+        const int n = divide(oh, a.out_h);
+        const int h = oh * s.stride + dh, w = ow * s.stride + dw;
+        std::uint32_t q = 0;
+        if (exists && position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
+          q = column >= regular ? 1U
+                                : load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
+                                            ((n * s.h + h) * s.w + w) * s.c + channel);
+        }
+        for (int limb = 0; limb < LX; ++limb) {
+          shared_store(tile + limb * kBBytes + (row + c) * kDepth + (at / 16 ^ order(row + c)) * 16 + at % 16,
+                       static_cast<std::uint8_t>(q >> (8 * limb)));
+        }
       }
-      for (int limb = 0; limb < LX; ++limb) code[limb] |= ((q >> (8 * limb)) & 255U) << (8 * c);
     }
   }
-  BITCYCLE_DEVICE static void store(const Staged& staged, int stage) {
+  BITCYCLE_DEVICE static void store(const Args& a, const Columns& columns, int first, int end, const Staged& staged,
+                                    int stage) {
     auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
     BITCYCLE_UNROLL
     for (int t = 0; t < MT; ++t) put<LG, kRows>(tile, kABytes, Place<kRows>::quad(t), staged.g[t]);
-    BITCYCLE_UNROLL
-    for (int t = 0; t < kQuads; ++t) {
-      put<LX, kColumns>(tile + kABytes * LG, kBBytes, Place<kColumns>::quad(t), staged.x[t]);
+    tile += kABytes * LG;
+    if (!columns.one_tap) {
+      store_columns(a, columns, first, end, tile);
+      return;
     }
+    BITCYCLE_UNROLL
+    for (int t = 0; t < kQuads; ++t) put<LX, kColumns>(tile, kBBytes, Place<kColumns>::quad(t), staged.x[t]);
   }
 
   BITCYCLE_DEVICE static void run(const Args& a) {
@@ -735,41 +752,44 @@ struct WeightGradientProductKernel {
     const int chunks = (end - begin + kDepth - 1) / kDepth;
     if (chunks > 0) {
       load(a, own, first_row, begin, end, staged);
-      store(staged, 0);
+      store(a, own, begin, end, staged, 0);
     }
     for (int chunk = 0; chunk < chunks; ++chunk) {
       sync_threads();
       // The next stage's codes are on their way while this one is multiplied.
       const bool more = chunk + 1 < chunks;
-      if (more) load(a, own, first_row, begin + (chunk + 1) * kDepth, end, staged);
+      const int next = begin + (chunk + 1) * kDepth;
+      if (more) load(a, own, first_row, next, end, staged);
       const auto* bytes = shared_memory<std::uint8_t>(chunk % 2 * kStageBytes);
+      BITCYCLE_UNROLL
       for (int step = 0; step < kDepth; step += 32) {
+        const int g_row = lane % 16, g_piece = (step + lane / 16 * 16) / 16;
         std::uint32_t fragments[LG][MT][4];
         for (int limb = 0; limb < LG; ++limb) {
           for (int m = 0; m < MT; ++m) {
-            load_matrices(fragments[limb][m],
-                          bytes + limb * kABytes + (m * 16 + lane % 16) * kBytePitch + step + lane / 16 * 16);
+            const int row = m * 16 + g_row;
+            load_matrices(fragments[limb][m], bytes + limb * kABytes + row * kDepth + (g_piece ^ order(row)) * 16);
           }
         }
+        const int x_row = warp * 16 + lane / 16 * 8 + lane % 8, x_piece = (step + lane / 8 % 2 * 16) / 16;
         for (int limb = 0; limb < LX; ++limb) {
           std::uint32_t r[4];
-          load_matrices(r, bytes + kABytes * LG + limb * kBBytes + (warp * 16 + lane / 16 * 8 + lane % 8) * kBytePitch +
-                               step + lane / 8 % 2 * 16);
+          load_matrices(r, bytes + kABytes * LG + limb * kBBytes + x_row * kDepth + (x_piece ^ order(x_row)) * 16);
           const std::uint32_t b[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
           for (int i = 0; i < LG; ++i) multiply_tiles<false>(sums[i + limb], fragments[i], b);
         }
       }
       if (first_row == 0) {
+        const int row = thread_index() / 2, half = thread_index() % 2 * (kDepth / 32);
         for (int limb = 0; limb < LX; ++limb) {
-          const std::uint8_t* row = bytes + kABytes * LG + limb * kBBytes + thread_index() / 2 * kBytePitch +
-                                    thread_index() % 2 * (kDepth / 2);
-          for (int i = 0; i < kDepth / 2; i += 16) {
-            const Word4 word = shared_load(reinterpret_cast<const Word4*>(row + i));
+          const std::uint8_t* from = bytes + kABytes * LG + limb * kBBytes + row * kDepth;
+          for (int i = half; i < half + kDepth / 32; ++i) {
+            const Word4 word = shared_load(reinterpret_cast<const Word4*>(from + (i ^ order(row)) * 16));
             for (int j = 0; j < 4; ++j) column_sums[limb] = dot_bytes(word.v[j], 0x01010101U, column_sums[limb]);
           }
         }
       }
-      if (more) store(staged, (chunk + 1) % 2);
+      if (more) store(a, own, next, end, staged, (chunk + 1) % 2);
     }
     for (int m = 0; m < MT; ++m) {
       for (int n = 0; n < 2; ++n) {
