@@ -3,12 +3,13 @@
 """Facts about the CUDA kernels that need no GPU, as the Markdown tables of docs/results.md.
 
 1. Registers, spills and blocks that fit a multiprocessor, of every kernel and target (nvcc -Xptxas -v).
-2. Bytes and tensor-core operations of a resnet74 training step (batch 128, 8/8 bits), by kernel, and the least time that
-   they take on a GPU: bytes over memory bandwidth, operations over the int8 rate, both of the data sheets.
+2. Launches, bytes and tensor-core operations of a resnet74 training step (batch 128, 8/8 bits, reading `shared`) by
+   kernel, as the backend records it (test CudaOnHostTraining.TheStepOfResnet74IsAFewHundredLaunches), and the least time
+   that they take on a GPU: bytes over memory bandwidth, operations over the int8 rate, both of the data sheets.
 
-Usage: python3 bench/cuda_static_facts.py   (from the project's root; nvcc on the PATH)
+Usage: python3 bench/cuda_static_facts.py [BUILD]   (from the project's root; nvcc on the PATH; BUILD, default build,
+holds the built tests)
 """
-import csv
 import pathlib
 import re
 import subprocess
@@ -45,15 +46,17 @@ def product_shared(name):
     arguments = re.search(r"<(.*)>", name)
     if not arguments:
         return None
-    a = arguments.group(1).replace("true", "1").replace("false", "0").split(",")
-    a = [int(x) for x in a]
+    a = [int(x) for x in arguments.group(1).replace("true", "1").replace("false", "0").split(",")]
     if name.startswith("WeightGradient"):
         lg, lx, mt = a
-        return 2 * 48 * (16 * mt * lg + 64 * lx)
-    la, lb, nt = a[0], a[1], a[-1]
-    stages = 3 * 48 * (128 * la + 8 * nt * lb)
-    tile = 128 * ((8 * nt + 4) * 4 if la + lb == 2 else (8 * nt + 2) * 8)
-    return max(stages, tile) + 128 * 12 + (16 if name.startswith("Forward") else 0)
+        return 2 * 128 * (16 * mt * lg + 64 * lx)
+    forward = name.startswith("Forward")
+    la, lb, nt = a[0], a[1], a[2 if forward else 3]
+    depth = 64 if la == 1 else 32
+    stages = 3 * (depth + 16) * (128 * la + 8 * nt * lb)
+    tile = 128 * (8 * nt + 8) * (4 if la + lb == 2 else 8)
+    end = max(stages, tile) + 128 * 12
+    return end + 32 if forward else end
 
 
 def occupancy(registers, threads, shared, target):
@@ -78,49 +81,30 @@ def first_table():
             print(row + f" {shared} | {blocks} ({4 * blocks}) |")
 
 
-def second_table(batch=128):
-    rows = list(csv.DictReader(open(ROOT / "tests/golden/workloads/cifar100_resnet_74.csv", encoding="utf-8")))
-    total = {}
-
-    def add(kernel, count, macs=0.0):
-        entry = total.setdefault(kernel, [0.0, 0.0, 0])
-        entry[0] += count * batch
-        entry[1] += macs * batch
-        entry[2] += 1
-
-    for row in rows:
-        if row["kind"] != "conv2d":
-            continue
-        f = {key: int(row[key]) for key in row if key not in ("layer", "kind")}
-        x = f["in_channels"] * f["in_h"] * f["in_w"]
-        y = f["out_channels"] * f["out_h"] * f["out_w"]
-        macs = f["macs_per_sample"]
-        stem, ends = row["layer"] == "conv1", row["layer"].endswith("conv2")
-        down = "downsample" in row["layer"]
-        add("quantise input", 4 * x + x)
-        add("convolution forward", x + 4 * y, macs)
-        if ends or stem:
-            add("batch norm forward", (4 + 4 + (4 if ends else 0)) * y + y / 8)
-        add("gradient range", 8 * y)
-        add("quantise gradient", 8 * y + y)
-        add("sums of codes", x + y)
-        add("convolution weight gradient", x + y, macs)
-        if not stem:
-            # dx or u written; the norm's y (also the mask's), and at a block's entry the other branch's gradient, the
-            # mask's bits and the shortcut's norm.
-            first = row["layer"].endswith("conv1")
-            add("convolution error", y + 4 * x + (0 if down else 4 * x) + (4 * x if first else 0), 2 * macs)
-    print("| kernel | launches | GB | tensor-core GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
-    print("|---|---|---|---|" + "---|" * len(GPUS))
-    sums = [0.0, 0.0, 0, [0.0] * len(GPUS)]
-    for kernel, (count, macs, launches) in total.items():
+def second_table(build):
+    run = subprocess.run([build / "tests/test_cuda_on_host",
+                          "--gtest_filter=CudaOnHostTraining.TheStepOfResnet74IsAFewHundredLaunches"],
+                         capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        sys.exit(f"{build}/tests/test_cuda_on_host: {run.stdout}{run.stderr}")
+    print(re.search(r"^\d+ launches.*$", run.stdout, re.M).group(0))
+    print()
+    rows = re.findall(r"^\| ([a-z -]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
+    print("| kernel | launches | beside the trunk | MB | tensor-core GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
+    print("|---|---|---|---|---|" + "---|" * len(GPUS))
+    sums = [0, 0, 0.0, 0.0, [0.0] * len(GPUS)]
+    for kernel, launches, beside, megabytes, gmacs in sorted(rows, key=lambda row: -float(row[3])):
+        count, macs = float(megabytes) * 1e6, float(gmacs) * 1e9
         times = [1e3 * max(count / bandwidth, 2 * macs / rate) for bandwidth, rate in GPUS.values()]
-        print(f"| {kernel} | {launches} | {count / 1e9:.3f} | {macs / 1e9:.1f} | " + " | ".join(f"{t:.3f}" for t in times) + " |")
-        sums = [sums[0] + count, sums[1] + macs, sums[2] + launches, [a + b for a, b in zip(sums[3], times)]]
-    print(f"| all | {sums[2]} | {sums[0] / 1e9:.3f} | {sums[1] / 1e9:.1f} | " + " | ".join(f"{t:.3f}" for t in sums[3]) + " |")
+        if count >= 1e6:
+            print(f"| {kernel} | {launches} | {beside} | {megabytes} | {gmacs} | " + " | ".join(f"{t:.3f}" for t in times) + " |")
+        sums = [sums[0] + int(launches), sums[1] + int(beside), sums[2] + float(megabytes), sums[3] + float(gmacs),
+                [a + b for a, b in zip(sums[4], times)]]
+    print(f"| all, with {len(rows)} kernels | {sums[0]} | {sums[1]} | {sums[2]:.0f} | {sums[3]:.1f} | "
+          + " | ".join(f"{t:.3f}" for t in sums[4]) + " |")
 
 
 if __name__ == "__main__":
     first_table()
     print()
-    second_table()
+    second_table(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve())

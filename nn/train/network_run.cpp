@@ -173,6 +173,17 @@ std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
   return widths;
 }
 
+/// A step that was started and is not looked at any more, because an earlier one failed, still has to arrive.
+NetworkRun::~NetworkRun() {
+  for (; finishes_ != starts_; ++finishes_) {
+    try {
+      backend_.finish_to_host();
+    } catch (const std::exception&) {
+      // The failure that ended the run has been reported.
+    }
+  }
+}
+
 void NetworkRun::start(std::int64_t step) {
   if (starts_ - finishes_ == started_.size()) throw std::logic_error("a third step was started");
   Started& started = started_[starts_++ % started_.size()];

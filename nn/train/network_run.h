@@ -30,6 +30,10 @@ class NetworkRun {
   /// or classes that do not fit the model, a pattern of precision.layers that no layer matches. `dataset` must live on.
   NetworkRun(const Config& config, const Dataset& dataset, Backend& backend, std::optional<BitWidth> also = {});
 
+  ~NetworkRun();
+  NetworkRun(const NetworkRun&) = delete;
+  NetworkRun& operator=(const NetworkRun&) = delete;
+
   Network& network() { return *network_; }
   const PrecisionPlan& plan() const { return plan_; }
   std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }

@@ -43,51 +43,60 @@ __attribute__((optimize("O3"), target_clones("avx2", "default"))) void dot_rows(
   }
 }
 
+__attribute__((optimize("O3"), target_clones("avx2", "default"))) void widen(const std::uint8_t* bytes,
+                                                                             std::size_t size, bool is_signed,
+                                                                             std::int16_t* words) {
+  if (is_signed) {
+    for (std::size_t i = 0; i < size; ++i) words[i] = static_cast<std::int8_t>(bytes[i]);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) words[i] = bytes[i];
+  }
+}
+
 /// mma.m16n8k32 for m x n tiles, fragments as the PTX ISA lays them out: with group = lane / 4 and t = lane mod 4,
 /// a0..a3 are rows group, group + 8, group, group + 8 at k = 4t (a0, a1) and 4t + 16 (a2, a3), four bytes each; b0, b1
 /// column group at k = 4t and 4t + 16; d0..d3 rows group, group, group + 8, group + 8 at columns 2t, 2t + 1.
 void multiply(const Collective (&lane)[32], bool is_signed) {
   const int m = lane[0].m, n = lane[0].n;
+  thread_local std::vector<std::uint8_t> a_bytes, b_bytes;
   thread_local std::vector<std::int16_t> a, b;
   thread_local std::vector<std::int32_t> d;
-  a.resize(static_cast<std::size_t>(m * 16 * 32));
-  b.resize(static_cast<std::size_t>(n * 8 * 32));
+  a_bytes.resize(static_cast<std::size_t>(m * 16 * 32));
+  b_bytes.resize(static_cast<std::size_t>(n * 8 * 32));
+  a.resize(a_bytes.size());
+  b.resize(b_bytes.size());
   d.resize(static_cast<std::size_t>(m * 16 * n * 8));
+  // Words are four bytes in the order of memory: this machine and a GPU are little-endian.
+  static_assert(std::endian::native == std::endian::little);
   for (int l = 0; l < 32; ++l) {
     const int group = l / 4, t = l % 4;
     const auto* fa = static_cast<const std::uint32_t*>(lane[l].input);
     for (int tile = 0; tile < m; ++tile) {
       for (int j = 0; j < 4; ++j) {
-        const std::uint32_t word = fa[tile * 4 + j];
-        std::int16_t* to = a.data() + (tile * 16 + group + j % 2 * 8) * 32 + 4 * t + j / 2 * 16;
-        for (int i = 0; i < 4; ++i) to[i] = static_cast<std::int16_t>((word >> (8 * i)) & 255U);
+        std::memcpy(a_bytes.data() + (tile * 16 + group + j % 2 * 8) * 32 + 4 * t + j / 2 * 16, fa + tile * 4 + j, 4);
       }
     }
     const auto* fb = static_cast<const std::uint32_t*>(lane[l].input2);
     for (int tile = 0; tile < n; ++tile) {
       for (int j = 0; j < 2; ++j) {
-        const std::uint32_t word = fb[tile * 2 + j];
-        std::int16_t* to = b.data() + (tile * 8 + group) * 32 + 4 * t + j * 16;
-        for (int i = 0; i < 4; ++i) {
-          const std::uint32_t byte = (word >> (8 * i)) & 255U;
-          to[i] =
-              is_signed ? static_cast<std::int16_t>(static_cast<std::int8_t>(byte)) : static_cast<std::int16_t>(byte);
-        }
+        std::memcpy(b_bytes.data() + (tile * 8 + group) * 32 + 4 * t + j * 16, fb + tile * 2 + j, 4);
       }
     }
   }
+  widen(a_bytes.data(), a_bytes.size(), false, a.data());
+  widen(b_bytes.data(), b_bytes.size(), is_signed, b.data());
   dot_rows(a.data(), b.data(), m * 16, n * 8, d.data());
   for (int l = 0; l < 32; ++l) {
     const int group = l / 4, t = l % 4;
-    auto* fd = static_cast<std::int32_t*>(lane[l].output);
+    auto* fd = static_cast<std::uint32_t*>(lane[l].output);
     for (int tm = 0; tm < m; ++tm) {
-      for (int tn = 0; tn < n; ++tn) {
-        for (int j = 0; j < 4; ++j) {
-          std::int32_t& sum = fd[(tm * n + tn) * 4 + j];
-          const std::int32_t add =
-              d[static_cast<std::size_t>((tm * 16 + group + j / 2 * 8) * n * 8 + tn * 8 + 2 * t + j % 2)];
-          sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) + static_cast<std::uint32_t>(add));
-        }
+      for (int tn = 0; tn < n; ++tn, fd += 4) {
+        const std::int32_t* upper = d.data() + ((tm * 16 + group) * n + tn) * 8 + 2 * t;
+        const std::int32_t* lower = upper + 8 * n * 8;
+        fd[0] += static_cast<std::uint32_t>(upper[0]);
+        fd[1] += static_cast<std::uint32_t>(upper[1]);
+        fd[2] += static_cast<std::uint32_t>(lower[0]);
+        fd[3] += static_cast<std::uint32_t>(lower[1]);
       }
     }
   }
