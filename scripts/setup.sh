@@ -23,6 +23,7 @@ TEST_PACKAGES=(
   libboost-context-dev # fibres: threads of CUDA kernels, run on the CPU
   chromium            # reports are opened in a real browser
   libbenchmark-dev    # Google Benchmark: the benchmarks are built with the tests
+  python3             # the tables of the GPU's report
 )
 FUZZ_PACKAGES=(
   clang               # libFuzzer comes with clang
@@ -49,6 +50,7 @@ tool_is_there() {
     g++) command -v c++ || command -v g++ ;;
     clang) command -v clang++ ;;
     clang-tidy) command -v clang-tidy ;;
+    python3) command -v python3 ;;
     *) return 1 ;;
   esac >/dev/null 2>&1
 }

@@ -2,158 +2,131 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images per second of one CIFAR ResNet training step in PyTorch: plain float32, a lean fake quantisation of the same
 method (affine min-max codes, per-channel weights, stochastic gradients), and on demand a literal one, operation by
-operation as the method is described, with running ranges. The peers that docs/results.md compares with.
+operation as the method is described, with running ranges. On a GPU also TF32 and mixed precision, and the peak of
+device memory. The peers that docs/results.md compares with.
 
   python3 bench/peers/fake_quant_step.py --depth 38 --batch 128 --threads 2 --steps 8
   python3 bench/peers/fake_quant_step.py --against build/cli/bitcycle --rounds 3   # and bitcycle's step, in turns
+  python3 bench/peers/fake_quant_step.py --device cuda --depth 74 --channels-last
+  python3 bench/peers/fake_quant_step.py --memory --depth 74 --classes 100         # bytes that a step must keep
 """
 import argparse
+import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from typing import NamedTuple
 
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
+try:
+    import torch
+    import torch.nn.functional as F
 
-
-def grid(x, bits, dims=None, noise=False):
-    """x on the grid of its minimum and maximum: 2^bits values. dims: reduced ones; None: one group."""
-    if dims is None:
-        lo, hi = torch.aminmax(x)
-    else:
-        lo, hi = x.amin(dims, keepdim=True), x.amax(dims, keepdim=True)
-    top = 2.0**bits - 1.0
-    step = ((hi - lo) / top).clamp_min(1e-8)
-    q = (x - lo).div_(step)
-    if noise:
-        q.add_(torch.rand_like(q).sub_(0.5))
-    return q.clamp_(0.0, top).round_().mul_(step).add_(lo)
+    import step_memory
+    from fake_quant_model import Conv, resnet
+except ImportError as error:
+    sys.exit(f"fake_quant_step.py: error: {error}; PyTorch is needed, for example Debian's python3-torch")
 
 
-def literal_range(x, per_channel):
-    """Minimum and range of each output channel, or of the whole batch by way of each image's."""
-    flat = x.flatten(1)
-    lo, hi = flat.min(-1)[0], flat.max(-1)[0]
-    if not per_channel:
-        lo, hi = lo.min(-1)[0], hi.max(-1)[0]
-    shape = (-1,) + (1,) * (x.dim() - 1)
-    return lo.view(shape), (hi - lo).view(shape)
+class Variant(NamedTuple):
+    name: str
+    bits: int = 0  # 0: not quantised
+    literal: bool = False
+    tf32: bool = False
+    mixed: bool = False
 
 
-def literal_grid(x, bits, lo, extent, noise=False):
-    """The same values as grid(), one tensor operation a step of the description."""
-    top = 2.0**bits - 1.0
-    step = (extent / top).clamp(min=1e-8)
-    q = x.clone()
-    q.add_(-lo).div_(step)
-    if noise:
-        q.add_(q.new_empty(q.shape).uniform_(-0.5, 0.5))
-    q.clamp_(0.0, top).round_()
-    return q.mul_(step).add_(lo)
+FLOAT32 = Variant("float32")
+LEAN = Variant("fake_quantised_8_8", bits=8)
+LITERAL = Variant("literal_8_8", bits=8, literal=True)
+# On a GPU. TF32 rounds the 8-bit codes' values to 11 bits: no longer the method's products, but PyTorch's default.
+FLOAT32_TF32 = Variant("float32_tf32", tf32=True)
+MIXED = Variant("mixed_float16", tf32=True, mixed=True)
+LEAN_TF32 = Variant("fake_quantised_8_8_tf32", bits=8, tf32=True)
+# A CPU has no float16 convolution; its 16-bit type keeps the same bytes.
+MIXED_CPU = Variant("mixed_bfloat16", mixed=True)
 
 
-class Quantise(torch.autograd.Function):
-    """Straight-through: quantised forward, identity backward."""
-
-    @staticmethod
-    def forward(ctx, x, bits, dims):
-        if Conv.literal:
-            return literal_grid(x, bits, *literal_range(x, dims is not None))
-        return grid(x, bits, dims)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient, None, None
+def variants_of(args):
+    chosen = [FLOAT32, LEAN]
+    if args.device == "cuda":
+        chosen = [FLOAT32, FLOAT32_TF32, MIXED, LEAN, LEAN_TF32]
+    elif args.memory:
+        chosen = [FLOAT32, MIXED_CPU, LEAN]
+    return chosen + ([LITERAL] if args.literal else [])
 
 
-class QuantiseGradient(torch.autograd.Function):
-    """Identity forward, stochastically quantised backward."""
+class Step:
+    """A network with all that its training step needs."""
 
-    @staticmethod
-    def forward(ctx, y, bits):
-        ctx.bits = bits
-        return y.view_as(y)
+    def __init__(self, variant, args):
+        torch.manual_seed(1)
+        Conv.bits, Conv.literal = variant.bits, variant.literal
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = variant.tf32
+        torch.backends.cudnn.benchmark = args.device == "cuda"
+        self.device, self.mixed = args.device, variant.mixed
+        self.model = resnet(args.depth, args.classes).to(args.device).train()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
+        self.x = torch.randn(args.batch, 3, 32, 32).to(args.device)
+        self.labels = torch.randint(0, args.classes, (args.batch,)).to(args.device)
+        if args.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+            self.x = self.x.contiguous(memory_format=torch.channels_last)
+        self.scaler = None
+        if variant.mixed and args.device == "cuda":
+            in_amp = hasattr(torch, "amp") and hasattr(torch.amp, "GradScaler")
+            self.scaler = torch.amp.GradScaler("cuda") if in_amp else torch.cuda.amp.GradScaler()
 
-    @staticmethod
-    def backward(ctx, gradient):
-        if Conv.literal:
-            return literal_grid(gradient, ctx.bits, *literal_range(gradient, False), noise=True), None
-        return grid(gradient, ctx.bits, noise=True), None
+    def forward(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        if not self.mixed:
+            return F.cross_entropy(self.model(self.x), self.labels)
+        with torch.autocast(self.device, dtype=torch.float16 if self.device == "cuda" else torch.bfloat16):
+            return F.cross_entropy(self.model(self.x), self.labels)
 
+    def backward(self, loss):
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
 
-class Conv(nn.Conv2d):
-    bits = 8
-    gradient_bits = 8
-    literal = False
+    def run(self):
+        self.backward(self.forward())
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.register_buffer("running_zero_point", torch.zeros(1))
-        self.register_buffer("running_range", torch.zeros(1))
-
-    def update_ranges(self, x):
-        with torch.no_grad():
-            lo, extent = literal_range(x.detach(), False)
-            self.running_zero_point.mul_(0.9).add_(lo.view(1) * 0.1)
-            self.running_range.mul_(0.9).add_(extent.view(1) * 0.1)
-
-    def forward(self, x):
-        if self.bits == 0:
-            return super().forward(x)
-        if self.literal:
-            self.update_ranges(x)
-        weight = Quantise.apply(self.weight, self.bits, (1, 2, 3))
-        y = F.conv2d(Quantise.apply(x, self.bits, None), weight, None, self.stride, self.padding)
-        return QuantiseGradient.apply(y, self.gradient_bits)
-
-
-class Block(nn.Module):
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = Conv(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = Conv(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1:
-            self.shortcut = nn.Sequential(Conv(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x), inplace=True)
+    def wait(self):
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
-def resnet(depth, classes):
-    layers = [Conv(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
-    inputs = 16
-    for group, outputs in enumerate((16, 32, 64)):
-        for i in range((depth - 2) // 6):
-            layers.append(Block(inputs, outputs, 2 if group > 0 and i == 0 else 1))
-            inputs = outputs
-    return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, classes))
-
-
-def median_step(bits, literal, args):
-    torch.manual_seed(1)
-    Conv.bits, Conv.literal = bits, literal
-    model = resnet(args.depth, 10).train()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
-    x = torch.randn(args.batch, 3, 32, 32)
-    labels = torch.randint(0, 10, (args.batch,))
-    if args.channels_last:
-        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+def median_step(variant, args):
+    """Median seconds of a step, and on a GPU the peak of allocated bytes while the timed steps ran."""
+    gc.collect()  # a network before this one would count
+    step = Step(variant, args)
+    # On a GPU the first steps try algorithms and grow the allocator's pool.
+    for _ in range(10 if args.device == "cuda" else 2):
+        step.run()
+    step.wait()
+    if args.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     times = []
-    for step in range(args.steps + 2):
+    for _ in range(args.steps):
         begin = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(model(x), labels).backward()
-        optimizer.step()
-        if step >= 2:
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+        step.run()
+        step.wait()
+        times.append(time.perf_counter() - begin)
+    peak = torch.cuda.max_memory_allocated() if args.device == "cuda" else None
+    return statistics.median(times), peak
+
+
+def kept_bytes(variant, args):
+    step = Step(variant, args)
+    return step_memory.measure(step.model, step.optimizer, (step.x, step.labels), step.forward, step.backward)
 
 
 BITCYCLE_STEPS = {
@@ -161,10 +134,13 @@ BITCYCLE_STEPS = {
     "bitcycle_8_8_shared": ("8", "shared"),
     "bitcycle_3_8_requantised": ("3", "requantised"),
 }
+# A captured step is short: many of them, and warm clocks.
+BITCYCLE_CUDA_STEPS = 300
 
 
 def bitcycle_step(program, bits, reading, args):
-    """Seconds of bitcycle's step: median over the steps after the first five, of the generated images."""
+    """Seconds of bitcycle's step, the median over the steps after the first five, of the generated images; and its
+    device memory, where it says."""
     keys = {
         "model.name": f"resnet{args.depth}",
         "train.batch": args.batch,
@@ -175,59 +151,110 @@ def bitcycle_step(program, bits, reading, args):
         "precision.error_weights": reading,
     }
     command = [program, "train", "configs/quickstart.yaml", "--threads", str(args.threads), "--quiet", "--json"]
-    for key, value in keys.items():
-        command += ["--set", f"{key}={value}"]
-    command += ["--profile", str(args.steps + 5)]
-    run = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return args.batch / run["images_per_second"]
+    with tempfile.TemporaryDirectory() as folder:
+        if args.device == "cuda":
+            # A whole run, because profiling waits for each kernel instead of starting the step as one graph.
+            keys["train.steps"] = max(BITCYCLE_CUDA_STEPS, args.steps + 5)
+            keys["train.evaluate_every"] = keys["train.checkpoint_every"] = 1000000
+            command += ["--device", "cuda", "--out", os.path.join(folder, "run")]
+        else:
+            command += ["--profile", str(args.steps + 5)]
+        for key, value in keys.items():
+            command += ["--set", f"{key}={value}"]
+        ran = subprocess.run(command, stdout=subprocess.PIPE)
+    if ran.returncode != 0:
+        sys.exit(f"fake_quant_step.py: error: {' '.join(command)} ended with {ran.returncode}")
+    run = json.loads(ran.stdout)
+    return args.batch / run["images_per_second"], run.get("device_memory_bytes")
 
 
 def in_turns(args):
     """Every variant once a round, so that all see the machine in the same moods; medians over the rounds."""
-    seconds = {}
+    seconds, memory = {}, {}
+
+    def note(name, measured):
+        seconds.setdefault(name, []).append(measured[0])
+        if measured[1] is not None:
+            memory[name] = max(measured[1], memory.get(name, 0))
+
     for _ in range(args.rounds):
         for name, (bits, reading) in BITCYCLE_STEPS.items():
-            seconds.setdefault(name, []).append(bitcycle_step(args.against, bits, reading, args))
-        seconds.setdefault("float32", []).append(median_step(0, False, args))
-        seconds.setdefault("fake_quantised_8_8", []).append(median_step(8, False, args))
+            note(name, bitcycle_step(args.against, bits, reading, args))
+        for variant in variants_of(args):
+            note(variant.name, median_step(variant, args))
     rates = {name: args.batch / statistics.median(s) for name, s in seconds.items()}
     best = {name: args.batch / min(s) for name, s in seconds.items()}
-    return {
-        name: {
+    result = {}
+    for name, rate in rates.items():
+        result[name] = {
             "images_per_second": round(rate, 1),
-            "against_fake_quantised": round(rate / rates["fake_quantised_8_8"], 2),
-            "against_float32": round(rate / rates["float32"], 2),
-            "best_against_best_fake_quantised": round(best[name] / best["fake_quantised_8_8"], 2),
-            "best_against_best_float32": round(best[name] / best["float32"], 2),
+            "against_fake_quantised": round(rate / rates[LEAN.name], 2),
+            "against_float32": round(rate / rates[FLOAT32.name], 2),
+            "best_against_best_fake_quantised": round(best[name] / best[LEAN.name], 2),
+            "best_against_best_float32": round(best[name] / best[FLOAT32.name], 2),
         }
-        for name, rate in rates.items()
-    }
+        for peer in (FLOAT32_TF32, MIXED, LEAN_TF32):
+            if peer.name in rates:
+                result[name]["against_" + peer.name] = round(rate / rates[peer.name], 2)
+        if name in memory:
+            result[name]["memory_bytes"] = memory[name]
+    return result
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=38)
+    parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, help="steps that are timed; default 8, on a GPU 50")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--channels-last", action="store_true", help="tensors in channels-last order")
     parser.add_argument("--literal", action="store_true", help="measure the literal variant too")
+    parser.add_argument("--memory", action="store_true", help="bytes that a step must keep, instead of time")
     parser.add_argument("--against", metavar="PROGRAM", help="measure this bitcycle program too, in turns")
     parser.add_argument("--rounds", type=int, default=3, help="turns of --against")
     args = parser.parse_args()
+    if args.depth < 8 or (args.depth - 2) % 6 != 0:
+        parser.error(f"--depth is {args.depth}: 6 n + 2 is needed, for example 20, 38 or 74")
+    if args.memory and args.against:
+        parser.error("--memory and --against do not go together: bitcycle says its memory itself")
+    if args.against and args.classes != 10:
+        parser.error("--against goes with 10 classes: bitcycle trains on its generated images, which have 10")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = "finds no NVIDIA GPU or driver" if built else "is built without CUDA: install one that has it"
+        sys.exit(f"fake_quant_step.py: error: PyTorch {torch.__version__} {why}; or leave out --device cuda")
+    if args.steps is None:
+        args.steps = 50 if args.device == "cuda" else 8
+    return args
+
+
+def main():
+    args = parse_arguments()
     torch.set_num_threads(args.threads)
     result = {"torch": torch.__version__, "depth": args.depth, "batch": args.batch, "threads": args.threads}
+    if args.device == "cuda":
+        result.update(gpu=torch.cuda.get_device_name(), channels_last=args.channels_last)
+    if args.classes != 10:
+        result["classes"] = args.classes
     if args.against:
         result.update(rounds=args.rounds, **in_turns(args))
         print(json.dumps(result, indent=2))
         return
-    variants = [("float32", 0, False), ("fake_quantised_8_8", 8, False)]
-    if args.literal:
-        variants.append(("literal_8_8", 8, True))
-    for name, bits, literal in variants:
-        seconds = median_step(bits, literal, args)
-        result[name] = {"step_ms": round(1000 * seconds, 1), "images_per_second": round(args.batch / seconds, 1)}
-        print(f"{name}: {1000 * seconds:.1f} ms a step, {args.batch / seconds:.1f} images/s", file=sys.stderr)
+    for variant in variants_of(args):
+        if args.memory:
+            result[variant.name] = kept = kept_bytes(variant, args)
+            print(f"{variant.name}: {kept['total'] / 1e6:.1f} MB kept", file=sys.stderr)
+            continue
+        seconds, peak = median_step(variant, args)
+        entry = {"step_ms": round(1000 * seconds, 1), "images_per_second": round(args.batch / seconds, 1)}
+        text = f"{variant.name}: {1000 * seconds:.1f} ms a step, {args.batch / seconds:.1f} images/s"
+        if peak is not None:
+            entry.update(step_ms=round(1000 * seconds, 3), memory_bytes=peak)
+            text += f", {peak / 1e6:.0f} MB at its peak"
+        result[variant.name] = entry
+        print(text, file=sys.stderr)
     print(json.dumps(result))
 
 
