@@ -132,12 +132,14 @@ void print_profile(std::ostream& out, const TrainSummary& summary, std::int64_t 
   out << "\n"
       << grouped(summary.step) << " steps of " << batch << " images, " << figures(summary.images_per_second)
       << " images/s\n\n";
-  Table table({"operation", "calls a step", "ms a step", "share", "GMAC/s"});
+  Table table({"operation", "calls a step", "ms a step", "share", "GMAC/s", "GB/s"});
   for (const auto& entry : entries) {
     table.add(
         {entry.operation, figures(static_cast<double>(entry.calls) / steps), fixed(1e3 * entry.seconds / steps, 3),
          fixed(100.0 * entry.seconds / total, 1) + " %",
-         entry.macs > 0 && entry.seconds > 0.0 ? figures(1e-9 * static_cast<double>(entry.macs) / entry.seconds) : ""});
+         entry.macs > 0 && entry.seconds > 0.0 ? figures(1e-9 * static_cast<double>(entry.macs) / entry.seconds) : "",
+         entry.bytes > 0 && entry.seconds > 0.0 ? figures(1e-9 * static_cast<double>(entry.bytes) / entry.seconds)
+                                                : ""});
   }
   table.print(out);
 }
@@ -151,8 +153,10 @@ nlohmann::ordered_json summary_object(const TrainSummary& summary, const Task& t
   if (!summary.profile.empty()) {
     auto& profile = json["profile"] = nlohmann::ordered_json::array();
     for (const auto& entry : summary.profile) {
-      profile.push_back(
-          {{"operation", entry.operation}, {"calls", entry.calls}, {"seconds", entry.seconds}, {"macs", entry.macs}});
+      nlohmann::ordered_json one{
+          {"operation", entry.operation}, {"calls", entry.calls}, {"seconds", entry.seconds}, {"macs", entry.macs}};
+      if (entry.bytes != 0) one["bytes"] = entry.bytes;  // on the CPU they are not counted
+      profile.push_back(std::move(one));
     }
   }
   return json;

@@ -23,6 +23,7 @@ std::string summary_json(const TrainSummary& summary) {
                               {"digest", to_text(summary.digest)},
                               {"images_per_second", summary.images_per_second},
                               {"seconds", summary.seconds}};
+  if (summary.device_memory_bytes != 0) json["device_memory_bytes"] = summary.device_memory_bytes;
   if (!summary.warnings.empty()) json["warnings"] = summary.warnings;
   return json.dump(2) + "\n";
 }
@@ -46,6 +47,7 @@ TrainSummary parse_summary(const std::string& text) {
     summary.digest = parse_digest(json.at("digest").get<std::string>());
     summary.images_per_second = json.at("images_per_second").get<double>();
     summary.seconds = json.at("seconds").get<double>();
+    summary.device_memory_bytes = json.value("device_memory_bytes", std::size_t{0});
     summary.warnings = json.value("warnings", std::vector<std::string>());
     return summary;
   } catch (const std::exception& error) {

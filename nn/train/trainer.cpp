@@ -276,6 +276,7 @@ class Training {
     summary.digest = digest_state(run_.network(), backend_).root;
     summary.images_per_second = median_speed();
     summary.seconds = seconds_since(start_);
+    summary.device_memory_bytes = backend_.device_bytes();
     if (options_.profile) summary.profile = backend_.profile();
     summary.warnings = warnings_;
     if (summary.finished) folder_.write_summary(summary_json(summary));

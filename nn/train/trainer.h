@@ -57,8 +57,9 @@ struct TrainSummary {
   double static_paper_gbitops = 0.0;  // the same steps, static at the maximum width
   double saving_percent = 0.0;
   Digest128 digest;
-  double images_per_second = 0.0;  // median over the steps after the first five of this call
-  double seconds = 0.0;            // of this call
+  double images_per_second = 0.0;       // median over the steps after the first five of this call
+  double seconds = 0.0;                 // of this call
+  std::size_t device_memory_bytes = 0;  // of a device with memory of its own
   std::vector<ProfileEntry> profile;
   std::vector<std::string> warnings;  // of the data and of damaged checkpoints, kept in the run's summary
 };
