@@ -389,12 +389,23 @@ class CudaBackend final : public Backend {
     if (a.is_float32() || b.is_float32()) return Chain::kFloat;
     return accumulator_for(a, b, depth) == Accumulator::kInt128 ? Chain::kInt128 : Chain::kInt64;
   }
+  /// Tiles of 8 columns that a block takes: as many as there are, unless too few blocks for the device come of it.
+  int column_tiles_of(std::int64_t rows, std::int64_t columns, int most) const {
+    const std::int64_t row_tiles = (rows + 127) / 128;
+    int tiles = most;
+    while (tiles > 2 && (columns <= 4 * tiles || row_tiles * ((columns + 8 * tiles - 1) / (8 * tiles)) <
+                                                     std::int64_t{2} * runtime_->processors())) {
+      tiles /= 2;
+    }
+    return tiles;
+  }
   template <typename Kernel>
   void launch_product(std::int64_t rows, std::int64_t columns, const typename Kernel::Args& args, gpu::Work work) {
     const std::int64_t column_tiles = (columns + Kernel::Tile::kColumns - 1) / Kernel::Tile::kColumns;
     const std::int64_t row_tiles = std::max<std::int64_t>(1, (rows + Kernel::Tile::kRows - 1) / Kernel::Tile::kRows);
-    // Blocks keep their channels' sums and go on to the next rows; four fit a multiprocessor.
-    const std::int64_t resident = std::max<std::int64_t>(1, 4 * runtime_->processors() / column_tiles);
+    // Blocks keep their channels' sums and go on to the next rows: as many as are there at once.
+    const std::int64_t resident =
+        std::max<std::int64_t>(1, std::int64_t{Kernel::kMinBlocks} * runtime_->processors() / column_tiles);
     launch<Kernel>(static_cast<int>(column_tiles * std::min(row_tiles, resident)), Kernel::kSharedBytes, args, work);
   }
   template <int LA, int LB>
@@ -685,8 +696,9 @@ void CudaBackend::forward_product(std::int64_t columns, const StreamedRows& x, c
   if constexpr (LA + LB > 2) {
     go(std::integral_constant<int, 2>{});
   } else {
-    if (columns <= 16) return go(std::integral_constant<int, 2>{});
-    if (columns <= 32) return go(std::integral_constant<int, 4>{});
+    const int tiles = column_tiles_of(x.rows, columns, 8);
+    if (tiles == 2) return go(std::integral_constant<int, 2>{});
+    if (tiles == 4) return go(std::integral_constant<int, 4>{});
     go(std::integral_constant<int, 8>{});
   }
 }
@@ -873,7 +885,7 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
       of_norms(nt, std::integral_constant<int, 1>{});
     }
   };
-  if (args.shape.c <= 16 || LA + LB > 3) return go(std::integral_constant<int, 2>{});
+  if (LA + LB > 3 || column_tiles_of(g.rows, args.shape.c, 4) == 2) return go(std::integral_constant<int, 2>{});
   if constexpr (LA + LB <= 3) go(std::integral_constant<int, 4>{});
 }
 
