@@ -158,3 +158,15 @@ test_run_tests_checks_its_options() {
   contains "$out" "--asan"
   [ ! -e calls.txt ] || failed "CMake was called"
 }
+
+test_an_old_cuda_toolkit_is_refused_by_name() {
+  command -v cmake >/dev/null || return 0
+  run 1 cmake -DCOMPILER=/opt/old/nvcc -DVERSION=11.8 -DMODE=ON -P "$SOURCE/cmake/CudaToolkit.cmake"
+  contains "$err" "the CUDA Toolkit at /opt/old/nvcc is 11.8; 12.0 or newer is needed"
+  contains "$err" "-DBITCYCLE_CUDA=OFF"
+  run 0 cmake -DCOMPILER=/opt/old/nvcc -DVERSION=11.8 -DMODE=AUTO -P "$SOURCE/cmake/CudaToolkit.cmake"
+  contains "$out$err" "Without CUDA: the CUDA Toolkit at /opt/old/nvcc is 11.8"
+  contains "$out$err" "taken: OFF"
+  run 0 cmake -DCOMPILER=/opt/nvcc -DVERSION=12.0 -DMODE=ON -P "$SOURCE/cmake/CudaToolkit.cmake"
+  contains "$out$err" "taken: ON"
+}
