@@ -72,7 +72,12 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
   }
   for (Started& started : started_) started.widths.resize(layers.size());
   const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);
-  network_->allocate(backend, batch, widest);
+  try {
+    network_->allocate(backend, batch, widest);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error("memory of " + config.model.name + " at " + std::to_string(batch) +
+                             " images: " + error.what());
+  }
   if (backend.keeps_images()) {
     const auto upload = [&](const void* data, std::size_t bytes) {
       Buffer buffer(backend, bytes);

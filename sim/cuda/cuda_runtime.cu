@@ -147,7 +147,8 @@ class CudaRuntime final : public gpu::Runtime {
   }
 
   void run_step(const std::vector<gpu::Launch>& launches) override {
-    last_ = "a step of " + std::to_string(launches.size()) + " kernels";
+    last_ =
+        "a step of " + std::to_string(launches.size()) + " kernels (--profile runs them one by one and names the one)";
     if (launches.empty()) return;
     Graph* graph = nullptr;
     for (auto& known : graphs_) {

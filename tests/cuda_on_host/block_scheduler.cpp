@@ -289,6 +289,7 @@ void Block::run(const char* kernel, void (*entry)(const void*), const void* argu
   count_ = count;
   threads_ = threads;
   counting_ = options.count;
+  early_ = options.seed == 0 ? 0 : (options.seed * 0x9E3779B97F4A7C15U + static_cast<std::uint64_t>(index)) | 1U;
   stopped_.clear();
   if (threads < 1 || threads > kMostThreads || threads % 32 != 0) {
     fault(std::to_string(threads) + " threads: a block has a multiple of 32, at most 1024");

@@ -99,6 +99,12 @@ class Block {
   void shared_access(const void* p, std::size_t bytes, Site site) {
     if (counting_) note(p, bytes, site, true);
   }
+  /// Whether the next asynchronous copy is done at once: half of a seed's blocks and copies.
+  bool lands_early() {
+    if (early_ == 0) return false;
+    early_ = early_ * 6364136223846793005U + 1442695040888963407U;
+    return (early_ >> 63) != 0;
+  }
   /// Reports an address that 16-byte copies and ldmatrix do not take.
   void require_aligned(const void* p) {
     if (reinterpret_cast<std::uintptr_t>(p) % 16 == 0) return;
@@ -138,6 +144,7 @@ class Block {
   boost::context::detail::fcontext_t scheduler_ = nullptr;
   std::string stopped_;
   bool counting_ = false;
+  std::uint64_t early_ = 0;  // state of the draws of lands_early; 0: never
   AccessCount accesses_;
   const void* scheduler_stack_ = nullptr;
   std::size_t scheduler_stack_bytes_ = 0;

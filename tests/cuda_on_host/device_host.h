@@ -123,13 +123,22 @@ inline std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32
   return result;
 }
 
-/// The copy happens when it is waited for, not before: a kernel that forgets to wait reads what was there.
+/// The copy happens when it is waited for, not before: a kernel that forgets to wait reads what was there. With a seed
+/// some happen at once: a kernel that copies over what others still read spoils it.
 inline void async_copy16(void* shared, const void* global, bool valid, const char* file = __builtin_FILE(),
                          int line = __builtin_LINE()) {
   current_block().shared_access(shared, 16, {file, line});
   if (valid) current_block().global_access(global, 16, {file, line});
   current_block().require_aligned(shared);
   if (valid) current_block().require_aligned(global);
+  if (current_block().lands_early()) {
+    if (valid) {
+      std::memcpy(shared, global, 16);
+    } else {
+      std::memset(shared, 0, 16);
+    }
+    return;
+  }
   current_thread().copies.push_back({shared, valid ? global : nullptr});
 }
 inline void async_commit() { current_thread().groups.push_back(current_thread().copies.size()); }

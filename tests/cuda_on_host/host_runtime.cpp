@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <deque>
 #include <mutex>
+#include <new>
 #include <numeric>
 
 #include "sim/cuda/cuda_backend.inl"
@@ -27,15 +28,15 @@ class HostRuntime final : public gpu::Runtime {
   std::string name() const override { return "host"; }
   int processors() const override { return options_.processors; }
   void* allocate(std::size_t bytes) override {
-    const std::size_t rounded = std::max<std::size_t>((bytes + 63) / 64 * 64, 64);
-    void* data = std::aligned_alloc(64, rounded);
+    // As many bytes as are asked for, so that AddressSanitizer sees the first one behind them.
+    void* data = ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{64}, std::nothrow);
     if (data == nullptr) {
       throw std::runtime_error("device memory: " + std::to_string(bytes) + " bytes cannot be had; use a smaller batch");
     }
-    std::memset(data, 0xCD, rounded);
+    std::memset(data, 0xCD, bytes);
     return data;
   }
-  void release(void* data) noexcept override { std::free(data); }
+  void release(void* data) noexcept override { ::operator delete (data, std::align_val_t{64}); }
   void to_device(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
   void to_host(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
   void fill_zero(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
@@ -152,7 +153,7 @@ class HostRuntime final : public gpu::Runtime {
       missing[i] = after[i].size();
       if (missing[i] == 0) ready.push_back(i);
     }
-    std::uint64_t random = options_.seed;
+    std::uint64_t random = options_.seed + 0x9E3779B97F4A7C15U * ++steps_;  // every step in another order
     while (!ready.empty()) {
       random = random * 6364136223846793005U + 1442695040888963407U;
       std::swap(ready[(random >> 33) % ready.size()], ready.back());
@@ -174,7 +175,7 @@ class HostRuntime final : public gpu::Runtime {
   AccessCounts* counts_;
   GraphCounts* graphs_;
   tbb::task_arena arena_;
-  std::uint64_t launches_ = 0;
+  std::uint64_t launches_ = 0, steps_ = 0;
   std::vector<std::vector<gpu::Launch>> known_;
 };
 

@@ -28,6 +28,16 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   }
 }
 
+/// Branches beside the trunk take any turn that the graph's edges allow: a missing join shows in some of them.
+TEST(CudaOnHostTraining, HasTheSameDigestInManyOrdersOfBranches) {
+  const Config config = short_config(6, 1);
+  const Outcome expected = train_steps(config, *make_cpu_backend());
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host({3, 0, seed, false}))))
+        << "seed " << seed;
+  }
+}
+
 /// Steps of a training without evaluations, which are graphs of their own.
 void run_steps(const Config& config, Backend& backend, std::int64_t steps) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);

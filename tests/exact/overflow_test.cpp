@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/exact/backend_fixture.h"
@@ -39,18 +40,20 @@ std::vector<Int128> accumulators(Backend& backend, Pass pass, const ConvShape& s
 }
 
 /// x all codes 2^b - 1, dy all 2^b - 1: every weight gradient is (2^b - 1)^2 times the number of positions of its tap.
-void expect_weight_gradient(Backend& backend, std::int64_t batch, BitWidth width) {
-  const ConvShape s = test::conv_shape(batch, 32, 32, 1, 1, 3, 1, 1);
+/// Four channels are what tensor cores take, one runs in chains.
+void expect_weight_gradient(Backend& backend, std::int64_t batch, std::int64_t channels, BitWidth width) {
+  const ConvShape s = test::conv_shape(batch, 32, 32, channels, channels, 3, 1, 1);
+  const auto size = static_cast<std::size_t>(s.weight_size());
   const std::uint32_t top = width.max_code();
-  Buffer qx = test::upload_codes(
-      backend, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
+  Buffer qx =
+      test::upload_codes(backend, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
   Buffer qg = test::code_buffer(backend, width, s.output_size());
   Buffer affine = test::upload(backend, std::vector<Affine>{identity_affine(width)});
-  Buffer dy = test::upload(
-      backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), static_cast<float>(top)));
+  Buffer dy =
+      test::upload(backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), static_cast<float>(top)));
   Buffer range = test::upload(backend, std::vector<Range>{{0.0F, static_cast<float>(top)}});
-  Buffer dw(backend, 9 * sizeof(float));
-  Buffer master = test::upload(backend, std::vector<float>(9, 1.0F));
+  Buffer dw(backend, size * sizeof(float));
+  Buffer master = test::upload(backend, std::vector<float>(size, 1.0F));
   const auto weights = backend.make_weights(s);
   QuantiseWeights quantise_args;
   quantise_args.master = master.as<float>();
@@ -69,14 +72,14 @@ void expect_weight_gradient(Backend& backend, std::int64_t batch, BitWidth width
   args.dw = dw.as<float>();
   backend.conv_backward(args);
   const auto values = test::download<float>(backend, dw);
-  const auto sums = accumulators(backend, Pass::kWeightGradient, s, args.x, args.g, weights.get(), 9);
+  const auto sums = accumulators(backend, Pass::kWeightGradient, s, args.x, args.g, weights.get(), s.weight_size());
   bool overflows_int32 = false;
-  for (std::int64_t tap = 0; tap < 9; ++tap) {
+  for (std::size_t e = 0; e < size; ++e) {
+    const std::int64_t tap = static_cast<std::int64_t>(e) / channels % 9;
     const std::int64_t terms = batch * valid_outputs(s, tap / 3, tap % 3).size();
     const Int128 expected = static_cast<Int128>(top) * top * terms;
-    EXPECT_TRUE(sums[static_cast<std::size_t>(tap)] == expected) << backend.name() << " tap " << tap;
-    EXPECT_EQ(values[static_cast<std::size_t>(tap)], static_cast<float>(static_cast<double>(expected)))
-        << backend.name() << " tap " << tap;
+    EXPECT_TRUE(sums[e] == expected) << backend.name() << " tap " << tap;
+    EXPECT_EQ(values[e], static_cast<float>(static_cast<double>(expected))) << backend.name() << " tap " << tap;
     overflows_int32 = overflows_int32 || expected > INT32_MAX;
   }
   EXPECT_TRUE(overflows_int32) << "the case is not the one that it is meant to be";
@@ -84,12 +87,16 @@ void expect_weight_gradient(Backend& backend, std::int64_t batch, BitWidth width
 
 TEST(Overflow, weight_gradient_of_8_bits_at_batch_128_and_256_on_32x32_is_exact) {
   for (const auto& backend : all_backends()) {
-    for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*backend, batch, BitWidth::integer(8));
+    for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*backend, batch, 1, BitWidth::integer(8));
+    expect_weight_gradient(*backend, 512, 4, BitWidth::integer(8));
   }
 }
 
 TEST(Overflow, weight_gradient_of_16_bits_is_exact) {
-  for (const auto& backend : all_backends()) expect_weight_gradient(*backend, 8, BitWidth::integer(16));
+  for (const auto& backend : all_backends()) {
+    expect_weight_gradient(*backend, 8, 1, BitWidth::integer(16));
+    expect_weight_gradient(*backend, 64, 4, BitWidth::integer(16));
+  }
 }
 
 /// Weights of 8 bits, n x k, whose codes are all 255 in even rows but one 0, and all 0 in odd rows but one 255.
@@ -103,8 +110,10 @@ std::vector<float> extreme_rows(std::int64_t rows, std::int64_t columns) {
 
 TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
   const BitWidth width = BitWidth::integer(8);
-  for (const std::int64_t depth : {33025, 33026, 65793, 65794, 131073}) {
-    const ConvShape s = matmul_shape(2, 18, depth);
+  // 20 outputs are what tensor cores take, up to the depth that their sums hold; 18 run in chains.
+  for (const auto& [outputs, depth] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {18, 33025}, {18, 33026}, {18, 65793}, {18, 65794}, {18, 131073}, {20, 33025}, {20, 33026}, {20, 65794}}) {
+    const ConvShape s = matmul_shape(2, outputs, depth);
     const std::vector<float> master_values = extreme_rows(s.o, depth);
     for (const auto& backend : all_backends()) {
       Buffer master = test::upload(*backend, master_values);
@@ -135,10 +144,45 @@ TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
   }
 }
 
+/// Two limbs a side: the middle sums have two products of bytes a term, and hold half as many terms.
+TEST(Overflow, forward_reductions_of_16_bits_at_the_limit_of_limbs_are_exact) {
+  const BitWidth width = BitWidth::integer(16);
+  for (const std::int64_t depth : {16512, 16513, 33026}) {
+    const ConvShape s = matmul_shape(2, 4, depth);
+    // All codes are 65535: rows are constant but for one 0 at their end.
+    std::vector<float> master_values(static_cast<std::size_t>(s.weight_size()), 65535.0F);
+    for (std::int64_t o = 0; o < s.o; ++o) master_values[static_cast<std::size_t>((o + 1) * depth - 1)] = 0.0F;
+    for (const auto& backend : all_backends()) {
+      Buffer master = test::upload(*backend, master_values);
+      Buffer x = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), 65535.0F));
+      Buffer qx = test::code_buffer(*backend, width, s.input_size());
+      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
+      Buffer y(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+      const auto weights = backend->make_weights(s);
+      QuantiseWeights quantise_args;
+      quantise_args.master = master.as<float>();
+      quantise_args.width = width;
+      backend->quantise_weights(quantise_args, *weights);
+      ConvForward args;
+      args.input.x = x.as<float>();
+      args.codes = {qx.as<void>(), affine.as<Affine>(), width};
+      args.weights = weights.get();
+      args.shape = s;
+      args.y = y.as<float>();
+      backend->conv_forward(args);
+      const double expected = 65535.0 * 65535.0 * static_cast<double>(depth - 1);
+      for (const float value : test::download<float>(*backend, y)) {
+        EXPECT_EQ(value, static_cast<float>(expected)) << backend->name() << " depth " << depth;
+      }
+    }
+  }
+}
+
 TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
   const BitWidth width = BitWidth::integer(8);
-  for (const std::int64_t depth : {33026, 65794}) {
-    const ConvShape s = matmul_shape(2, depth, 18);
+  for (const auto& [inputs, depth] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {18, 33026}, {18, 65794}, {20, 33025}, {20, 33026}, {20, 65794}}) {
+    const ConvShape s = matmul_shape(2, depth, inputs);
     // (o, c): the transpose, so that input channels have the extreme rows.
     const std::vector<float> rows = extreme_rows(s.c, depth);
     std::vector<float> master_values(rows.size());
