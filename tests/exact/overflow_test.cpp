@@ -147,7 +147,7 @@ TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
 /// Two limbs a side: the middle sums have two products of bytes a term, and hold half as many terms.
 TEST(Overflow, forward_reductions_of_16_bits_at_the_limit_of_limbs_are_exact) {
   const BitWidth width = BitWidth::integer(16);
-  for (const std::int64_t depth : {16512, 16513, 33026}) {
+  for (const std::int64_t depth : {16512, 16513, 16514, 33025}) {
     const ConvShape s = matmul_shape(2, 4, depth);
     // All codes are 65535: rows are constant but for one 0 at their end.
     std::vector<float> master_values(static_cast<std::size_t>(s.weight_size()), 65535.0F);
