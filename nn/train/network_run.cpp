@@ -203,7 +203,7 @@ void NetworkRun::start(std::int64_t step) {
 StepResult NetworkRun::finish() {
   const Started& started = started_[finishes_++ % started_.size()];
   const std::int64_t step = started.step;
-  const StepResult result = network_->finish(context(true, step, started.widths));
+  StepResult result = network_->finish(context(true, step, started.widths));
   if (!result.non_finite.empty()) {
     throw NonFiniteError("step " + std::to_string(step) + ": " + result.non_finite + " is not finite (loss " +
                          std::to_string(result.loss) + ", learning rate " +

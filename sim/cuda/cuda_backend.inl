@@ -22,6 +22,7 @@
 #include "sim/cuda/kernels_classifier.h"
 #include "sim/cuda/kernels_elementwise.h"
 #include "sim/cuda/kernels_product.h"
+#include "sim/cuda/kernels_weight_gradient.h"
 #include "sim/cuda/kernels_weights.h"
 #include "sim/cuda/runtime.h"
 #include "sim/cuda/step_graph.h"

@@ -4,7 +4,9 @@
 // not wait for it.
 #pragma once
 
+#include "sim/cuda/kernels_join.h"
 #include "sim/cuda/kernels_weights.h"
+#include "sim/number/philox.h"
 #include "sim/ops/rescale.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {

@@ -3,7 +3,8 @@
 // launches, because each is small.
 #pragma once
 
-#include "sim/cuda/kernels_elementwise.h"
+#include "sim/cuda/kernels_common.h"
+#include "sim/ops/bounds.h"
 #include "sim/ops/error_grid.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {

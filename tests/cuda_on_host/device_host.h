@@ -55,10 +55,11 @@ void shared_store(T* p, T value, const char* file = __builtin_FILE(), int line =
   *p = value;
 }
 
+/// choice: the mask that lanes' numbers are crossed with, or the lane whose value all get.
 template <typename T>
-T shuffle_xor(std::uint32_t mask, T value, int lane_mask) {
+T shuffle(Collective::Kind kind, std::uint32_t mask, T value, int choice) {
   static_assert(sizeof(T) <= 8);
-  Collective own{Collective::kShuffle, mask, &value, nullptr, nullptr, lane_mask, 0};
+  Collective own{kind, mask, &value, nullptr, nullptr, choice, 0};
   T result{};
   own.output = &result;
   own.bytes = sizeof(T);
@@ -66,14 +67,12 @@ T shuffle_xor(std::uint32_t mask, T value, int lane_mask) {
   return result;
 }
 template <typename T>
+T shuffle_xor(std::uint32_t mask, T value, int lane_mask) {
+  return shuffle(Collective::kShuffle, mask, value, lane_mask);
+}
+template <typename T>
 T shuffle_from(std::uint32_t mask, T value, int lane) {
-  static_assert(sizeof(T) <= 8);
-  Collective own{Collective::kShuffleFrom, mask, &value, nullptr, nullptr, lane, 0};
-  T result{};
-  own.output = &result;
-  own.bytes = sizeof(T);
-  current_block().collective(own);
-  return result;
+  return shuffle(Collective::kShuffleFrom, mask, value, lane);
 }
 inline std::uint32_t ballot(std::uint32_t mask, bool value) {
   std::uint32_t result = 0;

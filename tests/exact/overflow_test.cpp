@@ -108,6 +108,33 @@ std::vector<float> extreme_rows(std::int64_t rows, std::int64_t columns) {
   return master;
 }
 
+/// A forward product of all codes 2^b - 1 with the master weights given: y and, where asked for, its exact sums.
+std::vector<float> forward_of_top_codes(Backend& backend, const ConvShape& s, const std::vector<float>& master_values,
+                                        BitWidth width, std::vector<Int128>* sums = nullptr) {
+  Buffer master = test::upload(backend, master_values);
+  const auto top = static_cast<float>(width.max_code());
+  Buffer x = test::upload(backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), top));
+  Buffer qx = test::code_buffer(backend, width, s.input_size());
+  Buffer affine = test::upload(backend, std::vector<Affine>{identity_affine(width)});
+  Buffer y(backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+  const auto weights = backend.make_weights(s);
+  QuantiseWeights quantise_args;
+  quantise_args.master = master.as<float>();
+  quantise_args.width = width;
+  backend.quantise_weights(quantise_args, *weights);
+  ConvForward args;
+  args.input.x = x.as<float>();
+  args.codes = {qx.as<void>(), affine.as<Affine>(), width};
+  args.weights = weights.get();
+  args.shape = s;
+  args.y = y.as<float>();
+  backend.conv_forward(args);
+  if (sums != nullptr) {
+    *sums = accumulators(backend, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
+  }
+  return test::download<float>(backend, y);
+}
+
 TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
   const BitWidth width = BitWidth::integer(8);
   // 20 outputs are what tensor cores take, up to the depth that their sums hold; 18 run in chains.
@@ -116,25 +143,8 @@ TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
     const ConvShape s = matmul_shape(2, outputs, depth);
     const std::vector<float> master_values = extreme_rows(s.o, depth);
     for (const auto& backend : all_backends()) {
-      Buffer master = test::upload(*backend, master_values);
-      Buffer x = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), 255.0F));
-      Buffer qx = test::code_buffer(*backend, width, s.input_size());
-      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
-      Buffer y(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-      const auto weights = backend->make_weights(s);
-      QuantiseWeights quantise_args;
-      quantise_args.master = master.as<float>();
-      quantise_args.width = width;
-      backend->quantise_weights(quantise_args, *weights);
-      ConvForward args;
-      args.input.x = x.as<float>();
-      args.codes = {qx.as<void>(), affine.as<Affine>(), width};
-      args.weights = weights.get();
-      args.shape = s;
-      args.y = y.as<float>();
-      backend->conv_forward(args);
-      const auto sums = accumulators(*backend, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
-      const auto values = test::download<float>(*backend, y);
+      std::vector<Int128> sums;
+      const auto values = forward_of_top_codes(*backend, s, master_values, width, &sums);
       for (std::size_t e = 0; e < sums.size(); ++e) {
         const std::int64_t expected = 255 * 255 * (e % 2 == 0 ? depth - 1 : 1);
         EXPECT_TRUE(sums[e] == expected) << backend->name() << " depth " << depth << " output " << e;
@@ -153,25 +163,8 @@ TEST(Overflow, forward_reductions_of_16_bits_at_the_limit_of_limbs_are_exact) {
     std::vector<float> master_values(static_cast<std::size_t>(s.weight_size()), 65535.0F);
     for (std::int64_t o = 0; o < s.o; ++o) master_values[static_cast<std::size_t>((o + 1) * depth - 1)] = 0.0F;
     for (const auto& backend : all_backends()) {
-      Buffer master = test::upload(*backend, master_values);
-      Buffer x = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), 65535.0F));
-      Buffer qx = test::code_buffer(*backend, width, s.input_size());
-      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
-      Buffer y(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-      const auto weights = backend->make_weights(s);
-      QuantiseWeights quantise_args;
-      quantise_args.master = master.as<float>();
-      quantise_args.width = width;
-      backend->quantise_weights(quantise_args, *weights);
-      ConvForward args;
-      args.input.x = x.as<float>();
-      args.codes = {qx.as<void>(), affine.as<Affine>(), width};
-      args.weights = weights.get();
-      args.shape = s;
-      args.y = y.as<float>();
-      backend->conv_forward(args);
       const double expected = 65535.0 * 65535.0 * static_cast<double>(depth - 1);
-      for (const float value : test::download<float>(*backend, y)) {
+      for (const float value : forward_of_top_codes(*backend, s, master_values, width)) {
         EXPECT_EQ(value, static_cast<float>(expected)) << backend->name() << " depth " << depth;
       }
     }
