@@ -42,7 +42,7 @@ def kernels(target):
 
 
 def product_shared(name):
-    """Shared bytes of the product kernels (kernels_product.h), else None."""
+    """Shared bytes of the product kernels (tile_product.h, kernels_product.h, kernels_weight_gradient.h), else None."""
     arguments = re.search(r"<(.*)>", name)
     if not arguments:
         return None
