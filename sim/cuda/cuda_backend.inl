@@ -41,6 +41,7 @@ struct CudaWeights final : QuantisedWeights {
   Buffer tap_sums, error_tap_sums;  // int64
   Buffer largest_value;             // int64: bits of a double
   Buffer maps;                      // int32
+  Buffer class_taps;                // uint64 (classes of outputs, then of inputs)
   Buffer scale, offset;             // forward: ChannelScale (o), double (classes, o)
   Buffer error_scale, error_offset;
   Buffer keys;           // int32 (2, o)
@@ -563,6 +564,24 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
   w.inputs = map(2, 3);
   w.output_classes = std::int64_t{w.outputs.rows} * w.outputs.columns;
   w.input_classes = std::int64_t{w.inputs.rows} * w.inputs.columns;
+  if (taps <= StreamedRows::kMostTaps) {
+    std::vector<std::uint64_t> sets;
+    for (const int first : {0, 2}) {
+      for (const std::uint32_t in_rows : parts[first].taps) {
+        for (const std::uint64_t in_columns : parts[first + 1].taps) {
+          std::uint64_t set = 0;
+          for (std::int64_t k = 0; k < shape.kh; ++k) {
+            if (((in_rows >> k) & 1U) != 0) set |= in_columns << (k * shape.kw);
+          }
+          sets.push_back(set);
+        }
+      }
+    }
+    w.class_taps = Buffer(*this, sets.size() * sizeof(std::uint64_t));
+    to_device(w.class_taps.as<std::uint64_t>(), sets.data(), w.class_taps.bytes());
+    w.outputs.taps = w.class_taps.as<std::uint64_t>();
+    w.inputs.taps = w.outputs.taps + w.output_classes;
+  }
 
   if (shape.groups == 1) {
     const auto packed_bytes = [&](std::int64_t rows, std::int64_t depth, int limbs) {
@@ -792,6 +811,7 @@ void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights&
       a.s = geometry(s);
       a.out_w = Divisor(a.s.out_w);
       a.out_h = Divisor(a.s.out_h);
+      a.map = w.outputs;
       a.g = args.g.codes;
       a.x = args.x.codes;
       a.sums = w.gradient_sums.as<std::int64_t>();
@@ -821,7 +841,7 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
-  if (fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
+  if (s.kh * s.kw <= StreamedRows::kMostTaps && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
       fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);

@@ -187,6 +187,7 @@ struct ClassMap {
   const std::int32_t* column_class = nullptr;  // (width)
   const std::uint32_t* row_taps = nullptr;     // (rows): bit kh
   const std::uint32_t* column_taps = nullptr;  // (columns): bit kw
+  const std::uint64_t* taps = nullptr;         // (rows, columns): bit kh * width + kw, of kernels of at most 64 taps
   std::int32_t rows = 0, columns = 0;          // classes of each
   BITCYCLE_DEVICE int of(int h, int w) const {
     return global_load(row_class + h) * columns + global_load(column_class + w);

@@ -14,32 +14,43 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 template <int LG, int LX, int MT>
 struct WeightGradientProductKernel {
   static constexpr const char* kName = "convolution weight gradient";
-  static constexpr int kThreads = 128;
+  static constexpr int kThreads = 128, kMinBlocks = LG + LX > 2 ? 2 : (MT == 1 ? 4 : 3);
   static constexpr int kDiagonals = LG + LX - 1;
   static constexpr int kRows = 16 * MT, kColumns = 64;
   static constexpr int kDepth = 128;  // positions a stage, bytes of a row
   static constexpr int kABytes = kRows * kDepth, kBBytes = kColumns * kDepth;
   static constexpr int kStageBytes = kABytes * LG + kBBytes * LX;
   static constexpr int kSharedBytes = 2 * kStageBytes;
-  static constexpr int kQuads = 4;  // of positions, that a thread has of a stage's columns; of its rows MT
   struct Args {
     Geometry s;
     Divisor out_w, out_h;
+    ClassMap map;  // of outputs
     const void *g, *x;
     std::int64_t* sums;      // (o + 1, taps * c + taps)
     std::int32_t positions;  // n * out_h * out_w
     std::int32_t part;       // positions of one block, a multiple of kDepth
   };
 
-  /// Four neighbouring codes as bytes, limb by limb.
-  template <int L>
-  BITCYCLE_DEVICE static void four(const void* codes, std::int32_t at, std::uint32_t (&limbs)[L]) {
-    if constexpr (L == 1) {
-      limbs[0] = global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
-    } else {
-      const auto* from = reinterpret_cast<const Pair<std::uint32_t>*>(static_cast<const std::uint16_t*>(codes) + at);
-      const Pair<std::uint32_t> pair = global_load(from);
-      for (int limb = 0; limb < L; ++limb) limbs[limb] = limb_of(pair.v[0], pair.v[1], limb);
+  /// 4 Count neighbouring codes as bytes, limb by limb.
+  template <int L, int Count>
+  BITCYCLE_DEVICE static void load_codes(const void* codes, std::int32_t at, std::uint32_t (&limbs)[Count][L]) {
+    using Words = std::conditional_t<Count * L == 1, std::uint32_t,
+                                     std::conditional_t<Count * L == 2, Pair<std::uint32_t>, Word4>>;
+    constexpr int kEach = static_cast<int>(sizeof(Words) / 4), kLoads = Count * L / kEach;
+    const auto* from = reinterpret_cast<const Words*>(static_cast<const std::uint8_t*>(codes) + at * L);
+    std::uint32_t word[Count * L];
+    BITCYCLE_UNROLL
+    for (int i = 0; i < kLoads; ++i) {
+      const Words loaded = global_load(from + i);
+      memcpy(word + i * kEach, &loaded, sizeof loaded);
+    }
+    BITCYCLE_UNROLL
+    for (int i = 0; i < Count; ++i) {
+      if constexpr (L == 1) {
+        limbs[i][0] = word[i];
+      } else {
+        for (int limb = 0; limb < L; ++limb) limbs[i][limb] = limb_of(word[2 * i], word[2 * i + 1], limb);
+      }
     }
   }
 
@@ -55,12 +66,12 @@ struct WeightGradientProductKernel {
   };
   /// Pieces of 16 bytes of a row lie in an order of the row's own, so that eight rows' same pieces, which ldmatrix
   /// reads, and the words that a warp stores lie in different banks: piece p is in place p ^ order(row).
-  BITCYCLE_DEVICE static int order(int row) { return (row & 7) ^ (row >> 3 & 3); }
+  BITCYCLE_DEVICE static int order(int row) { return (row & 7) ^ (row >> 3 & 3) ^ (row >> 5 & 1) * 4; }
 
   /// Codes of four channels at four positions, turned into rows of the tile: row = channel, byte = position.
-  template <int L, int Rows>
-  BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int quad, const std::uint32_t (&code)[L][4]) {
-    const int row = Place<Rows>::row(), piece = quad / 4 ^ order(row);
+  template <int L>
+  BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int row, int quad, const std::uint32_t (&code)[L][4]) {
+    const int piece = quad / 4 ^ order(row);
     BITCYCLE_UNROLL
     for (int limb = 0; limb < L; ++limb) {
       const std::uint32_t low01 = permute_bytes(code[limb][0], code[limb][1], 0x5140U);
@@ -77,30 +88,35 @@ struct WeightGradientProductKernel {
     }
   }
 
-  /// The four columns of a thread: of one tap, or each its own.
+  /// A thread has 16 columns and four positions of a stage, so that it reads 16 codes at once: neighbouring lanes have
+  /// neighbouring columns.
   struct Columns {
-    bool one_tap = false;
+    enum Kind : std::uint8_t { kOneTap, kExistence, kMixed } kind = kMixed;
+    std::int32_t row = 0, first = 0;         // in the tile, of all
     std::int32_t h = 0, w = 0, channel = 0;  // of one tap: from a position's pixel
-    std::int32_t first = 0;
   };
-  BITCYCLE_DEVICE static Columns columns_of(const Geometry& s, int first) {
+  BITCYCLE_DEVICE static Columns columns_of(const Geometry& s, int first_column) {
     Columns c;
-    c.first = first;
-    c.one_tap = s.c % 4 == 0 && first + 3 < s.taps() * s.c;
-    if (!c.one_tap) return c;
-    const int tap = first / s.c;
-    c.channel = first % s.c;
+    c.row = thread_index() % 4 * 16;
+    c.first = first_column + c.row;
+    const int regular = s.taps() * s.c;
+    if (c.first >= regular) c.kind = Columns::kExistence;
+    if (s.c % 16 != 0 || c.first >= regular) return c;
+    c.kind = Columns::kOneTap;
+    const int tap = c.first / s.c;
+    c.channel = c.first % s.c;
     c.h = tap / s.kw - s.padding;
     c.w = tap % s.kw - s.padding;
     return c;
   }
+  BITCYCLE_DEVICE static int quad() { return thread_index() / 4; }
 
-  /// A thread's codes of a stage, on their way to shared memory.
+  /// A thread's codes of a stage, on their way to shared memory: of columns four times four channels.
   struct Staged {
-    std::uint32_t g[MT][LG][4], x[kQuads][LX][4];
+    std::uint32_t g[MT][LG][4], x[4][LX][4];
   };
   /// Codes of the next stage on their way to registers: rows, whose channels are a multiple of four, and columns of one
-  /// tap. Other columns are few, or belong to a network's first layer; they are loaded when they are stored.
+  /// tap. What the other columns hold is made when it is stored.
   BITCYCLE_DEVICE static void load(const Args& a, const Columns& columns, int first_row, int first, int end,
                                    Staged& staged) {
     const Geometry& s = a.s;
@@ -110,95 +126,98 @@ struct WeightGradientProductKernel {
       const int begin = first + Place<kRows>::quad(t) * 4;
       BITCYCLE_UNROLL
       for (int p = 0; p < 4; ++p) {
-        std::uint32_t code[LG] = {};
-        if (begin + p < end && o < s.o) four<LG>(a.g, (begin + p) * s.o + o, code);
+        std::uint32_t code[1][LG] = {};
+        if (begin + p < end && o < s.o) load_codes<LG, 1>(a.g, (begin + p) * s.o + o, code);
         BITCYCLE_UNROLL
-        for (int limb = 0; limb < LG; ++limb) staged.g[t][limb][p] = code[limb];
+        for (int limb = 0; limb < LG; ++limb) staged.g[t][limb][p] = code[0][limb];
       }
     }
-    if (!columns.one_tap) return;
-    if (a.out_w.value % 4 == 0) {  // four positions lie in one row
-      BITCYCLE_UNROLL
-      for (int t = 0; t < kQuads; ++t) {
-        const int position = first + Place<kColumns>::quad(t) * 4;
-        int ow = position, oh = divide(ow, a.out_w);
-        const int n = divide(oh, a.out_h), h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
-        const bool exists = position < end && h >= 0 && h < s.h;
-        const int at = ((n * s.h + h) * s.w + w) * s.c + columns.channel, step = s.stride * s.c;
-        BITCYCLE_UNROLL
-        for (int p = 0; p < 4; ++p) {
-          std::uint32_t code[LX] = {};
-          const auto column = static_cast<std::uint32_t>(w + p * s.stride);
-          if (exists && column < static_cast<std::uint32_t>(s.w)) four<LX>(a.x, at + p * step, code);
-          BITCYCLE_UNROLL
-          for (int limb = 0; limb < LX; ++limb) staged.x[t][limb][p] = code[limb];
-        }
-      }
-      return;
-    }
+    if (columns.kind != Columns::kOneTap) return;
+    int position = first + quad() * 4;
+    int ow = position, oh = divide(ow, a.out_w);
+    int n = divide(oh, a.out_h);
     BITCYCLE_UNROLL
-    for (int t = 0; t < kQuads; ++t) {
-      int position = first + Place<kColumns>::quad(t) * 4;
-      int ow = position, oh = divide(ow, a.out_w);
-      int n = divide(oh, a.out_h);
+    for (int p = 0; p < 4; ++p, ++position) {
+      std::uint32_t code[4][LX] = {};
+      const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
+      if (position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
+        load_codes<LX, 4>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, code);
+      }
       BITCYCLE_UNROLL
-      for (int p = 0; p < 4; ++p, ++position) {
-        std::uint32_t code[LX] = {};
-        const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
-        if (position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
-          four<LX>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, code);
-        }
+      for (int i = 0; i < 4; ++i) {
         BITCYCLE_UNROLL
-        for (int limb = 0; limb < LX; ++limb) staged.x[t][limb][p] = code[limb];
-        if (++ow == s.out_w) {
-          ow = 0;
-          if (++oh == s.out_h) {
-            oh = 0;
-            ++n;
-          }
+        for (int limb = 0; limb < LX; ++limb) staged.x[i][limb][p] = code[i][limb];
+      }
+      if (++ow == s.out_w) {
+        ow = 0;
+        if (++oh == s.out_h) {
+          oh = 0;
+          ++n;
         }
       }
     }
   }
-  /// Columns that each have a tap of their own, or that say where one exists, code by code.
-  BITCYCLE_DEVICE static void store_columns(const Args& a, const Columns& columns, int first, int end,
+  /// Bit k: tap k exists at a position.
+  BITCYCLE_DEVICE static std::uint64_t taps_at(const Args& a, int position) {
+    int ow = position, oh = divide(ow, a.out_w);
+    divide(oh, a.out_h);
+    return global_load(a.map.taps + a.map.of(oh, ow));
+  }
+  BITCYCLE_DEVICE static void put_word(std::uint8_t* tile, int row, std::uint32_t word) {
+    shared_store(
+        reinterpret_cast<std::uint32_t*>(tile + row * kDepth + (quad() / 4 ^ order(row)) * 16 + quad() % 4 * 4), word);
+  }
+  /// Columns that say where a tap exists, and zeros behind them.
+  BITCYCLE_DEVICE static void put_existence(const Args& a, const Columns& columns, int first, int end,
                                             std::uint8_t* tile) {
+    const int tap = columns.first - a.s.taps() * a.s.c, position = first + quad() * 4;
+    // Sixteen taps of a position are half a word; even and odd positions, two a word.
+    std::uint32_t even = 0, odd = 0;
+    for (int p = 0; p < 4; ++p) {
+      if (position + p >= end || tap >= StreamedRows::kMostTaps) continue;
+      const auto taps = static_cast<std::uint32_t>(taps_at(a, position + p) >> tap) & 0xFFFFU;
+      (p % 2 == 0 ? even : odd) |= taps << (p / 2 * 16);
+    }
+    BITCYCLE_UNROLL
+    for (int c = 0; c < 16; ++c) {
+      put_word(tile, columns.row + c, ((even >> c) & 0x00010001U) | (((odd >> c) & 0x00010001U) << 8));
+      for (int limb = 1; limb < LX; ++limb) put_word(tile + limb * kBBytes, columns.row + c, 0U);
+    }
+  }
+  /// Columns that each have a tap of their own, code by code: of channels that are no multiple of 16.
+  BITCYCLE_DEVICE static void put_mixed(const Args& a, const Columns& columns, int first, int end, std::uint8_t* tile) {
     const Geometry& s = a.s;
-    const int taps = s.taps(), regular = taps * s.c, row = Place<kColumns>::row();
-    for (int c = 0; c < 4; ++c) {
+    const int taps = s.taps(), regular = taps * s.c;
+    for (int c = 0; c < 16; ++c) {
       const int column = columns.first + c, tap = column < regular ? column / s.c : column - regular;
-      const bool exists = column < regular + taps;
       const int dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding, channel = column % s.c;
-      for (int i = 0; i < kQuads * 4; ++i) {
-        const int at = Place<kColumns>::quad(i / 4) * 4 + i % 4, position = first + at;
+      std::uint32_t word[LX] = {};
+      for (int p = 0; p < 4; ++p) {
+        const int position = first + quad() * 4 + p;
         int ow = position, oh = divide(ow, a.out_w);
         const int n = divide(oh, a.out_h);
         const int h = oh * s.stride + dh, w = ow * s.stride + dw;
-        std::uint32_t q = 0;
-        if (exists && position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
-          q = column >= regular ? 1U
-                                : load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
-                                            ((n * s.h + h) * s.w + w) * s.c + channel);
+        if (column >= regular + taps || position >= end || h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+        std::uint32_t q = 1;
+        if (column < regular) {
+          q = load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
+                        ((n * s.h + h) * s.w + w) * s.c + channel);
         }
-        for (int limb = 0; limb < LX; ++limb) {
-          shared_store(tile + limb * kBBytes + (row + c) * kDepth + (at / 16 ^ order(row + c)) * 16 + at % 16,
-                       static_cast<std::uint8_t>(q >> (8 * limb)));
-        }
+        for (int limb = 0; limb < LX; ++limb) word[limb] |= ((q >> (8 * limb)) & 255U) << (8 * p);
       }
+      for (int limb = 0; limb < LX; ++limb) put_word(tile + limb * kBBytes, columns.row + c, word[limb]);
     }
   }
   BITCYCLE_DEVICE static void store(const Args& a, const Columns& columns, int first, int end, const Staged& staged,
                                     int stage) {
     auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
     BITCYCLE_UNROLL
-    for (int t = 0; t < MT; ++t) put<LG, kRows>(tile, kABytes, Place<kRows>::quad(t), staged.g[t]);
+    for (int t = 0; t < MT; ++t) put<LG>(tile, kABytes, Place<kRows>::row(), Place<kRows>::quad(t), staged.g[t]);
     tile += kABytes * LG;
-    if (!columns.one_tap) {
-      store_columns(a, columns, first, end, tile);
-      return;
-    }
+    if (columns.kind == Columns::kExistence) return put_existence(a, columns, first, end, tile);
+    if (columns.kind == Columns::kMixed) return put_mixed(a, columns, first, end, tile);
     BITCYCLE_UNROLL
-    for (int t = 0; t < kQuads; ++t) put<LX, kColumns>(tile, kBBytes, Place<kColumns>::quad(t), staged.x[t]);
+    for (int i = 0; i < 4; ++i) put<LX>(tile, kBBytes, columns.row + 4 * i, quad(), staged.x[i]);
   }
 
   BITCYCLE_DEVICE static void run(const Args& a) {
@@ -210,7 +229,7 @@ struct WeightGradientProductKernel {
     const int begin = part * a.part;
     const int end = a.positions - begin < a.part ? a.positions : begin + a.part;
     const int lane = lane_index(), warp = thread_index() / 32;
-    const Columns own = columns_of(s, first_column + Place<kColumns>::row());
+    const Columns own = columns_of(s, first_column);
     std::int32_t sums[kDiagonals][MT][2][4];
     for (int d = 0; d < kDiagonals; ++d) {
       for (int m = 0; m < MT; ++m) {

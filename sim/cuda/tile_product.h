@@ -44,12 +44,8 @@ struct StreamedRows {
     int x = index, y = divide(x, w);
     const int n = divide(y, h);
     const int row_class = global_load(map.row_class + y), column_class = global_load(map.column_class + x);
-    const std::uint32_t in_rows = global_load(map.row_taps + row_class);
-    const std::uint64_t in_columns = global_load(map.column_taps + column_class);
-    for (int k = 0; k < kh; ++k) {
-      if (((in_rows >> k) & 1U) != 0) cursor.taps |= in_columns << (k * kw);
-    }
     cursor.position_class = row_class * map.columns + column_class;
+    cursor.taps = global_load(map.taps + cursor.position_class);
     const int base_y = transposed ? quotient(y + padding, stride) : y * stride.value - padding;
     const int base_x = transposed ? quotient(x + padding, stride) : x * stride.value - padding;
     cursor.base = ((n * source_h + base_y) * source_w + base_x) * channels;
