@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 #include <utility>
 
 #include "sim/cuda/cuda_backend.inl"
@@ -49,6 +50,7 @@ class CudaRuntime final : public gpu::Runtime {
     }
     name_ = "sm_" + std::to_string(properties.major * 10 + properties.minor) + ", " + properties.name;
     processors_ = properties.multiProcessorCount;
+    shared_bytes_ = properties.sharedMemPerBlockOptin;
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     check(cudaDeviceGetStreamPriorityRange(&least_priority_, &greatest_priority_), "reading the range of priorities");
     check(cudaEventCreate(&begin_), "making an event");
@@ -75,6 +77,7 @@ class CudaRuntime final : public gpu::Runtime {
 
   std::string name() const override { return name_; }
   int processors() const override { return processors_; }
+  std::size_t shared_bytes() const override { return shared_bytes_; }
 
   void* allocate(std::size_t bytes) override {
     void* data = nullptr;
@@ -129,6 +132,7 @@ class CudaRuntime final : public gpu::Runtime {
 
   void launch(const gpu::Launch& l) override {
     last_ = l.name;
+    allow_shared(l);
     void* arguments[] = {const_cast<std::byte*>(l.arguments.data())};
     check(cudaLaunchKernel(reinterpret_cast<const void*>(l.entry), dim3(static_cast<unsigned>(l.blocks)),
                            dim3(static_cast<unsigned>(l.threads)), arguments, l.shared_bytes, stream_),
@@ -187,6 +191,13 @@ class CudaRuntime final : public gpu::Runtime {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t exec = nullptr;
   };
+  /// Kernels that take more than 48 KiB of shared memory have to say so once.
+  void allow_shared(const gpu::Launch& l) {
+    if (l.shared_bytes <= 48 * 1024 || !large_.insert(l.entry).second) return;
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(l.entry), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes_)),
+          std::string("giving shared memory to ") + l.name);
+  }
   static cudaKernelNodeParams parameters_of(gpu::Launch& l, void* (&arguments)[1]) {
     arguments[0] = l.arguments.data();
     cudaKernelNodeParams parameters{};
@@ -206,6 +217,7 @@ class CudaRuntime final : public gpu::Runtime {
     std::vector<cudaGraphNode_t> after;
     for (std::size_t i = 0; i < launches.size(); ++i) {
       void* arguments[1];
+      allow_shared(launches[i]);
       const cudaKernelNodeParams parameters = parameters_of(made.launches[i], arguments);
       after.clear();
       for (const int before : predecessors[i]) after.push_back(made.nodes[static_cast<std::size_t>(before)]);
@@ -227,6 +239,8 @@ class CudaRuntime final : public gpu::Runtime {
 
   std::string name_, last_ = "the GPU's set-up";
   int processors_ = 1, least_priority_ = 0, greatest_priority_ = 0;
+  std::size_t shared_bytes_ = 48 * 1024;
+  std::set<void (*)()> large_;  // kernels that may have all of it
   cudaStream_t stream_ = nullptr;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
   std::vector<Graph> graphs_;

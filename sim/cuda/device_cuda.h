@@ -109,6 +109,16 @@ BITCYCLE_DEVICE void load_matrices(std::uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
+/// ldmatrix.x4.trans: the same rows, read across: r[j] gets 16-bit elements l / 4 of rows 2 (l mod 4) and the next of
+/// matrix j.
+BITCYCLE_DEVICE void load_matrices_transposed(std::uint32_t (&r)[4], const void* row) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
 /// d += a b for MT x NT tiles of mma.m16n8k32: a unsigned bytes, b unsigned or signed ones, 32-bit sums that wrap.
 template <bool SignedB, int MT, int NT>
 BITCYCLE_DEVICE void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4],

@@ -52,6 +52,8 @@ class Runtime {
   virtual std::string name() const = 0;
   /// Streaming multiprocessors: grids are sized by them; results do not depend on them.
   virtual int processors() const = 0;
+  /// The most that a block may ask for.
+  virtual std::size_t shared_bytes() const = 0;
   /// Not filled. Throws std::runtime_error naming bytes asked for and bytes free.
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* data) noexcept = 0;

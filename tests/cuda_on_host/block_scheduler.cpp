@@ -254,6 +254,16 @@ void Block::execute(Warp& warp, std::uint32_t mask) {
         }
       }
       return;
+    case Collective::kMatricesTransposed:
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        for (std::uint32_t j = 0; j < 4; ++j) {
+          for (std::uint32_t half = 0; half < 2; ++half) {
+            const auto* row = static_cast<const std::byte*>(warp.lane[8 * j + l % 4 * 2 + half].input);
+            std::memcpy(static_cast<std::byte*>(warp.lane[l].output) + 4 * j + 2 * half, row + l / 4 * 2, 2);
+          }
+        }
+      }
+      return;
     case Collective::kMultiply: multiply(warp.lane, false); return;
     case Collective::kMultiplySigned: multiply(warp.lane, true); return;
   }

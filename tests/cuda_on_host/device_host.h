@@ -146,12 +146,19 @@ void async_wait() {
   current_thread().finish_copies(Pending);
 }
 
+inline void load_matrices(Collective::Kind kind, std::uint32_t (&r)[4], const void* row, Site site) {
+  current_block().shared_access(row, 16, site);
+  current_block().require_aligned(row);
+  Collective own{kind, 0xFFFFFFFFU, row, nullptr, r, 0, 0};
+  current_block().collective(own);
+}
 inline void load_matrices(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {
-  current_block().shared_access(row, 16, {file, line});
-  current_block().require_aligned(row);
-  Collective own{Collective::kMatrices, 0xFFFFFFFFU, row, nullptr, r, 0, 0};
-  current_block().collective(own);
+  load_matrices(Collective::kMatrices, r, row, {file, line});
+}
+inline void load_matrices_transposed(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(),
+                                     int line = __builtin_LINE()) {
+  load_matrices(Collective::kMatricesTransposed, r, row, {file, line});
 }
 
 template <bool SignedB, int MT, int NT>

@@ -27,6 +27,7 @@ class HostRuntime final : public gpu::Runtime {
         arena_(options.threads == 0 ? tbb::task_arena::automatic : options.threads) {}
   std::string name() const override { return "host"; }
   int processors() const override { return options_.processors; }
+  std::size_t shared_bytes() const override { return 163 * 1024; }  // sm_80
   void* allocate(std::size_t bytes) override {
     // As many bytes as are asked for, so that AddressSanitizer sees the first one behind them.
     void* data = ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{64}, std::nothrow);
@@ -56,9 +57,9 @@ class HostRuntime final : public gpu::Runtime {
     if (!options_.executes) return;
     if (l.blocks < 1)
       throw std::runtime_error(std::string(l.name) + ": a grid of " + std::to_string(l.blocks) + " blocks");
-    if (l.shared_bytes > 48 * 1024) {
+    if (l.shared_bytes > shared_bytes()) {
       throw std::runtime_error(std::string(l.name) + ": " + std::to_string(l.shared_bytes) +
-                               " bytes of shared memory; 48 KiB are there");
+                               " bytes of shared memory; " + std::to_string(shared_bytes()) + " are there");
     }
     std::vector<int> order(static_cast<std::size_t>(l.blocks));
     std::iota(order.begin(), order.end(), 0);
