@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions by patches: a block takes a rectangle of output positions at a time and keeps the pixels that its windows
-// cover in shared memory, each once. A tap is then an offset, the same for all positions, and ldmatrix, whose lanes give
-// one address each, reads the operands of tensor cores straight from the pixels.
+// Convolutions by patches: a block takes a rectangle of output positions at a time and keeps the pixels that its
+// windows cover in shared memory, each once. A tap is then an offset, the same for all positions, and ldmatrix, whose
+// lanes give one address each, reads the operands of tensor cores straight from the pixels.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,7 @@ struct Tiling {
   std::int32_t patch_h = 1, patch_w = 1;            // pixels of one image of a chunk
   std::int32_t chunks = 0;
   Divisor tiles_h, tiles_w;  // rectangles of an image
+  Divisor by_tile_h, by_tile_w, by_patch_h, by_patch_w;
   BITCYCLE_HD std::int32_t positions() const { return images * tile_h * tile_w; }
   BITCYCLE_HD std::int32_t pixels() const { return images * patch_h * patch_w; }
 };
@@ -67,6 +68,10 @@ inline Tiling tiling_of(const PatchShape& s, std::int64_t most_positions, std::i
     best.tile_w = static_cast<std::int32_t>(tile_w);
     best.patch_h = static_cast<std::int32_t>(patch_h);
     best.patch_w = static_cast<std::int32_t>(patch_w);
+    best.by_tile_h = Divisor(best.tile_h);
+    best.by_tile_w = Divisor(best.tile_w);
+    best.by_patch_h = Divisor(best.patch_h);
+    best.by_patch_w = Divisor(best.patch_w);
     best.chunks = static_cast<std::int32_t>(chunks);
     best.tiles_h = Divisor(static_cast<std::int32_t>(tiles_h));
     best.tiles_w = Divisor(static_cast<std::int32_t>(tiles_w));
@@ -108,18 +113,19 @@ struct alignas(8) PatchItem {
   BITCYCLE_DEVICE int row() const { return static_cast<int>(place >> 12 & 0xFFFU); }
   BITCYCLE_DEVICE int column() const { return static_cast<int>(place & 0xFFFU); }
 };
-/// Item i of rectangles of h x w, in an image of image_h x image_w.
-BITCYCLE_DEVICE PatchItem patch_item(int i, int h, int w, int image_h, int image_w) {
-  const int row = i / w, image = row / h;
-  const int r = row % h, c = i % w;
-  return {static_cast<std::uint32_t>(image) << 24 | static_cast<std::uint32_t>(r) << 12 | static_cast<std::uint32_t>(c),
-          (image * image_h + r) * image_w + c};
+/// Item i of rectangles of h x w, in images of image_h x image_w.
+BITCYCLE_DEVICE PatchItem patch_item(int i, const Divisor& h, const Divisor& w, int image_h, int image_w) {
+  int column = i, row = divide(column, w);
+  const int image = divide(row, h);
+  return {static_cast<std::uint32_t>(image) << 24 | static_cast<std::uint32_t>(row) << 12 |
+              static_cast<std::uint32_t>(column),
+          (image * image_h + row) * image_w + column};
 }
 BITCYCLE_DEVICE PatchItem pixel_item(const Tiling& t, int i) {
-  return patch_item(i, t.patch_h, t.patch_w, t.in_h, t.in_w);
+  return patch_item(i, t.by_patch_h, t.by_patch_w, t.in_h, t.in_w);
 }
 BITCYCLE_DEVICE PatchItem position_item(const Tiling& t, int i) {
-  return patch_item(i, t.tile_h, t.tile_w, t.out_h, t.out_w);
+  return patch_item(i, t.by_tile_h, t.by_tile_w, t.out_h, t.out_w);
 }
 /// Whether it exists in a chunk. Items beyond the rectangle's last do not: their image is too large.
 BITCYCLE_DEVICE bool pixel_exists(const Tiling& t, const Chunk& c, const PatchItem& item) {
