@@ -32,7 +32,7 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 constexpr int kTensorCoreBits = 16;           // widest code that tensor cores multiply, as two limbs
 constexpr std::int64_t kMostKernelSize = 32;  // bits of a ClassMap's sets
 constexpr std::int64_t kByteProduct = 255 * 255;
-constexpr int kMostSharedBytes = 48 * 1024;  // that every block may have
+constexpr std::int64_t kMostPatchBytes = 96 * 1024;
 
 /// Weights with what kernels keep beside them.
 struct CudaWeights final : QuantisedWeights {
@@ -47,6 +47,7 @@ struct CudaWeights final : QuantisedWeights {
   Buffer keys;           // int32 (2, o)
   Buffer gradient_sums;  // int64 (o + 1, taps * c + taps), and a ticket
   Buffer terms;          // int64 (taps)
+  Buffer existence;      // uint8 (planes, out_h * out_w, 16): 1 where a tap exists, sixteen taps a plane
   ClassMap outputs, inputs;
   std::int64_t output_classes = 0, input_classes = 0;
   Packed forward_pack, error_pack;  // limbs 0; set at launch
@@ -416,6 +417,11 @@ class CudaBackend final : public Backend {
   void error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w);
   template <int LG, int LX>
   void weight_gradient_product(const ConvBackward& args, CudaWeights& w);
+  static WeightGradientSums gradient_sums(const ConvBackward& args, const CudaWeights& w) {
+    const bool bytes = limbs_of(args.g.width) == 1 && limbs_of(args.x.width) == 1;
+    return {const_cast<std::int64_t*>(w.gradient_sums.as<std::int64_t>()),
+            bytes && args.shape.weight_gradient_depth() * kByteProduct <= UINT32_MAX ? 1 : 0};
+  }
   void close_weights();
   void weight_gradient(const ConvBackward& args, CudaWeights& w);
   bool error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const;
@@ -600,6 +606,20 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
       terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
     w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
     to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
+    if (taps <= StreamedRows::kMostTaps) {
+      const std::int64_t positions = shape.out_h() * shape.out_w();
+      std::vector<std::uint8_t> existence(static_cast<std::size_t>(rounded_up(taps, 16) * positions));
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        const std::int64_t dh = tap / shape.kw - shape.padding, dw = tap % shape.kw - shape.padding;
+        for (std::int64_t p = 0; p < positions; ++p) {
+          const std::int64_t h = p / shape.out_w() * shape.stride + dh, v = p % shape.out_w() * shape.stride + dw;
+          existence[static_cast<std::size_t>((tap / 16 * positions + p) * 16 + tap % 16)] =
+              h >= 0 && h < shape.h && v >= 0 && v < shape.w ? 1 : 0;
+        }
+      }
+      w.existence = Buffer(*this, std::max<std::size_t>(existence.size(), 1));
+      to_device(w.existence.as<std::uint8_t>(), existence.data(), existence.size());
+    }
   }
   w.keys = Buffer(*this, bytes(2 * shape.o, sizeof(std::int32_t)));
   return weights;
@@ -806,31 +826,49 @@ void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights&
   const ConvShape& s = args.shape;
   const auto go = [&](auto mt) {
     using Kernel = WeightGradientProductKernel<LG, LX, decltype(mt)::value>;
-    if constexpr (Kernel::kSharedBytes <= kMostSharedBytes) {
-      typename Kernel::Args a{};
-      a.s = geometry(s);
-      a.out_w = Divisor(a.s.out_w);
-      a.out_h = Divisor(a.s.out_h);
-      a.map = w.outputs;
-      a.g = args.g.codes;
-      a.x = args.x.codes;
-      a.sums = w.gradient_sums.as<std::int64_t>();
-      a.positions = static_cast<std::int32_t>(s.weight_gradient_depth());
-      const std::int64_t columns = s.forward_depth() + s.kh * s.kw;
-      const std::int64_t tiles =
-          ((s.o + Kernel::kRows - 1) / Kernel::kRows) * ((columns + Kernel::kColumns - 1) / Kernel::kColumns);
-      // Enough parts to fill the device, none so long that a 32-bit sum could overflow (33,025 products of bytes).
-      const std::int64_t wanted = std::max<std::int64_t>(1, 4 * runtime_->processors() / tiles);
-      a.part = static_cast<std::int32_t>(
-          std::clamp<std::int64_t>(rounded_up((a.positions + wanted - 1) / wanted, Kernel::kDepth), 256, 16384));
-      const std::int64_t parts = std::max<std::int64_t>(1, (a.positions + a.part - 1) / a.part);
-      launch<Kernel>(static_cast<int>(tiles * parts), Kernel::kSharedBytes, a,
-                     {s.macs(), s.output_size() * LG + s.input_size() * LX});
+    typename Kernel::Args a{};
+    a.s = geometry(s);
+    const std::int64_t taps = s.kh * s.kw, planes = (taps + 15) / 16;
+    a.planes = static_cast<std::int32_t>(planes);
+    const PatchShape patch{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
+    // Three chunks are in shared memory at once, and leave room for another kernel's blocks.
+    const auto most = std::min(static_cast<std::int64_t>(runtime_->shared_bytes()), kMostPatchBytes);
+    std::int64_t bytes = 0;
+    for (std::int64_t pixels = Kernel::kMostPixels; bytes == 0 || bytes > most; pixels = pixels * 3 / 4) {
+      a.tiling = tiling_of(patch, Kernel::kMostPositions, std::max(pixels, taps));
+      a.pixels = a.tiling.pixels();
+      a.positions = static_cast<std::int32_t>(rounded_up(a.tiling.positions(), 32));
+      bytes = Kernel::shared_bytes(a.pixels, a.positions, planes);
     }
+    a.g = args.g.codes;
+    a.x = args.x.codes;
+    a.existence = w.existence.as<std::uint8_t>();
+    a.sums = gradient_sums(args, w);
+    const Tiling& t = a.tiling;
+    a.exact = t.positions() == a.positions && t.n % t.images == 0 && t.out_h % t.tile_h == 0 && t.out_w % t.tile_w == 0;
+    a.pieces = s.o % 16 == 0 && s.c % 16 == 0;
+    a.constant_existence = t.tiles_h.value * t.tiles_w.value == 1;
+    const auto tiles_of = [](std::int64_t size, std::int64_t each) {
+      return Divisor(static_cast<std::int32_t>((size + each - 1) / each));
+    };
+    Kernel::set_offsets(a);
+    a.row_tiles = tiles_of(s.o, Kernel::kRows);
+    a.column_tiles = tiles_of(s.c, Kernel::kColumns);
+    a.group_tiles = tiles_of(taps + planes, Kernel::kGroups);
+    // A block a multiprocessor, each with as many chunks as there are for it, but none so many that a 32-bit sum could
+    // overflow (33,025 products of bytes, half of it where two limbs' meet).
+    const std::int64_t tiles = std::int64_t{a.row_tiles.value} * a.column_tiles.value * a.group_tiles.value;
+    const std::int64_t parts = std::max<std::int64_t>(1, runtime_->processors() / tiles);
+    a.part = static_cast<std::int32_t>(std::clamp<std::int64_t>(
+        (t.chunks + parts - 1) / parts, 1, std::min<std::int64_t>(Kernel::kMostPart, 16384 / a.positions)));
+    const std::int64_t blocks = tiles * std::max<std::int64_t>(1, (t.chunks + a.part - 1) / a.part);
+    launch<Kernel>(static_cast<int>(blocks), static_cast<std::size_t>(bytes), a,
+                   {s.macs(), s.output_size() * LG + s.input_size() * LX});
   };
-  if (s.o <= 16 || LG + LX > 3) return go(std::integral_constant<int, 1>{});
-  if (s.o <= 32 || LG + LX > 2) return go(std::integral_constant<int, 2>{});
-  go(std::integral_constant<int, 4>{});
+  if constexpr (LG + LX == 2) {
+    if (s.o > 16) return go(std::integral_constant<int, 2>{});
+  }
+  go(std::integral_constant<int, 1>{});
 }
 
 /// A branch: what follows in the trunk does not need it, but must not overwrite its codes before the next join, which
@@ -853,12 +891,12 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
     finish.taps = Divisor(g.kh * g.kw);
     finish.g = args.g.affine;
     finish.x = args.x.affine;
-    finish.sums = w.gradient_sums.as<std::int64_t>();
+    finish.sums = gradient_sums(args, w);
     finish.terms = w.terms.as<std::int64_t>();
     finish.dw = args.dw;
     finish.size = static_cast<std::int32_t>(s.weight_size());
     const std::int64_t sums = (s.o + 1) * (s.forward_depth() + s.kh * s.kw);
-    finish.ticket = reinterpret_cast<std::uint32_t*>(finish.sums + sums);
+    finish.ticket = reinterpret_cast<std::uint32_t*>(finish.sums.words + sums);
     launch<WeightGradientFinishKernel>(blocks(static_cast<std::uint32_t>(4 * finish.size)),
                                        WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;

@@ -1,306 +1,497 @@
 // SPDX-License-Identifier: Apache-2.0
 // The weight gradient on tensor cores: rows are output channels, columns taps and input channels, the reduction over
-// positions is split over blocks and added with 64-bit atomics.
+// positions is split over warps and blocks and added with integer atomics.
 #pragma once
 
+#include "sim/cuda/kernels_weights.h"
+#include "sim/cuda/patch.h"
 #include "sim/cuda/tile_product.h"
+#include "sim/ops/rescale.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-/// Weight gradient: integers of a part of the positions added to `sums` in 64 bits, 0 before. Rows are output channels;
-/// columns taps and input channels, and behind them a column a tap whose codes are 1 where the tap exists, which gives
-/// the sums of gradient codes that the offsets need. The row behind the last has the columns' own sums.
-/// LG, LX: limbs of gradient and activation codes; MT: 16 output channels a tile.
+/// The integers of a weight gradient, (o + 1, taps * c + taps), 0 before and after: products, sums of gradient codes
+/// over the positions where a tap exists, and in the last row sums of activation codes. 32 bits where no sum can need
+/// more, because a GPU adds twice as many of them at once.
+struct WeightGradientSums {
+  std::int64_t* words;
+  std::int32_t narrow;
+  BITCYCLE_DEVICE std::int64_t load(std::int64_t at) const {
+    return narrow != 0 ? std::int64_t{global_load(reinterpret_cast<const std::uint32_t*>(words) + at)}
+                       : global_load(words + at);
+  }
+  BITCYCLE_DEVICE void clear(std::int64_t at) const {
+    if (narrow != 0) {
+      global_store(reinterpret_cast<std::uint32_t*>(words) + at, 0U);
+    } else {
+      global_store(words + at, std::int64_t{0});
+    }
+  }
+};
+
+/// A block has 16 MT output channels, 16 input channels and ten groups of columns: a group is a tap, or sixteen columns
+/// that are 1 where a tap exists, whose products are the sums of gradient codes that the offsets need. It goes through
+/// chunks of positions, whose pixels it keeps in shared memory as they are in memory, channels innermost. Tensor cores
+/// want positions innermost: ldmatrix reads pairs of bytes across, and two byte permutations a pair of words put what
+/// belongs to one channel together. The positions that a word then holds are not neighbours, but the same ones in both
+/// operands, and a sum has no order.
+/// LG, LX: limbs of gradient and activation codes.
 template <int LG, int LX, int MT>
 struct WeightGradientProductKernel {
   static constexpr const char* kName = "convolution weight gradient";
-  static constexpr int kThreads = 128, kMinBlocks = LG + LX > 2 ? 2 : (MT == 1 ? 4 : 3);
-  static constexpr int kDiagonals = LG + LX - 1;
-  static constexpr int kRows = 16 * MT, kColumns = 64;
-  static constexpr int kDepth = 128;  // positions a stage, bytes of a row
-  static constexpr int kABytes = kRows * kDepth, kBBytes = kColumns * kDepth;
-  static constexpr int kStageBytes = kABytes * LG + kBBytes * LX;
-  static constexpr int kSharedBytes = 2 * kStageBytes;
+  static constexpr int kThreads = 256;
+  // At most 168 registers: the trunk's blocks should find room beside.
+  static constexpr int kRegisterThreads = LG + LX > 2 ? 256 : 384;
+  static constexpr int kDiagonals = LG + LX - 1;  // sums of limbs of equal weight, 2^(8 d)
+  static constexpr int kRows = 16 * MT, kColumns = 16;
+  // Warps share a chunk two by four: every other group of columns, a quarter of the positions, 32 at a time.
+  static constexpr int kOwnGroups = 5, kGroups = 2 * kOwnGroups, kQuarters = 4, kSteps = 2, kStages = 3;
+  static constexpr int kMostGroups = StreamedRows::kMostTaps + StreamedRows::kMostTaps / 16;
+  static constexpr int kItems = 3;  // pixels of a thread
+  static constexpr int kMostPositions = 32 * kQuarters * kSteps, kMostPixels = kItems * kThreads, kMostPart = 128;
+  static_assert(kMostPositions <= kThreads && kMostPart <= kThreads);
+  // Shared memory: the block's chunks, pixels of positions, items of pixels, and the stages, later the warps' sums.
+  static constexpr int kPixels = 32 * kMostPart, kPixelItems = kPixels + 4 * kMostPositions,
+                       kStageBegin = kPixelItems + 8 * kMostPixels;
+  // Sums of a warp in shared memory: registers lie 33 words apart, so that neighbouring columns, which are in the same
+  // lanes of four registers and eight lanes of four, lie in different banks.
+  static constexpr int kPitch = 33, kGroupWords = 8 * kPitch;
+  static constexpr int kSumWords = kDiagonals * MT * kGroups * kGroupWords, kColumnWords = kGroups * 16 * LX;
+  static constexpr int kReduceBytes = 4 * (kSumWords + kColumnWords);
+
   struct Args {
     Geometry s;
-    Divisor out_w, out_h;
-    ClassMap map;  // of outputs
+    Tiling tiling;
     const void *g, *x;
-    std::int64_t* sums;      // (o + 1, taps * c + taps)
-    std::int32_t positions;  // n * out_h * out_w
-    std::int32_t part;       // positions of one block, a multiple of kDepth
+    const std::uint8_t* existence;  // (planes, out_h * out_w, 16)
+    WeightGradientSums sums;
+    std::int32_t planes;             // of sixteen taps
+    std::int32_t pixels, positions;  // of a chunk; positions in shared memory, a multiple of 32
+    std::int32_t part;               // chunks of a block
+    Divisor row_tiles, column_tiles, group_tiles;
+    // Of groups in a stage: from a position's pixel or, existence, from the position.
+    std::int32_t offsets[kMostGroups];
+    bool exact;               // every position of every chunk exists
+    bool pieces;              // sixteen channels of a pixel are 16-byte pieces of memory, in both operands
+    bool constant_existence;  // every chunk has the same
   };
-
-  /// 4 Count neighbouring codes as bytes, limb by limb.
-  template <int L, int Count>
-  BITCYCLE_DEVICE static void load_codes(const void* codes, std::int32_t at, std::uint32_t (&limbs)[Count][L]) {
-    using Words = std::conditional_t<Count * L == 1, std::uint32_t,
-                                     std::conditional_t<Count * L == 2, Pair<std::uint32_t>, Word4>>;
-    constexpr int kEach = static_cast<int>(sizeof(Words) / 4), kLoads = Count * L / kEach;
-    const auto* from = reinterpret_cast<const Words*>(static_cast<const std::uint8_t*>(codes) + at * L);
-    std::uint32_t word[Count * L];
-    BITCYCLE_UNROLL
-    for (int i = 0; i < kLoads; ++i) {
-      const Words loaded = global_load(from + i);
-      memcpy(word + i * kEach, &loaded, sizeof loaded);
-    }
-    BITCYCLE_UNROLL
-    for (int i = 0; i < Count; ++i) {
-      if constexpr (L == 1) {
-        limbs[i][0] = word[i];
-      } else {
-        for (int limb = 0; limb < L; ++limb) limbs[i][limb] = limb_of(word[2 * i], word[2 * i + 1], limb);
-      }
+  /// Where a chunk begins: its pixels, which may lie before the image, and its positions.
+  struct alignas(16) Record {
+    std::uint32_t pixel, position;  // bytes
+    std::int32_t in_h, in_w, n, h, w;
+    std::uint32_t existence;  // bytes
+  };
+  /// Bytes of a stage: pixels, gradients, existence.
+  static std::int64_t stage_bytes(std::int64_t pixels, std::int64_t positions, std::int64_t planes) {
+    return 16 * (pixels * LX + positions * (LG * MT + planes));
+  }
+  static void set_offsets(Args& a) {
+    const std::int32_t taps = a.s.kh * a.s.kw;
+    for (std::int32_t i = 0; i < taps + a.planes; ++i) {
+      a.offsets[i] = i < taps ? 16 * (i / a.s.kw * a.tiling.patch_w + i % a.s.kw)
+                              : static_cast<std::int32_t>(stage_bytes(a.pixels, a.positions, i - taps));
     }
   }
+  /// Bytes of shared memory.
+  static std::int64_t shared_bytes(std::int64_t pixels, std::int64_t positions, std::int64_t planes) {
+    const std::int64_t stages = kStages * stage_bytes(pixels, positions, planes);
+    return kStageBegin + (stages > kReduceBytes ? stages : kReduceBytes);
+  }
 
-  /// Where a thread's item t of a stage lies: four rows and four positions. Neighbouring lanes have neighbouring rows,
-  /// so that they read neighbouring codes. A thread's rows are the same for all t.
-  template <int Rows>
-  struct Place {
-    static constexpr int kGroups = Rows / 4, kLow = kGroups < 8 ? kGroups : 8, kHigh = kGroups / kLow;
-    BITCYCLE_DEVICE static int row() { return (thread_index() % kLow + thread_index() / 32 % kHigh * kLow) * 4; }
-    BITCYCLE_DEVICE static int quad(int t) {
-      return lane_index() / kLow + (thread_index() / 32 + 4 * t) / kHigh * (32 / kLow);
-    }
+  /// A block's part of the work, and a thread's part of the copies.
+  struct Tile {
+    std::int32_t row, column, group, part;  // first output channel, first input channel, first group; of the chunks
+    std::int32_t groups, taps;              // that it has; of them taps
+    bool sums_columns;
+    std::int32_t g, existence, stage_bytes;         // of a stage: its parts behind the pixels
+    std::uint32_t place, g_bytes, existence_bytes;  // of a thread's position: PatchItem::place, distances
   };
-  /// Pieces of 16 bytes of a row lie in an order of the row's own, so that eight rows' same pieces, which ldmatrix
-  /// reads, and the words that a warp stores lie in different banks: piece p is in place p ^ order(row).
-  BITCYCLE_DEVICE static int order(int row) { return (row & 7) ^ (row >> 3 & 3) ^ (row >> 5 & 1) * 4; }
+  BITCYCLE_DEVICE static Tile tile_at(const Args& a, int index) {
+    const Tiling& t = a.tiling;
+    Tile tile;
+    int column = divide(index, a.row_tiles);
+    tile.row = index * kRows;
+    int group = divide(column, a.column_tiles);
+    tile.column = column * kColumns;
+    tile.part = divide(group, a.group_tiles);
+    tile.group = group * kGroups;
+    // Existence does not depend on the input channel: the first ones' blocks have it.
+    const int taps = a.s.taps() - tile.group, groups = column == 0 ? taps + a.planes : taps;
+    tile.groups = groups < kGroups ? groups : kGroups;
+    tile.taps = taps < 0 ? 0 : (taps < kGroups ? taps : kGroups);
+    tile.sums_columns = tile.row == 0;
+    tile.g = 16 * LX * a.pixels;
+    tile.existence = tile.g + 16 * LG * MT * a.positions;
+    tile.stage_bytes = tile.existence + 16 * a.planes * a.positions;
+    const PatchItem item = position_item(t, thread_index());
+    tile.place = item.place;
+    tile.g_bytes = static_cast<std::uint32_t>((item.distance * a.s.o + tile.row) * LG);
+    tile.existence_bytes = static_cast<std::uint32_t>(16 * (item.distance - item.image() * t.out_h * t.out_w));
+    return tile;
+  }
+  BITCYCLE_DEVICE static Record record_of(const Args& a, int index) {
+    const Tiling& t = a.tiling;
+    const Chunk chunk = chunk_at(t, index);
+    Record r;
+    r.n = chunk.n;
+    r.h = chunk.h;
+    r.w = chunk.w;
+    r.in_h = chunk.h * t.stride - t.padding_h;
+    r.in_w = chunk.w * t.stride - t.padding_w;
+    r.pixel = static_cast<std::uint32_t>(first_pixel(t, chunk) * a.s.c * LX);
+    r.position = static_cast<std::uint32_t>(first_position(t, chunk) * a.s.o * LG);
+    r.existence = static_cast<std::uint32_t>(16 * (chunk.h * t.out_w + chunk.w));
+    return r;
+  }
 
-  /// Codes of four channels at four positions, turned into rows of the tile: row = channel, byte = position.
+  /// Sixteen codes at `from`, of which `count` are there, to planes of 16 bytes: one by one. Rare and long.
   template <int L>
-  BITCYCLE_DEVICE static void put(std::uint8_t* tile, int bytes, int row, int quad, const std::uint32_t (&code)[L][4]) {
-    const int piece = quad / 4 ^ order(row);
+  BITCYCLE_DEVICE_CALL static void copy_singly(std::uint8_t* to, int plane_bytes, const void* from, int count) {
+    std::uint32_t words[4 * L] = {};
     BITCYCLE_UNROLL
-    for (int limb = 0; limb < L; ++limb) {
-      const std::uint32_t low01 = permute_bytes(code[limb][0], code[limb][1], 0x5140U);
-      const std::uint32_t low23 = permute_bytes(code[limb][2], code[limb][3], 0x5140U);
-      const std::uint32_t high01 = permute_bytes(code[limb][0], code[limb][1], 0x7362U);
-      const std::uint32_t high23 = permute_bytes(code[limb][2], code[limb][3], 0x7362U);
-      const std::uint32_t word[4] = {permute_bytes(low01, low23, 0x5410U), permute_bytes(low01, low23, 0x7632U),
-                                     permute_bytes(high01, high23, 0x5410U), permute_bytes(high01, high23, 0x7632U)};
-      std::uint8_t* to = tile + limb * bytes + row * kDepth + quad % 4 * 4;
+    for (int i = 0; i < 16; ++i) {
+      if (i >= count) continue;
+      const std::uint32_t code = load_code(from, L == 1 ? Container::kUint8 : Container::kUint16, i);
+      words[i * L / 4] |= code << (i * L % 4 * 8);
+    }
+    BITCYCLE_UNROLL
+    for (int half = 0; half < L; ++half) {
+      shared_store(reinterpret_cast<Word4*>(to + half * plane_bytes),
+                   Word4{{words[4 * half], words[4 * half + 1], words[4 * half + 2], words[4 * half + 3]}});
+    }
+  }
+  /// Codes of a pixel's channels from a tile's first one on, of which `channels` are left.
+  template <int L, bool Pieces>
+  BITCYCLE_DEVICE static void copy_codes(std::uint8_t* to, int plane_bytes, const void* codes, std::uint32_t at,
+                                         int channels, bool exists) {
+    const auto* from = static_cast<const std::uint8_t*>(codes) + (exists ? at : 0U);
+    if constexpr (Pieces) {
       BITCYCLE_UNROLL
-      for (int c = 0; c < 4; ++c) {  // order(row + c) is order(row) ^ c: rows begin at multiples of four
-        shared_store(reinterpret_cast<std::uint32_t*>(to + c * kDepth + (piece ^ c) * 16), word[c]);
-      }
+      for (int half = 0; half < L; ++half) async_copy16(to + half * plane_bytes, from + 16 * half, exists);
+    } else {
+      copy_singly<L>(to, plane_bytes, from, !exists ? 0 : (channels < 16 ? channels : 16));
     }
   }
 
-  /// A thread has 16 columns and four positions of a stage, so that it reads 16 codes at once: neighbouring lanes have
-  /// neighbouring columns.
-  struct Columns {
-    enum Kind : std::uint8_t { kOneTap, kExistence, kMixed } kind = kMixed;
-    std::int32_t row = 0, first = 0;         // in the tile, of all
-    std::int32_t h = 0, w = 0, channel = 0;  // of one tap: from a position's pixel
-  };
-  BITCYCLE_DEVICE static Columns columns_of(const Geometry& s, int first_column) {
-    Columns c;
-    c.row = thread_index() % 4 * 16;
-    c.first = first_column + c.row;
-    const int regular = s.taps() * s.c;
-    if (c.first >= regular) c.kind = Columns::kExistence;
-    if (s.c % 16 != 0 || c.first >= regular) return c;
-    c.kind = Columns::kOneTap;
-    const int tap = c.first / s.c;
-    c.channel = c.first % s.c;
-    c.h = tap / s.kw - s.padding;
-    c.w = tap % s.kw - s.padding;
-    return c;
-  }
-  BITCYCLE_DEVICE static int quad() { return thread_index() / 4; }
-
-  /// A thread's codes of a stage, on their way to shared memory: of columns four times four channels.
-  struct Staged {
-    std::uint32_t g[MT][LG][4], x[4][LX][4];
-  };
-  /// Codes of the next stage on their way to registers: rows, whose channels are a multiple of four, and columns of one
-  /// tap. What the other columns hold is made when it is stored.
-  BITCYCLE_DEVICE static void load(const Args& a, const Columns& columns, int first_row, int first, int end,
-                                   Staged& staged) {
-    const Geometry& s = a.s;
-    const int o = first_row + Place<kRows>::row();
-    BITCYCLE_UNROLL
-    for (int t = 0; t < MT; ++t) {
-      const int begin = first + Place<kRows>::quad(t) * 4;
-      BITCYCLE_UNROLL
-      for (int p = 0; p < 4; ++p) {
-        std::uint32_t code[1][LG] = {};
-        if (begin + p < end && o < s.o) load_codes<LG, 1>(a.g, (begin + p) * s.o + o, code);
-        BITCYCLE_UNROLL
-        for (int limb = 0; limb < LG; ++limb) staged.g[t][limb][p] = code[0][limb];
-      }
+  /// Copies of chunk i of the block on their way to a stage.
+  template <bool Pieces>
+  BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
+    const Tiling& t = a.tiling;
+    const auto* record = shared_memory<Record>(i * static_cast<int>(sizeof(Record)));
+    const auto* words = reinterpret_cast<const Word4*>(record);
+    const Word4 low = shared_load(words);
+    Record r;
+    memcpy(&r, &low, sizeof low);
+    if (!a.exact || existence) {
+      const Word4 high = shared_load(words + 1);
+      memcpy(&r.n, &high, sizeof high);
     }
-    if (columns.kind != Columns::kOneTap) return;
-    int position = first + quad() * 4;
-    int ow = position, oh = divide(ow, a.out_w);
-    int n = divide(oh, a.out_h);
+    auto* to = shared_memory<std::uint8_t>(kStageBegin + stage * tile.stage_bytes + 16 * thread_index());
     BITCYCLE_UNROLL
-    for (int p = 0; p < 4; ++p, ++position) {
-      std::uint32_t code[4][LX] = {};
-      const int h = oh * s.stride + columns.h, w = ow * s.stride + columns.w;
-      if (position < end && h >= 0 && h < s.h && w >= 0 && w < s.w) {
-        load_codes<LX, 4>(a.x, ((n * s.h + h) * s.w + w) * s.c + columns.channel, code);
-      }
+    for (int k = 0; k < kItems; ++k) {
+      if (thread_index() + k * kThreads >= a.pixels) break;
+      const PatchItem item = shared_load(shared_memory<PatchItem>(kPixelItems) + thread_index() + k * kThreads);
+      bool exists = static_cast<std::uint32_t>(r.in_h + item.row()) < static_cast<std::uint32_t>(t.in_h) &&
+                    static_cast<std::uint32_t>(r.in_w + item.column()) < static_cast<std::uint32_t>(t.in_w);
+      if (!a.exact) exists = exists && r.n + item.image() < t.n;
+      copy_codes<LX, Pieces>(to + k * 16 * kThreads, 16 * a.pixels, a.x,
+                             r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
+    }
+    if (thread_index() >= a.positions) return;
+    bool exists = true;
+    if (!a.exact) {
+      const PatchItem item{tile.place, 0};
+      exists = r.n + item.image() < t.n && r.h + item.row() < t.out_h && r.w + item.column() < t.out_w &&
+               thread_index() < t.positions();
+    }
+    BITCYCLE_UNROLL
+    for (int m = 0; m < MT; ++m) {
+      const int channels = a.s.o - tile.row - 16 * m;
+      copy_codes<LG, Pieces>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
+                             r.position + tile.g_bytes + static_cast<std::uint32_t>(16 * m * LG), channels,
+                             exists && channels > 0);
+    }
+    if (!existence) return;
+    const std::uint32_t at = tile.existence_bytes + r.existence;
+    async_copy16(to + tile.existence, a.existence + (exists ? at : 0U), exists);
+    if (a.planes == 1) return;
+    for (int plane = 1; plane < a.planes; ++plane) {
+      async_copy16(to + tile.existence + 16 * plane * a.positions,
+                   a.existence + (exists ? std::int64_t{16} * plane * t.out_h * t.out_w + at : 0), exists);
+    }
+  }
+  BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
+    if (a.pieces) {
+      load_stage<true>(a, tile, i, stage, existence);
+    } else {
+      load_stage<false>(a, tile, i, stage, existence);
+    }
+  }
+
+  /// Codes of sixteen channels at 32 positions, whose lanes give each one's 16 bytes: words[limb][tile][half] has
+  /// positions 2 j, 2 j + 1, 2 j + 8, 2 j + 9 of a half (j = lane mod 4) of channel 2 (lane / 4) + tile, of two limbs
+  /// of channel lane / 4 + 8 tile.
+  template <int L>
+  BITCYCLE_DEVICE static void read_codes(std::uint32_t (&words)[L][2][2], const std::uint8_t* at, int plane_bytes) {
+    BITCYCLE_UNROLL
+    for (int i = 0; i < L; ++i) {
+      std::uint32_t r[4];
+      load_matrices_transposed(r, at + i * plane_bytes);
       BITCYCLE_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        BITCYCLE_UNROLL
-        for (int limb = 0; limb < LX; ++limb) staged.x[i][limb][p] = code[i][limb];
-      }
-      if (++ow == s.out_w) {
-        ow = 0;
-        if (++oh == s.out_h) {
-          oh = 0;
-          ++n;
+      for (int half = 0; half < 2; ++half) {
+        const std::uint32_t low = permute_bytes(r[2 * half], r[2 * half + 1], 0x6420U);
+        const std::uint32_t high = permute_bytes(r[2 * half], r[2 * half + 1], 0x7531U);
+        if constexpr (L == 1) {  // bytes of a pair: two channels
+          words[0][0][half] = low;
+          words[0][1][half] = high;
+        } else {  // two limbs
+          words[0][i][half] = low;
+          words[1][i][half] = high;
         }
       }
     }
   }
-  /// Bit k: tap k exists at a position.
-  BITCYCLE_DEVICE static std::uint64_t taps_at(const Args& a, int position) {
-    int ow = position, oh = divide(ow, a.out_w);
-    divide(oh, a.out_h);
-    return global_load(a.map.taps + a.map.of(oh, ow));
+  /// Tile and column in it of one of sixteen channels, as read_codes puts them.
+  template <int L>
+  BITCYCLE_DEVICE static int tile_of(int channel) {
+    return L == 1 ? channel % 2 : channel / 8;
   }
-  BITCYCLE_DEVICE static void put_word(std::uint8_t* tile, int row, std::uint32_t word) {
-    shared_store(
-        reinterpret_cast<std::uint32_t*>(tile + row * kDepth + (quad() / 4 ^ order(row)) * 16 + quad() % 4 * 4), word);
+  template <int L>
+  BITCYCLE_DEVICE static int column_of(int channel) {
+    return L == 1 ? channel / 2 : channel % 8;
   }
-  /// Columns that say where a tap exists, and zeros behind them.
-  BITCYCLE_DEVICE static void put_existence(const Args& a, const Columns& columns, int first, int end,
-                                            std::uint8_t* tile) {
-    const int tap = columns.first - a.s.taps() * a.s.c, position = first + quad() * 4;
-    // Sixteen taps of a position are half a word; even and odd positions, two a word.
-    std::uint32_t even = 0, odd = 0;
-    for (int p = 0; p < 4; ++p) {
-      if (position + p >= end || tap >= StreamedRows::kMostTaps) continue;
-      const auto taps = static_cast<std::uint32_t>(taps_at(a, position + p) >> tap) & 0xFFFFU;
-      (p % 2 == 0 ? even : odd) |= taps << (p / 2 * 16);
-    }
+  /// Bytes that are 1 where a lane's positions of a half exist, as read_codes orders them.
+  BITCYCLE_DEVICE static std::uint32_t ones_of(std::uint32_t exists, int half) {
+    const std::uint32_t m = exists >> (16 * half + 2 * (lane_index() % 4));
+    return (m & 1U) | (m >> 1 & 1U) << 8 | (m >> 8 & 1U) << 16 | (m >> 9 & 1U) << 24;
+  }
+
+  /// A warp's sums, and where its lanes read.
+  struct Own {
+    std::int32_t sums[kDiagonals][kOwnGroups][1][2 * MT][4];  // input channels by output channels
+    std::int32_t columns[kOwnGroups][LX][1][1][4];            // a channel a row, all columns alike
+    std::int32_t at[kSteps][kOwnGroups];                      // of a stage
+    std::int32_t groups, taps;
+  };
+  /// 32 positions. Full: the warp has all of its groups; Sums: the columns' own sums, too, of positions that are 1 in
+  /// `ones`.
+  template <bool Full, bool Sums>
+  BITCYCLE_DEVICE static void multiply(const Args& a, Own& own, const std::uint8_t* bytes, const std::uint8_t* g,
+                                       int step, const std::uint32_t (&ones)[1][2]) {
+    std::uint32_t gradients[LG][2 * MT][2];
     BITCYCLE_UNROLL
-    for (int c = 0; c < 16; ++c) {
-      put_word(tile, columns.row + c, ((even >> c) & 0x00010001U) | (((odd >> c) & 0x00010001U) << 8));
-      for (int limb = 1; limb < LX; ++limb) put_word(tile + limb * kBBytes, columns.row + c, 0U);
-    }
-  }
-  /// Columns that each have a tap of their own, code by code: of channels that are no multiple of 16.
-  BITCYCLE_DEVICE static void put_mixed(const Args& a, const Columns& columns, int first, int end, std::uint8_t* tile) {
-    const Geometry& s = a.s;
-    const int taps = s.taps(), regular = taps * s.c;
-    for (int c = 0; c < 16; ++c) {
-      const int column = columns.first + c, tap = column < regular ? column / s.c : column - regular;
-      const int dh = tap / s.kw - s.padding, dw = tap % s.kw - s.padding, channel = column % s.c;
-      std::uint32_t word[LX] = {};
-      for (int p = 0; p < 4; ++p) {
-        const int position = first + quad() * 4 + p;
-        int ow = position, oh = divide(ow, a.out_w);
-        const int n = divide(oh, a.out_h);
-        const int h = oh * s.stride + dh, w = ow * s.stride + dw;
-        if (column >= regular + taps || position >= end || h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
-        std::uint32_t q = 1;
-        if (column < regular) {
-          q = load_code(a.x, LX == 1 ? Container::kUint8 : Container::kUint16,
-                        ((n * s.h + h) * s.w + w) * s.c + channel);
-        }
-        for (int limb = 0; limb < LX; ++limb) word[limb] |= ((q >> (8 * limb)) & 255U) << (8 * p);
+    for (int m = 0; m < MT; ++m) {
+      std::uint32_t words[LG][2][2];
+      read_codes<LG>(words, g + 16 * m * LG * a.positions, 16 * a.positions);
+      BITCYCLE_UNROLL
+      for (int limb = 0; limb < LG; ++limb) {
+        BITCYCLE_UNROLL
+        for (int j = 0; j < 4; ++j) gradients[limb][2 * m + j / 2][j % 2] = words[limb][j / 2][j % 2];
       }
-      for (int limb = 0; limb < LX; ++limb) put_word(tile + limb * kBBytes, columns.row + c, word[limb]);
     }
-  }
-  BITCYCLE_DEVICE static void store(const Args& a, const Columns& columns, int first, int end, const Staged& staged,
-                                    int stage) {
-    auto* tile = shared_memory<std::uint8_t>(stage * kStageBytes);
     BITCYCLE_UNROLL
-    for (int t = 0; t < MT; ++t) put<LG>(tile, kABytes, Place<kRows>::row(), Place<kRows>::quad(t), staged.g[t]);
-    tile += kABytes * LG;
-    if (columns.kind == Columns::kExistence) return put_existence(a, columns, first, end, tile);
-    if (columns.kind == Columns::kMixed) return put_mixed(a, columns, first, end, tile);
-    BITCYCLE_UNROLL
-    for (int i = 0; i < 4; ++i) put<LX>(tile, kBBytes, columns.row + 4 * i, quad(), staged.x[i]);
+    for (int i = 0; i < kOwnGroups; ++i) {
+      if (!Full && i >= own.groups) break;
+      if (LX == 2 && i >= own.taps) {  // existence has one limb
+        std::uint32_t words[1][2][2];
+        read_codes<1>(words, bytes + own.at[step][i], 0);
+        const std::uint32_t taps[1][4] = {{words[0][0][0], words[0][1][0], words[0][0][1], words[0][1][1]}};
+        BITCYCLE_UNROLL
+        for (int j = 0; j < LG; ++j) multiply_tiles<false>(own.sums[j][i], taps, gradients[j]);
+        continue;
+      }
+      std::uint32_t words[LX][2][2];
+      read_codes<LX>(words, bytes + own.at[step][i], 16 * a.pixels);
+      BITCYCLE_UNROLL
+      for (int limb = 0; limb < LX; ++limb) {
+        const std::uint32_t channels[1][4] = {
+            {words[limb][0][0], words[limb][1][0], words[limb][0][1], words[limb][1][1]}};
+        BITCYCLE_UNROLL
+        for (int j = 0; j < LG; ++j) multiply_tiles<false>(own.sums[j + limb][i], channels, gradients[j]);
+        if constexpr (Sums) multiply_tiles<false>(own.columns[i][limb], channels, ones);
+      }
+    }
   }
 
   BITCYCLE_DEVICE static void run(const Args& a) {
-    const Geometry& s = a.s;
-    const int columns = s.taps() * s.c + s.taps();
-    const int row_tiles = (s.o + kRows - 1) / kRows, column_tiles = (columns + kColumns - 1) / kColumns;
-    const int tile = block_index() % (row_tiles * column_tiles), part = block_index() / (row_tiles * column_tiles);
-    const int first_row = tile % row_tiles * kRows, first_column = tile / row_tiles * kColumns;
-    const int begin = part * a.part;
-    const int end = a.positions - begin < a.part ? a.positions : begin + a.part;
-    const int lane = lane_index(), warp = thread_index() / 32;
-    const Columns own = columns_of(s, first_column);
-    std::int32_t sums[kDiagonals][MT][2][4];
-    for (int d = 0; d < kDiagonals; ++d) {
-      for (int m = 0; m < MT; ++m) {
-        for (int n = 0; n < 2; ++n) {
-          for (int j = 0; j < 4; ++j) sums[d][m][n][j] = 0;
-        }
-      }
+    const Tiling& t = a.tiling;
+    const int lane = lane_index(), warp = thread_index() / 32, side = warp % 2, quarter = warp / 2;
+    const Tile tile = tile_at(a, block_index());
+    if (tile.groups <= 0) return;
+    const int begin = tile.part * a.part, chunks = t.chunks - begin < a.part ? t.chunks - begin : a.part;
+    if (thread_index() < chunks) {
+      shared_memory<Record>(0)[thread_index()] = record_of(a, begin + thread_index());
     }
-    std::uint32_t column_sums[LX] = {};  // of half of a column: thread / 2
-    Staged staged;
-    const int chunks = (end - begin + kDepth - 1) / kDepth;
-    if (chunks > 0) {
-      load(a, own, first_row, begin, end, staged);
-      store(a, own, begin, end, staged, 0);
+    // A chunk's pixels, their distances in bytes, with the tile's first channel; a thread reads what it writes.
+    for (int i = thread_index(); i < a.pixels; i += kThreads) {
+      PatchItem item = pixel_item(t, i);
+      item.distance = (item.distance * a.s.c + tile.column) * LX;
+      shared_store(shared_memory<PatchItem>(kPixelItems) + i, item);
     }
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      sync_threads();
-      // The next stage's codes are on their way while this one is multiplied.
-      const bool more = chunk + 1 < chunks;
-      const int next = begin + (chunk + 1) * kDepth;
-      if (more) load(a, own, first_row, next, end, staged);
-      const auto* bytes = shared_memory<std::uint8_t>(chunk % 2 * kStageBytes);
+    shared_store(shared_memory<std::int32_t>(kPixels) + thread_index(),
+                 thread_index() < t.positions() ? 16 * patch_pixel(t, PatchItem{tile.place, 0}) : 0);
+    sync_threads();
+    const bool existence = tile.groups > tile.taps;
+    for (int i = 0; i < kStages - 1; ++i) {
+      if (i < chunks) load_stage(a, tile, i, i, existence);
+      async_commit();
+    }
+
+    Own own{};
+    own.groups = (tile.groups - side + 1) / 2;
+    own.taps = (tile.taps - side + 1) / 2;
+    BITCYCLE_UNROLL
+    for (int step = 0; step < kSteps; ++step) {
+      const int position = (quarter * kSteps + step) * 32 + lane;
+      const int pixel = shared_load(shared_memory<std::int32_t>(kPixels) + position);
       BITCYCLE_UNROLL
-      for (int step = 0; step < kDepth; step += 32) {
-        const int g_row = lane % 16, g_piece = (step + lane / 16 * 16) / 16;
-        std::uint32_t fragments[LG][MT][4];
-        for (int limb = 0; limb < LG; ++limb) {
-          for (int m = 0; m < MT; ++m) {
-            const int row = m * 16 + g_row;
-            load_matrices(fragments[limb][m], bytes + limb * kABytes + row * kDepth + (g_piece ^ order(row)) * 16);
-          }
-        }
-        const int x_row = warp * 16 + lane / 16 * 8 + lane % 8, x_piece = (step + lane / 8 % 2 * 16) / 16;
-        for (int limb = 0; limb < LX; ++limb) {
-          std::uint32_t r[4];
-          load_matrices(r, bytes + kABytes * LG + limb * kBBytes + x_row * kDepth + (x_piece ^ order(x_row)) * 16);
-          const std::uint32_t b[2][2] = {{r[0], r[1]}, {r[2], r[3]}};
-          for (int i = 0; i < LG; ++i) multiply_tiles<false>(sums[i + limb], fragments[i], b);
-        }
+      for (int i = 0; i < kOwnGroups; ++i) {
+        own.at[step][i] =
+            (i < own.groups ? a.offsets[tile.group + 2 * i + side] : 0) + (i < own.taps ? pixel : 16 * position);
       }
-      if (first_row == 0) {
-        const int row = thread_index() / 2, half = thread_index() % 2 * (kDepth / 32);
-        for (int limb = 0; limb < LX; ++limb) {
-          const std::uint8_t* from = bytes + kABytes * LG + limb * kBBytes + row * kDepth;
-          for (int i = half; i < half + kDepth / 32; ++i) {
-            const Word4 word = shared_load(reinterpret_cast<const Word4*>(from + (i ^ order(row)) * 16));
-            for (int j = 0; j < 4; ++j) column_sums[limb] = dot_bytes(word.v[j], 0x01010101U, column_sums[limb]);
-          }
-        }
-      }
-      if (more) store(a, own, next, end, staged, (chunk + 1) % 2);
     }
+    int stage = 0;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      async_wait<kStages - 2>();
+      sync_threads();  // the stage is there for all, and all are done with the one that is filled next
+      if (chunk + kStages - 1 < chunks) {
+        load_stage(a, tile, chunk + kStages - 1, stage == 0 ? kStages - 1 : stage - 1,
+                   existence && (!a.constant_existence || chunk == 0));
+      }
+      async_commit();
+      const auto* bytes = shared_memory<std::uint8_t>(kStageBegin + stage * tile.stage_bytes);
+      const auto* g = bytes + tile.g + 16 * (quarter * kSteps * 32 + lane);
+      BITCYCLE_UNROLL
+      for (int step = 0; step < kSteps; ++step) {
+        const int i = (quarter * kSteps + step) * 32;
+        if (i >= a.positions) break;
+        std::uint32_t ones[1][2] = {{0x01010101U, 0x01010101U}};
+        if (!a.exact && tile.sums_columns) {
+          const std::uint32_t exists =
+              ballot(kAllLanes, position_exists(chunk_at(t, begin + chunk), position_item(t, i + lane)));
+          ones[0][0] = ones_of(exists, 0);
+          ones[0][1] = ones_of(exists, 1);
+        }
+        if (LX == 2 || own.groups != kOwnGroups) {
+          multiply<false, true>(a, own, bytes, g + 512 * step, step, ones);
+        } else if (tile.sums_columns) {
+          multiply<true, true>(a, own, bytes, g + 512 * step, step, ones);
+        } else {
+          multiply<true, false>(a, own, bytes, g + 512 * step, step, ones);
+        }
+      }
+      stage = stage == kStages - 1 ? 0 : stage + 1;
+    }
+
+    // The quarters' sums together, in shared memory, where the stages were.
+    auto* words = shared_memory<std::uint32_t>(kStageBegin);
+    sync_threads();
+    for (int i = thread_index(); i < kColumnWords; i += kThreads) shared_store(words + kSumWords + i, 0U);
+    if (quarter == 0) merge<true>(own, words, side);
+    sync_threads();
+    if (quarter != 0) merge<false>(own, words, side);
+    if (tile.sums_columns) merge_columns(own, words + kSumWords, side);
+    sync_threads();
+    if (a.sums.narrow != 0) {
+      add_to_grid(a, tile, words, reinterpret_cast<std::uint32_t*>(a.sums.words));
+    } else {
+      add_to_grid(a, tile, words, a.sums.words);
+    }
+  }
+
+  /// Words of a register of a warp's sums: of eight gradients n, of half of the input channels, odd or even gradients.
+  BITCYCLE_DEVICE static int slot(int n, int half, int odd) { return (4 * odd + 2 * n + half) * kPitch; }
+  /// A warp's sums: put there by the first, added by the others.
+  template <bool First>
+  BITCYCLE_DEVICE static void merge(const Own& own, std::uint32_t* words, int side) {
+    BITCYCLE_UNROLL
+    for (int i = 0; i < kOwnGroups; ++i) {
+      if (i >= own.groups) break;
+      BITCYCLE_UNROLL
+      for (int d = 0; d < kDiagonals; ++d) {
+        BITCYCLE_UNROLL
+        for (int m = 0; m < MT; ++m) {
+          std::uint32_t* to = words + ((d * MT + m) * kGroups + 2 * i + side) * kGroupWords + lane_index();
+          BITCYCLE_UNROLL
+          for (int n = 0; n < 2; ++n) {
+            BITCYCLE_UNROLL
+            for (int j = 0; j < 4; ++j) {
+              const auto sum = static_cast<std::uint32_t>(own.sums[d][i][0][2 * m + n][j]);
+              if constexpr (First) {
+                shared_store(to + slot(n, j / 2, j % 2), sum);
+              } else {
+                atomic_add(to + slot(n, j / 2, j % 2), sum);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  BITCYCLE_DEVICE static void merge_columns(const Own& own, std::uint32_t* words, int side) {
+    if (lane_index() % 4 != 0) return;
+    BITCYCLE_UNROLL
+    for (int i = 0; i < kOwnGroups; ++i) {
+      if (i >= own.taps) break;
+      BITCYCLE_UNROLL
+      for (int limb = 0; limb < LX; ++limb) {
+        std::uint32_t* to = words + ((2 * i + side) * LX + limb) * 16 + lane_index() / 4;
+        atomic_add(to, static_cast<std::uint32_t>(own.columns[i][limb][0][0][0]));
+        atomic_add(to + 8, static_cast<std::uint32_t>(own.columns[i][limb][0][0][2]));
+      }
+    }
+  }
+
+  /// The block's sums to all blocks': a thread has a row and a column of every group, neighbouring threads neighbouring
+  /// columns.
+  template <typename Sum>
+  BITCYCLE_DEVICE static void add_to_grid(const Args& a, const Tile& tile, const std::uint32_t* words, Sum* sums) {
+    const int taps = a.s.taps(), regular = taps * a.s.c, columns = regular + taps;
+    const int column = thread_index() % 16, row = thread_index() / 16;
+    // Word of a group: its register and lane, of codes of x or, one byte each, of existence.
+    const int gradient = column_of<LG>(row);
+    const auto word_of = [&](int half, int lanes) {
+      return slot(tile_of<LG>(row), half, gradient % 2) + lanes * 4 + gradient / 2;
+    };
+    const auto sum_at = [&](const std::uint32_t* from) {
+      Sum sum = 0;
+      BITCYCLE_UNROLL
+      for (int d = 0; d < kDiagonals; ++d) {
+        sum = static_cast<Sum>(sum + (static_cast<Sum>(shared_load(from + d * MT * kGroups * kGroupWords)) << (8 * d)));
+      }
+      return sum;
+    };
+    BITCYCLE_UNROLL
     for (int m = 0; m < MT; ++m) {
-      for (int n = 0; n < 2; ++n) {
-        for (int j = 0; j < 4; ++j) {
-          const int o = first_row + m * 16 + j / 2 * 8 + lane / 4;
-          const int column = first_column + warp * 16 + n * 8 + lane % 4 * 2 + j % 2;
-          if (o >= s.o || column >= columns) continue;
-          std::int64_t sum = sums[0][m][n][j];
-          for (int d = 1; d < kDiagonals; ++d) {
-            sum += static_cast<std::int64_t>(sums[d][m][n][j]) * (std::int64_t{1} << (8 * d));
-          }
-          if (sum != 0) atomic_add(a.sums + static_cast<std::int64_t>(o) * columns + column, sum);
+      const int o = tile.row + 16 * m + row;
+      if (o >= a.s.o) break;
+      Sum* to = sums + static_cast<std::int64_t>(o) * columns;
+      const std::uint32_t* first = words + m * kGroups * kGroupWords;
+      if (tile.column + column < a.s.c) {
+        const std::uint32_t* from = first + word_of(tile_of<LX>(column), column_of<LX>(column));
+        Sum* at = to + tile.group * a.s.c + tile.column + column;
+        BITCYCLE_UNROLL
+        for (int i = 0; i < kGroups; ++i, at += a.s.c) {
+          if (i >= tile.taps) break;
+          atomic_add(at, sum_at(from + i * kGroupWords));
         }
       }
+      const std::uint32_t* from = first + word_of(tile_of<1>(column), column_of<1>(column));
+      for (int i = tile.taps; i < tile.groups; ++i) {
+        const int tap = 16 * (tile.group + i - taps) + column;
+        if (tap < taps) atomic_add(to + regular + tap, sum_at(from + i * kGroupWords));
+      }
     }
-    const int column = first_column + thread_index() / 2;
-    if (first_row != 0 || column >= columns) return;
-    std::int64_t sum = column_sums[0];
-    for (int limb = 1; limb < LX; ++limb) sum += static_cast<std::int64_t>(column_sums[limb]) << (8 * limb);
-    if (sum != 0) atomic_add(a.sums + static_cast<std::int64_t>(s.o) * columns + column, sum);
+    if (!tile.sums_columns || tile.column + column >= a.s.c || row >= tile.taps) return;
+    static_assert(kGroups <= kThreads / 16);
+    Sum sum = 0;
+    BITCYCLE_UNROLL
+    for (int limb = 0; limb < LX; ++limb) {  // rows of tensor cores are columns of read_codes, tile by tile
+      const int word = (row * LX + limb) * 16 + tile_of<LX>(column) * 8 + column_of<LX>(column);
+      sum = static_cast<Sum>(sum + (static_cast<Sum>(shared_load(words + kSumWords + word)) << (8 * limb)));
+    }
+    atomic_add(sums + static_cast<std::int64_t>(a.s.o) * columns + (tile.group + row) * a.s.c + tile.column + column,
+               sum);
   }
 };
 
@@ -312,7 +503,7 @@ struct WeightGradientFinishKernel {
     Geometry s;
     Divisor c, taps;
     const Affine *g, *x;
-    std::int64_t* sums;         // as the product leaves them
+    WeightGradientSums sums;    // as the product leaves them
     const std::int64_t* terms;  // (taps), of one image
     float* dw;
     std::int32_t size;
@@ -322,23 +513,22 @@ struct WeightGradientFinishKernel {
   BITCYCLE_DEVICE static void run(const Args& a) {
     const WeightGradientScale scale = weight_gradient_scale(*a.g, *a.x);
     const int taps = a.taps.value, regular = taps * a.s.c, columns = regular + taps;
-    const std::int64_t* x_sums = a.sums + a.s.o * columns;
+    const std::int64_t x_sums = static_cast<std::int64_t>(a.s.o) * columns;
     for (auto e = static_cast<int>(first_element()); e < a.size; e += static_cast<int>(grid_threads())) {
       int channel = e, tap = divide(channel, a.c);
       const int o = divide(tap, a.taps);
-      std::int64_t* product = a.sums + o * columns + tap * a.s.c + channel;
-      const std::int64_t sum = global_load(product);
-      global_store(product, std::int64_t{0});
-      global_store(a.dw + e, rescale_weight_gradient(scale, to_binary64(sum),
-                                                     to_binary64(global_load(a.sums + o * columns + regular + tap)),
-                                                     to_binary64(global_load(x_sums + tap * a.s.c + channel)),
-                                                     to_binary64(global_load(a.terms + tap) * a.s.n)));
+      const std::int64_t row = static_cast<std::int64_t>(o) * columns, product = row + tap * a.s.c + channel;
+      const std::int64_t sum = a.sums.load(product);
+      a.sums.clear(product);
+      global_store(a.dw + e,
+                   rescale_weight_gradient(scale, to_binary64(sum), to_binary64(a.sums.load(row + regular + tap)),
+                                           to_binary64(a.sums.load(x_sums + tap * a.s.c + channel)),
+                                           to_binary64(global_load(a.terms + tap) * a.s.n)));
     }
     if (!last_block(a.ticket, shared_memory<std::uint32_t>(0))) return;
-    for (int i = thread_index(); i < columns; i += kThreads)
-      global_store(a.sums + a.s.o * columns + i, std::int64_t{0});
+    for (int i = thread_index(); i < columns; i += kThreads) a.sums.clear(x_sums + i);
     for (int i = thread_index(); i < a.s.o * taps; i += kThreads) {
-      global_store(a.sums + i / taps * columns + regular + i % taps, std::int64_t{0});
+      a.sums.clear(static_cast<std::int64_t>(i / taps) * columns + regular + i % taps);
     }
   }
 };
