@@ -856,11 +856,10 @@ void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights&
     a.column_tiles = tiles_of(s.c, Kernel::kColumns);
     a.group_tiles = tiles_of(taps + planes, Kernel::kGroups);
     // A block a multiprocessor, each with as many chunks as there are for it, but none so many that a 32-bit sum could
-    // overflow (33,025 products of bytes, half of it where two limbs' meet).
+    // overflow.
     const std::int64_t tiles = std::int64_t{a.row_tiles.value} * a.column_tiles.value * a.group_tiles.value;
     const std::int64_t parts = std::max<std::int64_t>(1, runtime_->processors() / tiles);
-    a.part = static_cast<std::int32_t>(std::clamp<std::int64_t>(
-        (t.chunks + parts - 1) / parts, 1, std::min<std::int64_t>(Kernel::kMostPart, 16384 / a.positions)));
+    a.part = static_cast<std::int32_t>(std::clamp<std::int64_t>((t.chunks + parts - 1) / parts, 1, Kernel::kMostPart));
     const std::int64_t blocks = tiles * std::max<std::int64_t>(1, (t.chunks + a.part - 1) / a.part);
     launch<Kernel>(static_cast<int>(blocks), static_cast<std::size_t>(bytes), a,
                    {s.macs(), s.output_size() * LG + s.input_size() * LX});

@@ -50,6 +50,8 @@ struct WeightGradientProductKernel {
   static constexpr int kItems = 3;  // pixels of a thread
   static constexpr int kMostPositions = 32 * kQuarters * kSteps, kMostPixels = kItems * kThreads, kMostPart = 128;
   static_assert(kMostPositions <= kThreads && kMostPart <= kThreads);
+  // A block's sums are read as unsigned words: no diagonal has more than two products a position.
+  static_assert(2 * std::int64_t{kMostPart} * kMostPositions * 255 * 255 <= UINT32_MAX);
   // Shared memory: the block's chunks, pixels of positions, items of pixels, and the stages, later the warps' sums.
   static constexpr int kPixels = 32 * kMostPart, kPixelItems = kPixels + 4 * kMostPositions,
                        kStageBegin = kPixelItems + 8 * kMostPixels;
