@@ -52,9 +52,9 @@ struct WeightGradientProductKernel {
   static_assert(kMostPositions <= kThreads && kMostPart <= kThreads);
   // A block's sums are read as unsigned words: no diagonal has more than two products a position.
   static_assert(2 * std::int64_t{kMostPart} * kMostPositions * 255 * 255 <= UINT32_MAX);
-  // Shared memory: the block's chunks, pixels of positions, items of pixels, and the stages, later the warps' sums.
-  static constexpr int kPixels = 32 * kMostPart, kPixelItems = kPixels + 4 * kMostPositions,
-                       kStageBegin = kPixelItems + 8 * kMostPixels;
+  // Shared memory: the block's tile, its chunks, a chunk's positions and pixels, and the stages, later the warps' sums.
+  static constexpr int kRecords = 32, kPositionItems = kRecords + 32 * kMostPart,
+                       kPixelItems = kPositionItems + 16 * kMostPositions, kStageBegin = kPixelItems + 8 * kMostPixels;
   // Sums of a warp in shared memory: registers lie 33 words apart, so that neighbouring columns, which are in the same
   // lanes of four registers and eight lanes of four, lie in different banks.
   static constexpr int kPitch = 33, kGroupWords = 8 * kPitch;
@@ -100,16 +100,19 @@ struct WeightGradientProductKernel {
     return kStageBegin + (stages > kReduceBytes ? stages : kReduceBytes);
   }
 
-  /// A block's part of the work, and a thread's part of the copies.
+  /// A position of any chunk: PatchItem::place; distances in bytes, with the tile's first channel; in a patch.
+  struct alignas(16) PositionItem {
+    std::uint32_t place, g, existence;
+    std::int32_t pixel;
+  };
+  /// A block's part of the work.
   struct Tile {
     std::int32_t row, column, group, part;  // first output channel, first input channel, first group; of the chunks
     std::int32_t groups, taps;              // that it has; of them taps
-    bool sums_columns;
-    std::int32_t g, existence, stage_bytes;         // of a stage: its parts behind the pixels
-    std::uint32_t place, g_bytes, existence_bytes;  // of a thread's position: PatchItem::place, distances
+    std::int32_t g, stage_bytes;            // of a stage: where gradients begin
+    BITCYCLE_DEVICE bool sums_columns() const { return row == 0; }
   };
   BITCYCLE_DEVICE static Tile tile_at(const Args& a, int index) {
-    const Tiling& t = a.tiling;
     Tile tile;
     int column = divide(index, a.row_tiles);
     tile.row = index * kRows;
@@ -121,15 +124,16 @@ struct WeightGradientProductKernel {
     const int taps = a.s.taps() - tile.group, groups = column == 0 ? taps + a.planes : taps;
     tile.groups = groups < kGroups ? groups : kGroups;
     tile.taps = taps < 0 ? 0 : (taps < kGroups ? taps : kGroups);
-    tile.sums_columns = tile.row == 0;
     tile.g = 16 * LX * a.pixels;
-    tile.existence = tile.g + 16 * LG * MT * a.positions;
-    tile.stage_bytes = tile.existence + 16 * a.planes * a.positions;
-    const PatchItem item = position_item(t, thread_index());
-    tile.place = item.place;
-    tile.g_bytes = static_cast<std::uint32_t>((item.distance * a.s.o + tile.row) * LG);
-    tile.existence_bytes = static_cast<std::uint32_t>(16 * (item.distance - item.image() * t.out_h * t.out_w));
+    tile.stage_bytes = tile.g + 16 * (LG * MT + a.planes) * a.positions;
     return tile;
+  }
+  BITCYCLE_DEVICE static PositionItem position_item_of(const Args& a, const Tile& tile, int i) {
+    const Tiling& t = a.tiling;
+    const PatchItem item = position_item(t, i);
+    return {item.place, static_cast<std::uint32_t>((item.distance * a.s.o + tile.row) * LG),
+            static_cast<std::uint32_t>(16 * (item.distance - item.image() * t.out_h * t.out_w)),
+            i < t.positions() ? 16 * patch_pixel(t, item) : 0};
   }
   BITCYCLE_DEVICE static Record record_of(const Args& a, int index) {
     const Tiling& t = a.tiling;
@@ -144,6 +148,12 @@ struct WeightGradientProductKernel {
     r.position = static_cast<std::uint32_t>(first_position(t, chunk) * a.s.o * LG);
     r.existence = static_cast<std::uint32_t>(16 * (chunk.h * t.out_w + chunk.w));
     return r;
+  }
+
+  /// Whether a position exists in a chunk; those that fill up the last 32 do not.
+  BITCYCLE_DEVICE static bool position_exists(const Tiling& t, const Record& r, const PatchItem& item) {
+    return item.image() < t.images && r.n + item.image() < t.n && r.h + item.row() < t.out_h &&
+           r.w + item.column() < t.out_w;
   }
 
   /// Sixteen codes at `from`, of which `count` are there, to planes of 16 bytes: one by one. Rare and long.
@@ -179,7 +189,7 @@ struct WeightGradientProductKernel {
   template <bool Pieces>
   BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
     const Tiling& t = a.tiling;
-    const auto* record = shared_memory<Record>(i * static_cast<int>(sizeof(Record)));
+    const auto* record = shared_memory<Record>(kRecords) + i;
     const auto* words = reinterpret_cast<const Word4*>(record);
     const Word4 low = shared_load(words);
     Record r;
@@ -200,25 +210,22 @@ struct WeightGradientProductKernel {
                              r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
     }
     if (thread_index() >= a.positions) return;
-    bool exists = true;
-    if (!a.exact) {
-      const PatchItem item{tile.place, 0};
-      exists = r.n + item.image() < t.n && r.h + item.row() < t.out_h && r.w + item.column() < t.out_w &&
-               thread_index() < t.positions();
-    }
+    const PositionItem item = shared_load(shared_memory<PositionItem>(kPositionItems) + thread_index());
+    const bool exists = a.exact || position_exists(t, r, PatchItem{item.place, 0});
     BITCYCLE_UNROLL
     for (int m = 0; m < MT; ++m) {
       const int channels = a.s.o - tile.row - 16 * m;
       copy_codes<LG, Pieces>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
-                             r.position + tile.g_bytes + static_cast<std::uint32_t>(16 * m * LG), channels,
+                             r.position + item.g + static_cast<std::uint32_t>(16 * m * LG), channels,
                              exists && channels > 0);
     }
     if (!existence) return;
-    const std::uint32_t at = tile.existence_bytes + r.existence;
-    async_copy16(to + tile.existence, a.existence + (exists ? at : 0U), exists);
+    const std::uint32_t at = item.existence + r.existence;
+    const int existence_at = tile.g + 16 * LG * MT * a.positions;
+    async_copy16(to + existence_at, a.existence + (exists ? at : 0U), exists);
     if (a.planes == 1) return;
     for (int plane = 1; plane < a.planes; ++plane) {
-      async_copy16(to + tile.existence + 16 * plane * a.positions,
+      async_copy16(to + existence_at + 16 * plane * a.positions,
                    a.existence + (exists ? std::int64_t{16} * plane * t.out_h * t.out_w + at : 0), exists);
     }
   }
@@ -321,8 +328,10 @@ struct WeightGradientProductKernel {
     const Tile tile = tile_at(a, block_index());
     if (tile.groups <= 0) return;
     const int begin = tile.part * a.part, chunks = t.chunks - begin < a.part ? t.chunks - begin : a.part;
+    if (thread_index() == 0) shared_store(shared_memory<Tile>(0), tile);
+    static_assert(sizeof(Tile) <= kRecords);
     if (thread_index() < chunks) {
-      shared_memory<Record>(0)[thread_index()] = record_of(a, begin + thread_index());
+      shared_store(shared_memory<Record>(kRecords) + thread_index(), record_of(a, begin + thread_index()));
     }
     // A chunk's pixels, their distances in bytes, with the tile's first channel; a thread reads what it writes.
     for (int i = thread_index(); i < a.pixels; i += kThreads) {
@@ -330,8 +339,10 @@ struct WeightGradientProductKernel {
       item.distance = (item.distance * a.s.c + tile.column) * LX;
       shared_store(shared_memory<PatchItem>(kPixelItems) + i, item);
     }
-    shared_store(shared_memory<std::int32_t>(kPixels) + thread_index(),
-                 thread_index() < t.positions() ? 16 * patch_pixel(t, PatchItem{tile.place, 0}) : 0);
+    if (thread_index() < a.positions) {
+      shared_store(shared_memory<PositionItem>(kPositionItems) + thread_index(),
+                   position_item_of(a, tile, thread_index()));
+    }
     sync_threads();
     const bool existence = tile.groups > tile.taps;
     for (int i = 0; i < kStages - 1; ++i) {
@@ -345,7 +356,8 @@ struct WeightGradientProductKernel {
     BITCYCLE_UNROLL
     for (int step = 0; step < kSteps; ++step) {
       const int position = (quarter * kSteps + step) * 32 + lane;
-      const int pixel = shared_load(shared_memory<std::int32_t>(kPixels) + position);
+      const int pixel =
+          position < a.positions ? shared_load(&shared_memory<PositionItem>(kPositionItems)[position].pixel) : 0;
       BITCYCLE_UNROLL
       for (int i = 0; i < kOwnGroups; ++i) {
         own.at[step][i] =
@@ -368,15 +380,18 @@ struct WeightGradientProductKernel {
         const int i = (quarter * kSteps + step) * 32;
         if (i >= a.positions) break;
         std::uint32_t ones[1][2] = {{0x01010101U, 0x01010101U}};
-        if (!a.exact && tile.sums_columns) {
-          const std::uint32_t exists =
-              ballot(kAllLanes, position_exists(chunk_at(t, begin + chunk), position_item(t, i + lane)));
+        if (!a.exact && tile.sums_columns()) {
+          const Record r = shared_load(shared_memory<Record>(kRecords) + chunk);
+          const std::uint32_t exists = ballot(
+              kAllLanes,
+              position_exists(t, r,
+                              PatchItem{shared_load(&shared_memory<PositionItem>(kPositionItems)[i + lane].place), 0}));
           ones[0][0] = ones_of(exists, 0);
           ones[0][1] = ones_of(exists, 1);
         }
         if (LX == 2 || own.groups != kOwnGroups) {
           multiply<false, true>(a, own, bytes, g + 512 * step, step, ones);
-        } else if (tile.sums_columns) {
+        } else if (tile.sums_columns()) {
           multiply<true, true>(a, own, bytes, g + 512 * step, step, ones);
         } else {
           multiply<true, false>(a, own, bytes, g + 512 * step, step, ones);
@@ -392,12 +407,12 @@ struct WeightGradientProductKernel {
     if (quarter == 0) merge<true>(own, words, side);
     sync_threads();
     if (quarter != 0) merge<false>(own, words, side);
-    if (tile.sums_columns) merge_columns(own, words + kSumWords, side);
+    if (tile.sums_columns()) merge_columns(own, words + kSumWords, side);
     sync_threads();
     if (a.sums.narrow != 0) {
-      add_to_grid(a, tile, words, reinterpret_cast<std::uint32_t*>(a.sums.words));
+      add_to_grid(a, words, reinterpret_cast<std::uint32_t*>(a.sums.words));
     } else {
-      add_to_grid(a, tile, words, a.sums.words);
+      add_to_grid(a, words, a.sums.words);
     }
   }
 
@@ -447,7 +462,8 @@ struct WeightGradientProductKernel {
   /// The block's sums to all blocks': a thread has a row and a column of every group, neighbouring threads neighbouring
   /// columns.
   template <typename Sum>
-  BITCYCLE_DEVICE static void add_to_grid(const Args& a, const Tile& tile, const std::uint32_t* words, Sum* sums) {
+  BITCYCLE_DEVICE static void add_to_grid(const Args& a, const std::uint32_t* words, Sum* sums) {
+    const Tile tile = shared_load(shared_memory<Tile>(0));  // not kept in registers
     const int taps = a.s.taps(), regular = taps * a.s.c, columns = regular + taps;
     const int column = thread_index() % 16, row = thread_index() / 16;
     // Word of a group: its register and lane, of codes of x or, one byte each, of existence.
@@ -484,7 +500,7 @@ struct WeightGradientProductKernel {
         if (tap < taps) atomic_add(to + regular + tap, sum_at(from + i * kGroupWords));
       }
     }
-    if (!tile.sums_columns || tile.column + column >= a.s.c || row >= tile.taps) return;
+    if (!tile.sums_columns() || tile.column + column >= a.s.c || row >= tile.taps) return;
     static_assert(kGroups <= kThreads / 16);
     Sum sum = 0;
     BITCYCLE_UNROLL
