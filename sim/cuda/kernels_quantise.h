@@ -23,11 +23,15 @@ BITCYCLE_DEVICE std::int64_t class_sum(const ClassMap& map, int position_class, 
   const std::uint32_t columns = global_load(map.column_taps + position_class % map.columns);
   std::int64_t sum = 0;
   *taps = 0;
-  for (int y = 0; y < kh; ++y) {
-    for (int x = 0; x < kw; ++x) {
-      if (((rows >> y) & (columns >> x) & 1U) == 0) continue;
-      sum += global_load(tap_sums + y * kw + x);
-      ++*taps;
+  int y = 0, x = 0;
+  for (int tap = 0; tap < kh * kw; ++tap) {  // without branches, so that the loads do not wait for each other
+    const bool exists = ((rows >> y) & (columns >> x) & 1U) != 0;
+    const std::int64_t of_tap = global_load(tap_sums + tap);
+    sum += exists ? of_tap : 0;
+    *taps += exists ? 1 : 0;
+    if (++x == kw) {
+      x = 0;
+      ++y;
     }
   }
   return sum;
