@@ -75,10 +75,10 @@ inline std::vector<NamedShape> backend_shapes() {
       {"stride3_leaves_rows_unread", conv_shape(2, 10, 10, 8, 8, 2, 3, 0)},
       {"kernel_covers_input", conv_shape(3, 4, 4, 8, 12, 4, 1, 0)},
       {"rectangular", rectangular_shape()},
-      // What CUDA cuts into patches: in width, in height, with rows left over, several images with some left over, more
+      // What CUDA cuts into patches: in width with columns left over, in height with rows left over, several images with some left over, more
       // taps than a group of columns.
       {"rectangular_of_16", rectangular_shape_of_16()},
-      {"wide_image", conv_shape(1, 2, 300, 16, 16, 3, 1, 1)},
+      {"wide_image", conv_shape(1, 2, 301, 16, 16, 3, 1, 1)},
       {"tall_image", conv_shape(2, 45, 19, 16, 16, 3, 1, 1)},
       {"small_images", conv_shape(41, 3, 3, 16, 16, 3, 1, 1)},
       {"five_by_five", conv_shape(1, 11, 13, 16, 32, 5, 1, 2)},
