@@ -34,7 +34,7 @@ def kernels(target):
     found = {}
     for mangled, body in re.findall(r"Compiling entry function '(\S+)' for.*?\n(.*?Used \d+ registers)", run.stderr, re.S):
         name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
-        name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1).replace(" ", "")
+        name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1).replace(" ", "").replace("bitcycle::cuda::", "")
         registers = int(re.search(r"Used (\d+) registers", body).group(1))
         stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", body).groups()
         found[name] = (registers, int(stores) + int(loads))
@@ -43,7 +43,7 @@ def kernels(target):
 
 def product_shared(name):
     """Shared bytes of the product kernels (tile_product.h, kernels_product.h, kernels_weight_gradient.h), else None."""
-    arguments = re.search(r"<(.*)>", name)
+    arguments = re.search(r"<([^<>]*)>", name)
     if not arguments:
         return None
     a = [int(x) for x in arguments.group(1).replace("true", "1").replace("false", "0").split(",")]
@@ -51,7 +51,7 @@ def product_shared(name):
         lg, lx, mt = a
         return 2 * 128 * (16 * mt * lg + 64 * lx)
     forward = name.startswith("Forward")
-    la, lb, nt = a[0], a[1], a[2 if forward else 3]
+    la, lb, _, nt = a
     depth = 64 if la == 1 else 32
     stages = 3 * (depth + 16) * (128 * la + 8 * nt * lb)
     tile = 128 * (8 * nt + 8) * (4 if la + lb == 2 else 8)

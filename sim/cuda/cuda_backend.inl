@@ -403,8 +403,9 @@ class CudaBackend final : public Backend {
   }
   template <typename Kernel>
   void launch_product(std::int64_t rows, std::int64_t columns, const typename Kernel::Args& args, gpu::Work work) {
-    const std::int64_t column_tiles = (columns + Kernel::Tile::kColumns - 1) / Kernel::Tile::kColumns;
-    const std::int64_t row_tiles = std::max<std::int64_t>(1, (rows + Kernel::Tile::kRows - 1) / Kernel::Tile::kRows);
+    const std::int64_t column_tiles = (columns + Kernel::Product::kColumns - 1) / Kernel::Product::kColumns;
+    const std::int64_t row_tiles =
+        std::max<std::int64_t>(1, (rows + Kernel::Product::kRows - 1) / Kernel::Product::kRows);
     // Blocks keep their channels' sums and go on to the next rows: as many as are there at once.
     const std::int64_t resident =
         std::max<std::int64_t>(1, std::int64_t{Kernel::kMinBlocks} * runtime_->processors() / column_tiles);
@@ -692,7 +693,7 @@ template <int LA, int LB>
 void CudaBackend::forward_product(std::int64_t columns, const StreamedRows& x, const ConvForward& args,
                                   const CudaWeights& w) {
   const auto go = [&](auto nt) {
-    using Kernel = ForwardProductKernel<LA, LB, decltype(nt)::value>;
+    using Kernel = ForwardProductKernel<TileProduct<LA, LB, false, decltype(nt)::value>>;
     typename Kernel::Args a{};
     a.x = x;
     a.weights = w.forward_pack;
@@ -879,7 +880,7 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
 template <int LA, int LB, bool Shared>
 void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
   const auto of_norms = [&](auto nt, auto norms) {
-    using Kernel = ErrorProductKernel<LA, LB, Shared, decltype(nt)::value, decltype(norms)::value>;
+    using Kernel = ErrorProductKernel<TileProduct<LA, LB, Shared, decltype(nt)::value>, decltype(norms)::value>;
     typename Kernel::Args a{};
     a.g = g;
     a.weights = w.error_pack;

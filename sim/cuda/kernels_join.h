@@ -27,10 +27,10 @@ BITCYCLE_DEVICE bool join_passes(const GradientJoin& join, std::uint32_t e, std:
   return true;
 }
 
-/// The same of the four elements from `at` on, a multiple of four, as bits. y: those of the join's first norm, which
-/// mostly is the one of the mask.
-BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at, std::int32_t c,
-                                               const Quad& y) {
+/// The same of the four elements from `at` on, a multiple of four, as bits. norm: the mask's, of their channels; y:
+/// those of the join's first norm, which mostly is the one of the mask.
+BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at,
+                                               const NormConstants (&norm)[4], const Quad& y) {
   const auto e = static_cast<std::uint32_t>(at);
   if (join.mask_bits != nullptr) return global_load(join.mask_bits + e / 32U) >> (e % 32U);
   if (join.mask_y == nullptr) return 15U;
@@ -38,10 +38,7 @@ BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::in
                           ? y
                           : global_load(reinterpret_cast<const Quad*>(join.mask_y + at));
   std::uint32_t bits = 0;
-  for (int j = 0; j < 4; ++j) {
-    const NormConstants norm = norm_constants(join.mask_norm, static_cast<std::uint32_t>(c + j));
-    bits |= (norm_apply(masked.v[j], norm) > 0.0F ? 1U : 0U) << j;
-  }
+  for (int j = 0; j < 4; ++j) bits |= (norm_apply(masked.v[j], norm[j]) > 0.0F ? 1U : 0U) << j;
   return bits;
 }
 
