@@ -3,7 +3,7 @@
 // tile's results are.
 #pragma once
 
-#include "sim/cuda/tile_product.h"
+#include "sim/cuda/patch_product.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 

@@ -136,7 +136,7 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
   using Source = StreamedRows;
   using Sums::kColumns, Sums::kDiagonals, Sums::kRows;
   static constexpr bool kSigned = SignedB;
-  static constexpr int kTiles = NT;
+  static constexpr int kTiles = NT, kLimbs = LB;
   // Blocks that fit a multiprocessor, by registers.
   static constexpr int kForwardBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
   static constexpr int kErrorBlocks = (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
@@ -220,7 +220,8 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
       : x(rows), weights(packed), first_column(column) {}
 
   /// Chunks of rows, and the position of a chunk's row r; -1: none.
-  BITCYCLE_DEVICE static int chunks(const StreamedRows& x) { return (x.rows + kRows - 1) / kRows; }
+  BITCYCLE_HD static int chunks(const StreamedRows& x) { return (x.rows + kRows - 1) / kRows; }
+  static int shared_bytes(const StreamedRows&, int of_kernel) { return of_kernel; }
   BITCYCLE_DEVICE int position(int chunk, int r) const {
     const int row = chunk * kRows + r;
     return row < x.rows ? row : -1;
