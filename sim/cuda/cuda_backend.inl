@@ -417,7 +417,7 @@ class CudaBackend final : public Backend {
   /// Kernel<Tile>; s: of the patches, all but channels and codes in x.
   template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
   void choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go);
-  const Tiling& tiling(const PatchShape& s, std::int64_t most_pixels);
+  const Tiling& tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels);
   template <int LA, int LB>
   void forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
   template <int Norms>
@@ -479,7 +479,7 @@ class CudaBackend final : public Backend {
   std::deque<WeightGroup> weights_;  // in the order of a queue's groups
   std::size_t weight_groups_ = 0;
   std::vector<Buffer> retired_;
-  std::map<std::array<std::int64_t, 11>, Tiling> tilings_;
+  std::map<std::array<std::int64_t, 12>, Tiling> tilings_;
 
   std::vector<ProfileEntry> profile_;
   Buffer shared_, largest_, losses_, chain_dx_;
@@ -704,11 +704,11 @@ inline void CudaBackend::close_weights() {
   branch_ = outer;
 }
 
-inline const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_pixels) {
-  const std::array<std::int64_t, 11> key = {s.n,  s.out_h,  s.out_w,     s.in_h,      s.in_w,     s.kh,
-                                            s.kw, s.stride, s.padding_h, s.padding_w, most_pixels};
+inline const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels) {
+  const std::array<std::int64_t, 12> key = {s.n,  s.out_h,  s.out_w,     s.in_h,      s.in_w,         s.kh,
+                                            s.kw, s.stride, s.padding_h, s.padding_w, most_positions, most_pixels};
   const auto known = tilings_.find(key);
-  return known != tilings_.end() ? known->second : tilings_[key] = tiling_of(s, 128, most_pixels);
+  return known != tilings_.end() ? known->second : tilings_[key] = tiling_of(s, most_positions, most_pixels);
 }
 
 template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
@@ -722,32 +722,42 @@ void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std
   };
   if constexpr (LA == 1) {
     const std::int64_t slices = x.channels / 16, taps = s.kh * s.kw;
-    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many.
-    for (int tiles = column_tiles_of(x.rows, columns, Most, runtime_->processors());
-         tiles >= 2 && x.channels % 16 == 0 && (!x.transposed || x.stride.value == 1); tiles /= 2) {
-      bool done = false;
-      of_tiles(tiles, [&](auto nt) {
-        using Product = PatchProduct<LB, Signed, decltype(nt)::value>;
-        const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
-        const std::int64_t room = static_cast<std::int64_t>(runtime_->shared_bytes()) / 2 - own;
-        const std::int64_t most_pixels =
-            Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
-        if (most_pixels < taps) return;
-        Patches patches{};
-        patches.codes = static_cast<const std::uint8_t*>(x.codes);
-        patches.tiling = tiling(s, most_pixels);
-        patches.map = x.map;
-        patches.slices = Divisor(static_cast<std::int32_t>(slices));
-        patches.pieces = static_cast<std::int32_t>(taps * slices);
-        patches.kw = x.kw;
-        patches.taps = x.kh * x.kw;
-        patches.transposed = x.transposed;
-        patches.lay_out(own, limbs_of_columns);
-        go(std::type_identity<Product>{}, patches);
-        done = true;
-      });
-      if (done) return;
+    // False where too little of the shape fits.
+    const auto by_patches = [&](auto nt, auto mt) {
+      using Product = PatchProduct<LB, Signed, decltype(nt)::value, decltype(mt)::value>;
+      const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
+      const std::int64_t room = static_cast<std::int64_t>(runtime_->shared_bytes()) / 2 - own;
+      const std::int64_t most_pixels =
+          Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
+      if (most_pixels < taps) return false;
+      Patches patches{};
+      patches.codes = static_cast<const std::uint8_t*>(x.codes);
+      patches.tiling = tiling(s, Product::kRows, most_pixels);
+      patches.map = x.map;
+      patches.slices = static_cast<std::int32_t>(slices);
+      patches.pieces = static_cast<std::int32_t>(taps * slices);
+      patches.kw = x.kw;
+      patches.taps = x.kh * x.kw;
+      patches.transposed = x.transposed;
+      patches.lay_out(own, limbs_of_columns);
+      go(std::type_identity<Product>{}, patches);
+      return true;
+    };
+    const bool fits = x.channels % 16 == 0 && slices <= Patches::kMostSlices && (!x.transposed || x.stride.value == 1);
+    // Few columns are worth more rows, where there are enough; the error pass has no registers for them.
+    if constexpr (Most == 8) {
+      if (fits && columns <= 16 && x.rows >= std::int64_t{2} * 256 * runtime_->processors() &&
+          by_patches(std::integral_constant<int, 2>{}, std::integral_constant<int, 4>{})) {
+        return;
+      }
     }
+    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many.
+    bool done = false;
+    for (int tiles = column_tiles_of(x.rows, columns, Most, runtime_->processors()); fits && !done && tiles >= 2;
+         tiles /= 2) {
+      of_tiles(tiles, [&](auto nt) { done = by_patches(nt, std::integral_constant<int, 2>{}); });
+    }
+    if (done) return;
   }
   of_tiles(column_tiles_of(x.rows, columns, Most, std::int64_t{2} * runtime_->processors()),
            [&](auto nt) { go(std::type_identity<TileProduct<LA, LB, Signed, decltype(nt)::value>>{}, x); });

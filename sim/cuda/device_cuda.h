@@ -10,6 +10,8 @@
 #define BITCYCLE_DEVICE __device__ __forceinline__
 #define BITCYCLE_DEVICE_CALL __device__ __noinline__  // rare and large: keeps its registers out of its caller
 #define BITCYCLE_UNROLL _Pragma("unroll")             // loops over arrays that must stay in registers
+#define BITCYCLE_PRAGMA(text) _Pragma(#text)
+#define BITCYCLE_UNROLL_BY(n) BITCYCLE_PRAGMA(unroll n)
 #define BITCYCLE_CUDA_NAMESPACE cuda
 
 namespace bitcycle::cuda {

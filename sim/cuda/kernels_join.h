@@ -27,12 +27,11 @@ BITCYCLE_DEVICE bool join_passes(const GradientJoin& join, std::uint32_t e, std:
   return true;
 }
 
-/// The same of the four elements from `at` on, a multiple of four, as bits. norm: the mask's, of their channels; y:
-/// those of the join's first norm, which mostly is the one of the mask.
-BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at,
+/// The same of the four elements from `at` on, a multiple of four, as bits. word: of the mask's bits, where they lie;
+/// norm: the mask's, of their channels; y: those of the join's first norm, which mostly is the one of the mask.
+BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at, std::uint32_t word,
                                                const NormConstants (&norm)[4], const Quad& y) {
-  const auto e = static_cast<std::uint32_t>(at);
-  if (join.mask_bits != nullptr) return global_load(join.mask_bits + e / 32U) >> (e % 32U);
+  if (join.mask_bits != nullptr) return word >> (static_cast<std::uint32_t>(at) % 32U);
   if (join.mask_y == nullptr) return 15U;
   const Quad masked = join.mask_y == join.norm[0].y && join.norm[0].sums != nullptr
                           ? y

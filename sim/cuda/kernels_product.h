@@ -26,27 +26,27 @@ BITCYCLE_DEVICE void put_quad(float* p, std::int32_t at, const Quad& q) {
 /// Four neighbouring channels of a thread in a product's epilogue, all its tiles through, and its rows, which are among
 /// its warp's. The products take channels that are multiples of four (fits_tensor_cores), so that the four exist
 /// together.
-template <int NT>
+template <int NT, int WarpRows>
 struct EpilogueColumns {
   static constexpr int kQuads = 2 * NT;      // of a row
   static constexpr int kStep = 32 / kQuads;  // rows between a thread's
-  static constexpr int kRows = 32 / kStep;
+  static constexpr int kRows = WarpRows / kStep;
   BITCYCLE_DEVICE static int column() { return thread_index() % kQuads * 4; }
   /// Where a row is half of what shared memory gives at once, rows that are read together lie in different banks.
   BITCYCLE_DEVICE static int row() {
     const int r = lane_index() / kQuads;
-    return thread_index() / 32 * 32 + (NT == 2 ? (r & 4) | (r & 1) << 1 | (r & 2) >> 1 : r);
+    return thread_index() / 32 * WarpRows + (NT == 2 ? (r & 4) | (r & 1) << 1 | (r & 2) >> 1 : r);
   }
 };
 
 /// Offsets of a thread's four channels: those of a class of positions, read again where another class comes.
 struct EpilogueOffsets {
-  int position_class = -1;
+  int held = -1;
   double v[4] = {};
-  BITCYCLE_DEVICE void load(const double* offset, int of_class, int columns, int column) {
-    if (of_class == position_class) return;
-    position_class = of_class;
-    load_offsets(offset + of_class * columns + column, v);
+  BITCYCLE_DEVICE void load(const double* table, int at) {
+    if (at == held) return;
+    held = at;
+    load_offsets(table + at, v);
   }
 };
 
@@ -57,7 +57,7 @@ struct ForwardProductKernel {
   using Product = Tile;
   static constexpr const char* kName = "convolution forward";
   static constexpr int kThreads = 128, kMinBlocks = Tile::kForwardBlocks;
-  using Columns = EpilogueColumns<Tile::kTiles>;
+  using Columns = EpilogueColumns<Tile::kTiles, Tile::kWarpRows>;
   struct Args {
     typename Tile::Source x;
     Packed weights;
@@ -118,17 +118,17 @@ struct ForwardProductKernel {
       if (a.statistics != nullptr) to_grid[j] = power_of_two(a.statistics[o + j].exponent);
     }
     EpilogueOffsets offset;
-    Tile tile(a.x, a.weights, first_column, first);
+    Tile tile(a.x, a.weights, a.columns, first_column, first, step);
     for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
       tile.run(chunk, chunk + step);
       std::int32_t s1[4] = {};  // of at most 16 rows
       BITCYCLE_UNROLL
       for (int i = 0; i < Columns::kRows; ++i) {
         const int r = Columns::row() + i * Columns::kStep;
-        const int position = shared_load(shared_memory<std::int32_t>(Tile::kRowPosition) + r);
-        if (position < 0 || o >= a.columns) continue;
-        const double streamed = binary64_of(shared_load(shared_memory<std::uint32_t>(Tile::kRowSums) + r));
-        offset.load(a.offset, shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r), a.columns, o);
+        const RowInfo row = Tile::load_row(Tile::kRowInfo, r);
+        if (row.at < 0 || o >= a.columns) continue;
+        const auto streamed = static_cast<double>(row.codes);
+        offset.load(a.offset, row.offsets + o);
         double sum[4];
         Tile::load_sums(r, column, sum);
         Quad y;
@@ -144,7 +144,7 @@ struct ForwardProductKernel {
           lo[j] = float_min(lo[j], v);
           hi[j] = float_max(hi[j], v);
         }
-        put_quad(a.y, position * a.columns + o, y);
+        put_quad(a.y, row.at + o, y);
       }
       for (int j = 0; j < 4; ++j) sums.s1[j] += s1[j];
       tile.done();
@@ -197,7 +197,7 @@ struct ErrorProductKernel {
   static constexpr const char* kName = "convolution error";
   static constexpr int kThreads = 128, kMinBlocks = Norms == 1 ? Tile::kErrorBlocks : 2;
   static constexpr bool kShared = Tile::kSigned;  // reading `shared`
-  using Columns = EpilogueColumns<Tile::kTiles>;
+  using Columns = EpilogueColumns<Tile::kTiles, Tile::kWarpRows>;
   struct Args {
     typename Tile::Source g;
     Packed weights;
@@ -215,17 +215,39 @@ struct ErrorProductKernel {
   };
   static constexpr int kSharedBytes = Tile::kEnd;
 
+  static constexpr int kAhead = 2;  // rows whose operands are on their way together
+  struct FromMemory {
+    std::int32_t at, offsets;  // at: of the quad; -1: none
+    std::uint32_t codes, mask;
+    Quad other, y[Norms];
+    BITCYCLE_DEVICE void load(const Args& a, int row, int i0) {
+      const RowInfo info = Tile::load_row(Tile::kRowInfo, row);
+      at = info.at < 0 || i0 >= a.columns ? -1 : info.at + i0;
+      offsets = info.offsets;
+      codes = info.codes;
+      if (at < 0 || !a.joins) return;
+      const GradientJoin& join = a.join;
+      if (join.other != nullptr) other = quad_at(join.other, at);
+      for (int i = 0; i < Norms; ++i) {
+        if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
+      }
+      if (join.mask_bits != nullptr) mask = global_load(join.mask_bits + static_cast<std::uint32_t>(at) / 32U);
+    }
+  };
+
   /// Sums of a thread's four channels for one norm.
   struct NormSums {
     float mean[4] = {};
-    double to_u[4] = {}, to_ut[4] = {};  // 2^e
+    double to_u = 0.0, to_ut[4] = {};  // 2^e; u's bound is that of all channels, so that they share a grid
+    bool shares = true;
     std::uint64_t s_u[4] = {}, s_ut[4] = {};
     float largest_ut[4] = {};
     BITCYCLE_DEVICE void start(const GradientJoin::Norm& norm, int i0) {
       for (int j = 0; j < 4; ++j) {
         const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
         mean[j] = grid.mean;
-        to_u[j] = static_cast<double>(grid.to_u);
+        shares = shares && (j == 0 || static_cast<double>(grid.to_u) == to_u);
+        to_u = static_cast<double>(grid.to_u);
         to_ut[j] = static_cast<double>(grid.to_ut);
       }
     }
@@ -237,19 +259,18 @@ struct ErrorProductKernel {
       BITCYCLE_UNROLL
       for (int j = 0; j < 4; ++j) {
         const float ut = u.v[j] * (y.v[j] - mean[j]);
-        s_u[j] += bits_on_grid(u.v[j], to_u[j]);
+        s_u[j] += bits_on_grid(u.v[j], to_u);
         s_ut[j] += bits_on_grid(ut, to_ut[j]);
         largest_ut[j] = float_max(largest_ut[j], fabsf(ut));
       }
     }
     /// After so many additions. False where something was not finite or off its grid: the sums are worth nothing.
     BITCYCLE_DEVICE bool finish(std::uint32_t additions, float largest_u) {
-      bool on_grids = true;
+      bool on_grids = shares && static_cast<double>(largest_u) * to_u <= 0x1p51;
       for (int j = 0; j < 4; ++j) {
         s_u[j] -= additions * kIntegerBits;
         s_ut[j] -= additions * kIntegerBits;
-        on_grids = on_grids && static_cast<double>(largest_u) * to_u[j] <= 0x1p51 &&
-                   static_cast<double>(largest_ut[j]) * to_ut[j] <= 0x1p51;
+        on_grids = on_grids && static_cast<double>(largest_ut[j]) * to_ut[j] <= 0x1p51;
       }
       return on_grids;
     }
@@ -303,55 +324,54 @@ struct ErrorProductKernel {
       if (a.joins && join.norm[i].sums != nullptr && i0 < a.columns) sums[i].start(join.norm[i], i0);
     }
     EpilogueOffsets offset;
-    Tile tile(a.g, a.weights, first_column, first);
+    Tile tile(a.g, a.weights, a.columns, first_column, first, step);
     for (int chunk = first; chunk < Tile::chunks(a.g); chunk += step) {
       tile.run(chunk, chunk + step);
-      for (int row = 0; row < Columns::kRows; ++row) {
-        const int r = Columns::row() + row * Columns::kStep;
-        const int position = shared_load(shared_memory<std::int32_t>(Tile::kRowPosition) + r);
-        if (position < 0 || i0 >= a.columns) continue;
-        const std::int32_t at = position * a.columns + i0;
-        // What comes from memory is asked for first.
-        Quad other, y[Norms];
-        std::uint32_t passes = 15U;
-        if (a.joins) {
-          if (join.other != nullptr) other = quad_at(join.other, at);
-          for (int i = 0; i < Norms; ++i) {
-            if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
-          }
-          passes = join_passes_quad(join, at, mask, y[0]);
-        }
-        double sum[4], streamed = 0.0;
-        Tile::load_sums(r, column, sum);
-        offset.load(a.offset, shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r), a.columns, i0);
-        if constexpr (!kShared) streamed = binary64_of(shared_load(shared_memory<std::uint32_t>(Tile::kRowSums) + r));
-        Quad dx;
+      BITCYCLE_UNROLL_BY(1)
+      for (int first_row = 0; first_row < Columns::kRows; first_row += kAhead) {
+        // What comes from memory is asked for first, for several rows.
+        FromMemory rows[kAhead];
         BITCYCLE_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          dx.v[j] = kShared ? rescale_shared(scale[j].a, sum[j], offset.v[j])
-                            : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
-        }
-        if (a.dx != nullptr) put_quad(a.dx, at, dx);
-        if (a.dx_bound != nullptr) {
+        for (int i = 0; i < kAhead; ++i) rows[i].load(a, Columns::row() + (first_row + i) * Columns::kStep, i0);
+        BITCYCLE_UNROLL
+        for (int row = 0; row < kAhead; ++row) {
+          const int r = Columns::row() + (first_row + row) * Columns::kStep;
+          const FromMemory& from = rows[row];
+          const std::int32_t at = from.at;
+          if (at < 0) continue;
+          double sum[4], streamed = 0.0;
+          Tile::load_sums(r, column, sum);
+          offset.load(a.offset, from.offsets + i0);
+          if constexpr (!kShared) streamed = static_cast<double>(from.codes);
+          Quad dx;
           BITCYCLE_UNROLL
           for (int j = 0; j < 4; ++j) {
-            const std::int32_t key = magnitude_key(dx.v[j]);
-            dx_key = key > dx_key ? key : dx_key;
+            dx.v[j] = kShared ? rescale_shared(scale[j].a, sum[j], offset.v[j])
+                              : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
           }
-        }
-        if (!a.joins) continue;
-        Quad u;
-        BITCYCLE_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
-          u.v[j] = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
-          largest_u = float_max(largest_u, fabsf(u.v[j]));
-        }
-        put_quad(join.u, at, u);
-        ++additions;
-        BITCYCLE_UNROLL
-        for (int i = 0; i < Norms; ++i) {
-          if (join.norm[i].sums != nullptr) sums[i].add(u, y[i]);
+          if (a.dx != nullptr) put_quad(a.dx, at, dx);
+          if (a.dx_bound != nullptr) {
+            BITCYCLE_UNROLL
+            for (int j = 0; j < 4; ++j) {
+              const std::int32_t key = magnitude_key(dx.v[j]);
+              dx_key = key > dx_key ? key : dx_key;
+            }
+          }
+          if (!a.joins) continue;
+          const std::uint32_t passes = join_passes_quad(join, at, from.mask, mask, from.y[0]);
+          Quad u;
+          BITCYCLE_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + from.other.v[j];
+            u.v[j] = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
+            largest_u = float_max(largest_u, fabsf(u.v[j]));
+          }
+          put_quad(join.u, at, u);
+          ++additions;
+          BITCYCLE_UNROLL
+          for (int i = 0; i < Norms; ++i) {
+            if (join.norm[i].sums != nullptr) sums[i].add(u, from.y[i]);
+          }
         }
       }
       tile.done();

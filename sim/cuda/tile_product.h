@@ -62,8 +62,6 @@ BITCYCLE_DEVICE std::uint32_t limb_of(std::uint32_t first, std::uint32_t second,
   return permute_bytes(first, second, limb == 0 ? 0x6420U : 0x7531U);
 }
 
-/// An unsigned integer in binary64, exact: 2^52 + v has v in its low word.
-BITCYCLE_DEVICE double binary64_of(std::uint32_t v) { return double_of_words(0x43300000U, v) - 0x1p52; }
 /// Bits of 1.5 * 2^52. The double whose bits are larger by v is larger by v, for |v| <= 2^51.
 constexpr std::uint64_t kIntegerBits = 0x4338000000000000U;
 constexpr double kIntegerBase = 0x1.8p52;
@@ -71,12 +69,19 @@ BITCYCLE_DEVICE double double_of_bits(std::uint64_t bits) {
   return double_of_words(static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits));
 }
 
-/// The sums of one block's product on their way from tensor cores to the epilogue: 128 rows x 8 NT columns in shared
-/// memory, beside them what belongs to a row. Warps write and read their own 32 rows.
-template <int LA, int LB, bool SignedB, int NT>
+/// What belongs to a row besides its sums. Offsets count elements: they are multiplied once a row, not once a thread.
+struct alignas(16) RowInfo {
+  std::int32_t at;              // of the position's first channel in the result; -1: no such position
+  std::int32_t offsets;         // of its class in the table of offsets
+  std::uint32_t codes, unused;  // sum of its codes: at most 33,025 of 16 bits
+};
+
+/// The sums of one block's product on their way from tensor cores to the epilogue: rows x 8 NT columns in shared
+/// memory, beside them what belongs to a row. Each of four warps writes and reads its own 16 MT rows.
+template <int LA, int LB, bool SignedB, int NT, int MT>
 struct TileOfSums {
   static constexpr int kDiagonals = LA + LB - 1;  // sums of limbs of equal weight, 2^(8 d)
-  static constexpr int kRows = 128, kColumns = 8 * NT;
+  static constexpr int kWarpRows = 16 * MT, kRows = 4 * kWarpRows, kColumns = 8 * NT;
   static_assert(kDiagonals > 1 || !SignedB, "a single sum is taken as unsigned");
   using Sum = std::conditional_t<kDiagonals == 1, std::uint32_t, double>;
   static constexpr int kPitch = kColumns + 8;  // rows that are stored together lie in different banks
@@ -98,15 +103,18 @@ struct TileOfSums {
       return to_binary64(static_cast<std::int64_t>(whole));
     }
   }
-  BITCYCLE_DEVICE static void store_sums(const std::int32_t (&sums)[kDiagonals][2][NT][4]) {
-    auto* tile = shared_memory<Sum>(0);
-    const int lane = lane_index(), warp = thread_index() / 32;
-    for (int m = 0; m < 2; ++m) {
+  /// Where the thread's first sum goes, in bytes.
+  BITCYCLE_DEVICE static int first_sum() {
+    const int lane = lane_index(), row = thread_index() / 32 * kWarpRows + lane / 4;
+    return (row * kPitch + lane % 4 * 2) * static_cast<int>(sizeof(Sum));
+  }
+  BITCYCLE_DEVICE static void store_sums(const std::int32_t (&sums)[kDiagonals][MT][NT][4], int first) {
+    auto* tile = shared_memory<Sum>(first);
+    for (int m = 0; m < MT; ++m) {
       for (int n = 0; n < NT; ++n) {
         for (int j = 0; j < 4; j += 2) {
           const Pair<Sum> pair{together(sums, m, n, j), together(sums, m, n, j + 1)};
-          const int r = warp * 32 + m * 16 + j / 2 * 8 + lane / 4, c = n * 8 + lane % 4 * 2;
-          shared_store(reinterpret_cast<Pair<Sum>*>(tile + r * kPitch + c), pair);
+          shared_store(reinterpret_cast<Pair<Sum>*>(tile + (m * 16 + j / 2 * 8) * kPitch + n * 8), pair);
         }
       }
     }
@@ -116,7 +124,7 @@ struct TileOfSums {
     const Sum* from = shared_memory<Sum>(0) + row * kPitch + column;
     if constexpr (kDiagonals == 1) {
       const Word4 word = shared_load(reinterpret_cast<const Word4*>(from));
-      for (int j = 0; j < 4; ++j) sums[j] = binary64_of(word.v[j]);
+      for (int j = 0; j < 4; ++j) sums[j] = static_cast<double>(word.v[j]);
     } else {
       for (int j = 0; j < 4; j += 2) {
         const Pair<Sum> pair = shared_load(reinterpret_cast<const Pair<Sum>*>(from + j));
@@ -125,14 +133,18 @@ struct TileOfSums {
       }
     }
   }
+  BITCYCLE_DEVICE static RowInfo load_row(int info, int row) {
+    const Word4 word = shared_load(shared_memory<Word4>(info) + row);
+    return {static_cast<std::int32_t>(word.v[0]), static_cast<std::int32_t>(word.v[1]), word.v[2], word.v[3]};
+  }
 };
 
 /// One block's product: 128 rows x 8 NT columns, 32 or 64 codes of the reduction at a time, three stages in flight.
 /// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed (reading
 /// `shared`, which needs no sums of the rows' codes).
 template <int LA, int LB, bool SignedB, int NT>
-struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
-  using Sums = TileOfSums<LA, LB, SignedB, NT>;
+struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
+  using Sums = TileOfSums<LA, LB, SignedB, NT, 2>;
   using Source = StreamedRows;
   using Sums::kColumns, Sums::kDiagonals, Sums::kRows;
   static constexpr bool kSigned = SignedB;
@@ -146,9 +158,8 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
   static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
   static constexpr int kStageBytes = kABytes * LA + kBBytes * LB;
   static constexpr int kWork = kStages * kStageBytes > Sums::kSumBytes ? kStages* kStageBytes : Sums::kSumBytes;
-  // After the stages, which the tile of sums shares: sums of the rows' codes, their classes, their positions.
-  static constexpr int kRowSums = kWork, kRowClass = kRowSums + kRows * 4, kRowPosition = kRowClass + kRows * 4;
-  static constexpr int kEnd = kRowPosition + kRows * 4;
+  // After the stages, which the tile of sums shares.
+  static constexpr int kRowInfo = kWork, kEnd = kRowInfo + kRows * static_cast<int>(sizeof(RowInfo));
 
   // Pieces of 16 bytes of the weights' part of a stage; a thread has the same ones in every stage.
   static constexpr int kParts = kDepth / 16, kPieces = kColumns * LB * kParts, kOwn = (kPieces + kBlock - 1) / kBlock;
@@ -215,9 +226,9 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
 
   const StreamedRows& x;
   const Packed& weights;
-  const int first_column;
-  BITCYCLE_DEVICE TileProduct(const StreamedRows& rows, const Packed& packed, int column, int)
-      : x(rows), weights(packed), first_column(column) {}
+  const int columns, first_column;
+  BITCYCLE_DEVICE TileProduct(const StreamedRows& rows, const Packed& packed, int of_result, int column, int, int)
+      : x(rows), weights(packed), columns(of_result), first_column(column) {}
 
   /// Chunks of rows, and the position of a chunk's row r; -1: none.
   BITCYCLE_HD static int chunks(const StreamedRows& x) { return (x.rows + kRows - 1) / kRows; }
@@ -301,14 +312,13 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT> {
       stage = stage == kStages - 1 ? 0 : stage + 1;
     }
     sync_threads();  // the stages become the tile of sums
-    Sums::store_sums(sums);
-    if constexpr (!SignedB) {  // at most 33,025 codes of 16 bits
-      std::uint32_t own = codes[0];
-      for (int limb = 1; limb < LA; ++limb) own += codes[limb] << (8 * limb);
-      shared_store(shared_memory<std::uint32_t>(kRowSums) + thread, own);
-    }
-    shared_store(shared_memory<std::int32_t>(kRowClass) + thread, row.position_class);
-    shared_store(shared_memory<std::int32_t>(kRowPosition) + thread, position(chunk_index, thread));
+    Sums::store_sums(sums, Sums::first_sum());
+    std::uint32_t own = codes[0];
+    for (int limb = 1; limb < LA; ++limb) own += codes[limb] << (8 * limb);
+    const int at = position(chunk_index, thread);
+    shared_store(shared_memory<Word4>(kRowInfo) + thread,
+                 Word4{{static_cast<std::uint32_t>(at < 0 ? -1 : at * columns),
+                        static_cast<std::uint32_t>(row.position_class * columns), own, 0U}});
     sync_threads();
   }
   /// The tile is read; the next one's stages overwrite it.

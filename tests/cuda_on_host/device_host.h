@@ -14,6 +14,7 @@
 #define BITCYCLE_DEVICE inline
 #define BITCYCLE_DEVICE_CALL inline
 #define BITCYCLE_UNROLL
+#define BITCYCLE_UNROLL_BY(n)
 #define BITCYCLE_CUDA_NAMESPACE cuda_on_host
 
 namespace bitcycle::cuda_on_host {
