@@ -733,6 +733,8 @@ void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std
       Patches patches{};
       patches.codes = static_cast<const std::uint8_t*>(x.codes);
       patches.tiling = tiling(s, Product::kRows, most_pixels);
+      // Images of a chunk, those of rows beyond its last position too, are numbered with 7 bits.
+      if (Product::kRows > 128 * patches.tiling.tile_h * patches.tiling.tile_w) return false;
       patches.map = x.map;
       patches.slices = static_cast<std::int32_t>(slices);
       patches.pieces = static_cast<std::int32_t>(taps * slices);

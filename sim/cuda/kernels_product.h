@@ -358,12 +358,12 @@ struct ErrorProductKernel {
             }
           }
           if (!a.joins) continue;
-          const std::uint32_t passes = join_passes_quad(join, at, from.mask, mask, from.y[0]);
+          const Quad gates = join_gates(join, at, from.mask, mask, from.y[0]);
           Quad u;
           BITCYCLE_UNROLL
           for (int j = 0; j < 4; ++j) {
             const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + from.other.v[j];
-            u.v[j] = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
+            u.v[j] = gates.v[j] > 0.0F ? joined : 0.0F;
             largest_u = float_max(largest_u, fabsf(u.v[j]));
           }
           put_quad(join.u, at, u);

@@ -71,6 +71,7 @@ inline std::vector<NamedShape> backend_shapes() {
       {"patches_cut_in_width", conv_shape(1, 3, 150, 16, 20, 3, 1, 1)},
       {"patches_cut_in_width_stride2", conv_shape(2, 4, 259, 16, 12, 3, 2, 1)},
       {"patches_of_many_images", conv_shape(37, 3, 4, 16, 16, 3, 1, 1)},
+      {"patches_of_single_pixels", conv_shape(1100, 1, 1, 16, 12, 1, 1, 0)},
       {"odd_number_of_slices", conv_shape(2, 6, 7, 48, 48, 3, 1, 1)},
       {"kernel_larger_than_input", conv_shape(3, 3, 3, 16, 16, 5, 1, 2)},
       {"padding_larger_than_kernel", conv_shape(2, 5, 5, 16, 16, 3, 1, 4)},
