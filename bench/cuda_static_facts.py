@@ -34,16 +34,37 @@ def kernels(target):
     found = {}
     for mangled, body in re.findall(r"Compiling entry function '(\S+)' for.*?\n(.*?Used \d+ registers)", run.stderr, re.S):
         name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
-        name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1).replace(" ", "")
+        name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1).replace(" ", "").replace("bitcycle::cuda::", "")
         registers = int(re.search(r"Used (\d+) registers", body).group(1))
         stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", body).groups()
         found[name] = (registers, int(stores) + int(loads))
     return found
 
 
+# The stage of resnet74 (channels, pixels of a chunk's patch) that an instance of PatchProduct has at batch 128 on 132
+# multiprocessors, by its tiles of columns and of rows: tiling_of in patch.h.
+STAGES = {("Forward", 2, 4): (16, 324), ("Forward", 4, 2): (32, 180), ("Forward", 2, 2): (64, 200),
+          ("Error", 2, 2): (64, 200), ("Error", 4, 2): (32, 180)}
+
+
+def patch_shared(kernel, limbs, nt, mt):
+    """Shared bytes of a 3x3 product by patches (patch_product.h) on its stage of resnet74; None: no stage has it."""
+    if (kernel, nt, mt) not in STAGES:
+        return None
+    channels, pixels = STAGES[(kernel, nt, mt)]
+    slices, rows = channels // 16, 64 * mt
+    steps = (9 * slices + 1) // 2
+    phase = {1: pixels % 8, 2: 4, 4: 2}.get(slices, 1)
+    pitch = pixels + (phase - pixels) % 8
+    own = rows * (8 * nt + 8) * (4 if limbs == 1 else 8) + rows * 16 + 128 * (32 if mt == 2 else 48)
+    own += 32 if kernel == "Forward" else 0
+    tables = 64 + 2 * steps * (16 * limbs * 8 * nt + 4) + 8 * pixels
+    return -(-(own + tables) // 16) * 16 + 2 * slices * pitch * 16
+
+
 def product_shared(name):
     """Shared bytes of the product kernels (tile_product.h, kernels_product.h, kernels_weight_gradient.h), else None."""
-    arguments = re.search(r"<(.*)>", name)
+    arguments = re.search(r"<([^<>]*)>", name)
     if not arguments:
         return None
     a = [int(x) for x in arguments.group(1).replace("true", "1").replace("false", "0").split(",")]
@@ -51,11 +72,13 @@ def product_shared(name):
         lg, lx, mt = a
         return 2 * 128 * (16 * mt * lg + 64 * lx)
     forward = name.startswith("Forward")
-    la, lb, nt = a[0], a[1], a[2 if forward else 3]
+    if "PatchProduct" in name:
+        return patch_shared("Forward" if forward else "Error", a[0], a[2], a[3])
+    la, lb, _, nt = a
     depth = 64 if la == 1 else 32
     stages = 3 * (depth + 16) * (128 * la + 8 * nt * lb)
     tile = 128 * (8 * nt + 8) * (4 if la + lb == 2 else 8)
-    end = max(stages, tile) + 128 * 12
+    end = max(stages, tile) + 128 * 16
     return end + 32 if forward else end
 
 

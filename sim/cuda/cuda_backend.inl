@@ -9,6 +9,7 @@
 // the weights of all layers in one. The queue of a step becomes a graph, with the weights and the weight gradients as
 // branches beside the trunk.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -392,27 +393,41 @@ class CudaBackend final : public Backend {
     if (a.is_float32() || b.is_float32()) return Chain::kFloat;
     return accumulator_for(a, b, depth) == Accumulator::kInt128 ? Chain::kInt128 : Chain::kInt64;
   }
-  /// Tiles of 8 columns that a block takes: as many as there are, unless too few blocks for the device come of it.
-  int column_tiles_of(std::int64_t rows, std::int64_t columns, int most) const {
+  /// Tiles of 8 columns that a block takes: as many as there are, unless fewer blocks than the least come of it.
+  static int column_tiles_of(std::int64_t rows, std::int64_t columns, int most, std::int64_t least) {
     const std::int64_t row_tiles = (rows + 127) / 128;
     int tiles = most;
-    while (tiles > 2 && (columns <= 4 * tiles || row_tiles * ((columns + 8 * tiles - 1) / (8 * tiles)) <
-                                                     std::int64_t{2} * runtime_->processors())) {
+    while (tiles > 2 && (columns <= 4 * tiles || row_tiles * ((columns + 8 * tiles - 1) / (8 * tiles)) < least)) {
       tiles /= 2;
     }
     return tiles;
   }
-  template <typename Kernel>
-  void launch_product(std::int64_t rows, std::int64_t columns, const typename Kernel::Args& args, gpu::Work work) {
-    const std::int64_t column_tiles = (columns + Kernel::Tile::kColumns - 1) / Kernel::Tile::kColumns;
-    const std::int64_t row_tiles = std::max<std::int64_t>(1, (rows + Kernel::Tile::kRows - 1) / Kernel::Tile::kRows);
+  template <typename Kernel, typename Args>
+  void launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
+                      gpu::Work work) {
+    using Product = typename Kernel::Product;
+    const std::int64_t column_tiles = (columns + Product::kColumns - 1) / Product::kColumns;
     // Blocks keep their channels' sums and go on to the next rows: as many as are there at once.
     const std::int64_t resident =
         std::max<std::int64_t>(1, std::int64_t{Kernel::kMinBlocks} * runtime_->processors() / column_tiles);
-    launch<Kernel>(static_cast<int>(column_tiles * std::min(row_tiles, resident)), Kernel::kSharedBytes, args, work);
+    const std::int64_t chunks = std::clamp<std::int64_t>(Product::chunks(source), 1, resident);
+    launch<Kernel>(static_cast<int>(column_tiles * chunks),
+                   static_cast<std::size_t>(Product::shared_bytes(source, Kernel::kSharedBytes)), args, work);
   }
+  /// Gives `go` the kernel and its source: by patches, where two blocks fit a multiprocessor's shared memory; by rows.
+  /// Kernel<Tile>; s: of the patches, all but channels and codes in x.
+  template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
+  void choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go);
+  const Tiling& tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels);
   template <int LA, int LB>
-  void forward_product(std::int64_t columns, const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
+  void forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
+  template <int Norms>
+  struct ErrorProduct {
+    template <typename Tile>
+    using Kernel = ErrorProductKernel<Tile, Norms>;
+  };
+  template <int LA, int LB, bool Shared, int Norms>
+  void error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w);
   template <int LA, int LB, bool Shared>
   void error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w);
   template <int LG, int LX>
@@ -470,6 +485,7 @@ class CudaBackend final : public Backend {
   std::deque<WeightGroup> weights_;  // in the order of a queue's groups
   std::size_t weight_groups_ = 0;
   std::vector<Buffer> retired_;
+  std::map<std::array<std::int64_t, 12>, Tiling> tilings_;
 
   std::vector<ProfileEntry> profile_;
   Buffer shared_, largest_, losses_, chain_dx_;
@@ -708,39 +724,93 @@ inline void CudaBackend::close_weights() {
   branch_ = outer;
 }
 
+inline const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels) {
+  const std::array<std::int64_t, 12> key = {s.n,  s.out_h,  s.out_w,     s.in_h,      s.in_w,         s.kh,
+                                            s.kw, s.stride, s.padding_h, s.padding_w, most_positions, most_pixels};
+  const auto known = tilings_.find(key);
+  return known != tilings_.end() ? known->second : tilings_[key] = tiling_of(s, most_positions, most_pixels);
+}
+
+template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
+void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go) {
+  const auto of_tiles = [&](int tiles, const auto& of) {
+    if (tiles == 2) return of(std::integral_constant<int, 2>{});
+    if constexpr (Most >= 4) {
+      if (tiles == 4) return of(std::integral_constant<int, 4>{});
+    }
+    if constexpr (Most >= 8) of(std::integral_constant<int, 8>{});
+  };
+  if constexpr (LA == 1) {
+    const std::int64_t slices = x.channels / 16, taps = s.kh * s.kw;
+    // False where too little of the shape fits.
+    const auto by_patches = [&](auto nt, auto mt) {
+      using Product = PatchProduct<LB, Signed, decltype(nt)::value, decltype(mt)::value>;
+      const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
+      const std::int64_t room = static_cast<std::int64_t>(runtime_->shared_bytes()) / 2 - own;
+      const std::int64_t most_pixels =
+          Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
+      if (most_pixels < taps) return false;
+      Patches patches{};
+      patches.codes = static_cast<const std::uint8_t*>(x.codes);
+      patches.tiling = tiling(s, Product::kRows, most_pixels);
+      // Images of a chunk, those of rows beyond its last position too, are numbered with 7 bits.
+      if (Product::kRows > 128 * patches.tiling.tile_h * patches.tiling.tile_w) return false;
+      patches.map = x.map;
+      patches.slices = static_cast<std::int32_t>(slices);
+      patches.pieces = static_cast<std::int32_t>(taps * slices);
+      patches.kw = x.kw;
+      patches.taps = x.kh * x.kw;
+      patches.transposed = x.transposed;
+      patches.lay_out(own, limbs_of_columns);
+      go(std::type_identity<Product>{}, patches);
+      return true;
+    };
+    const bool fits = x.channels % 16 == 0 && slices <= Patches::kMostSlices && (!x.transposed || x.stride.value == 1);
+    // Few columns are worth more rows, where there are enough; the error pass has no registers for them.
+    if constexpr (Most == 8) {
+      if (fits && columns <= 16 && x.rows >= std::int64_t{2} * 256 * runtime_->processors() &&
+          by_patches(std::integral_constant<int, 2>{}, std::integral_constant<int, 4>{})) {
+        return;
+      }
+    }
+    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many.
+    bool done = false;
+    for (int tiles = column_tiles_of(x.rows, columns, Most, runtime_->processors()); fits && !done && tiles >= 2;
+         tiles /= 2) {
+      of_tiles(tiles, [&](auto nt) { done = by_patches(nt, std::integral_constant<int, 2>{}); });
+    }
+    if (done) return;
+  }
+  of_tiles(column_tiles_of(x.rows, columns, Most, std::int64_t{2} * runtime_->processors()),
+           [&](auto nt) { go(std::type_identity<TileProduct<LA, LB, Signed, decltype(nt)::value>>{}, x); });
+}
+
 template <int LA, int LB>
-void CudaBackend::forward_product(std::int64_t columns, const StreamedRows& x, const ConvForward& args,
-                                  const CudaWeights& w) {
-  const auto go = [&](auto nt) {
-    using Kernel = ForwardProductKernel<LA, LB, decltype(nt)::value>;
+void CudaBackend::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const PatchShape shape{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
+  const auto go = [&](auto product, const auto& source) {
+    using Kernel = ForwardProductKernel<typename decltype(product)::type>;
     typename Kernel::Args a{};
-    a.x = x;
+    a.x = source;
     a.weights = w.forward_pack;
-    a.columns = static_cast<std::int32_t>(columns);
+    a.columns = static_cast<std::int32_t>(s.o);
     a.scale = w.scale.as<ChannelScale>();
     a.offset = w.offset.as<double>();
     a.y = args.y;
     a.statistics = args.statistics;
     a.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
-    a.hi = a.lo + w.shape.o;
+    a.hi = a.lo + s.o;
     a.ticket = &scratch()->ticket;
-    launch_product<Kernel>(x.rows, columns, a,
-                           {args.shape.macs(), args.shape.input_size() * LA + args.shape.output_size() * 4});
+    launch_product<Kernel>(s.o, a, a.x, {s.macs(), s.input_size() * LA + s.output_size() * 4});
     if (args.statistics != nullptr) {
       const auto* bytes = reinterpret_cast<const std::byte*>(&a);
       open_products_.push_back({used_ - 1,
                                 static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&a.norm) - bytes),
-                                args.statistics, columns});
+                                args.statistics, s.o});
     }
   };
-  if constexpr (LA + LB > 2) {
-    go(std::integral_constant<int, 2>{});
-  } else {
-    const int tiles = column_tiles_of(x.rows, columns, 8);
-    if (tiles == 2) return go(std::integral_constant<int, 2>{});
-    if (tiles == 4) return go(std::integral_constant<int, 4>{});
-    go(std::integral_constant<int, 8>{});
-  }
+  choose_product<ForwardProductKernel, LA, LB, false, LA + LB == 2 ? 8 : 2>(x, shape, s.o, go);
 }
 
 inline void CudaBackend::conv_forward(const ConvForward& args) {
@@ -799,9 +869,9 @@ inline void CudaBackend::conv_forward(const ConvForward& args) {
     x.depth = g.kh * g.kw * g.c;
     x.set_offsets();
     if (limbs == 1) {
-      forward_product<1, 1>(s.o, x, args, w);
+      forward_product<1, 1>(x, args, w);
     } else {
-      forward_product<2, 2>(s.o, x, args, w);
+      forward_product<2, 2>(x, args, w);
     }
     return;
   }
@@ -913,14 +983,18 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
       sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain, {s.macs(), 0});
 }
 
-template <int LA, int LB, bool Shared>
+template <int LA, int LB, bool Shared, int Norms>
 void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
-  const auto of_norms = [&](auto nt, auto norms) {
-    using Kernel = ErrorProductKernel<LA, LB, Shared, decltype(nt)::value, decltype(norms)::value>;
+  const ConvShape& s = args.shape;
+  // Positions are the inputs, pixels the outputs; the last tap comes first.
+  const PatchShape shape{
+      s.n, s.h, s.w, s.out_h(), s.out_w(), s.kh, s.kw, s.stride, s.kh - 1 - s.padding, s.kw - 1 - s.padding};
+  const auto go = [&](auto product, const auto& source) {
+    using Kernel = ErrorProductKernel<typename decltype(product)::type, Norms>;
     typename Kernel::Args a{};
-    a.g = g;
+    a.g = source;
     a.weights = w.error_pack;
-    a.columns = static_cast<std::int32_t>(args.shape.c);
+    a.columns = static_cast<std::int32_t>(s.c);
     a.scale = w.error_scale.as<ChannelScale>();
     a.offset = w.error_offset.as<double>();
     a.dx = args.dx;
@@ -928,23 +1002,23 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
     a.joins = args.join != nullptr;
     if (a.joins) a.join = *args.join;
     // dx and u are written; the second contribution, the mask and what the sums need are read.
-    const std::int64_t inputs = args.shape.input_size();
-    std::int64_t bytes = args.shape.output_size() * LA + (args.dx != nullptr ? 4 * inputs : 0);
+    const std::int64_t inputs = s.input_size();
+    std::int64_t bytes = s.output_size() * LA + (args.dx != nullptr ? 4 * inputs : 0);
     if (a.joins) {
       bytes += 4 * inputs + (a.join.other != nullptr ? 4 * inputs : 0) + (a.join.mask_bits != nullptr ? inputs / 8 : 0);
       for (const auto& norm : a.join.norm) bytes += norm.sums != nullptr ? 4 * inputs : 0;
     }
-    launch_product<Kernel>(g.rows, args.shape.c, a, {LB * args.shape.macs(), bytes});
+    launch_product<Kernel>(s.c, a, a.g, {LB * s.macs(), bytes});
   };
-  const auto go = [&](auto nt) {
-    if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
-      of_norms(nt, std::integral_constant<int, 2>{});
-    } else {
-      of_norms(nt, std::integral_constant<int, 1>{});
-    }
-  };
-  if (LA + LB > 3 || column_tiles_of(g.rows, args.shape.c, 4) == 2) return go(std::integral_constant<int, 2>{});
-  if constexpr (LA + LB <= 3) go(std::integral_constant<int, 4>{});
+  choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, LA + LB <= 3 ? 4 : 2>(g, shape, s.c, go);
+}
+template <int LA, int LB, bool Shared>
+void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
+  if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
+    error_product<LA, LB, Shared, 2>(g, args, w);
+  } else {
+    error_product<LA, LB, Shared, 1>(g, args, w);
+  }
 }
 
 inline bool CudaBackend::error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const {

@@ -10,6 +10,8 @@
 #define BITCYCLE_DEVICE __device__ __forceinline__
 #define BITCYCLE_DEVICE_CALL __device__ __noinline__  // rare and large: keeps its registers out of its caller
 #define BITCYCLE_UNROLL _Pragma("unroll")             // loops over arrays that must stay in registers
+#define BITCYCLE_PRAGMA(text) _Pragma(#text)
+#define BITCYCLE_UNROLL_BY(n) BITCYCLE_PRAGMA(unroll n)
 #define BITCYCLE_CUDA_NAMESPACE cuda
 
 namespace bitcycle::cuda {
@@ -20,6 +22,7 @@ BITCYCLE_DEVICE int block_count() { return static_cast<int>(gridDim.x); }
 BITCYCLE_DEVICE int block_threads() { return static_cast<int>(blockDim.x); }
 BITCYCLE_DEVICE int lane_index() { return static_cast<int>(threadIdx.x & 31U); }
 BITCYCLE_DEVICE void sync_threads() { __syncthreads(); }
+BITCYCLE_DEVICE void sync_warp() { __syncwarp(); }
 BITCYCLE_DEVICE void thread_fence() { __threadfence(); }
 
 /// The block's shared memory from byte `offset` on.
@@ -84,6 +87,22 @@ BITCYCLE_DEVICE std::uint32_t dot_bytes(std::uint32_t a, std::uint32_t b, std::u
 /// Bytes of {b, a} (b low) chosen by the four nibbles of selector, as PTX prmt.
 BITCYCLE_DEVICE std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32_t selector) {
   return __byte_perm(a, b, selector);
+}
+
+/// The double of two words.
+BITCYCLE_DEVICE double double_of_words(std::uint32_t high, std::uint32_t low) {
+  return __hiloint2double(static_cast<int>(high), static_cast<int>(low));
+}
+/// The smaller, the larger; NaN where either is one. Of two zeros it may be any.
+BITCYCLE_DEVICE float float_min(float a, float b) {
+  float r;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
+}
+BITCYCLE_DEVICE float float_max(float a, float b) {
+  float r;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+  return r;
 }
 
 /// 16 bytes from global to shared memory, without waiting; zeros where not valid.

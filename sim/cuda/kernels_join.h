@@ -27,22 +27,21 @@ BITCYCLE_DEVICE bool join_passes(const GradientJoin& join, std::uint32_t e, std:
   return true;
 }
 
-/// The same of the four elements from `at` on, a multiple of four, as bits. y: those of the join's first norm, which
-/// mostly is the one of the mask.
-BITCYCLE_DEVICE std::uint32_t join_passes_quad(const GradientJoin& join, std::int32_t at, std::int32_t c,
-                                               const Quad& y) {
-  const auto e = static_cast<std::uint32_t>(at);
-  if (join.mask_bits != nullptr) return global_load(join.mask_bits + e / 32U) >> (e % 32U);
-  if (join.mask_y == nullptr) return 15U;
-  const Quad masked = join.mask_y == join.norm[0].y && join.norm[0].sums != nullptr
-                          ? y
-                          : global_load(reinterpret_cast<const Quad*>(join.mask_y + at));
-  std::uint32_t bits = 0;
-  for (int j = 0; j < 4; ++j) {
-    const NormConstants norm = norm_constants(join.mask_norm, static_cast<std::uint32_t>(c + j));
-    bits |= (norm_apply(masked.v[j], norm) > 0.0F ? 1U : 0U) << j;
+/// The same of the four elements from `at` on, a multiple of four: positive where it passed. word: of the mask's bits,
+/// where they lie; norm: the mask's, of their channels; y: those of the join's first norm, which mostly is the mask's.
+BITCYCLE_DEVICE Quad join_gates(const GradientJoin& join, std::int32_t at, std::uint32_t word,
+                                const NormConstants (&norm)[4], const Quad& y) {
+  Quad gates{{1.0F, 1.0F, 1.0F, 1.0F}};
+  if (join.mask_bits != nullptr) {  // a bit by itself is a positive number, however small
+    const std::uint32_t bits = word >> (static_cast<std::uint32_t>(at) % 32U);
+    for (int j = 0; j < 4; ++j) gates.v[j] = float_of_bits(static_cast<std::int32_t>(bits & (1U << j)));
+  } else if (join.mask_y != nullptr) {
+    gates = join.mask_y == join.norm[0].y && join.norm[0].sums != nullptr
+                ? y
+                : global_load(reinterpret_cast<const Quad*>(join.mask_y + at));
+    for (int j = 0; j < 4; ++j) gates.v[j] = norm_apply(gates.v[j], norm[j]);
   }
-  return bits;
+  return gates;
 }
 
 /// Addends of the sums of one norm.

@@ -3,7 +3,7 @@
 // tile's results are.
 #pragma once
 
-#include "sim/cuda/tile_product.h"
+#include "sim/cuda/patch_product.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
@@ -23,24 +23,43 @@ BITCYCLE_DEVICE void put_quad(float* p, std::int32_t at, const Quad& q) {
   global_store(reinterpret_cast<Quad*>(p + at), q);
 }
 
-/// Four neighbouring channels of a thread in a product's epilogue, all its tiles through. The products take channels
-/// that are multiples of four (fits_tensor_cores), so that the four exist together.
-template <int NT>
+/// Four neighbouring channels of a thread in a product's epilogue, all its tiles through, and its rows, which are among
+/// its warp's. The products take channels that are multiples of four (fits_tensor_cores), so that the four exist
+/// together.
+template <int NT, int WarpRows>
 struct EpilogueColumns {
-  static constexpr int kQuads = 2 * NT;       // of a row
-  static constexpr int kStep = 128 / kQuads;  // rows between a thread's
+  static constexpr int kQuads = 2 * NT;      // of a row
+  static constexpr int kStep = 32 / kQuads;  // rows between a thread's
+  static constexpr int kRows = WarpRows / kStep;
   BITCYCLE_DEVICE static int column() { return thread_index() % kQuads * 4; }
-  BITCYCLE_DEVICE static int row() { return thread_index() / kQuads; }
+  /// Where a row is half of what shared memory gives at once, rows that are read together lie in different banks.
+  BITCYCLE_DEVICE static int row() {
+    const int r = lane_index() / kQuads;
+    return thread_index() / 32 * WarpRows + (NT == 2 ? (r & 4) | (r & 1) << 1 | (r & 2) >> 1 : r);
+  }
 };
 
-/// Forward: y, and its statistics.
-template <int LA, int LB, int NT>
+/// Offsets of a thread's four channels: those of a class of positions, read again where another class comes.
+struct EpilogueOffsets {
+  int held = -1;
+  double v[4] = {};
+  BITCYCLE_DEVICE void load(const double* table, int at) {
+    if (at == held) return;
+    held = at;
+    load_offsets(table + at, v);
+  }
+};
+
+/// Forward: y, and its statistics. Those are summed as if everything were finite and on its grid, which the extremes
+/// say at the end; where it was not, a thread sums its rows again, from y, the long way.
+template <typename Tile>
 struct ForwardProductKernel {
-  using Tile = TileProduct<LA, LB, false, NT>;
+  using Product = Tile;
   static constexpr const char* kName = "convolution forward";
-  static constexpr int kThreads = 128, kMinBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
+  static constexpr int kThreads = 128, kMinBlocks = Tile::kForwardBlocks;
+  using Columns = EpilogueColumns<Tile::kTiles, Tile::kWarpRows>;
   struct Args {
-    StreamedRows x;
+    typename Tile::Source x;
     Packed weights;
     std::int32_t columns;  // output channels
     const ChannelScale* scale;
@@ -58,55 +77,86 @@ struct ForwardProductKernel {
   static constexpr int kTicket = (Tile::kEnd + 15) / 16 * 16;
   static constexpr int kSharedBytes = kTicket + 32;
 
-  BITCYCLE_DEVICE static void run(const Args& a) {
-    const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
-    const int row_tiles = (a.x.rows + Tile::kRows - 1) / Tile::kRows;
-    const int first_column = block_index() % column_tiles * Tile::kColumns;
-    const int tile_step = block_count() / column_tiles;
-    using Columns = EpilogueColumns<NT>;
-    const int column = Columns::column(), o = first_column + column;
-    ChannelScale scale[4];
-    float to_grid[4] = {};
+  /// Statistics of a thread's four channels.
+  struct Statistics {
     std::int64_t s1[4] = {};
     std::uint64_t s2[4] = {};
     KeyRange keys[4];
-    for (int j = 0; j < 4 && o < a.columns; ++j) {
+  };
+  /// A thread's rows again, what is not finite as docs/numerics.md, 7.1 and 11.1, has it.
+  BITCYCLE_DEVICE static void sum_again(const Args& a, const Tile& tile, int first, int step, int o,
+                                        const float (&to_grid)[4], Statistics& sums) {
+    sums = Statistics{};
+    for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
+      for (int i = 0; i < Columns::kRows; ++i) {
+        const int position = tile.position(chunk, Columns::row() + i * Columns::kStep);
+        if (position < 0) continue;
+        const Quad y = quad_at(a.y, position * a.columns + o);
+        for (int j = 0; j < 4; ++j) {
+          const std::int64_t q = on_grid(y.v[j], to_grid[j]);
+          add_wrapping(sums.s1[j], q);
+          sums.s2[j] += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
+          include(sums.keys[j], y.v[j]);
+        }
+      }
+    }
+  }
+
+  BITCYCLE_DEVICE static void run(const Args& a) {
+    const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
+    const int first_column = block_index() % column_tiles * Tile::kColumns;
+    const int first = block_index() / column_tiles, step = block_count() / column_tiles;
+    const int column = Columns::column(), o = first_column + column;
+    ChannelScale scale[4];
+    float to_grid[4] = {}, lo[4], hi[4];
+    Statistics sums;
+    for (int j = 0; j < 4; ++j) {
+      lo[j] = INFINITY;
+      hi[j] = -INFINITY;
+      if (o >= a.columns) continue;
       scale[j] = a.scale[o + j];
       if (a.statistics != nullptr) to_grid[j] = power_of_two(a.statistics[o + j].exponent);
     }
-    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += tile_step) {
-      Tile::run(a.x, a.weights, tile * Tile::kRows, first_column);
-      for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
-        const int row = tile * Tile::kRows + r;
-        if (row >= a.x.rows || o >= a.columns) break;
-        const auto streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
-        const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
-        double sum[4], offset[4];
+    EpilogueOffsets offset;
+    Tile tile(a.x, a.weights, a.columns, first_column, first, step);
+    for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
+      tile.run(chunk, chunk + step);
+      std::int32_t s1[4] = {};  // of at most 16 rows
+      BITCYCLE_UNROLL
+      for (int i = 0; i < Columns::kRows; ++i) {
+        const int r = Columns::row() + i * Columns::kStep;
+        const RowInfo row = Tile::load_row(Tile::kRowInfo, r);
+        if (row.at < 0 || o >= a.columns) continue;
+        const auto streamed = static_cast<double>(row.codes);
+        offset.load(a.offset, row.offsets + o);
+        double sum[4];
         Tile::load_sums(r, column, sum);
-        load_offsets(a.offset + position_class * a.columns + o, offset);
         Quad y;
         BITCYCLE_UNROLL
         for (int j = 0; j < 4; ++j) {
-          const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
+          const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
           y.v[j] = v;
-          // The grid leaves 22 bits and a sign; what is not finite goes the long way to the same sums.
-          const float rounded = rintf(v * to_grid[j]);
-          if (fabsf(rounded) <= 0x1p30F) {
-            const auto q = static_cast<std::int32_t>(rounded);
-            s1[j] += q;
-            s2[j] += static_cast<std::uint64_t>(std::int64_t{q} * q);
-          } else {
-            const std::int64_t q = on_grid(v, to_grid[j]);
-            add_wrapping(s1[j], q);
-            s2[j] += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
-          }
-          include(keys[j], v);
+          // The grid leaves |q| <= 2^22: there 1.5 * 2^23 + q has its last bit where q has its own, and the FMA rounds
+          // as rint does. (v * 2^e is exact, or so small that q is 0.)
+          const std::int32_t q = bits_of(fmaf(v, to_grid[j], 0x1.8p23F)) - bits_of(0x1.8p23F);
+          s1[j] += q;
+          sums.s2[j] += static_cast<std::uint64_t>(std::int64_t{q} * q);
+          lo[j] = float_min(lo[j], v);
+          hi[j] = float_max(hi[j], v);
         }
-        put_quad(a.y, row * a.columns + o, y);
+        put_quad(a.y, row.at + o, y);
       }
-      sync_threads();  // the tile is read; the next one's stages overwrite it
+      for (int j = 0; j < 4; ++j) sums.s1[j] += s1[j];
+      tile.done();
     }
     if (a.statistics == nullptr) return;
+    bool on_grids = true;
+    for (int j = 0; j < 4; ++j) {
+      on_grids = on_grids && lo[j] * to_grid[j] >= -0x1p22F && hi[j] * to_grid[j] <= 0x1p22F;
+      if (lo[j] <= hi[j]) sums.keys[j] = {ordered_key(lo[j]), ordered_key(hi[j])};
+    }
+    if (!on_grids && o < a.columns) sum_again(a, tile, first, step, o, to_grid, sums);
+    sync_threads();
     auto* shared = shared_memory<Sums>(0);
     for (int i = thread_index(); i < Tile::kColumns; i += kThreads) {
       shared->s1[i] = shared->s2[i] = 0;
@@ -115,10 +165,10 @@ struct ForwardProductKernel {
     }
     sync_threads();
     for (int j = 0; j < 4; ++j) {
-      atomic_add(&shared->s1[column + j], s1[j]);
-      atomic_add(&shared->s2[column + j], static_cast<std::int64_t>(s2[j]));
-      atomic_min(&shared->lo[column + j], keys[j].lo);
-      atomic_max(&shared->hi[column + j], keys[j].hi);
+      atomic_add(&shared->s1[column + j], sums.s1[j]);
+      atomic_add(&shared->s2[column + j], static_cast<std::int64_t>(sums.s2[j]));
+      atomic_min(&shared->lo[column + j], sums.keys[j].lo);
+      atomic_max(&shared->hi[column + j], sums.keys[j].hi);
     }
     sync_threads();
     for (int i = thread_index(); i < Tile::kColumns && first_column + i < a.columns; i += kThreads) {
@@ -138,16 +188,18 @@ struct ForwardProductKernel {
   }
 };
 
-/// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there.
-/// Norms: 2 where a projected shortcut is normalised too, which is rare and takes registers.
-template <int LA, int LB, bool Shared, int NT, int Norms>
+/// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there;
+/// they too are summed as if everything were finite, and again the long way where the largest magnitudes say that it
+/// was not. Norms: 2 where a projected shortcut is normalised too, which is rare and takes registers.
+template <typename Tile, int Norms>
 struct ErrorProductKernel {
-  using Tile = TileProduct<LA, LB, Shared, NT>;
+  using Product = Tile;
   static constexpr const char* kName = "convolution error";
-  static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = Norms == 1 && (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
+  static constexpr int kThreads = 128, kMinBlocks = Norms == 1 ? Tile::kErrorBlocks : 2;
+  static constexpr bool kShared = Tile::kSigned;  // reading `shared`
+  using Columns = EpilogueColumns<Tile::kTiles, Tile::kWarpRows>;
   struct Args {
-    StreamedRows g;
+    typename Tile::Source g;
     Packed weights;
     std::int32_t columns;  // input channels
     const ChannelScale* scale;
@@ -163,88 +215,175 @@ struct ErrorProductKernel {
   };
   static constexpr int kSharedBytes = Tile::kEnd;
 
+  static constexpr int kAhead = 2;  // rows whose operands are on their way together
+  struct FromMemory {
+    std::int32_t at, offsets;  // at: of the quad; -1: none
+    std::uint32_t codes, mask;
+    Quad other, y[Norms];
+    BITCYCLE_DEVICE void load(const Args& a, int row, int i0) {
+      const RowInfo info = Tile::load_row(Tile::kRowInfo, row);
+      at = info.at < 0 || i0 >= a.columns ? -1 : info.at + i0;
+      offsets = info.offsets;
+      codes = info.codes;
+      if (at < 0 || !a.joins) return;
+      const GradientJoin& join = a.join;
+      if (join.other != nullptr) other = quad_at(join.other, at);
+      for (int i = 0; i < Norms; ++i) {
+        if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
+      }
+      if (join.mask_bits != nullptr) mask = global_load(join.mask_bits + static_cast<std::uint32_t>(at) / 32U);
+    }
+  };
+
+  /// Sums of a thread's four channels for one norm.
+  struct NormSums {
+    float mean[4] = {};
+    double to_u = 0.0, to_ut[4] = {};  // 2^e; u's bound is that of all channels, so that they share a grid
+    bool shares = true;
+    std::uint64_t s_u[4] = {}, s_ut[4] = {};
+    float largest_ut[4] = {};
+    BITCYCLE_DEVICE void start(const GradientJoin::Norm& norm, int i0) {
+      for (int j = 0; j < 4; ++j) {
+        const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
+        mean[j] = grid.mean;
+        shares = shares && (j == 0 || static_cast<double>(grid.to_u) == to_u);
+        to_u = static_cast<double>(grid.to_u);
+        to_ut[j] = static_cast<double>(grid.to_ut);
+      }
+    }
+    /// 1.5 * 2^52 + x 2^e is an integer, rounded as rint does; it is kIntegerBits + q, for |q| <= 2^51.
+    BITCYCLE_DEVICE static std::uint64_t bits_on_grid(float x, double two_to_e) {
+      return static_cast<std::uint64_t>(bits_of_double(fma(static_cast<double>(x), two_to_e, kIntegerBase)));
+    }
+    BITCYCLE_DEVICE void add(const Quad& u, const Quad& y) {
+      BITCYCLE_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const float ut = u.v[j] * (y.v[j] - mean[j]);
+        s_u[j] += bits_on_grid(u.v[j], to_u);
+        s_ut[j] += bits_on_grid(ut, to_ut[j]);
+        largest_ut[j] = float_max(largest_ut[j], fabsf(ut));
+      }
+    }
+    /// After so many additions. False where something was not finite or off its grid: the sums are worth nothing.
+    BITCYCLE_DEVICE bool finish(std::uint32_t additions, float largest_u) {
+      bool on_grids = shares && static_cast<double>(largest_u) * to_u <= 0x1p51;
+      for (int j = 0; j < 4; ++j) {
+        s_u[j] -= additions * kIntegerBits;
+        s_ut[j] -= additions * kIntegerBits;
+        on_grids = on_grids && static_cast<double>(largest_ut[j]) * to_ut[j] <= 0x1p51;
+      }
+      return on_grids;
+    }
+  };
+  /// A thread's rows again, from u. Returns the largest magnitude's key.
+  BITCYCLE_DEVICE static std::int32_t sum_again(const Args& a, const Tile& tile, int first, int step, int i0,
+                                                NormSums (&sums)[Norms]) {
+    std::int32_t largest = 0;
+    for (int i = 0; i < Norms; ++i) {
+      for (int j = 0; j < 4; ++j) sums[i].s_u[j] = sums[i].s_ut[j] = 0;
+    }
+    for (int chunk = first; chunk < Tile::chunks(a.g); chunk += step) {
+      for (int row = 0; row < Columns::kRows; ++row) {
+        const int position = tile.position(chunk, Columns::row() + row * Columns::kStep);
+        if (position < 0) continue;
+        const Quad u = quad_at(a.join.u, position * a.columns + i0);
+        for (int j = 0; j < 4; ++j) largest = magnitude_key(u.v[j]) > largest ? magnitude_key(u.v[j]) : largest;
+        for (int i = 0; i < Norms; ++i) {
+          const GradientJoin::Norm& norm = a.join.norm[i];
+          if (norm.sums == nullptr) continue;
+          const Quad y = quad_at(norm.y, position * a.columns + i0);
+          for (int j = 0; j < 4; ++j) {
+            const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
+            sums[i].s_u[j] += static_cast<std::uint64_t>(on_grid(u.v[j], grid.to_u));
+            sums[i].s_ut[j] += static_cast<std::uint64_t>(on_grid(u.v[j] * (y.v[j] - grid.mean), grid.to_ut));
+          }
+        }
+      }
+    }
+    return largest;
+  }
+
   BITCYCLE_DEVICE static void run(const Args& a) {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
-    const int row_tiles = (a.g.rows + Tile::kRows - 1) / Tile::kRows;
     const int first_column = block_index() % column_tiles * Tile::kColumns;
-    const int tile_step = block_count() / column_tiles;
-    using Columns = EpilogueColumns<NT>;
+    const int first = block_index() / column_tiles, step = block_count() / column_tiles;
     const int column = Columns::column(), i0 = first_column + column;
     const GradientJoin& join = a.join;
     ChannelScale scale[4];
-    JoinGrid grid[Norms][4];
-    std::int64_t s_u[Norms][4] = {}, s_ut[Norms][4] = {};
-    std::int32_t u_key = 0, dx_key = 0;
+    NormSums sums[Norms];
+    NormConstants mask[4] = {};
+    float largest_u = 0.0F;
+    std::uint32_t additions = 0;
+    std::int32_t dx_key = 0;
     for (int j = 0; j < 4 && i0 < a.columns; ++j) {
       scale[j] = a.scale[i0 + j];
-      for (int i = 0; i < Norms; ++i) {
-        if (a.joins && join.norm[i].sums != nullptr) {
-          grid[i][j] = join_grid(join.norm[i], static_cast<std::uint32_t>(i0 + j));
-        }
-      }
+      if (a.joins && join.mask_y != nullptr)
+        mask[j] = norm_constants(join.mask_norm, static_cast<std::uint32_t>(i0 + j));
     }
-    for (int tile = block_index() / column_tiles; tile < row_tiles; tile += tile_step) {
-      Tile::run(a.g, a.weights, tile * Tile::kRows, first_column);
-      for (int r = Columns::row(); r < Tile::kRows; r += Columns::kStep) {
-        const int row = tile * Tile::kRows + r;
-        if (row >= a.g.rows || i0 >= a.columns) break;
-        const int position_class = shared_load(shared_memory<std::int32_t>(Tile::kRowClass) + r);
-        const std::int32_t at = row * a.columns + i0;
-        // What comes from memory is asked for first.
-        Quad other, y[Norms];
-        std::uint32_t passes = 15U;
-        if (a.joins) {
-          if (join.other != nullptr) other = quad_at(join.other, at);
+    for (int i = 0; i < Norms; ++i) {
+      if (a.joins && join.norm[i].sums != nullptr && i0 < a.columns) sums[i].start(join.norm[i], i0);
+    }
+    EpilogueOffsets offset;
+    Tile tile(a.g, a.weights, a.columns, first_column, first, step);
+    for (int chunk = first; chunk < Tile::chunks(a.g); chunk += step) {
+      tile.run(chunk, chunk + step);
+      BITCYCLE_UNROLL_BY(1)
+      for (int first_row = 0; first_row < Columns::kRows; first_row += kAhead) {
+        // What comes from memory is asked for first, for several rows.
+        FromMemory rows[kAhead];
+        BITCYCLE_UNROLL
+        for (int i = 0; i < kAhead; ++i) rows[i].load(a, Columns::row() + (first_row + i) * Columns::kStep, i0);
+        BITCYCLE_UNROLL
+        for (int row = 0; row < kAhead; ++row) {
+          const int r = Columns::row() + (first_row + row) * Columns::kStep;
+          const FromMemory& from = rows[row];
+          const std::int32_t at = from.at;
+          if (at < 0) continue;
+          double sum[4], streamed = 0.0;
+          Tile::load_sums(r, column, sum);
+          offset.load(a.offset, from.offsets + i0);
+          if constexpr (!kShared) streamed = static_cast<double>(from.codes);
+          Quad dx;
+          BITCYCLE_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            dx.v[j] = kShared ? rescale_shared(scale[j].a, sum[j], offset.v[j])
+                              : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
+          }
+          if (a.dx != nullptr) put_quad(a.dx, at, dx);
+          if (a.dx_bound != nullptr) {
+            BITCYCLE_UNROLL
+            for (int j = 0; j < 4; ++j) {
+              const std::int32_t key = magnitude_key(dx.v[j]);
+              dx_key = key > dx_key ? key : dx_key;
+            }
+          }
+          if (!a.joins) continue;
+          const Quad gates = join_gates(join, at, from.mask, mask, from.y[0]);
+          Quad u;
+          BITCYCLE_UNROLL
+          for (int j = 0; j < 4; ++j) {
+            const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + from.other.v[j];
+            u.v[j] = gates.v[j] > 0.0F ? joined : 0.0F;
+            largest_u = float_max(largest_u, fabsf(u.v[j]));
+          }
+          put_quad(join.u, at, u);
+          ++additions;
+          BITCYCLE_UNROLL
           for (int i = 0; i < Norms; ++i) {
-            if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
-          }
-          passes = join_passes_quad(join, at, i0, y[0]);
-        }
-        double sum[4], offset[4], streamed = 0.0;
-        Tile::load_sums(r, column, sum);
-        load_offsets(a.offset + position_class * a.columns + i0, offset);
-        if constexpr (!Shared) {
-          streamed = to_binary64(shared_load(shared_memory<std::int64_t>(Tile::kRowSums) + r));
-        }
-        Quad dx;
-        BITCYCLE_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          dx.v[j] = Shared ? rescale_shared(scale[j].a, sum[j], offset[j])
-                           : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset[j]);
-        }
-        if (a.dx != nullptr) put_quad(a.dx, at, dx);
-        if (a.dx_bound != nullptr) {
-          BITCYCLE_UNROLL
-          for (int j = 0; j < 4; ++j) {
-            const std::int32_t key = magnitude_key(dx.v[j]);
-            dx_key = key > dx_key ? key : dx_key;
-          }
-        }
-        if (!a.joins) continue;
-        Quad u;
-        BITCYCLE_UNROLL
-        for (int j = 0; j < 4; ++j) {
-          const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + other.v[j];
-          const float value = ((passes >> j) & 1U) != 0 ? joined : 0.0F;
-          u.v[j] = value;
-          const std::int32_t key = magnitude_key(value);
-          u_key = key > u_key ? key : u_key;
-        }
-        put_quad(join.u, at, u);
-        BITCYCLE_UNROLL
-        for (int i = 0; i < Norms; ++i) {
-          if (join.norm[i].sums == nullptr) continue;
-          BITCYCLE_UNROLL
-          for (int j = 0; j < 4; ++j) {
-            const float t = y[i].v[j] - grid[i][j].mean;
-            add_wrapping(s_u[i][j], on_grid(u.v[j], grid[i][j].to_u));
-            add_wrapping(s_ut[i][j], on_grid(u.v[j] * t, grid[i][j].to_ut));
+            if (join.norm[i].sums != nullptr) sums[i].add(u, from.y[i]);
           }
         }
       }
-      sync_threads();
+      tile.done();
     }
     if (!a.joins && a.dx_bound == nullptr) return;
+    std::int32_t u_key = magnitude_key(largest_u);
+    bool on_grids = is_finite_bits(largest_u);
+    for (int i = 0; i < Norms; ++i) {
+      if (a.joins && join.norm[i].sums != nullptr) on_grids = sums[i].finish(additions, largest_u) && on_grids;
+    }
+    if (!on_grids) u_key = sum_again(a, tile, first, step, i0, sums);
+    sync_threads();
     auto* shared = shared_memory<Sums>(0);
     for (int c = thread_index(); c < Tile::kColumns; c += kThreads) {
       for (int i = 0; i < Norms; ++i) shared->s_u[i][c] = shared->s_ut[i][c] = 0;
@@ -253,8 +392,8 @@ struct ErrorProductKernel {
     sync_threads();
     for (int i = 0; i < Norms; ++i) {
       for (int j = 0; j < 4; ++j) {
-        atomic_add(&shared->s_u[i][column + j], s_u[i][j]);
-        atomic_add(&shared->s_ut[i][column + j], s_ut[i][j]);
+        atomic_add(&shared->s_u[i][column + j], static_cast<std::int64_t>(sums[i].s_u[j]));
+        atomic_add(&shared->s_ut[i][column + j], static_cast<std::int64_t>(sums[i].s_ut[j]));
       }
     }
     atomic_max(&shared->u, u_key);

@@ -62,25 +62,104 @@ BITCYCLE_DEVICE std::uint32_t limb_of(std::uint32_t first, std::uint32_t second,
   return permute_bytes(first, second, limb == 0 ? 0x6420U : 0x7531U);
 }
 
+/// Bits of 1.5 * 2^52. The double whose bits are larger by v is larger by v, for |v| <= 2^51.
+constexpr std::uint64_t kIntegerBits = 0x4338000000000000U;
+constexpr double kIntegerBase = 0x1.8p52;
+BITCYCLE_DEVICE double double_of_bits(std::uint64_t bits) {
+  return double_of_words(static_cast<std::uint32_t>(bits >> 32), static_cast<std::uint32_t>(bits));
+}
+
+/// What belongs to a row besides its sums. Offsets count elements: they are multiplied once a row, not once a thread.
+struct alignas(16) RowInfo {
+  std::int32_t at;              // of the position's first channel in the result; -1: no such position
+  std::int32_t offsets;         // of its class in the table of offsets
+  std::uint32_t codes, unused;  // sum of its codes: at most 33,025 of 16 bits
+};
+
+/// The sums of one block's product on their way from tensor cores to the epilogue: rows x 8 NT columns in shared
+/// memory, beside them what belongs to a row. Each of four warps writes and reads its own 16 MT rows.
+template <int LA, int LB, bool SignedB, int NT, int MT>
+struct TileOfSums {
+  static constexpr int kDiagonals = LA + LB - 1;  // sums of limbs of equal weight, 2^(8 d)
+  static constexpr int kWarpRows = 16 * MT, kRows = 4 * kWarpRows, kColumns = 8 * NT;
+  static_assert(kDiagonals > 1 || !SignedB, "a single sum is taken as unsigned");
+  using Sum = std::conditional_t<kDiagonals == 1, std::uint32_t, double>;
+  static constexpr int kPitch = kColumns + 8;  // rows that are stored together lie in different banks
+  static constexpr int kSumBytes = kRows * kPitch * static_cast<int>(sizeof(Sum));
+
+  /// Limbs' sums of one element, together. All but those of the highest limb are not negative. Up to four limbs make at
+  /// most 46 bits (fits_tensor_cores), which are exact; five round once.
+  template <typename Sums>
+  BITCYCLE_DEVICE static Sum together(const Sums& sums, int m, int n, int j) {
+    if constexpr (kDiagonals == 1) {
+      return static_cast<std::uint32_t>(sums[0][m][n][j]);
+    } else {
+      std::uint64_t whole = static_cast<std::uint32_t>(sums[0][m][n][j]);
+      if (LA + LB < 5) whole |= kIntegerBits;
+      for (int d = 1; d < kDiagonals; ++d) {
+        whole += static_cast<std::uint64_t>(std::int64_t{sums[d][m][n][j]} * (1 << (8 * d)));
+      }
+      if constexpr (LA + LB < 5) return double_of_bits(whole) - kIntegerBase;
+      return to_binary64(static_cast<std::int64_t>(whole));
+    }
+  }
+  /// Where the thread's first sum goes, in bytes.
+  BITCYCLE_DEVICE static int first_sum() {
+    const int lane = lane_index(), row = thread_index() / 32 * kWarpRows + lane / 4;
+    return (row * kPitch + lane % 4 * 2) * static_cast<int>(sizeof(Sum));
+  }
+  BITCYCLE_DEVICE static void store_sums(const std::int32_t (&sums)[kDiagonals][MT][NT][4], int first) {
+    auto* tile = shared_memory<Sum>(first);
+    for (int m = 0; m < MT; ++m) {
+      for (int n = 0; n < NT; ++n) {
+        for (int j = 0; j < 4; j += 2) {
+          const Pair<Sum> pair{together(sums, m, n, j), together(sums, m, n, j + 1)};
+          shared_store(reinterpret_cast<Pair<Sum>*>(tile + (m * 16 + j / 2 * 8) * kPitch + n * 8), pair);
+        }
+      }
+    }
+  }
+  /// Four neighbouring sums of a row, in binary64.
+  BITCYCLE_DEVICE static void load_sums(int row, int column, double (&sums)[4]) {
+    const Sum* from = shared_memory<Sum>(0) + row * kPitch + column;
+    if constexpr (kDiagonals == 1) {
+      const Word4 word = shared_load(reinterpret_cast<const Word4*>(from));
+      for (int j = 0; j < 4; ++j) sums[j] = static_cast<double>(word.v[j]);
+    } else {
+      for (int j = 0; j < 4; j += 2) {
+        const Pair<Sum> pair = shared_load(reinterpret_cast<const Pair<Sum>*>(from + j));
+        sums[j] = pair.v[0];
+        sums[j + 1] = pair.v[1];
+      }
+    }
+  }
+  BITCYCLE_DEVICE static RowInfo load_row(int info, int row) {
+    const Word4 word = shared_load(shared_memory<Word4>(info) + row);
+    return {static_cast<std::int32_t>(word.v[0]), static_cast<std::int32_t>(word.v[1]), word.v[2], word.v[3]};
+  }
+};
+
 /// One block's product: 128 rows x 8 NT columns, 32 or 64 codes of the reduction at a time, three stages in flight.
 /// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed (reading
 /// `shared`, which needs no sums of the rows' codes).
 template <int LA, int LB, bool SignedB, int NT>
-struct TileProduct {
-  static constexpr int kDiagonals = LA + LB - 1;  // sums of limbs of equal weight, 2^(8 d)
-  static constexpr int kRows = 128, kColumns = 8 * NT, kBlock = 128, kStages = 3;
+struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
+  using Sums = TileOfSums<LA, LB, SignedB, NT, 2>;
+  using Source = StreamedRows;
+  using Sums::kColumns, Sums::kDiagonals, Sums::kRows;
+  static constexpr bool kSigned = SignedB;
+  static constexpr int kTiles = NT, kLimbs = LB;
+  // Blocks that fit a multiprocessor, by registers.
+  static constexpr int kForwardBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
+  static constexpr int kErrorBlocks = (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
+  static constexpr int kBlock = 128, kStages = 3;
   static constexpr int kDepth = LA == 1 ? 64 : 32;  // codes a stage
   static constexpr int kBytePitch = kDepth + 16;    // of a row: eight rows lie in different banks
   static constexpr int kABytes = kRows * kBytePitch, kBBytes = kColumns * kBytePitch;
   static constexpr int kStageBytes = kABytes * LA + kBBytes * LB;
-  using Sum = std::conditional_t<kDiagonals == 1, std::int32_t, std::int64_t>;
-  static constexpr int kPitch =
-      kColumns + 8;  // of the tile of sums: rows that are stored together lie in different banks
-  static constexpr int kWork = kStages * kStageBytes > kRows* kPitch* static_cast<int>(sizeof(Sum))
-                                   ? kStages* kStageBytes
-                                   : kRows* kPitch* static_cast<int>(sizeof(Sum));
-  // After the stages, which the tile of sums shares: sums of the rows' codes and their classes.
-  static constexpr int kRowSums = kWork, kRowClass = kRowSums + kRows * 8, kEnd = kRowClass + kRows * 4;
+  static constexpr int kWork = kStages * kStageBytes > Sums::kSumBytes ? kStages* kStageBytes : Sums::kSumBytes;
+  // After the stages, which the tile of sums shares.
+  static constexpr int kRowInfo = kWork, kEnd = kRowInfo + kRows * static_cast<int>(sizeof(RowInfo));
 
   // Pieces of 16 bytes of the weights' part of a stage; a thread has the same ones in every stage.
   static constexpr int kParts = kDepth / 16, kPieces = kColumns * LB * kParts, kOwn = (kPieces + kBlock - 1) / kBlock;
@@ -145,11 +224,24 @@ struct TileProduct {
     tap.channel = 0;
   }
 
-  /// Sums of rows first_row.. and columns first_column.. into shared memory, (kRows, kPitch); the rows' sums of codes
-  /// and classes beside them.
-  BITCYCLE_DEVICE static void run(const StreamedRows& x, const Packed& weights, int first_row, int first_column) {
+  const StreamedRows& x;
+  const Packed& weights;
+  const int columns, first_column;
+  BITCYCLE_DEVICE TileProduct(const StreamedRows& rows, const Packed& packed, int of_result, int column, int, int)
+      : x(rows), weights(packed), columns(of_result), first_column(column) {}
+
+  /// Chunks of rows, and the position of a chunk's row r; -1: none.
+  BITCYCLE_HD static int chunks(const StreamedRows& x) { return (x.rows + kRows - 1) / kRows; }
+  static int shared_bytes(const StreamedRows&, int of_kernel) { return of_kernel; }
+  BITCYCLE_DEVICE int position(int chunk, int r) const {
+    const int row = chunk * kRows + r;
+    return row < x.rows ? row : -1;
+  }
+
+  /// A chunk's sums into shared memory; the rows' sums of codes, classes and positions beside them.
+  BITCYCLE_DEVICE void run(int chunk_index, int) {
     const int thread = thread_index(), lane = lane_index(), warp = thread / 32;
-    StreamedRows::Cursor row = x.row(first_row + thread);
+    StreamedRows::Cursor row = x.row(chunk_index * kRows + thread);
     Tap tap;
     const std::uint8_t* own_weights[kOwn];
     BITCYCLE_UNROLL
@@ -220,45 +312,17 @@ struct TileProduct {
       stage = stage == kStages - 1 ? 0 : stage + 1;
     }
     sync_threads();  // the stages become the tile of sums
-    auto* tile = shared_memory<Sum>(0);
-    for (int m = 0; m < 2; ++m) {
-      for (int n = 0; n < NT; ++n) {
-        for (int j = 0; j < 4; j += 2) {
-          Pair<Sum> pair;
-          for (int i = 0; i < 2; ++i) {
-            pair.v[i] = static_cast<Sum>(sums[0][m][n][j + i]);
-            for (int d = 1; d < kDiagonals; ++d) {
-              pair.v[i] = static_cast<Sum>(pair.v[i] + static_cast<Sum>(sums[d][m][n][j + i]) * (Sum{1} << (8 * d)));
-            }
-          }
-          const int r = warp * 32 + m * 16 + j / 2 * 8 + lane / 4, c = n * 8 + lane % 4 * 2;
-          shared_store(reinterpret_cast<Pair<Sum>*>(tile + r * kPitch + c), pair);
-        }
-      }
-    }
-    if constexpr (!SignedB) {
-      std::int64_t own = codes[0];
-      for (int limb = 1; limb < LA; ++limb) own += static_cast<std::int64_t>(codes[limb]) << (8 * limb);
-      shared_store(shared_memory<std::int64_t>(kRowSums) + thread, own);
-    }
-    shared_store(shared_memory<std::int32_t>(kRowClass) + thread, row.position_class);
+    Sums::store_sums(sums, Sums::first_sum());
+    std::uint32_t own = codes[0];
+    for (int limb = 1; limb < LA; ++limb) own += codes[limb] << (8 * limb);
+    const int at = position(chunk_index, thread);
+    shared_store(shared_memory<Word4>(kRowInfo) + thread,
+                 Word4{{static_cast<std::uint32_t>(at < 0 ? -1 : at * columns),
+                        static_cast<std::uint32_t>(row.position_class * columns), own, 0U}});
     sync_threads();
   }
-
-  /// Four neighbouring sums of a row, in binary64.
-  BITCYCLE_DEVICE static void load_sums(int row, int column, double (&sums)[4]) {
-    const Sum* from = shared_memory<Sum>(0) + row * kPitch + column;
-    if constexpr (kDiagonals == 1) {
-      const Word4 word = shared_load(reinterpret_cast<const Word4*>(from));
-      for (int j = 0; j < 4; ++j) sums[j] = static_cast<double>(static_cast<std::int32_t>(word.v[j]));
-    } else {
-      for (int j = 0; j < 4; j += 2) {
-        const Pair<Sum> pair = shared_load(reinterpret_cast<const Pair<Sum>*>(from + j));
-        sums[j] = to_binary64(pair.v[0]);
-        sums[j + 1] = to_binary64(pair.v[1]);
-      }
-    }
-  }
+  /// The tile is read; the next one's stages overwrite it.
+  BITCYCLE_DEVICE static void done() { sync_threads(); }
 };
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

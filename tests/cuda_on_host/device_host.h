@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -13,6 +14,7 @@
 #define BITCYCLE_DEVICE inline
 #define BITCYCLE_DEVICE_CALL inline
 #define BITCYCLE_UNROLL
+#define BITCYCLE_UNROLL_BY(n)
 #define BITCYCLE_CUDA_NAMESPACE cuda_on_host
 
 namespace bitcycle::cuda_on_host {
@@ -23,6 +25,11 @@ inline int block_count() { return current_block().count(); }
 inline int block_threads() { return current_block().threads(); }
 inline int lane_index() { return current_thread().index % 32; }
 inline void sync_threads() { current_block().barrier(); }
+inline void sync_warp() {
+  const bool arrived = true;
+  std::uint32_t lanes = 0;
+  current_block().collective({Collective::kBallot, 0xFFFFFFFFU, &arrived, nullptr, &lanes, 0, 0});
+}
 inline void thread_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 template <typename T>
@@ -121,6 +128,12 @@ inline std::uint32_t permute_bytes(std::uint32_t a, std::uint32_t b, std::uint32
   }
   return result;
 }
+
+inline double double_of_words(std::uint32_t high, std::uint32_t low) {
+  return std::bit_cast<double>(std::uint64_t{high} << 32 | low);
+}
+inline float float_min(float a, float b) { return a != a || b != b ? std::nanf("") : (b < a ? b : a); }
+inline float float_max(float a, float b) { return a != a || b != b ? std::nanf("") : (b > a ? b : a); }
 
 /// The copy happens when it is waited for, not before: a kernel that forgets to wait reads what was there. With a seed
 /// some happen at once: a kernel that copies over what others still read spoils it.

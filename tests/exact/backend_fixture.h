@@ -75,13 +75,19 @@ inline std::vector<NamedShape> backend_shapes() {
       {"stride3_leaves_rows_unread", conv_shape(2, 10, 10, 8, 8, 2, 3, 0)},
       {"kernel_covers_input", conv_shape(3, 4, 4, 8, 12, 4, 1, 0)},
       {"rectangular", rectangular_shape()},
-      // What CUDA cuts into patches: in width with columns left over, in height with rows left over, several images with some left over, more
-      // taps than a group of columns.
+      // What CUDA cuts into patches: in width and in height with something left over, several images with some left over,
+      // more taps than a group of columns, odd slices, windows that lie outside the image.
       {"rectangular_of_16", rectangular_shape_of_16()},
       {"wide_image", conv_shape(1, 2, 301, 16, 16, 3, 1, 1)},
       {"tall_image", conv_shape(2, 45, 19, 16, 16, 3, 1, 1)},
-      {"small_images", conv_shape(41, 3, 3, 16, 16, 3, 1, 1)},
       {"five_by_five", conv_shape(1, 11, 13, 16, 32, 5, 1, 2)},
+      {"patches_cut_in_width", conv_shape(1, 3, 150, 16, 20, 3, 1, 1)},
+      {"patches_cut_in_width_stride2", conv_shape(2, 4, 259, 16, 12, 3, 2, 1)},
+      {"patches_of_many_images", conv_shape(37, 3, 4, 16, 16, 3, 1, 1)},
+      {"patches_of_single_pixels", conv_shape(1100, 1, 1, 16, 12, 1, 1, 0)},
+      {"odd_number_of_slices", conv_shape(2, 6, 7, 48, 48, 3, 1, 1)},
+      {"kernel_larger_than_input", conv_shape(3, 3, 3, 16, 16, 5, 1, 2)},
+      {"padding_larger_than_kernel", conv_shape(2, 5, 5, 16, 16, 3, 1, 4)},
       {"groups2", conv_shape(2, 8, 8, 16, 32, 3, 1, 1, 2)},
       {"depthwise", conv_shape(2, 7, 7, 24, 24, 3, 1, 1, 24)},
       {"depthwise_multiplier2_stride2", conv_shape(2, 9, 9, 8, 16, 3, 2, 1, 8)},
