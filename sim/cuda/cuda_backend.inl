@@ -1010,7 +1010,8 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
     }
     launch_product<Kernel>(s.c, a, a.g, {LB * s.macs(), bytes});
   };
-  choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, LA + LB <= 3 ? 4 : 2>(g, shape, s.c, go);
+  constexpr bool kWide = LA + LB <= 3 && (Norms == 1 || LA + LB == 2);  // as far as registers go
+  choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, kWide ? 4 : 2>(g, shape, s.c, go);
 }
 template <int LA, int LB, bool Shared>
 void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {

@@ -50,8 +50,8 @@ struct EpilogueOffsets {
   }
 };
 
-/// Forward: y, and its statistics. Those are summed as if everything were finite and on its grid, which the extremes
-/// say at the end; where it was not, a thread sums its rows again, from y, the long way.
+/// Forward: y, and its statistics. Those are summed as if everything were finite, and so on its grid; where something
+/// is not, its channel's sums mean nothing, and the extremes say so (docs/numerics.md, 11.1).
 template <typename Tile>
 struct ForwardProductKernel {
   using Product = Tile;
@@ -83,25 +83,6 @@ struct ForwardProductKernel {
     std::uint64_t s2[4] = {};
     KeyRange keys[4];
   };
-  /// A thread's rows again, what is not finite as docs/numerics.md, 7.1 and 11.1, has it.
-  BITCYCLE_DEVICE static void sum_again(const Args& a, const Tile& tile, int first, int step, int o,
-                                        const float (&to_grid)[4], Statistics& sums) {
-    sums = Statistics{};
-    for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
-      for (int i = 0; i < Columns::kRows; ++i) {
-        const int position = tile.position(chunk, Columns::row() + i * Columns::kStep);
-        if (position < 0) continue;
-        const Quad y = quad_at(a.y, position * a.columns + o);
-        for (int j = 0; j < 4; ++j) {
-          const std::int64_t q = on_grid(y.v[j], to_grid[j]);
-          add_wrapping(sums.s1[j], q);
-          sums.s2[j] += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
-          include(sums.keys[j], y.v[j]);
-        }
-      }
-    }
-  }
-
   BITCYCLE_DEVICE static void run(const Args& a) {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
     const int first_column = block_index() % column_tiles * Tile::kColumns;
@@ -121,7 +102,7 @@ struct ForwardProductKernel {
     Tile tile(a.x, a.weights, a.columns, first_column, first, step);
     for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
       tile.run(chunk, chunk + step);
-      std::int32_t s1[4] = {};  // of at most 16 rows
+      std::uint32_t s1[4] = {};  // of at most 16 rows; may wrap where something is not finite
       BITCYCLE_UNROLL
       for (int i = 0; i < Columns::kRows; ++i) {
         const int r = Columns::row() + i * Columns::kStep;
@@ -139,23 +120,21 @@ struct ForwardProductKernel {
           // The grid leaves |q| <= 2^22: there 1.5 * 2^23 + q has its last bit where q has its own, and the FMA rounds
           // as rint does. (v * 2^e is exact, or so small that q is 0.)
           const std::int32_t q = bits_of(fmaf(v, to_grid[j], 0x1.8p23F)) - bits_of(0x1.8p23F);
-          s1[j] += q;
+          s1[j] += static_cast<std::uint32_t>(q);
           sums.s2[j] += static_cast<std::uint64_t>(std::int64_t{q} * q);
           lo[j] = float_min(lo[j], v);
           hi[j] = float_max(hi[j], v);
         }
         put_quad(a.y, row.at + o, y);
       }
-      for (int j = 0; j < 4; ++j) sums.s1[j] += s1[j];
+      for (int j = 0; j < 4; ++j) add_wrapping(sums.s1[j], static_cast<std::int32_t>(s1[j]));
       tile.done();
     }
     if (a.statistics == nullptr) return;
-    bool on_grids = true;
     for (int j = 0; j < 4; ++j) {
-      on_grids = on_grids && lo[j] * to_grid[j] >= -0x1p22F && hi[j] * to_grid[j] <= 0x1p22F;
-      if (lo[j] <= hi[j]) sums.keys[j] = {ordered_key(lo[j]), ordered_key(hi[j])};
+      if (lo[j] > hi[j]) continue;  // no rows; a NaN has a key, too
+      sums.keys[j] = {ordered_key(lo[j]), ordered_key(hi[j])};
     }
-    if (!on_grids && o < a.columns) sum_again(a, tile, first, step, o, to_grid, sums);
     sync_threads();
     auto* shared = shared_memory<Sums>(0);
     for (int i = thread_index(); i < Tile::kColumns; i += kThreads) {
@@ -188,9 +167,9 @@ struct ForwardProductKernel {
   }
 };
 
-/// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there;
-/// they too are summed as if everything were finite, and again the long way where the largest magnitudes say that it
-/// was not. Norms: 2 where a projected shortcut is normalised too, which is rare and takes registers.
+/// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there, as
+/// if everything were finite, which u's bound says. Norms: 2 where a projected shortcut is normalised too, which is
+/// rare and takes registers.
 template <typename Tile, int Norms>
 struct ErrorProductKernel {
   using Product = Tile;
@@ -239,14 +218,11 @@ struct ErrorProductKernel {
   struct NormSums {
     float mean[4] = {};
     double to_u = 0.0, to_ut[4] = {};  // 2^e; u's bound is that of all channels, so that they share a grid
-    bool shares = true;
     std::uint64_t s_u[4] = {}, s_ut[4] = {};
-    float largest_ut[4] = {};
     BITCYCLE_DEVICE void start(const GradientJoin::Norm& norm, int i0) {
       for (int j = 0; j < 4; ++j) {
         const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
         mean[j] = grid.mean;
-        shares = shares && (j == 0 || static_cast<double>(grid.to_u) == to_u);
         to_u = static_cast<double>(grid.to_u);
         to_ut[j] = static_cast<double>(grid.to_ut);
       }
@@ -261,47 +237,16 @@ struct ErrorProductKernel {
         const float ut = u.v[j] * (y.v[j] - mean[j]);
         s_u[j] += bits_on_grid(u.v[j], to_u);
         s_ut[j] += bits_on_grid(ut, to_ut[j]);
-        largest_ut[j] = float_max(largest_ut[j], fabsf(ut));
       }
     }
-    /// After so many additions. False where something was not finite or off its grid: the sums are worth nothing.
-    BITCYCLE_DEVICE bool finish(std::uint32_t additions, float largest_u) {
-      bool on_grids = shares && static_cast<double>(largest_u) * to_u <= 0x1p51;
+    /// After so many additions.
+    BITCYCLE_DEVICE void finish(std::uint32_t additions) {
       for (int j = 0; j < 4; ++j) {
         s_u[j] -= additions * kIntegerBits;
         s_ut[j] -= additions * kIntegerBits;
-        on_grids = on_grids && static_cast<double>(largest_ut[j]) * to_ut[j] <= 0x1p51;
       }
-      return on_grids;
     }
   };
-  /// A thread's rows again, from u. Returns the largest magnitude's key.
-  BITCYCLE_DEVICE static std::int32_t sum_again(const Args& a, const Tile& tile, int first, int step, int i0,
-                                                NormSums (&sums)[Norms]) {
-    std::int32_t largest = 0;
-    for (int i = 0; i < Norms; ++i) {
-      for (int j = 0; j < 4; ++j) sums[i].s_u[j] = sums[i].s_ut[j] = 0;
-    }
-    for (int chunk = first; chunk < Tile::chunks(a.g); chunk += step) {
-      for (int row = 0; row < Columns::kRows; ++row) {
-        const int position = tile.position(chunk, Columns::row() + row * Columns::kStep);
-        if (position < 0) continue;
-        const Quad u = quad_at(a.join.u, position * a.columns + i0);
-        for (int j = 0; j < 4; ++j) largest = magnitude_key(u.v[j]) > largest ? magnitude_key(u.v[j]) : largest;
-        for (int i = 0; i < Norms; ++i) {
-          const GradientJoin::Norm& norm = a.join.norm[i];
-          if (norm.sums == nullptr) continue;
-          const Quad y = quad_at(norm.y, position * a.columns + i0);
-          for (int j = 0; j < 4; ++j) {
-            const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
-            sums[i].s_u[j] += static_cast<std::uint64_t>(on_grid(u.v[j], grid.to_u));
-            sums[i].s_ut[j] += static_cast<std::uint64_t>(on_grid(u.v[j] * (y.v[j] - grid.mean), grid.to_ut));
-          }
-        }
-      }
-    }
-    return largest;
-  }
 
   BITCYCLE_DEVICE static void run(const Args& a) {
     const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
@@ -377,12 +322,8 @@ struct ErrorProductKernel {
       tile.done();
     }
     if (!a.joins && a.dx_bound == nullptr) return;
-    std::int32_t u_key = magnitude_key(largest_u);
-    bool on_grids = is_finite_bits(largest_u);
-    for (int i = 0; i < Norms; ++i) {
-      if (a.joins && join.norm[i].sums != nullptr) on_grids = sums[i].finish(additions, largest_u) && on_grids;
-    }
-    if (!on_grids) u_key = sum_again(a, tile, first, step, i0, sums);
+    const std::int32_t u_key = magnitude_key(largest_u);
+    for (int i = 0; i < Norms; ++i) sums[i].finish(additions);
     sync_threads();
     auto* shared = shared_memory<Sums>(0);
     for (int c = thread_index(); c < Tile::kColumns; c += kThreads) {

@@ -168,12 +168,6 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
 
   BITCYCLE_HD static int chunks(const Patches& x) { return x.tiling.chunks; }
   static int shared_bytes(const Patches& x, int) { return x.end; }
-  BITCYCLE_DEVICE int position(int chunk, int r) const {
-    const PatchItem item = position_item(x.tiling, r);
-    const Chunk at = chunk_at(x.tiling, chunk);
-    return position_exists(at, item) ? first_position(x.tiling, at) + item.distance : -1;
-  }
-
   BITCYCLE_DEVICE ThreadInfo thread_info() const {
     const Tiling& t = x.tiling;
     const int lane = lane_index(), first_row = thread_index() / 32 * kWarpRows;

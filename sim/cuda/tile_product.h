@@ -151,7 +151,7 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
   static constexpr int kTiles = NT, kLimbs = LB;
   // Blocks that fit a multiprocessor, by registers.
   static constexpr int kForwardBlocks = LA + LB == 2 && NT <= 4 ? 3 : 2;
-  static constexpr int kErrorBlocks = (NT == 2 ? LA + LB <= 3 : LA + LB == 2) ? 3 : 2;
+  static constexpr int kErrorBlocks = NT == 2 && LA + LB <= (SignedB ? 3 : 2) ? 3 : 2;
   static constexpr int kBlock = 128, kStages = 3;
   static constexpr int kDepth = LA == 1 ? 64 : 32;  // codes a stage
   static constexpr int kBytePitch = kDepth + 16;    // of a row: eight rows lie in different banks

@@ -53,6 +53,22 @@ TEST_P(DeviceStep, EveryReadingMaskAndRoundingEqualsTheReference) {
   compare(pair(16, 16), {ErrorWeights::kShared, 16, true, true, 2});
 }
 
+TEST_P(DeviceStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
+  for (const int i : {0, 1, 2, 3, 4, 5, 6, 7}) {
+    const auto reading = i % 2 == 0 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+    const test::WidthPair widths{BitWidth::integer(i / 2 % 2 == 0 ? 8 : 12), BitWidth::integer(8)};
+    const bool infinite = i >= 4;
+    auto reference = make_reference_backend();
+    const auto expected = test::run_overflowing_step(*reference, GetParam().shape, widths, reading, infinite);
+    for (const auto& backend : test::all_backends()) {
+      const auto actual = test::run_overflowing_step(*backend, GetParam().shape, widths, reading, infinite);
+      for (const auto& [name, bytes] : expected) {
+        EXPECT_TRUE(bytes == actual.at(name)) << name << " differs on " << backend->name() << ", case " << i;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, DeviceStep, ::testing::ValuesIn(test::backend_shapes()),
                          [](const auto& shape) { return std::string(shape.param.reason); });
 

@@ -75,8 +75,8 @@ inline std::vector<NamedShape> backend_shapes() {
       {"stride3_leaves_rows_unread", conv_shape(2, 10, 10, 8, 8, 2, 3, 0)},
       {"kernel_covers_input", conv_shape(3, 4, 4, 8, 12, 4, 1, 0)},
       {"rectangular", rectangular_shape()},
-      // What CUDA cuts into patches: in width and in height with something left over, several images with some left over,
-      // more taps than a group of columns, odd slices, windows that lie outside the image.
+      // What CUDA cuts into patches: in width and in height with something left over, several images with some left
+      // over, more taps than a group of columns, odd slices, windows that lie outside the image.
       {"rectangular_of_16", rectangular_shape_of_16()},
       {"wide_image", conv_shape(1, 2, 301, 16, 16, 3, 1, 1)},
       {"tall_image", conv_shape(2, 45, 19, 16, 16, 3, 1, 1)},

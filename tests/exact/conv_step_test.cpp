@@ -61,6 +61,23 @@ TEST_P(ExactStep, EveryReadingMaskAndRoundingEqualsTheReference) {
   compare(eight, {ErrorWeights::kRequantised, 16, false, true, 0});
 }
 
+TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
+  const test::WidthPair widths{BitWidth::integer(8), BitWidth::integer(8)};
+  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    for (const bool infinite : {false, true}) {
+      auto reference = make_reference_backend();
+      const Outcome expected = test::run_overflowing_step(*reference, GetParam().shape, widths, reading, infinite);
+      for (const Isa isa : machine_isas()) {
+        auto backend = make_cpu_backend(isa, 2);
+        const Outcome actual = test::run_overflowing_step(*backend, GetParam().shape, widths, reading, infinite);
+        for (const auto& [name, bytes] : expected) {
+          EXPECT_TRUE(bytes == actual.at(name)) << name << ", " << isa_name(isa);
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ExactStep, ::testing::ValuesIn(test::backend_shapes()),
                          [](const auto& shape) { return std::string(shape.param.reason); });
 

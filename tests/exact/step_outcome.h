@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -207,6 +208,102 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   keep<float>(outcome, "momentum", backend, momentum, s.weight_size());
   keep<float>(outcome, "parameter", backend, parameter, s.weight_size());
   static_cast<void>(positions);
+  return outcome;
+}
+
+/// Floats, all that are not finite alike: which of them a sum is, is the hardware's.
+inline void keep_finite(StepOutcome& outcome, const std::string& name, std::vector<float> values) {
+  for (float& v : values) v = std::isfinite(v) ? v : std::numeric_limits<float>::infinity();
+  auto& bytes = outcome[name];
+  bytes.resize(values.size() * sizeof(float));
+  if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+}
+
+/// A forward and an error pass whose results are beyond binary32's range in channels of even number, or, with
+/// `infinite`, not numbers at all, because the input and the gradient have an infinity: what extremes and bounds say of
+/// it, which is how the step finds out (docs/numerics.md, 11.1), and the sums of the channels that are finite.
+inline StepOutcome run_overflowing_step(Backend& backend, const ConvShape& s, const WidthPair& widths,
+                                        ErrorWeights reading, bool infinite) {
+  StepOutcome outcome;
+  const std::int64_t in = s.input_size(), out = s.output_size(), out_positions = s.n * s.out_h() * s.out_w();
+  const MinScale min_scale;
+  constexpr float kLarge = 1e19F;
+  auto weights = backend.make_weights(s);
+  std::vector<float> of_weights = random_normal(s.weight_size(), 1);
+  const std::int64_t c = s.c / s.groups, row = s.kh * s.kw * c;
+  for (std::int64_t i = 0; i < s.weight_size(); ++i) {
+    if (i / row % 2 == 0 && i % c % 2 == 0) of_weights[static_cast<std::size_t>(i)] *= kLarge;
+  }
+  const auto with_infinity = [&](std::vector<float> values) {
+    if (infinite && !values.empty()) values[values.size() / 2] = std::numeric_limits<float>::infinity();
+    return values;
+  };
+  const Buffer master = upload(backend, of_weights);
+  backend.quantise_weights({master.as<float>(), widths.forward, reading, 16, min_scale, true}, *weights);
+  const Buffer x = upload(backend, with_infinity(random_normal(in, 2, kLarge)));
+  Buffer x_range = zeros<Range>(backend, 1), x_affine = zeros<Affine>(backend, 1), running = zeros<float>(backend, 2);
+  backend.tensor_range(x.as<float>(), in, x_range.as<Range>());
+  backend.activation_scale(
+      {x_range.as<Range>(), running.as<float>(), true, widths.forward, min_scale, x_affine.as<Affine>()});
+  Buffer codes = code_buffer(backend, widths.forward, in), y = zeros<float>(backend, out);
+  Buffer statistics = zeros<ChannelStatistics>(backend, s.o);
+  ConvForward forward;
+  forward.input = {x.as<float>(), nullptr};
+  forward.codes = {codes.as<void>(), x_affine.as<Affine>(), widths.forward};
+  forward.weights = weights.get();
+  forward.shape = s;
+  forward.y = y.as<float>();
+  forward.statistics = statistics.as<ChannelStatistics>();
+  forward.input_range = x_range.as<Range>();
+  backend.conv_forward(forward);
+  keep_finite(outcome, "y", download<float>(backend, y.as<float>(), out));
+  std::vector<float> extremes;
+  std::vector<std::int64_t> finite_sums;
+  for (const auto& channel : download(backend, statistics.as<ChannelStatistics>(), s.o)) {
+    extremes.insert(extremes.end(), {channel.lo, channel.hi});
+    if (!std::isfinite(channel.lo) || !std::isfinite(channel.hi)) continue;
+    finite_sums.insert(finite_sums.end(), {channel.s1, static_cast<std::int64_t>(channel.s2)});
+  }
+  keep_finite(outcome, "extremes", extremes);
+
+  const Buffer u = upload(backend, with_infinity(random_normal(out, 7, kLarge)));
+  const ConvGradient gradient{u.as<float>(), nullptr, nullptr, nullptr};
+  Buffer g_range = zeros<Range>(backend, 1), g_affine = zeros<Affine>(backend, 1);
+  backend.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(),
+                         g_affine.as<Affine>());
+  Buffer g = code_buffer(backend, widths.gradient, out), dx = zeros<float>(backend, in),
+         dx_bound = zeros<float>(backend, 1), joined = zeros<float>(backend, in), bound = zeros<float>(backend, 1);
+  const Buffer sum_y = upload(backend, random_normal(in, 12)), sum_norm = upload(backend, channels_of(s.c, 14));
+  Buffer sums = zeros<NormGradientSums>(backend, s.c);
+  GradientJoin join;
+  join.u = joined.as<float>();
+  join.u_bound = bound.as<float>();
+  join.norm[0] = {sum_y.as<float>(), sum_norm.as<NormChannel>(), sums.as<NormGradientSums>()};
+  ConvBackward backward;
+  backward.gradient = gradient;
+  backward.g = {g.as<void>(), g_affine.as<Affine>(), widths.gradient};
+  backward.g_range = g_range.as<Range>();
+  backward.stochastic = true;
+  backward.noise = philox_stream(99, 3, RandomPurpose::kGradientRounding, 17);
+  backward.x = forward.codes;
+  backward.x_range = x_range.as<Range>();
+  backward.weights = weights.get();
+  backward.shape = s;
+  backward.dx = dx.as<float>();
+  backward.dx_bound = dx_bound.as<float>();
+  backward.join = &join;
+  backend.conv_backward(backward);
+  keep_finite(outcome, "dx", download<float>(backend, dx.as<float>(), in));
+  keep_finite(outcome, "bounds", {download<float>(backend, dx_bound)[0], download<float>(backend, bound)[0]});
+  const auto of_sums = download(backend, sums.as<NormGradientSums>(), s.c);
+  for (std::int64_t i = 0; i < s.c && !infinite; ++i) {
+    const NormGradientSums& channel = of_sums[static_cast<std::size_t>(i)];
+    if (i % c % 2 != 0) finite_sums.insert(finite_sums.end(), {channel.s_u, channel.s_ut});
+  }
+  keep_finite(outcome, "u", download<float>(backend, joined.as<float>(), in));
+  auto& bytes = outcome["finite sums"];
+  bytes.resize(finite_sums.size() * sizeof(std::int64_t));
+  if (!bytes.empty()) std::memcpy(bytes.data(), finite_sums.data(), bytes.size());
   return outcome;
 }
 
