@@ -21,6 +21,7 @@ Usage: python3 bench/cuda_basic_blocks.py REGEX [sm_90a]   (from the project's r
 import collections
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,9 @@ def pipe_of(op):
 
 
 def disassemble(target):
+    for tool in ("nvcc", "nvdisasm"):
+        if shutil.which(tool) is None:
+            sys.exit(f"{tool} is not on the PATH; both are parts of the CUDA Toolkit")
     with tempfile.TemporaryDirectory() as folder:
         cubin = f"{folder}/k.cubin"
         subprocess.run(["nvcc", "-std=c++20", "-O3", "--fmad=false", "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",

@@ -70,7 +70,10 @@ def product_shared(name):
     a = [int(x) for x in arguments.group(1).replace("true", "1").replace("false", "0").split(",")]
     if name.startswith("WeightGradient"):
         lg, lx, mt = a
-        return 2 * 128 * (16 * mt * lg + 64 * lx)
+        pixels, positions = (340 if mt == 1 else 400), 256  # of a chunk: 16x32x32, 64x8x8
+        stages = 3 * 16 * (pixels * lx + positions * (lg * mt + 1))
+        sums = 4 * ((lg + lx - 1) * mt * 10 * 8 * 33 + 10 * 16 * lx)
+        return 32 + 32 * 128 + 16 * 256 + 8 * 768 + max(stages, sums)
     forward = name.startswith("Forward")
     if "PatchProduct" in name:
         return patch_shared("Forward" if forward else "Error", a[0], a[2], a[3])

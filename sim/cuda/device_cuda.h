@@ -172,19 +172,9 @@ constexpr int min_blocks() {
     return 1;
   }
 }
-/// Threads that a block's registers should be enough for, where a kernel leaves more to its neighbours than its own
-/// threads need.
-template <typename Kernel>
-constexpr int register_threads() {
-  if constexpr (requires { Kernel::kRegisterThreads; }) {
-    return Kernel::kRegisterThreads;
-  } else {
-    return Kernel::kThreads;
-  }
-}
 /// A kernel is a struct with Args, a name, kThreads and run(args); this makes it a launchable function.
 template <typename Kernel>
-__global__ void __launch_bounds__(register_threads<Kernel>(), min_blocks<Kernel>())
+__global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>())
     kernel_entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(args);
 }

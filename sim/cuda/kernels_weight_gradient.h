@@ -39,17 +39,16 @@ struct WeightGradientSums {
 template <int LG, int LX, int MT>
 struct WeightGradientProductKernel {
   static constexpr const char* kName = "convolution weight gradient";
-  static constexpr int kThreads = 256;
-  // At most 168 registers: the trunk's blocks should find room beside.
-  static constexpr int kRegisterThreads = LG + LX > 2 ? 256 : 384;
+  static constexpr int kThreads = 128, kMinBlocks = 2;
   static constexpr int kDiagonals = LG + LX - 1;  // sums of limbs of equal weight, 2^(8 d)
   static constexpr int kRows = 16 * MT, kColumns = 16;
-  // Warps share a chunk two by four: every other group of columns, a quarter of the positions, 32 at a time.
-  static constexpr int kOwnGroups = 5, kGroups = 2 * kOwnGroups, kQuarters = 4, kSteps = 2, kStages = 3;
+  // Warps share a chunk two by two: every other group of columns, half of the positions, 32 at a time. Four warps and
+  // no more, because much of a block's work is each warp's: finding its place, adding up its sums.
+  static constexpr int kOwnGroups = 5, kGroups = 2 * kOwnGroups, kHalves = 2, kSteps = 4, kStages = 3;
   static constexpr int kMostGroups = StreamedRows::kMostTaps + StreamedRows::kMostTaps / 16;
-  static constexpr int kItems = 3;  // pixels of a thread
-  static constexpr int kMostPositions = 32 * kQuarters * kSteps, kMostPixels = kItems * kThreads, kMostPart = 128;
-  static_assert(kMostPositions <= kThreads && kMostPart <= kThreads);
+  static constexpr int kItems = 6;  // pixels of a thread
+  static constexpr int kMostPositions = 32 * kHalves * kSteps, kMostPixels = kItems * kThreads, kMostPart = 128;
+  static_assert(kMostPart <= kThreads);
   // A block's sums are read as unsigned words: no diagonal has more than two products a position.
   static_assert(2 * std::int64_t{kMostPart} * kMostPositions * 255 * 255 <= UINT32_MAX);
   // Shared memory: the block's tile, its chunks, a chunk's positions and pixels, and the stages, later the warps' sums.
@@ -209,24 +208,28 @@ struct WeightGradientProductKernel {
       copy_codes<LX, Pieces>(to + k * 16 * kThreads, 16 * a.pixels, a.x,
                              r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
     }
-    if (thread_index() >= a.positions) return;
-    const PositionItem item = shared_load(shared_memory<PositionItem>(kPositionItems) + thread_index());
-    const bool exists = a.exact || position_exists(t, r, PatchItem{item.place, 0});
     BITCYCLE_UNROLL
-    for (int m = 0; m < MT; ++m) {
-      const int channels = a.s.o - tile.row - 16 * m;
-      copy_codes<LG, Pieces>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
-                             r.position + item.g + static_cast<std::uint32_t>(16 * m * LG), channels,
-                             exists && channels > 0);
-    }
-    if (!existence) return;
-    const std::uint32_t at = item.existence + r.existence;
-    const int existence_at = tile.g + 16 * LG * MT * a.positions;
-    async_copy16(to + existence_at, a.existence + (exists ? at : 0U), exists);
-    if (a.planes == 1) return;
-    for (int plane = 1; plane < a.planes; ++plane) {
-      async_copy16(to + existence_at + 16 * plane * a.positions,
-                   a.existence + (exists ? std::int64_t{16} * plane * t.out_h * t.out_w + at : 0), exists);
+    for (int k = 0; k < kMostPositions / kThreads; ++k, to += 16 * kThreads) {
+      const int position = thread_index() + k * kThreads;
+      if (position >= a.positions) break;
+      const PositionItem item = shared_load(shared_memory<PositionItem>(kPositionItems) + position);
+      const bool exists = a.exact || position_exists(t, r, PatchItem{item.place, 0});
+      BITCYCLE_UNROLL
+      for (int m = 0; m < MT; ++m) {
+        const int channels = a.s.o - tile.row - 16 * m;
+        copy_codes<LG, Pieces>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
+                               r.position + item.g + static_cast<std::uint32_t>(16 * m * LG), channels,
+                               exists && channels > 0);
+      }
+      if (!existence) continue;
+      const std::uint32_t at = item.existence + r.existence;
+      const int existence_at = tile.g + 16 * LG * MT * a.positions;
+      async_copy16(to + existence_at, a.existence + (exists ? at : 0U), exists);
+      if (a.planes == 1) continue;
+      for (int plane = 1; plane < a.planes; ++plane) {
+        async_copy16(to + existence_at + 16 * plane * a.positions,
+                     a.existence + (exists ? std::int64_t{16} * plane * t.out_h * t.out_w + at : 0), exists);
+      }
     }
   }
   BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
@@ -324,24 +327,27 @@ struct WeightGradientProductKernel {
 
   BITCYCLE_DEVICE static void run(const Args& a) {
     const Tiling& t = a.tiling;
-    const int lane = lane_index(), warp = thread_index() / 32, side = warp % 2, quarter = warp / 2;
+    const int lane = lane_index(), warp = thread_index() / 32, side = warp % 2, half = warp / 2;
     const Tile tile = tile_at(a, block_index());
-    if (tile.groups <= 0) return;
     const int begin = tile.part * a.part, chunks = t.chunks - begin < a.part ? t.chunks - begin : a.part;
+    if (tile.groups <= 0 || chunks <= 0) return;
     if (thread_index() == 0) shared_store(shared_memory<Tile>(0), tile);
     static_assert(sizeof(Tile) <= kRecords);
     if (thread_index() < chunks) {
       shared_store(shared_memory<Record>(kRecords) + thread_index(), record_of(a, begin + thread_index()));
     }
     // A chunk's pixels, their distances in bytes, with the tile's first channel; a thread reads what it writes.
+    BITCYCLE_UNROLL_BY(1)
     for (int i = thread_index(); i < a.pixels; i += kThreads) {
       PatchItem item = pixel_item(t, i);
       item.distance = (item.distance * a.s.c + tile.column) * LX;
       shared_store(shared_memory<PatchItem>(kPixelItems) + i, item);
     }
-    if (thread_index() < a.positions) {
-      shared_store(shared_memory<PositionItem>(kPositionItems) + thread_index(),
-                   position_item_of(a, tile, thread_index()));
+    BITCYCLE_UNROLL
+    for (int k = 0; k < kMostPositions / kThreads; ++k) {
+      const int i = thread_index() + k * kThreads;
+      if (i >= a.positions) break;
+      shared_store(shared_memory<PositionItem>(kPositionItems) + i, position_item_of(a, tile, i));
     }
     sync_threads();
     const bool existence = tile.groups > tile.taps;
@@ -355,7 +361,7 @@ struct WeightGradientProductKernel {
     own.taps = (tile.taps - side + 1) / 2;
     BITCYCLE_UNROLL
     for (int step = 0; step < kSteps; ++step) {
-      const int position = (quarter * kSteps + step) * 32 + lane;
+      const int position = (half * kSteps + step) * 32 + lane;
       const int pixel =
           position < a.positions ? shared_load(&shared_memory<PositionItem>(kPositionItems)[position].pixel) : 0;
       BITCYCLE_UNROLL
@@ -364,8 +370,8 @@ struct WeightGradientProductKernel {
             (i < own.groups ? a.offsets[tile.group + 2 * i + side] : 0) + (i < own.taps ? pixel : 16 * position);
       }
     }
-    int stage = 0;
-    for (int chunk = 0; chunk < chunks; ++chunk) {
+    int stage = 0, chunk = 0;
+    do {
       async_wait<kStages - 2>();
       sync_threads();  // the stage is there for all, and all are done with the one that is filled next
       if (chunk + kStages - 1 < chunks) {
@@ -374,10 +380,10 @@ struct WeightGradientProductKernel {
       }
       async_commit();
       const auto* bytes = shared_memory<std::uint8_t>(kStageBegin + stage * tile.stage_bytes);
-      const auto* g = bytes + tile.g + 16 * (quarter * kSteps * 32 + lane);
+      const auto* g = bytes + tile.g + 16 * (half * kSteps * 32 + lane);
       BITCYCLE_UNROLL
       for (int step = 0; step < kSteps; ++step) {
-        const int i = (quarter * kSteps + step) * 32;
+        const int i = (half * kSteps + step) * 32;
         if (i >= a.positions) break;
         std::uint32_t ones[1][2] = {{0x01010101U, 0x01010101U}};
         if (!a.exact && tile.sums_columns()) {
@@ -398,15 +404,15 @@ struct WeightGradientProductKernel {
         }
       }
       stage = stage == kStages - 1 ? 0 : stage + 1;
-    }
+    } while (++chunk < chunks);
 
-    // The quarters' sums together, in shared memory, where the stages were.
+    // The halves' sums together, in shared memory, where the stages were.
     auto* words = shared_memory<std::uint32_t>(kStageBegin);
     sync_threads();
     for (int i = thread_index(); i < kColumnWords; i += kThreads) shared_store(words + kSumWords + i, 0U);
-    if (quarter == 0) merge<true>(own, words, side);
+    if (half == 0) merge<true>(own, words, side);
     sync_threads();
-    if (quarter != 0) merge<false>(own, words, side);
+    if (half != 0) merge<false>(own, words, side);
     if (tile.sums_columns()) merge_columns(own, words + kSumWords, side);
     sync_threads();
     if (a.sums.narrow != 0) {
@@ -459,18 +465,13 @@ struct WeightGradientProductKernel {
     }
   }
 
-  /// The block's sums to all blocks': a thread has a row and a column of every group, neighbouring threads neighbouring
-  /// columns.
+  /// The block's sums to all blocks': a thread has a column and two rows of every group, neighbouring threads
+  /// neighbouring columns.
   template <typename Sum>
   BITCYCLE_DEVICE static void add_to_grid(const Args& a, const std::uint32_t* words, Sum* sums) {
     const Tile tile = shared_load(shared_memory<Tile>(0));  // not kept in registers
     const int taps = a.s.taps(), regular = taps * a.s.c, columns = regular + taps;
     const int column = thread_index() % 16, row = thread_index() / 16;
-    // Word of a group: its register and lane, of codes of x or, one byte each, of existence.
-    const int gradient = column_of<LG>(row);
-    const auto word_of = [&](int half, int lanes) {
-      return slot(tile_of<LG>(row), half, gradient % 2) + lanes * 4 + gradient / 2;
-    };
     const auto sum_at = [&](const std::uint32_t* from) {
       Sum sum = 0;
       BITCYCLE_UNROLL
@@ -479,37 +480,43 @@ struct WeightGradientProductKernel {
       }
       return sum;
     };
+    // Words of the thread's first row: of a column of x or, one byte each, of existence. Its other rows are eight
+    // apart: two lanes on or, of two limbs, in the other tile.
+    const int gradient = LG == 1 ? row / 2 : row;
+    const std::uint32_t* first = words + slot(LG == 1 ? row % 2 : 0, 0, gradient % 2) + gradient / 2;
+    const std::uint32_t* of_x = first + slot(0, tile_of<LX>(column), 0) + column_of<LX>(column) * 4;
+    const std::uint32_t* of_existence = first + slot(0, tile_of<1>(column), 0) + column_of<1>(column) * 4;
+    Sum* to = sums + static_cast<std::int64_t>(tile.row + row) * columns;
+    static_assert(kThreads == 8 * 16);
     BITCYCLE_UNROLL
-    for (int m = 0; m < MT; ++m) {
-      const int o = tile.row + 16 * m + row;
-      if (o >= a.s.o) break;
-      Sum* to = sums + static_cast<std::int64_t>(o) * columns;
-      const std::uint32_t* first = words + m * kGroups * kGroupWords;
+    for (int k = 0; k < kRows / 8; ++k, to += 8 * columns) {
+      if (tile.row + row + 8 * k >= a.s.o) break;
+      const int offset = k / 2 * kGroups * kGroupWords + k % 2 * (LG == 1 ? 2 : slot(1, 0, 0));
       if (tile.column + column < a.s.c) {
-        const std::uint32_t* from = first + word_of(tile_of<LX>(column), column_of<LX>(column));
         Sum* at = to + tile.group * a.s.c + tile.column + column;
         BITCYCLE_UNROLL
         for (int i = 0; i < kGroups; ++i, at += a.s.c) {
           if (i >= tile.taps) break;
-          atomic_add(at, sum_at(from + i * kGroupWords));
+          atomic_add(at, sum_at(of_x + offset + i * kGroupWords));
         }
       }
-      const std::uint32_t* from = first + word_of(tile_of<1>(column), column_of<1>(column));
+      BITCYCLE_UNROLL_BY(1)
       for (int i = tile.taps; i < tile.groups; ++i) {
         const int tap = 16 * (tile.group + i - taps) + column;
-        if (tap < taps) atomic_add(to + regular + tap, sum_at(from + i * kGroupWords));
+        if (tap < taps) atomic_add(to + regular + tap, sum_at(of_existence + offset + i * kGroupWords));
       }
     }
-    if (!tile.sums_columns() || tile.column + column >= a.s.c || row >= tile.taps) return;
-    static_assert(kGroups <= kThreads / 16);
-    Sum sum = 0;
-    BITCYCLE_UNROLL
-    for (int limb = 0; limb < LX; ++limb) {  // rows of tensor cores are columns of read_codes, tile by tile
-      const int word = (row * LX + limb) * 16 + tile_of<LX>(column) * 8 + column_of<LX>(column);
-      sum = static_cast<Sum>(sum + (static_cast<Sum>(shared_load(words + kSumWords + word)) << (8 * limb)));
+    if (!tile.sums_columns() || tile.column + column >= a.s.c) return;
+    for (int group = thread_index() / 16; group < tile.taps; group += kThreads / 16) {
+      Sum sum = 0;
+      BITCYCLE_UNROLL
+      for (int limb = 0; limb < LX; ++limb) {  // rows of tensor cores are columns of read_codes, tile by tile
+        const int word = (group * LX + limb) * 16 + tile_of<LX>(column) * 8 + column_of<LX>(column);
+        sum = static_cast<Sum>(sum + (static_cast<Sum>(shared_load(words + kSumWords + word)) << (8 * limb)));
+      }
+      atomic_add(
+          sums + static_cast<std::int64_t>(a.s.o) * columns + (tile.group + group) * a.s.c + tile.column + column, sum);
     }
-    atomic_add(sums + static_cast<std::int64_t>(a.s.o) * columns + (tile.group + row) * a.s.c + tile.column + column,
-               sum);
   }
 };
 
