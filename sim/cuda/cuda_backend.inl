@@ -773,10 +773,11 @@ void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std
         return;
       }
     }
-    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many.
+    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many: three for every
+    // four multiprocessors will do.
     bool done = false;
-    for (int tiles = column_tiles_of(x.rows, columns, Most, runtime_->processors()); fits && !done && tiles >= 2;
-         tiles /= 2) {
+    for (int tiles = column_tiles_of(x.rows, columns, Most, 3 * runtime_->processors() / 4);
+         fits && !done && tiles >= 2; tiles /= 2) {
       of_tiles(tiles, [&](auto nt) { done = by_patches(nt, std::integral_constant<int, 2>{}); });
     }
     if (done) return;
