@@ -33,7 +33,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 constexpr int kTensorCoreBits = 16;           // widest code that tensor cores multiply, as two limbs
 constexpr std::int64_t kMostKernelSize = 32;  // bits of a ClassMap's sets
 constexpr std::int64_t kByteProduct = 255 * 255;
-constexpr std::int64_t kMostPatchBytes = 96 * 1024;
+constexpr std::int64_t kMostPositions = 1 << 22;  // of an image whose taps' existence is kept, 16 bytes each or more
+constexpr std::int64_t kMostPatchBytes = 96 * 1024, kBlockBytes = 1024;
 
 /// Weights with what kernels keep beside them.
 struct CudaWeights final : QuantisedWeights {
@@ -402,17 +403,19 @@ class CudaBackend final : public Backend {
     }
     return tiles;
   }
+  /// Shared memory of a multiprocessor; a block takes kBlockBytes more than it asks for.
+  std::int64_t blocks_share() const { return static_cast<std::int64_t>(runtime_->shared_bytes()) + kBlockBytes; }
   template <typename Kernel, typename Args>
   void launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
                       gpu::Work work) {
     using Product = typename Kernel::Product;
     const std::int64_t column_tiles = (columns + Product::kColumns - 1) / Product::kColumns;
+    const std::int64_t bytes = Product::shared_bytes(source, Kernel::kSharedBytes);
     // Blocks keep their channels' sums and go on to the next rows: as many as are there at once.
-    const std::int64_t resident =
-        std::max<std::int64_t>(1, std::int64_t{Kernel::kMinBlocks} * runtime_->processors() / column_tiles);
+    const std::int64_t at_once = std::min<std::int64_t>(Kernel::kMinBlocks, blocks_share() / (bytes + kBlockBytes));
+    const std::int64_t resident = std::max<std::int64_t>(1, at_once * runtime_->processors() / column_tiles);
     const std::int64_t chunks = std::clamp<std::int64_t>(Product::chunks(source), 1, resident);
-    launch<Kernel>(static_cast<int>(column_tiles * chunks),
-                   static_cast<std::size_t>(Product::shared_bytes(source, Kernel::kSharedBytes)), args, work);
+    launch<Kernel>(static_cast<int>(column_tiles * chunks), static_cast<std::size_t>(bytes), args, work);
   }
   /// Gives `go` the kernel and its source: by patches, where two blocks fit a multiprocessor's shared memory; by rows.
   /// Kernel<Tile>; s: of the patches, all but channels and codes in x.
@@ -622,7 +625,7 @@ inline std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvSha
       terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
     w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
     to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
-    if (taps <= StreamedRows::kMostTaps) {
+    if (taps <= StreamedRows::kMostTaps && shape.out_h() * shape.out_w() <= kMostPositions) {
       const std::int64_t positions = shape.out_h() * shape.out_w();
       std::vector<std::uint8_t> existence(static_cast<std::size_t>(rounded_up(taps, 16) * positions));
       for (std::int64_t tap = 0; tap < taps; ++tap) {
@@ -746,7 +749,7 @@ void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std
     const auto by_patches = [&](auto nt, auto mt) {
       using Product = PatchProduct<LB, Signed, decltype(nt)::value, decltype(mt)::value>;
       const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
-      const std::int64_t room = static_cast<std::int64_t>(runtime_->shared_bytes()) / 2 - own;
+      const std::int64_t room = blocks_share() / 2 - kBlockBytes - own;
       const std::int64_t most_pixels =
           Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
       if (most_pixels < taps) return false;
@@ -949,7 +952,8 @@ inline void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& 
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
-  if (s.kh * s.kw <= StreamedRows::kMostTaps && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
+  const bool small = s.kh * s.kw <= StreamedRows::kMostTaps && s.out_h() * s.out_w() <= kMostPositions;
+  if (small && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
       fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);

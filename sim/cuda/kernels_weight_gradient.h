@@ -127,10 +127,14 @@ struct WeightGradientProductKernel {
     tile.stage_bytes = tile.g + 16 * (LG * MT + a.planes) * a.positions;
     return tile;
   }
+  /// Distances in bytes go up to 2^32, and below 0 before the image: modulo 2^32.
+  BITCYCLE_DEVICE static std::uint32_t bytes_of(std::int32_t elements, std::int32_t each) {
+    return static_cast<std::uint32_t>(elements) * static_cast<std::uint32_t>(each);
+  }
   BITCYCLE_DEVICE static PositionItem position_item_of(const Args& a, const Tile& tile, int i) {
     const Tiling& t = a.tiling;
     const PatchItem item = position_item(t, i);
-    return {item.place, static_cast<std::uint32_t>((item.distance * a.s.o + tile.row) * LG),
+    return {item.place, bytes_of(item.distance, a.s.o * LG) + static_cast<std::uint32_t>(tile.row * LG),
             static_cast<std::uint32_t>(16 * (item.distance - item.image() * t.out_h * t.out_w)),
             i < t.positions() ? 16 * patch_pixel(t, item) : 0};
   }
@@ -143,8 +147,8 @@ struct WeightGradientProductKernel {
     r.w = chunk.w;
     r.in_h = chunk.h * t.stride - t.padding_h;
     r.in_w = chunk.w * t.stride - t.padding_w;
-    r.pixel = static_cast<std::uint32_t>(first_pixel(t, chunk) * a.s.c * LX);
-    r.position = static_cast<std::uint32_t>(first_position(t, chunk) * a.s.o * LG);
+    r.pixel = bytes_of(first_pixel(t, chunk), a.s.c * LX);
+    r.position = bytes_of(first_position(t, chunk), a.s.o * LG);
     r.existence = static_cast<std::uint32_t>(16 * (chunk.h * t.out_w + chunk.w));
     return r;
   }
@@ -340,7 +344,8 @@ struct WeightGradientProductKernel {
     BITCYCLE_UNROLL_BY(1)
     for (int i = thread_index(); i < a.pixels; i += kThreads) {
       PatchItem item = pixel_item(t, i);
-      item.distance = (item.distance * a.s.c + tile.column) * LX;
+      item.distance =
+          static_cast<std::int32_t>(bytes_of(item.distance, a.s.c * LX) + static_cast<std::uint32_t>(tile.column * LX));
       shared_store(shared_memory<PatchItem>(kPixelItems) + i, item);
     }
     BITCYCLE_UNROLL

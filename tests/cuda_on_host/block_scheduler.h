@@ -30,7 +30,15 @@ struct Site {
 
 /// What a lane brings to a warp's common operation.
 struct Collective {
-  enum Kind : std::uint8_t { kShuffle, kShuffleFrom, kBallot, kMatrices, kMatricesTransposed, kMultiply, kMultiplySigned } kind = kShuffle;
+  enum Kind : std::uint8_t {
+    kShuffle,
+    kShuffleFrom,
+    kBallot,
+    kMatrices,
+    kMatricesTransposed,
+    kMultiply,
+    kMultiplySigned
+  } kind = kShuffle;
   std::uint32_t mask = 0;
   const void* input = nullptr;
   const void* input2 = nullptr;

@@ -27,15 +27,16 @@ class CudaOnHostStep : public ::testing::TestWithParam<test::NamedShape> {
   }
 };
 
-/// Grids of any size, blocks, warps and lanes in any order.
+/// Grids and shared memory of any size, blocks, warps and lanes in any order.
 TEST_P(CudaOnHostStep, EveryReadingMaskGridAndOrderEqualsTheReference) {
   const auto pair = [](int forward, int gradient) {
     return test::WidthPair{BitWidth::integer(forward), BitWidth::integer(gradient)};
   };
-  compare(pair(8, 8), {ErrorWeights::kShared, 16, true, true, 1}, {1, 0, 11, false});
-  compare(pair(8, 8), {ErrorWeights::kShared, 24, false, false, 2}, {3, 0, 12, false});
-  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, true, false, 2}, {132, 0, 13, false});
-  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, false, true, 0}, {7, 0, 14, false});
+  constexpr std::size_t kSmall = 99 * 1024, kHopper = 227 * 1024;  // shared memory, which decides how patches are cut
+  compare(pair(8, 8), {ErrorWeights::kShared, 16, true, true, 1}, {1, 0, 11, false, true, kHopper});
+  compare(pair(8, 8), {ErrorWeights::kShared, 24, false, false, 2}, {3, 0, 12, false, true, kSmall});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, true, false, 2}, {132, 0, 13, false, true, kHopper});
+  compare(pair(8, 8), {ErrorWeights::kRequantised, 16, false, true, 0}, {7, 0, 14, false, true, kSmall});
   compare(pair(12, 8), {ErrorWeights::kRequantised, 16, false, true, 1}, {2, 0, 15, false});
   compare(pair(8, 12), {ErrorWeights::kRequantised, 16, false, true, 1}, {2, 0, 16, false});
   compare(pair(16, 16), {ErrorWeights::kShared, 24, true, true, 1}, {2, 0, 17, false});

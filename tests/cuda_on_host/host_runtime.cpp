@@ -27,7 +27,7 @@ class HostRuntime final : public gpu::Runtime {
         arena_(options.threads == 0 ? tbb::task_arena::automatic : options.threads) {}
   std::string name() const override { return "host"; }
   int processors() const override { return options_.processors; }
-  std::size_t shared_bytes() const override { return 163 * 1024; }  // sm_80
+  std::size_t shared_bytes() const override { return options_.shared_bytes; }
   void* allocate(std::size_t bytes) override {
     // As many bytes as are asked for, so that AddressSanitizer sees the first one behind them.
     void* data = ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{64}, std::nothrow);

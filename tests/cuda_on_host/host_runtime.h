@@ -14,11 +14,12 @@
 namespace bitcycle::cuda_on_host {
 
 struct HostOptions {
-  int processors = 2;      // multiprocessors that the grids are sized by
-  int threads = 0;         // of the CPU; 0: all
-  std::uint64_t seed = 0;  // order of blocks, warps and lanes; 0: as numbered
-  bool count = false;      // memory accesses of each kernel's second block
-  bool executes = true;    // false: launches are recorded only, for counting them
+  int processors = 2;                     // multiprocessors that the grids are sized by
+  int threads = 0;                        // of the CPU; 0: all
+  std::uint64_t seed = 0;                 // order of blocks, warps and lanes; 0: as numbered
+  bool count = false;                     // memory accesses of each kernel's second block
+  bool executes = true;                   // false: launches are recorded only, for counting them
+  std::size_t shared_bytes = 163 * 1024;  // that a block may ask for: sm_80; 99 KiB sm_86, 227 KiB sm_90
 };
 
 /// Counts by kernel, filled while HostOptions.count is on.
