@@ -82,7 +82,6 @@ inline Tiling tiling_of(const PatchShape& s, std::int64_t most_positions, std::i
 /// Where a chunk lies: its first image, output row and column, and how many of each it has.
 struct Chunk {
   std::int32_t n, h, w, images, rows, columns;
-  bool whole;  // every position of the tiling's rectangle exists
 };
 BITCYCLE_DEVICE Chunk chunk_at(const Tiling& t, int index) {
   int tile_w = index, tile_h = divide(tile_w, t.tiles_w);
@@ -94,7 +93,6 @@ BITCYCLE_DEVICE Chunk chunk_at(const Tiling& t, int index) {
   c.images = t.n - c.n < t.images ? t.n - c.n : t.images;
   c.rows = t.out_h - c.h < t.tile_h ? t.out_h - c.h : t.tile_h;
   c.columns = t.out_w - c.w < t.tile_w ? t.out_w - c.w : t.tile_w;
-  c.whole = c.images == t.images && c.rows == t.tile_h && c.columns == t.tile_w;
   return c;
 }
 /// First position of a chunk among all; its patch's first pixel, which may lie before the image.
@@ -126,15 +124,6 @@ BITCYCLE_DEVICE PatchItem pixel_item(const Tiling& t, int i) {
 }
 BITCYCLE_DEVICE PatchItem position_item(const Tiling& t, int i) {
   return patch_item(i, t.by_tile_h, t.by_tile_w, t.out_h, t.out_w);
-}
-/// Whether it exists in a chunk. Items beyond the rectangle's last do not: their image is too large.
-BITCYCLE_DEVICE bool pixel_exists(const Tiling& t, const Chunk& c, const PatchItem& item) {
-  const int h = c.h * t.stride - t.padding_h + item.row(), w = c.w * t.stride - t.padding_w + item.column();
-  return item.image() < c.images && static_cast<std::uint32_t>(h) < static_cast<std::uint32_t>(t.in_h) &&
-         static_cast<std::uint32_t>(w) < static_cast<std::uint32_t>(t.in_w);
-}
-BITCYCLE_DEVICE bool position_exists(const Chunk& c, const PatchItem& item) {
-  return item.image() < c.images && item.row() < c.rows && item.column() < c.columns;
 }
 /// The pixel of a position's tap (0, 0), in the patch.
 BITCYCLE_DEVICE int patch_pixel(const Tiling& t, const PatchItem& position) {

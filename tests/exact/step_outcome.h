@@ -53,6 +53,31 @@ inline std::vector<NormChannel> channels_of(std::int64_t count, std::uint64_t se
   return channels;
 }
 
+/// An input's scale and codes, a forward pass with them, and what it wrote.
+struct ForwardPass {
+  Buffer affine, codes, y, statistics;
+  ConvForward args;
+};
+inline ForwardPass run_forward(Backend& backend, const ConvShape& s, BitWidth width, const ConvInput& input,
+                               const Buffer& range, const QuantisedWeights& weights) {
+  ForwardPass pass{zeros<Affine>(backend, 1),
+                   code_buffer(backend, width, s.input_size()),
+                   zeros<float>(backend, s.output_size()),
+                   zeros<ChannelStatistics>(backend, s.o),
+                   {}};
+  Buffer running = zeros<float>(backend, 2);
+  backend.activation_scale({range.as<Range>(), running.as<float>(), true, width, MinScale{}, pass.affine.as<Affine>()});
+  pass.args.input = input;
+  pass.args.codes = {pass.codes.as<void>(), pass.affine.as<Affine>(), width};
+  pass.args.weights = &weights;
+  pass.args.shape = s;
+  pass.args.y = pass.y.as<float>();
+  pass.args.statistics = pass.statistics.as<ChannelStatistics>();
+  pass.args.input_range = range.as<Range>();
+  backend.conv_forward(pass.args);
+  return pass;
+}
+
 inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPair& widths, const StepVariant& variant) {
   StepOutcome outcome;
   const std::int64_t in = s.input_size(), out = s.output_size(), positions = s.n * s.h * s.w;
@@ -69,26 +94,18 @@ inline StepOutcome run_step(Backend& backend, const ConvShape& s, const WidthPai
   // Of both signs, as images are: where the smallest value is 0, offsets that its scale multiplies are never looked at.
   const Buffer x = upload(backend, random_normal(in, 2));
   const Buffer input_norm = upload(backend, channels_of(s.c, 3));
-  Buffer x_range = zeros<Range>(backend, 1), x_affine = zeros<Affine>(backend, 1), running = zeros<float>(backend, 2);
+  Buffer x_range = zeros<Range>(backend, 1);
   if (variant.fused_input) {
     const std::vector<Range> wide{{0.0F, 3.0F}};
     backend.to_device(x_range.as<Range>(), wide.data(), sizeof(Range));
   } else {
     backend.tensor_range(x.as<float>(), in, x_range.as<Range>());
   }
-  backend.activation_scale(
-      {x_range.as<Range>(), running.as<float>(), true, widths.forward, min_scale, x_affine.as<Affine>()});
-  Buffer codes = code_buffer(backend, widths.forward, in), y = zeros<float>(backend, out);
-  Buffer statistics = zeros<ChannelStatistics>(backend, s.o);
-  ConvForward forward;
-  forward.input = {x.as<float>(), variant.fused_input ? input_norm.as<NormChannel>() : nullptr};
-  forward.codes = {codes.as<void>(), x_affine.as<Affine>(), widths.forward};
-  forward.weights = weights.get();
-  forward.shape = s;
-  forward.y = y.as<float>();
-  forward.statistics = statistics.as<ChannelStatistics>();
-  forward.input_range = x_range.as<Range>();
-  backend.conv_forward(forward);
+  ForwardPass pass =
+      run_forward(backend, s, widths.forward,
+                  {x.as<float>(), variant.fused_input ? input_norm.as<NormChannel>() : nullptr}, x_range, *weights);
+  const ConvForward& forward = pass.args;
+  Buffer &codes = pass.codes, &y = pass.y, &statistics = pass.statistics;
   keep<std::uint8_t>(outcome, "x codes", backend, codes,
                      in * static_cast<std::int64_t>(bytes_of(widths.forward.container())));
   keep<float>(outcome, "y", backend, y, out);
@@ -241,21 +258,11 @@ inline StepOutcome run_overflowing_step(Backend& backend, const ConvShape& s, co
   const Buffer master = upload(backend, of_weights);
   backend.quantise_weights({master.as<float>(), widths.forward, reading, 16, min_scale, true}, *weights);
   const Buffer x = upload(backend, with_infinity(random_normal(in, 2, kLarge)));
-  Buffer x_range = zeros<Range>(backend, 1), x_affine = zeros<Affine>(backend, 1), running = zeros<float>(backend, 2);
+  Buffer x_range = zeros<Range>(backend, 1);
   backend.tensor_range(x.as<float>(), in, x_range.as<Range>());
-  backend.activation_scale(
-      {x_range.as<Range>(), running.as<float>(), true, widths.forward, min_scale, x_affine.as<Affine>()});
-  Buffer codes = code_buffer(backend, widths.forward, in), y = zeros<float>(backend, out);
-  Buffer statistics = zeros<ChannelStatistics>(backend, s.o);
-  ConvForward forward;
-  forward.input = {x.as<float>(), nullptr};
-  forward.codes = {codes.as<void>(), x_affine.as<Affine>(), widths.forward};
-  forward.weights = weights.get();
-  forward.shape = s;
-  forward.y = y.as<float>();
-  forward.statistics = statistics.as<ChannelStatistics>();
-  forward.input_range = x_range.as<Range>();
-  backend.conv_forward(forward);
+  ForwardPass pass = run_forward(backend, s, widths.forward, {x.as<float>(), nullptr}, x_range, *weights);
+  const ConvForward& forward = pass.args;
+  const Buffer &y = pass.y, &statistics = pass.statistics;
   keep_finite(outcome, "y", download<float>(backend, y.as<float>(), out));
   std::vector<float> extremes;
   std::vector<std::int64_t> finite_sums;
