@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accelerator: one design as data, read from YAML (configs/accelerators). Every constant carries its unit; units are
-// converted on reading. Unknown keys, missing units and impossible values are errors with file and line.
+// converted on reading. Unknown keys, missing units and impossible values are errors with file and line. Fields named
+// pj, nj and mw hold ratios instead where the design is relative().
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace YAML {
+class Node;
+}
 
 namespace bitcycle {
 
@@ -52,6 +57,9 @@ struct Float32Spec {
 struct Accelerator {
   std::string name, description, file;
   CostModel model = CostModel::kMetric;
+  /// What one unit of energy stands for, where the design states ratios only, e.g. "a multiply-accumulate of 16 bits";
+  /// empty: energies are joules. Ratios must not be printed as joules or watts.
+  std::string relative_to;
   double technology_nm = 0.0;
   double clock_hz = 0.0;
   std::int64_t rows = 0, columns = 0, lanes = 1;  // of the array; lanes: of one element's reduction
@@ -68,16 +76,23 @@ struct Accelerator {
   MacEnergy mac;
   double core_nj_per_cycle = 0.0;  // instead of mac: the whole array, one compute cycle
   double leakage_mw = 0.0;
+  double area_mm2 = 0.0;               // 0: the design does not state it
   std::optional<Float32Spec> float32;  // none: it cannot run float32 layers
-  /// Value, unit and source of each constant, as written, for --explain.
+  /// What the file says, for --explain: "KEY = VALUE UNIT  (SOURCE)" of each constant as written, and the model, array,
+  /// dataflow and widths as "KEY = VALUE".
   std::vector<std::string> constants;
 
   bool has_time() const { return model != CostModel::kMetric && model != CostModel::kArithmetic; }
   bool has_energy() const { return model != CostModel::kMetric; }
+  bool relative() const { return !relative_to.empty(); }
   const BufferSpec* buffer(BufferRole role) const;
 };
 
-/// KEY=VALUE, the key after "accelerator.", dotted.
+/// Multiply-accumulates that the whole array does a cycle at these widths, every element busy; 0 where the model has no
+/// time. Two operations each: TOPS = 2e-12 * this * clock_hz.
+double peak_macs_per_cycle(const Accelerator& accelerator, int lhs_bits, int rhs_bits);
+
+/// KEY=VALUE, the key after "accelerator.", dotted. A quantity may bring its unit: "dram.bandwidth=25.6 GB/s".
 struct AcceleratorSetting {
   std::string key, value;
 };
@@ -91,5 +106,8 @@ Accelerator parse_accelerator(const std::string& text, const std::string& file,
 std::string accelerator_path(const std::string& name_or_path, const std::string& folder);
 /// Names in the folder, sorted.
 std::vector<std::string> accelerator_names(const std::string& folder);
+
+/// The design of a parsed file (accelerator_reader.cpp).
+Accelerator read_accelerator(const YAML::Node& root, const std::string& file);
 
 }  // namespace bitcycle

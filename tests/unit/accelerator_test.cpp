@@ -71,7 +71,7 @@ TEST_F(AcceleratorFile, everything_shipped_reads_and_says_what_float32_costs) {
   for (const auto& name : names) {
     const Accelerator accelerator = load_accelerator(kFolder + "/" + name + ".yaml");
     EXPECT_EQ(accelerator.name, name);
-    EXPECT_EQ(accelerator.constants.empty(), !accelerator.has_energy()) << name;
+    EXPECT_EQ(accelerator.relative(), name == "eyeriss-relative") << name;
   }
 }
 
@@ -121,6 +121,39 @@ TEST_F(AcceleratorFile, keys_can_be_set) {
   } catch (const std::invalid_argument& error) {
     EXPECT_THAT(error.what(), HasSubstr("--set accelerator.array.rows=0"));
   }
+}
+
+TEST_F(AcceleratorFile, the_constants_say_what_the_array_is) {
+  const auto has = [](const std::string& name, const std::string& line) {
+    const Accelerator accelerator = load_accelerator(kFolder + "/" + name + ".yaml");
+    EXPECT_THAT(accelerator.constants, ::testing::Contains(HasSubstr(line))) << name;
+  };
+  has("systolic-int8", "model = systolic");
+  has("systolic-int8", "array.rows = 32");
+  has("systolic-int8", "array.columns = 32");
+  has("systolic-int8", "dataflow = os");
+  has("systolic-int8", "precision.maximum = 8 bit");
+  has("systolic-int8", "output_bits = 32 bit");
+  has("systolic-int8", "dram.bandwidth = unlimited");
+  has("systolic-int8", "buffers.ifmap.size = 64 KiB");
+  has("stripes", "array.lanes = 16");
+  has("stripes", "precision.rhs_bits_per_cycle = all");
+  has("eyeriss-relative", "energies.relative_to = a multiply-accumulate of 16 bits");
+  has("bitfusion-45nm", "area = 2.14099 mm2");
+  const std::string path = kFolder + "/systolic-int8.yaml";
+  EXPECT_THAT(load_accelerator(path, {{"dataflow", "ws"}}).constants, ::testing::Contains("dataflow = ws"));
+}
+
+TEST_F(AcceleratorFile, full_arrays_have_a_peak) {
+  const auto peak = [](const std::string& name, int lhs, int rhs) {
+    return peak_macs_per_cycle(load_accelerator(kFolder + "/" + name + ".yaml"), lhs, rhs);
+  };
+  EXPECT_EQ(peak("systolic-int8", 3, 8), 1024.0);
+  EXPECT_EQ(peak("bitfusion-45nm", 8, 8), 512.0);
+  EXPECT_EQ(peak("bitfusion-45nm", 4, 2), 4096.0);
+  EXPECT_EQ(peak("stripes", 8, 8), 8192.0);
+  EXPECT_EQ(peak("loom", 8, 8), 8192.0);
+  EXPECT_EQ(peak("horowitz-45nm", 8, 8), 0.0);
 }
 
 TEST_F(AcceleratorFile, topologies_are_checked) {
