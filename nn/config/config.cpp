@@ -16,7 +16,7 @@
 namespace bitcycle {
 namespace {
 
-constexpr std::size_t kMaxFile = 1U << 20;
+constexpr std::size_t kMaxFile = 16U << 20;  // a schedule may have many points
 constexpr int kMaxBases = 8;
 
 std::string place(const std::string& origin, const YAML::Mark& mark) {
@@ -45,9 +45,15 @@ bool is_section(const std::string& key) {
   throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
 }
 
-void set_value(Config& config, const ConfigTableEntry& entry, const YAML::Node& node, const std::string& at) {
+/// `folder`: what paths in values are relative to.
+void set_value(Config& config, const ConfigTableEntry& entry, const YAML::Node& node, const std::string& at,
+               const std::filesystem::path& folder) {
   try {
-    entry.read(config, node);
+    if (entry.read_in) {
+      entry.read_in(config, node, folder);
+    } else {
+      entry.read(config, node);
+    }
   } catch (const std::invalid_argument& error) {
     throw ConfigError(at + ": " + entry.key + ": " + error.what());
   }
@@ -57,7 +63,8 @@ class Reader {
  public:
   explicit Reader(Config& config) : config_(config) {}
 
-  void read_section(const YAML::Node& map, const std::string& prefix, const std::string& origin) {
+  void read_section(const YAML::Node& map, const std::string& prefix, const std::string& origin,
+                    const std::filesystem::path& folder) {
     std::set<std::string> seen;
     for (const auto& item : map) {
       const std::string at = place(origin, item.first.Mark());
@@ -66,12 +73,12 @@ class Reader {
       if (!seen.insert(key).second) throw ConfigError(at + ": '" + key + "' is given twice");
       if (prefix.empty() && key == "base") continue;
       if (const auto* entry = find_entry(key)) {
-        set_value(config_, *entry, item.second, at);
+        set_value(config_, *entry, item.second, at, folder);
         set_.insert(key);
       } else if (is_section(key)) {
         if (item.second.IsNull()) continue;
         if (!item.second.IsMap()) throw ConfigError(at + ": '" + key + "' is a section; its keys belong indented below it");
-        read_section(item.second, key, origin);
+        read_section(item.second, key, origin, folder);
       } else {
         fail_unknown(at, key);
       }
@@ -79,7 +86,7 @@ class Reader {
   }
 
   void read_text(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder, int depth) {
-    if (yaml.size() > kMaxFile) throw ConfigError(origin + ": " + std::to_string(yaml.size()) + " bytes; a config has at most 1 MiB");
+    if (yaml.size() > kMaxFile) throw ConfigError(origin + ": " + std::to_string(yaml.size()) + " bytes; a config has at most 16 MiB");
     YAML::Node root;
     try {
       root = YAML::Load(yaml);
@@ -102,7 +109,7 @@ class Reader {
         }
         read_text(text, file.string(), file.parent_path(), depth + 1);
       }
-      read_section(root, "", origin);
+      read_section(root, "", origin, folder);
     } catch (const YAML::Exception& error) {
       throw ConfigError(place(origin, error.mark) + ": " + error.msg);
     }
@@ -121,7 +128,7 @@ class Reader {
     } catch (const YAML::Exception& error) {
       throw ConfigError(at + ": not a YAML value: " + error.msg);
     }
-    set_value(config_, *entry, node, at);
+    set_value(config_, *entry, node, at, {});
   }
 
  private:
@@ -133,7 +140,8 @@ class Reader {
 void resolve(Config& config) {
   for (auto* schedule : {&config.precision.forward, &config.precision.gradient}) {
     schedule->steps = config.train.steps;
-    if (schedule->name == "constant") schedule->min = schedule->max;
+    schedule->max = largest_width(*schedule);
+    schedule->min = smallest_width(*schedule);
   }
   config.learning_rate.lr = config.optimizer.lr;
   config.learning_rate.steps = config.train.steps;

@@ -8,6 +8,7 @@
 
 #include "nn/config/config_values.h"
 #include "nn/config/layer_overrides.h"
+#include "nn/config/schedule_points.h"
 
 namespace bitcycle {
 namespace {
@@ -73,6 +74,17 @@ ConfigTableEntry width(const std::string& key, F field, const std::string& meani
           [field](const Config& c) { return field(const_cast<Config&>(c)).text(); }};
 }
 
+/// Points of a piecewise schedule, in the config or in a CSV file.
+template <typename F>
+ConfigTableEntry points(const std::string& key, F field, const std::string& meaning) {
+  ConfigTableEntry entry{key, "list, or path of a CSV file", meaning, true, {},
+                         [field](const Config& c) { return write_schedule_points(field(const_cast<Config&>(c))); }};
+  entry.read_in = [field](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
+    field(c) = read_schedule_points(n, folder);
+  };
+  return entry;
+}
+
 /// Two or three names for the values of a field.
 template <typename T, typename F>
 ConfigTableEntry named(const std::string& key, F field, const std::vector<std::pair<std::string, T>>& names, const std::string& meaning) {
@@ -134,13 +146,19 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(not_identity(count("train.evaluation_batch", FIELD(train.evaluation_batch), 0, 65536, "images at a time in evaluation; 0: train.batch")));
 
   t.push_back(choice("precision.forward.schedule", FIELD(precision.forward.name), schedule_names(), "width of activations and weights over the run"));
-  t.push_back(width("precision.forward.min", FIELD(precision.forward.min), "lowest width; `constant` does not use it"));
-  t.push_back(width("precision.forward.max", FIELD(precision.forward.max), "highest width; the width of `constant`"));
-  t.push_back(count("precision.forward.cycles", FIELD(precision.forward.cycles), 1, 1000000000, "periods over the run; `constant` does not use it"));
+  t.push_back(width("precision.forward.min", FIELD(precision.forward.min), "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
+  t.push_back(width("precision.forward.max", FIELD(precision.forward.max), "highest width; the width of `constant`; that of `piecewise` follows from its points"));
+  t.push_back(count("precision.forward.cycles", FIELD(precision.forward.cycles), 1, 1000000000,
+                    "periods over the run; `triangular`: ramps; `constant` and `piecewise` do not use it"));
+  t.push_back(points("precision.forward.points", FIELD(precision.forward.points),
+                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read into the run's config"));
   t.push_back(choice("precision.gradient.schedule", FIELD(precision.gradient.name), schedule_names(), "width of gradients over the run"));
-  t.push_back(width("precision.gradient.min", FIELD(precision.gradient.min), "lowest width; `constant` does not use it"));
-  t.push_back(width("precision.gradient.max", FIELD(precision.gradient.max), "highest width; the width of `constant`"));
-  t.push_back(count("precision.gradient.cycles", FIELD(precision.gradient.cycles), 1, 1000000000, "periods over the run; `constant` does not use it"));
+  t.push_back(width("precision.gradient.min", FIELD(precision.gradient.min), "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
+  t.push_back(width("precision.gradient.max", FIELD(precision.gradient.max), "highest width; the width of `constant`; that of `piecewise` follows from its points"));
+  t.push_back(count("precision.gradient.cycles", FIELD(precision.gradient.cycles), 1, 1000000000,
+                    "periods over the run; `triangular`: ramps; `constant` and `piecewise` do not use it"));
+  t.push_back(points("precision.gradient.points", FIELD(precision.gradient.points),
+                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read into the run's config"));
   t.push_back(named<bool>("precision.gradient.rounding", FIELD(precision.stochastic), {{"stochastic", true}, {"nearest", false}},
                     "rounding of gradients; activations and weights round to nearest"));
   t.push_back(flag("precision.gradient.zero_on_grid", FIELD(precision.zero_on_grid), "widen the gradient's range so that 0 is a code (the paper's quantiser has none)"));
@@ -150,9 +168,13 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(named<int>("precision.error_grid_bits", FIELD(precision.error_grid_bits), {{"16", 16}, {"24", 24}}, "width of that grid where error_weights is shared"));
   t.push_back(real("precision.min_scale", FIELD(precision.min_scale.narrow), 0.0, 1.0, "smallest step of a quantiser of up to 16 bits"));
   t.push_back(real("precision.min_scale_wide", FIELD(precision.min_scale.wide), 0.0, 1.0, "smallest step of a quantiser of 17 bits and more"));
-  t.push_back({"precision.layers", "list", "schedules of single layers by name pattern: {match: PATTERN, forward: WIDTH or {schedule, min, max, cycles}, gradient: the same}; the last match wins", true,
-               [](Config& c, const YAML::Node& n) { c.precision.layers = read_layer_overrides(n); },
-               [](const Config& c) { return write_layer_overrides(c.precision.layers); }});
+  ConfigTableEntry layers{"precision.layers", "list",
+                          "schedules of single layers by name pattern: {match: PATTERN, forward: WIDTH or {schedule, min, max, cycles, points}, gradient: the same}; the last match wins",
+                          true, {}, [](const Config& c) { return write_layer_overrides(c.precision.layers); }};
+  layers.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
+    c.precision.layers = read_layer_overrides(n, folder);
+  };
+  t.push_back(layers);
 
   t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd"}, "the optimiser: SGD with momentum"));
   t.push_back(real("optimizer.lr", FIELD(optimizer.lr), 0.0, kAnyReal, "learning rate, before its schedule"));

@@ -23,6 +23,8 @@ struct ConfigTableEntry {
   std::function<void(Config&, const YAML::Node&)> read;
   /// The value as YAML text on one line.
   std::function<std::string(const Config&)> write;
+  /// In place of `read` where a value may name a file: paths are relative to `folder`.
+  std::function<void(Config&, const YAML::Node&, const std::filesystem::path& folder)> read_in = {};
 };
 
 /// In the order of docs/config.md; keys of one section stand together.

@@ -4,19 +4,20 @@
 #include <stdexcept>
 
 #include "nn/config/config_values.h"
+#include "nn/config/schedule_points.h"
 
 namespace bitcycle {
 namespace {
 
 /// A number or float32: constant at that width; a section: a whole schedule.
-ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place) {
+ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, const std::filesystem::path& folder) {
   ScheduleSpec spec;
   if (node.IsScalar()) {
     spec.max = read_width(node);
     spec.min = spec.max;
     return spec;
   }
-  if (!node.IsMap()) throw std::invalid_argument(place + " must be a width (2..32, float32) or {schedule, min, max, cycles}");
+  if (!node.IsMap()) throw std::invalid_argument(place + " must be a width (2..32, float32) or {schedule, min, max, cycles, points}");
   bool has_max = false, has_min = false;
   for (const auto& entry : node) {
     const std::string key = entry.first.Scalar();
@@ -30,27 +31,38 @@ ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place) {
       has_max = true;
     } else if (key == "cycles") {
       spec.cycles = read_integer(entry.second, 1, 1000000000);
+    } else if (key == "points") {
+      try {
+        spec.points = read_schedule_points(entry.second, folder);
+      } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(place + " points: " + error.what());
+      }
     } else {
-      throw std::invalid_argument(place + " has the unknown key '" + key + "'; the keys are schedule, min, max, cycles");
+      throw std::invalid_argument(place + " has the unknown key '" + key +
+                                  "'; the keys are schedule, min, max, cycles, points");
     }
   }
-  if (!has_max) throw std::invalid_argument(place + " lacks max");
-  if (spec.name == "constant") {
-    spec.min = spec.max;
-  } else if (!has_min) {
+  if (spec.name == "piecewise") {
+    if (spec.points.empty()) throw std::invalid_argument(place + " lacks points");
+  } else if (!has_max) {
+    throw std::invalid_argument(place + " lacks max");
+  } else if (spec.name != "constant" && !has_min) {
     throw std::invalid_argument(place + " lacks min");
   }
+  spec.max = largest_width(spec);
+  spec.min = smallest_width(spec);
   return spec;
 }
 
 std::string write_schedule(const ScheduleSpec& spec) {
   return "{schedule: " + spec.name + ", min: " + spec.min.text() + ", max: " + spec.max.text() +
-         ", cycles: " + std::to_string(spec.cycles) + "}";
+         ", cycles: " + std::to_string(spec.cycles) +
+         (spec.points.empty() ? "" : ", points: " + write_schedule_points(spec.points)) + "}";
 }
 
 }  // namespace
 
-std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node) {
+std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, const std::filesystem::path& folder) {
   if (!node.IsSequence()) throw std::invalid_argument("it must be a list of {match, forward, gradient}");
   std::vector<PrecisionOverride> overrides;
   for (const auto& item : node) {
@@ -62,9 +74,9 @@ std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node) {
       if (key == "match") {
         entry.pattern = read_text(field.second);
       } else if (key == "forward") {
-        entry.forward = read_schedule(field.second, place + ", forward,");
+        entry.forward = read_schedule(field.second, place + ", forward,", folder);
       } else if (key == "gradient") {
-        entry.gradient = read_schedule(field.second, place + ", gradient,");
+        entry.gradient = read_schedule(field.second, place + ", gradient,", folder);
       } else {
         throw std::invalid_argument(place + " has the unknown key '" + key + "'; the keys are match, forward, gradient");
       }

@@ -2,6 +2,7 @@
 // The list precision.layers: read from YAML, written back on one line.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,8 @@ class Node;
 
 namespace bitcycle {
 
-/// Throws std::invalid_argument naming the entry and what is legal.
-std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node);
+/// Throws std::invalid_argument naming the entry and what is legal. Files of points are relative to `folder`.
+std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, const std::filesystem::path& folder);
 std::string write_layer_overrides(const std::vector<PrecisionOverride>& overrides);
 
 }  // namespace bitcycle

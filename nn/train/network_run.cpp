@@ -54,21 +54,12 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
   }
   std::vector<LayerWidths> widest(layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    LayerWidths largest{};
-    bool first = true;
+    widest[i] = plan_.max(layers[i]);
+    max_widths_.push_back(widest[i]);
     for (const auto& [widths, steps] : plan_.histogram(layers[i], 0, config.train.steps)) {
-      if (first) largest = widest[i] = widths;
-      first = false;
       widest[i] = {wider(widest[i].forward, widths.forward), wider(widest[i].gradient, widths.gradient)};
-      // As numbers of bits; float32 counts as more than any integer.
-      const auto more = [](BitWidth a, BitWidth b) {
-        return a.is_float32() || (b.is_integer() && a.bits() > b.bits());
-      };
-      if (more(widths.forward, largest.forward)) largest.forward = widths.forward;
-      if (more(widths.gradient, largest.gradient)) largest.gradient = widths.gradient;
     }
     if (also) widest[i].forward = wider(widest[i].forward, *also);
-    max_widths_.push_back(largest);
   }
   for (Started& started : started_) started.widths.resize(layers.size());
   const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);

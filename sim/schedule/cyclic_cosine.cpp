@@ -4,7 +4,6 @@
 // in binary64, ties to even: from min up to max within each period, then back to min at once.
 #include <cmath>
 #include <numbers>
-#include <stdexcept>
 
 #include "sim/number/elementary.h"
 #include "sim/schedule/schedule.h"
@@ -51,16 +50,7 @@ class CyclicCosine final : public Schedule {
 };
 
 std::unique_ptr<Schedule> make(const ScheduleSpec& spec) {
-  if (spec.min.is_float32() || spec.max.is_float32()) {
-    throw std::invalid_argument("schedule 'cyclic_cosine' needs integer widths 2..32 for min and max; float32 is for 'constant'");
-  }
-  if (spec.min > spec.max) {
-    throw std::invalid_argument("schedule 'cyclic_cosine': min is " + spec.min.text() + ", above max " + spec.max.text());
-  }
-  if (spec.cycles < 1 || spec.cycles > spec.steps) {
-    throw std::invalid_argument("schedule 'cyclic_cosine': cycles is " + std::to_string(spec.cycles) +
-                                "; it must be 1 to the number of steps, " + std::to_string(spec.steps));
-  }
+  check_cycles(spec);
   return std::make_unique<CyclicCosine>(spec.min.bits(), spec.max.bits(), spec.steps / spec.cycles);
 }
 

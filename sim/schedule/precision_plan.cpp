@@ -36,11 +36,12 @@ std::shared_ptr<const Schedule> schedule_of(ScheduleSpec spec, std::int64_t step
 
 PrecisionPlan::PrecisionPlan(const PrecisionSpec& spec, std::int64_t steps)
     : steps_(steps), forward_(schedule_of(spec.forward, steps)), gradient_(schedule_of(spec.gradient, steps)) {
-  max_ = {spec.forward.max, spec.gradient.max};
+  max_ = {largest_width(spec.forward), largest_width(spec.gradient)};
   for (const auto& entry : spec.layers) {
     overrides_.push_back({entry.pattern, entry.forward ? schedule_of(*entry.forward, steps) : nullptr,
                           entry.gradient ? schedule_of(*entry.gradient, steps) : nullptr});
-    override_max_.push_back({entry.forward ? entry.forward->max : max_.forward, entry.gradient ? entry.gradient->max : max_.gradient});
+    override_max_.push_back({entry.forward ? largest_width(*entry.forward) : max_.forward,
+                             entry.gradient ? largest_width(*entry.gradient) : max_.gradient});
   }
 }
 

@@ -10,6 +10,9 @@ namespace bitcycle {
 // Every schedule's registration, named here so that no linker drops its file from the library.
 extern const bool constant_schedule_registered;
 extern const bool cyclic_cosine_schedule_registered;
+extern const bool linear_schedule_registered;
+extern const bool piecewise_schedule_registered;
+extern const bool triangular_schedule_registered;
 
 namespace {
 
@@ -18,7 +21,10 @@ std::map<std::string, ScheduleFactory>& registry() {
   return factories;
 }
 
-bool all_registered() { return constant_schedule_registered && cyclic_cosine_schedule_registered; }
+bool all_registered() {
+  return constant_schedule_registered && cyclic_cosine_schedule_registered && linear_schedule_registered &&
+         piecewise_schedule_registered && triangular_schedule_registered;
+}
 
 }  // namespace
 
@@ -36,10 +42,53 @@ std::vector<std::string> schedule_names() {
 std::unique_ptr<Schedule> make_schedule(const ScheduleSpec& spec) {
   std::string known;
   for (const auto& name : schedule_names()) {
-    if (name == spec.name) return registry().at(name)(spec);
+    if (name == spec.name) {
+      if (!spec.points.empty() && name != "piecewise") {
+        throw std::invalid_argument("points are given, and schedule '" + name +
+                                    "' does not use them; set schedule: piecewise, or points: []");
+      }
+      return registry().at(name)(spec);
+    }
     known += (known.empty() ? "" : ", ") + name;
   }
   throw std::invalid_argument("schedule '" + spec.name + "' is unknown; the schedules are " + known);
+}
+
+BitWidth wider_of(BitWidth a, BitWidth b) {
+  if (a.is_float32() || b.is_float32()) return BitWidth::float32();
+  return a.bits() >= b.bits() ? a : b;
+}
+
+BitWidth largest_width(const ScheduleSpec& spec) {
+  if (spec.name != "piecewise" || spec.points.empty()) return spec.max;
+  BitWidth width = spec.points.front().width;
+  for (const auto& point : spec.points) width = wider_of(width, point.width);
+  return width;
+}
+
+BitWidth smallest_width(const ScheduleSpec& spec) {
+  if (spec.name == "constant") return spec.max;
+  if (spec.name != "piecewise" || spec.points.empty()) return spec.min;
+  BitWidth width = spec.points.front().width;
+  for (const auto& point : spec.points) {
+    if (wider_of(width, point.width) == width) width = point.width;
+  }
+  return width;
+}
+
+void check_cycles(const ScheduleSpec& spec) {
+  const std::string name = "schedule '" + spec.name + "'";
+  if (spec.min.is_float32() || spec.max.is_float32()) {
+    throw std::invalid_argument(name + " needs integer widths 2..32 for min and max; float32 is for 'constant' and " +
+                                "'piecewise'");
+  }
+  if (spec.min > spec.max) {
+    throw std::invalid_argument(name + ": min is " + spec.min.text() + ", above max " + spec.max.text());
+  }
+  if (spec.cycles < 1 || spec.cycles > spec.steps) {
+    throw std::invalid_argument(name + ": cycles is " + std::to_string(spec.cycles) +
+                                "; it must be 1 to the number of steps, " + std::to_string(spec.steps));
+  }
 }
 
 std::vector<Dwell> dwell_table(const Schedule& schedule, std::int64_t steps) {

@@ -12,15 +12,30 @@
 
 namespace bitcycle {
 
+/// From this step on, this width.
+struct SchedulePoint {
+  std::int64_t step = 0;
+  BitWidth width;
+  bool operator==(const SchedulePoint&) const = default;
+};
+
 /// What a schedule is made from. A schedule that does not use a field ignores it.
 struct ScheduleSpec {
-  std::string name = "constant";  // constant, cyclic_cosine
-  BitWidth min;                   // constant: ignored
-  BitWidth max;
-  std::int64_t cycles = 1;
-  std::int64_t steps = 1;  // length of the run
+  std::string name = "constant";  // constant, cyclic_cosine, linear, piecewise, triangular
+  BitWidth min;                   // constant, piecewise: ignored
+  BitWidth max;                   // piecewise: ignored
+  std::int64_t cycles = 1;        // constant, piecewise: ignored
+  std::int64_t steps = 1;         // length of the run
+  std::vector<SchedulePoint> points = {};  // piecewise alone
   bool operator==(const ScheduleSpec&) const = default;
 };
+
+/// The more precise of two widths: more bits, and float32 above every integer.
+BitWidth wider_of(BitWidth a, BitWidth b);
+/// The largest width that a schedule names, reached within the run or not: the baseline of savings.
+BitWidth largest_width(const ScheduleSpec& spec);
+/// The smallest.
+BitWidth smallest_width(const ScheduleSpec& spec);
 
 class Schedule {
  public:
@@ -30,7 +45,8 @@ class Schedule {
 };
 
 /// Throws std::invalid_argument for an unknown name (listing the known ones), min above max, cycles
-/// outside 1..steps, or float32 where the schedule needs integers.
+/// outside 1..steps, float32 where the schedule needs integers, points that are missing, out of order, or given to a
+/// schedule that does not use them.
 std::unique_ptr<Schedule> make_schedule(const ScheduleSpec& spec);
 std::vector<std::string> schedule_names();
 
@@ -38,6 +54,10 @@ using ScheduleFactory = std::unique_ptr<Schedule> (*)(const ScheduleSpec&);
 /// Registration: one namespace-scope constant a file, `const bool registered = register_schedule(...)`,
 /// listed in schedule.cpp so that no linker drops it.
 bool register_schedule(const std::string& name, ScheduleFactory factory);
+
+/// For schedules that run from min to max in cycles: throws where min and max are not integers in order, or cycles are
+/// not 1..steps.
+void check_cycles(const ScheduleSpec& spec);
 
 /// A stretch of steps at one width: [first_step, last_step].
 struct Dwell {

@@ -96,6 +96,64 @@ TEST(CyclicCosineSchedule, StaysAtTheLowestWidthOfTheIncompleteLastCycle) {
   EXPECT_EQ(schedule->at(63999).bits(), 3);
 }
 
+/// LR and LT of the code of Wolfe and Kyrillidis: `linear` and `triangular`.
+TEST(LinearSchedules, ChangesOfWidthEqualTheRecordedOnes) {
+  std::ifstream file(std::string(BITCYCLE_GOLDEN) + "/schedules/better_schedules_linear.csv");
+  ASSERT_TRUE(file);
+  std::string line;
+  std::getline(file, line);
+  while (!line.empty() && line.back() == '\r') line.pop_back();
+  ASSERT_EQ(line, "schedule,min_bits,max_bits,steps,cycles,first_step,bits");
+  std::map<std::tuple<std::string, int, int, long, long>, std::vector<std::pair<long, int>>> recorded;
+  while (std::getline(file, line)) {
+    int min = 0, max = 0, bits = 0;
+    long steps = 0, cycles = 0, first = 0;
+    char name[8] = "";
+    ASSERT_EQ(std::sscanf(line.c_str(), "%7[^,],%d,%d,%ld,%ld,%ld,%d", name, &min, &max, &steps, &cycles, &first, &bits), 7);
+    recorded[{name, min, max, steps, cycles}].emplace_back(first, bits);
+  }
+  ASSERT_EQ(recorded.size(), 12U);
+  for (const auto& [key, changes] : recorded) {
+    const auto& [name, min, max, steps, cycles] = key;
+    const auto schedule = make_schedule(
+        {name == "LR" ? "linear" : "triangular", BitWidth::integer(min), BitWidth::integer(max), cycles, steps});
+    const auto table = dwell_table(*schedule, steps);
+    ASSERT_EQ(table.size(), changes.size()) << name << " " << min << "-" << max;
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      EXPECT_EQ(table[i].first_step, changes[i].first) << name << " " << min << "-" << max << ", change " << i;
+      EXPECT_EQ(table[i].width.bits(), changes[i].second) << name << " " << min << "-" << max << ", change " << i;
+    }
+  }
+}
+
+TEST(LinearSchedules, OneCycleRisesOnceAndTwoRampsEndWhereTheyBegan) {
+  const auto rise = make_schedule({"linear", BitWidth::integer(4), BitWidth::integer(8), 1, 1000});
+  EXPECT_EQ(rise->at(0).bits(), 4);
+  EXPECT_EQ(rise->at(500).bits(), 6);
+  EXPECT_EQ(rise->at(999).bits(), 8);
+  const auto valley = make_schedule({"triangular", BitWidth::integer(4), BitWidth::integer(8), 2, 1000});
+  EXPECT_EQ(valley->at(0).bits(), 8);
+  EXPECT_EQ(valley->at(500).bits(), 4);
+  EXPECT_EQ(valley->at(999).bits(), 8);
+}
+
+TEST(PiecewiseSchedule, HoldsEachWidthUntilTheNextPointIsReached) {
+  ScheduleSpec spec;
+  spec.name = "piecewise";
+  spec.steps = 10;
+  spec.points = {{0, BitWidth::integer(4)}, {3, BitWidth::float32()}, {7, BitWidth::integer(12)}, {90, BitWidth::integer(2)}};
+  const auto schedule = make_schedule(spec);
+  const auto table = dwell_table(*schedule, spec.steps);
+  ASSERT_EQ(table.size(), 3U) << "the point behind the end waits";
+  EXPECT_EQ(table[0].width.bits(), 4);
+  EXPECT_EQ(table[1].first_step, 3);
+  EXPECT_TRUE(table[1].width.is_float32());
+  EXPECT_EQ(table[2].first_step, 7);
+  EXPECT_EQ(schedule->at(std::int64_t{1} << 40).bits(), 2);
+  EXPECT_TRUE(largest_width(spec).is_float32());
+  EXPECT_EQ(smallest_width(spec).bits(), 2);
+}
+
 TEST(ScheduleRegistry, RefusesWhatCannotBe) {
   const auto error_of = [](const ScheduleSpec& spec) {
     try {
@@ -106,10 +164,19 @@ TEST(ScheduleRegistry, RefusesWhatCannotBe) {
     return std::string();
   };
   const auto three = BitWidth::integer(3), eight = BitWidth::integer(8);
-  EXPECT_NE(error_of({"cosine", three, eight, 1, 10}).find("constant, cyclic_cosine"), std::string::npos);
+  EXPECT_NE(error_of({"cosine", three, eight, 1, 10}).find("constant, cyclic_cosine, linear, piecewise, triangular"), std::string::npos);
   EXPECT_NE(error_of({"cyclic_cosine", eight, three, 1, 10}).find("above max"), std::string::npos);
   EXPECT_NE(error_of({"cyclic_cosine", three, eight, 11, 10}).find("cycles is 11"), std::string::npos);
-  EXPECT_NE(error_of({"cyclic_cosine", three, BitWidth::float32(), 1, 10}).find("integer widths"), std::string::npos);
+  for (const char* name : {"cyclic_cosine", "linear", "triangular"}) {
+    EXPECT_NE(error_of({name, three, BitWidth::float32(), 1, 10}).find("integer widths"), std::string::npos);
+    EXPECT_NE(error_of({name, eight, three, 1, 10}).find("above max"), std::string::npos);
+    EXPECT_NE(error_of({name, three, eight, 0, 10}).find("cycles is 0"), std::string::npos);
+    EXPECT_NE(error_of({name, three, eight, 1, 10, {{0, three}}}).find("does not use them"), std::string::npos);
+  }
+  EXPECT_NE(error_of({"piecewise", three, eight, 1, 10}).find("needs points"), std::string::npos);
+  EXPECT_NE(error_of({"piecewise", three, eight, 1, 10, {{1, three}}}).find("step 0 is missing"), std::string::npos);
+  EXPECT_NE(error_of({"piecewise", three, eight, 1, 10, {{0, three}, {5, eight}, {5, three}}}).find("step 5 follows step 5"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -55,6 +55,13 @@ TEST_P(Widths, TrainToTheBitsOfTheReference) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, Widths,
     ::testing::Values(
+        WidthCase{"points_of_every_container",
+                  [](Config& c) {
+                    const auto bits = [](int b) { return BitWidth::integer(b); };
+                    c.precision.forward.name = c.precision.gradient.name = "piecewise";
+                    c.precision.forward.points = {{0, bits(4)}, {1, BitWidth::float32()}, {2, bits(20)}};
+                    c.precision.gradient.points = {{0, BitWidth::float32()}, {1, bits(12)}, {2, bits(6)}};
+                  }},
         WidthCase{"crossing_containers",
                   [](Config& c) {
                     c.precision.forward = {"cyclic_cosine", BitWidth::integer(8), BitWidth::integer(12), 1, 3};

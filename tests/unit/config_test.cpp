@@ -55,6 +55,88 @@ TEST(Config, EveryKindOfValueReadsBack) {
   EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text);
 }
 
+TEST(Config, SchedulesOfPointsReadBackAndTheirExtremesFollow) {
+  const Config config = parse_config(
+      "precision:\n  forward: {schedule: piecewise, points: [[0, 4], [10, float32], [20, 4], [25, 4], [30, 12]]}\n"
+      "  gradient: {schedule: triangular, min: 6, max: 12, cycles: 4}\n"
+      "  layers:\n    - {match: conv1, forward: {schedule: piecewise, points: [[0, 8], [50, 6]]}, "
+      "gradient: {schedule: linear, min: 4, max: 8, cycles: 1}}\n",
+      "x.yaml");
+  const auto& forward = config.precision.forward;
+  ASSERT_EQ(forward.points.size(), 4U) << "a point that changes nothing is left out";
+  EXPECT_EQ(forward.points[2], (SchedulePoint{20, BitWidth::integer(4)}));
+  EXPECT_TRUE(forward.max.is_float32());
+  EXPECT_EQ(forward.min.bits(), 4);
+  ASSERT_EQ(config.precision.layers.size(), 1U);
+  EXPECT_EQ(config.precision.layers[0].forward->max.bits(), 8);
+  EXPECT_EQ(config.precision.layers[0].forward->points.size(), 2U);
+  const std::string text = config_yaml(config);
+  EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text);
+  const PrecisionPlan plan(precision_spec(config), 100);
+  EXPECT_EQ(plan.at(60, "conv1").forward.bits(), 6);
+  EXPECT_EQ(plan.max("conv1").forward.bits(), 8);
+  EXPECT_TRUE(plan.max().forward.is_float32());
+}
+
+TEST(Config, WidthsFromACsvFileArePartOfTheConfigWhereverTheFileIs) {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path() / "sub");
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream(folder.path() / name, std::ios::binary) << text;
+  };
+  write("sub/widths.csv", "\xEF\xBB\xBF# tuned by hand\r\nstep,width\r\n0,4\r\n 100 , 6\r\n\r\n200,6\r\n300,float32\r\n");
+  write("sub/a.yaml", "precision: {forward: {schedule: piecewise, points: widths.csv}}\n");
+  write("b.yaml", "base: sub/a.yaml\n");
+  const Config config = load_config(folder.path() / "b.yaml");
+  ASSERT_EQ(config.precision.forward.points.size(), 3U);
+  const std::string text = config_yaml(config);
+  EXPECT_THAT(text, HasSubstr("points: [[0, 4], [100, 6], [300, float32]]"));
+  EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text) << "the run folder does not need the file";
+
+  const std::string layers = "precision: {layers: [{match: conv1, forward: {schedule: piecewise, points: widths.csv}}]}\n";
+  write("sub/c.yaml", layers);
+  EXPECT_EQ(load_config(folder.path() / "sub" / "c.yaml").precision.layers[0].forward->points.size(), 3U);
+
+  const std::string before = config_identity(config);
+  write("sub/widths.csv", "0,4\n100,5\n");
+  const Config changed = load_config(folder.path() / "b.yaml");
+  EXPECT_NE(config_identity(changed), before);
+  EXPECT_THAT(identity_differences(changed, config), testing::Contains(HasSubstr("precision.forward.points")));
+}
+
+TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
+  const auto forward = [](const std::string& points) {
+    return error_of("precision:\n  forward:\n    schedule: piecewise\n    points: " + points + "\n");
+  };
+  EXPECT_THAT(forward("[[0, 1]]"), testing::AllOf(HasSubstr("x.yaml:4:5"), HasSubstr("point 1: a width of 1 bits is impossible")));
+  EXPECT_THAT(forward("[[0, 33]]"), HasSubstr("2..32"));
+  EXPECT_THAT(forward("[[5, 4]]"), HasSubstr("the width of step 0 is missing"));
+  EXPECT_THAT(forward("[[0, 4], [9, 5], [8, 6]]"), HasSubstr("point 3: step 8 follows step 9"));
+  EXPECT_THAT(forward("[[0, 4], [0, 5]]"), HasSubstr("the steps must ascend"));
+  EXPECT_THAT(forward("[[0, 4, 5]]"), HasSubstr("pair of step and width"));
+  EXPECT_THAT(forward("[[-1, 4]]"), HasSubstr("whole number of at least 0"));
+  EXPECT_THAT(forward("{0: 4}"), HasSubstr("list of pairs"));
+  EXPECT_THAT(forward("[]"), HasSubstr("needs points"));
+  EXPECT_THAT(forward("missing.csv"), HasSubstr("missing.csv"));
+  EXPECT_THAT(error_of("precision: {forward: {points: [[0, 4]]}}"), HasSubstr("'cyclic_cosine' does not use them"));
+  EXPECT_THAT(error_of("precision: {layers: [{match: conv1, forward: {schedule: piecewise}}]}"), HasSubstr("lacks points"));
+
+  const test::TemporaryFolder folder;
+  const auto csv = [&](const std::string& text) {
+    std::ofstream(folder.path() / "w.csv", std::ios::binary) << text;
+    return forward((folder.path() / "w.csv").string());
+  };
+  EXPECT_THAT(csv("step,width\n0,4\n7;5\n"), HasSubstr("w.csv:3: it is '7;5'"));
+  EXPECT_THAT(csv("0,4\n7,99\n"), HasSubstr("w.csv:2: a width of 99 bits"));
+  EXPECT_THAT(csv("0,4\n7.5,5\n"), HasSubstr("the step is '7.5'"));
+  EXPECT_THAT(csv("1,4\n"), HasSubstr("w.csv:1: the first step is 1"));
+  EXPECT_THAT(csv("0,4\n3,5\n2,6\n"), HasSubstr("w.csv:3: step 2 follows step 3"));
+  EXPECT_THAT(csv("step,width\n"), HasSubstr("holds no point"));
+  std::string many;
+  for (int step = 0; step <= 100000; ++step) many += std::to_string(step) + "," + std::to_string(4 + step % 2) + "\n";
+  EXPECT_THAT(csv(many), HasSubstr("more than 100000 times"));
+}
+
 TEST(Config, UnknownKeysAreNamedWithPlaceAndTheNearestRightOne) {
   EXPECT_THAT(error_of("train:\n  stpes: 10\n"), testing::AllOf(HasSubstr("x.yaml:2:3"), HasSubstr("'train.stpes'"), HasSubstr("'train.steps'")));
   EXPECT_THAT(error_of("precison: {}\n"), HasSubstr("did you mean 'precision'?"));
@@ -88,7 +170,7 @@ TEST(Config, StructureErrorsHaveAPlace) {
   EXPECT_THAT(error_of("- a\n- b\n"), HasSubstr("key: value"));
   EXPECT_THAT(error_of("train: 7\n"), HasSubstr("is a section"));
   EXPECT_THAT(error_of("train: {steps: [1]}\n"), HasSubstr("list"));
-  EXPECT_THAT(error_of(std::string(2U << 20, ' ')), HasSubstr("1 MiB"));
+  EXPECT_THAT(error_of(std::string(17U << 20, ' ')), HasSubstr("16 MiB"));
   EXPECT_THAT(error_of(std::string(5000, '[')), HasSubstr("x.yaml"));
   EXPECT_THAT(error_of("? {a: 1}\n: 2\n"), HasSubstr("plain text"));
   EXPECT_THROW(parse_override("train.steps"), ConfigError);

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Schedules that are made of points, in the config or in a CSV file: shown, priced and trained as they are written.
+
+test_a_csv_of_widths_is_shown_and_trained_and_belongs_to_the_runs_identity() {
+  tiny config.yaml 6
+  printf 'step,width\n0,4\n2,float32\n4,6\n' >widths.csv
+  local set=(--set precision.forward.schedule=piecewise --set precision.forward.points=widths.csv)
+  run 0 "$BITCYCLE" schedule config.yaml "${set[@]}" --format csv
+  equal "$out" "first_step,steps,forward_bits,gradient_bits
+0,2,4,8
+2,2,float32,8
+4,2,6,8" "stretches"
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --out run
+  equal "$(cut -d, -f2 run/steps.csv | tr '\n' ' ')" "forward_bits 4 4 32 32 6 6 " "widths that were trained"
+  contains "$(cat run/config.yaml)" "points: [[0, 4], [2, float32], [4, 6]]"
+
+  mv widths.csv elsewhere.csv
+  run 0 "$BITCYCLE" schedule run --format csv
+  contains "$out" "2,2,float32,8"
+  run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=piecewise \
+    --set precision.forward.points=elsewhere.csv --out run
+  contains "$out" "finished already"
+  printf '0,4\n2,5\n' >elsewhere.csv
+  run 1 "$BITCYCLE" train config.yaml --set precision.forward.schedule=piecewise \
+    --set precision.forward.points=elsewhere.csv --out run
+  is_error
+  contains "$err" "precision.forward.points"
+}
+
+test_errors_of_points_name_file_line_and_remedy() {
+  tiny config.yaml
+  printf '0,4\n5,40\n' >w.csv
+  run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise --set precision.forward.points=w.csv
+  is_error
+  contains "$err" "w.csv:2: a width of 40 bits is impossible: 2..32"
+  run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise --set 'precision.forward.points=[[3, 4]]'
+  is_error
+  contains "$err" "the width of step 0 is missing"
+  run 1 "$BITCYCLE" schedule config.yaml --set 'precision.forward.points=[[0, 4]]'
+  is_error
+  contains "$err" "set schedule: piecewise"
+}
