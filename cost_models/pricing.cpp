@@ -22,19 +22,14 @@ class Cache {
   explicit Cache(const Accelerator& accelerator) : accelerator_(accelerator) {}
 
   const ProductCost& of(const Product& p) {
-    const Key key{
-        p.m,      p.n,      p.k,           p.repeat, p.lhs_bits, p.rhs_bits,     p.float32,      p.batch,       p.out,
-        p.kernel, p.stride, p.in_channels, p.im2col, p.useful,   p.lhs_elements, p.rhs_elements, p.out_elements};
-    const auto found = costs_.find(key);
+    const auto found = costs_.find(p);
     if (found != costs_.end()) return found->second;
-    return costs_.emplace(key, cost_of(accelerator_, p)).first->second;
+    return costs_.emplace(p, cost_of(accelerator_, p)).first->second;
   }
 
  private:
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, int, int, bool, std::int64_t,
-                         std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool, double, double, double, double>;
   const Accelerator& accelerator_;
-  std::map<Key, ProductCost> costs_;
+  std::map<Product, ProductCost> costs_;
 };
 
 struct PassWidths {
@@ -273,6 +268,15 @@ std::vector<TopologyRow> parse_topology(const std::string& text, const std::stri
       p.n = filters;
       p.k = product_of({kh, kw, channels});
       p.lhs_elements = real(h) * real(w) * real(channels);
+      p.windows.images = 1;
+      p.windows.height = h;
+      p.windows.width = w;
+      p.windows.channels = channels;
+      p.windows.out_height = out(h, kh);
+      p.windows.out_width = out(w, kw);
+      p.windows.kernel_height = kh;
+      p.windows.kernel_width = kw;
+      p.windows.stride = stride;
       if (out(h, kh) == out(w, kw) && kh == kw) {
         p.batch = 1;
         p.out = out(h, kh);

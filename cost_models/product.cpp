@@ -19,6 +19,39 @@ double compulsory(const Accelerator& accelerator, const Product& product) {
          product.out_elements * accelerator.output_bits;
 }
 
+/// Where the left operand of a convolution's forward pass lies; of one group.
+Windows windows_of(const ConvShape& s, std::int64_t images) {
+  Windows windows;
+  windows.images = images;
+  windows.height = s.h;
+  windows.width = s.w;
+  windows.channels = s.c_per_group();
+  windows.out_height = s.out_h();
+  windows.out_width = s.out_w();
+  windows.kernel_height = s.kh;
+  windows.kernel_width = s.kw;
+  windows.stride = s.stride;
+  windows.pad_height = windows.pad_width = s.padding;
+  return windows;
+}
+
+/// The same of its error pass: windows of errors, with zeros between them where the convolution strides.
+Windows error_windows_of(const ConvShape& s, std::int64_t images) {
+  Windows windows;
+  windows.images = images;
+  windows.height = s.out_h();
+  windows.width = s.out_w();
+  windows.channels = s.o_per_group();
+  windows.out_height = s.h;
+  windows.out_width = s.w;
+  windows.kernel_height = s.kh;
+  windows.kernel_width = s.kw;
+  windows.pad_height = s.kh - 1 - s.padding;
+  windows.pad_width = s.kw - 1 - s.padding;
+  windows.spread = s.stride;
+  return windows;
+}
+
 /// Energy of traffic and time, from the counts.
 void price(const Accelerator& accelerator, ProductCost& cost) {
   for (std::size_t i = 0; i < cost.buffers.size(); ++i) {
@@ -32,6 +65,11 @@ void price(const Accelerator& accelerator, ProductCost& cost) {
 }
 
 }  // namespace
+
+std::string energy_unit(const Accelerator& accelerator, const std::string& prefix) {
+  if (!accelerator.relative()) return prefix + "J";
+  return prefix == "p" ? "units" : "thousand units";
+}
 
 std::string number_text(double value) {
   char text[64];
@@ -76,6 +114,8 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
   product.lhs_bits = bits.lhs;
   product.rhs_bits = bits.rhs;
   const double x = real(n * s.h * s.w * s.c), y = real(n * s.out_h() * s.out_w() * s.o), w = real(s.weight_size());
+  product.windows = pass == Pass::kError ? error_windows_of(s, n) : windows_of(s, n);
+  product.windows.transposed = pass == Pass::kWeightGradient;
   if (pass == Pass::kForward) {
     product.m = n * s.out_h() * s.out_w();
     product.n = o;
@@ -129,6 +169,17 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
       Product phase = product;
       phase.m = n * inputs(s.h, ph) * inputs(s.w, pw);
       phase.k = phase_taps * o;
+      // Taps first, first + stride, ... meet errors one after another; of a phase, tap t counts from the last of them.
+      const auto lay = [&](std::int64_t p, std::int64_t kernel, std::int64_t& count, std::int64_t& pad) {
+        const std::int64_t first = (p + s.padding) % s.stride;
+        count = meets(kernel, p);
+        pad = count - 1 - (p + s.padding - first) / s.stride;
+      };
+      lay(ph, s.kh, phase.windows.kernel_height, phase.windows.pad_height);
+      lay(pw, s.kw, phase.windows.kernel_width, phase.windows.pad_width);
+      phase.windows.out_height = inputs(s.h, ph);
+      phase.windows.out_width = inputs(s.w, pw);
+      phase.windows.spread = 1;
       if (phase.m == 0 || phase.k == 0) continue;
       phase.rhs_elements = w * real(phase_taps) / real(taps);
       met += real(phase.m);
@@ -175,12 +226,12 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
     one.buffers.resize(accelerator.buffers.size());
     if (explain != nullptr) {
       explain->push_back("float32: " + number_text(one.macs) + " MACs * " + number_text(accelerator.float32->mac_pj) +
-                         " pJ");
+                         " " + energy_unit(accelerator, "p"));
     }
   } else {
     switch (accelerator.model) {
-      case CostModel::kSystolic:
-      case CostModel::kBitSerial: one = systolic_cost(accelerator, product, explain); break;
+      case CostModel::kSystolic: one = systolic_cost(accelerator, product, explain); break;
+      case CostModel::kBitSerial: one = bit_serial_cost(accelerator, product, explain); break;
       case CostModel::kFusionArray: one = fusion_array_cost(accelerator, product, explain); break;
       case CostModel::kArithmetic:
         one.macs = product.macs() / repeat;
@@ -192,7 +243,8 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
           explain->push_back("energy of a MAC = " + number_text(accelerator.mac.multiply_pj) + " * " +
                              std::to_string(product.lhs_bits) + " * " + std::to_string(product.rhs_bits) + " / " +
                              std::to_string(accelerator.mac.at_bits) + "^2 + " + number_text(accelerator.mac.add_pj) +
-                             " = " + number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " pJ");
+                             " = " + number_text(accelerator.mac.pj(product.lhs_bits, product.rhs_bits)) + " " +
+                             energy_unit(accelerator, "p"));
         }
         break;
       case CostModel::kMetric: one.macs = product.macs() / repeat; break;
@@ -211,6 +263,7 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
                        number_text(cost.bitops) + "; effective MACs = MACs * " + number_text(lhs) + "/32 * " +
                        number_text(rhs) + "/32 = " + number_text(cost.effective_macs));
     if (accelerator.has_energy()) {
+      const std::string p = energy_unit(accelerator, "p"), n = energy_unit(accelerator, "n");
       for (std::size_t i = 0; i < cost.buffers.size(); ++i) {
         const BufferSpec& spec = accelerator.buffers[i];
         const BufferTraffic& traffic = cost.buffers[i];
@@ -218,13 +271,14 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
             1e-3 * (traffic.read_bits * spec.read_pj_per_bit + traffic.write_bits * spec.write_pj_per_bit);
         explain->push_back("buffer " + spec.name + ": " + number_text(traffic.read_bits) + " bit read * " +
                            number_text(spec.read_pj_per_bit) + " + " + number_text(traffic.write_bits) +
-                           " bit written * " + number_text(spec.write_pj_per_bit) + " pJ = " + number_text(nj) + " nJ");
+                           " bit written * " + number_text(spec.write_pj_per_bit) + " " + p + " = " + number_text(nj) +
+                           " " + n);
       }
       explain->push_back("energy = compute " + number_text(cost.compute_nj) + " + buffers " +
                          number_text(cost.buffers_nj) + " + DRAM " +
                          number_text(cost.dram_read_bits + cost.dram_write_bits) + " bit * " +
-                         number_text(accelerator.dram_pj_per_bit) + " pJ = " + number_text(cost.dram_nj) +
-                         " + leakage " + number_text(cost.leakage_nj) + " = " + number_text(cost.total_nj()) + " nJ");
+                         number_text(accelerator.dram_pj_per_bit) + " " + p + " = " + number_text(cost.dram_nj) +
+                         " + leakage " + number_text(cost.leakage_nj) + " = " + number_text(cost.total_nj()) + " " + n);
     }
   }
   return cost;

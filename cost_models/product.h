@@ -14,6 +14,7 @@
 
 #include "cost_models/accelerator.h"
 #include "cost_models/passes.h"
+#include "cost_models/windows.h"
 #include "sim/workload.h"
 
 namespace bitcycle {
@@ -28,10 +29,12 @@ struct Product {
   /// A square convolution, for models that tile one as it is; batch 0: a plain matrix product.
   std::int64_t batch = 0, out = 1, kernel = 1, stride = 1, in_channels = 1, out_channels = 1;
   bool im2col = false;
+  Windows windows;      // of the left operand, one of `repeat`
   double useful = 1.0;  // share of the multiplications that are not by an inserted zero
   double macs() const {
     return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(repeat);
   }
+  auto operator<=>(const Product&) const = default;
 };
 
 struct BufferTraffic {
@@ -73,8 +76,12 @@ ProductCost cost_of(const Accelerator& accelerator, const ElementwiseWork& work)
 
 // The models, each its own file.
 ProductCost systolic_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
+ProductCost bit_serial_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
 ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product,
                               std::vector<std::string>* explain);
+
+/// "pJ" of the prefix "p"; of a design of ratios the unit's number: "units" for "p", "thousand units" for "n".
+std::string energy_unit(const Accelerator& accelerator, const std::string& prefix);
 
 /// Number with as many digits as it has, for --explain.
 std::string number_text(double value);
