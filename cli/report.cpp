@@ -3,7 +3,7 @@
 #include "report/report.h"
 
 #include <filesystem>
-#include <stdexcept>
+#include <nlohmann/json.hpp>
 
 #include "cli/console.h"
 #include "cli/exit_code.h"
@@ -22,28 +22,38 @@ std::vector<std::string> report_accelerators() {
 int run_report(const std::vector<std::string>& arguments) {
   CommandLine line(
       {"report", "RUN...",
-       "Writes one self-contained HTML page of the runs: accuracy against BitOPs and against energy with the\n"
-       "Pareto front, curves over steps, energy by layer, pass and component, and the tables behind them.\n"
-       "It opens from disk without network. Every training writes one of its own into its run folder.",
+       "Writes one self-contained HTML page of the runs: accuracy against bit operations and energy with the\n"
+       "Pareto fronts, cost beside one baseline, curves over steps, energy per layer, and tables that hold every\n"
+       "number. It opens from disk without a network, and its tables are readable without JavaScript.\n"
+       "Runs that differ only by seed are one experiment. Only runs of one data set and task are compared.\n"
+       "Every training writes a report of its own into its run folder.",
        "bitcycle report runs/quickstart\n"
        "bitcycle report runs/resnet20-cpt runs/resnet20-static --accelerator bitfusion-45nm --out compare.html"},
       {{"accelerator", "NAME",
         "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
-       {"out", "FILE", "default: report.html in the first run's folder"},
+       {"out", "FILE",
+        "default: report.html in the first run's folder; only an earlier report is overwritten, no other file"},
        {"set", "KEY=VALUE", "accelerator.KEY=VALUE sets a key of the accelerators; may be repeated"},
        json_option()});
   if (!line.parse(arguments)) return kSuccess;
   if (line.positional().empty()) line.fail("a run folder is needed");
   for (const auto& setting : line.texts("set")) {
     if (!setting.starts_with("accelerator."))
-      line.fail("--set " + setting + ": a recorded run's config cannot be changed; only accelerator.*");
+      line.fail("--set " + setting + ": the config of a recorded run cannot be changed; only accelerator.* can be set");
   }
   Console console(line.json(), false);
-  std::vector<fs::path> runs(line.positional().begin(), line.positional().end());
+  const std::vector<fs::path> runs(line.positional().begin(), line.positional().end());
   const fs::path out = line.has("out") ? fs::path(line.text("out")) : runs.front() / "report.html";
+  if (out.empty()) line.fail("--out is empty: the path of a file is needed");
+  report::check_report_path(out);
   const auto data = report::report_data(runs, accelerators_of(line, report_accelerators()));
+  for (const auto& note : data.notes) console.warning(note);
   write_file_atomically(out, report::report_html(data));
-  console.json({{"report", out.string()}, {"runs", runs.size()}, {"experiments", data["groups"].size()}});
+  console.json({{"report", out.string()},
+                {"runs", data.runs.size()},
+                {"experiments", data.experiments.size()},
+                {"comparisons", data.comparisons.size()},
+                {"notes", data.notes}});
   console.result() << "Report: " << out.string() << "\n";
   return kSuccess;
 }

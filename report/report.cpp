@@ -2,231 +2,170 @@
 #include "report/report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <stdexcept>
 
-#include "nn/models/model.h"
-#include "nn/train/cost_options.h"
-#include "nn/train/run_folder.h"
-#include "nn/train/trainer.h"
 #include "report/assets.h"
+#include "report/page_tables.h"
+#include "report/words.h"
 
 namespace bitcycle::report {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr std::size_t kMostPoints = 1200;  // of a curve: more than a screen shows
-
-Json figures(const ProductCost& cost) {
-  return {{"gbitops", cost.bitops * 1e-9},     {"cycles", cost.total_cycles()}, {"stall_cycles", cost.stall_cycles},
-          {"utilisation", cost.utilisation()}, {"compute_nj", cost.compute_nj}, {"buffers_nj", cost.buffers_nj},
-          {"dram_nj", cost.dram_nj},           {"leakage_nj", cost.leakage_nj}, {"total_nj", cost.total_nj()}};
-}
-
-Json priced(const Accelerator& accelerator, const Workload& workload, const PrecisionPlan& plan, std::int64_t steps,
-            const PricingOptions& options) {
-  Json json;
-  try {
-    const Pricing cost = price_training(accelerator, workload, plan, 0, steps, options);
-    json["total"] = figures(cost.total);
-    json["static"] = figures(price_static(accelerator, workload, plan, 0, steps, options).total);
-    std::vector<std::pair<std::string, std::map<std::string, ProductCost>>> layers;
-    for (const auto& row : cost.rows) {
-      if (layers.empty() || layers.back().first != row.layer) layers.push_back({row.layer, {}});
-      layers.back().second[row.pass].add(row.cost);
-    }
-    auto& list = json["layers"] = Json::array();
-    for (const auto& [layer, passes] : layers) {
-      Json entry{{"layer", layer}};
-      ProductCost all;
-      for (const auto& [pass, of] : passes) {
-        entry[pass] = of.total_nj();
-        all.add(of);
-      }
-      entry["total"] = figures(all);
-      list.push_back(std::move(entry));
-    }
-  } catch (const std::invalid_argument& error) {
-    json["error"] = error.what();  // widths that this design cannot do
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 < words.size() ? ", " : " and ") + words[i];
   }
-  return json;
-}
-
-Json curves(const std::vector<StepRecord>& steps) {
-  Json loss = Json::array(), bits = Json::array();
-  const std::size_t bucket = std::max<std::size_t>(1, (steps.size() + kMostPoints - 1) / kMostPoints);
-  for (std::size_t i = 0; i < steps.size(); i += bucket) {
-    const std::size_t end = std::min(steps.size(), i + bucket);
-    double sum = 0.0;
-    for (std::size_t j = i; j < end; ++j) sum += steps[j].loss;
-    loss.push_back({steps[i].step, sum / static_cast<double>(end - i)});
-  }
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    const bool change = i == 0 || steps[i].forward_bits != steps[i - 1].forward_bits ||
-                        steps[i].gradient_bits != steps[i - 1].gradient_bits;
-    if (change || i + 1 == steps.size()) bits.push_back({steps[i].step, steps[i].forward_bits, steps[i].gradient_bits});
-  }
-  return {{"loss", std::move(loss)}, {"bits", std::move(bits)}};
-}
-
-/// Identity without the seed: runs that share it are repeats of one experiment.
-std::string experiment_of(Config config) {
-  config.train.seed = 0;
-  return config_identity(config);
-}
-
-Json run_json(const std::filesystem::path& path, const std::vector<Accelerator>& accelerators, std::string& experiment,
-              double& accuracy, double& gbitops) {
-  const RunFolder folder = RunFolder::existing(path);
-  const Config config = folder.config();
-  const auto steps = folder.steps();
-  if (steps.empty()) throw std::runtime_error("the run '" + path.string() + "' has not done a step yet");
-  const auto evaluations = folder.evaluations();
-  const auto digests = folder.digests();
-  const std::int64_t done = std::min(config.train.steps, steps.back().step + 1);
-  const Workload workload = model_workload(config);
-  const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  PricingOptions options;
-  options.batch = config.train.batch;
-  options.reading = {config.precision.error_weights, config.precision.error_grid_bits};
-  experiment = experiment_of(config);
-  Json json{{"name", config.name},
-            {"folder", path.string()},
-            {"model", config.model.name},
-            {"data", config.data.name},
-            {"seed", config.train.seed},
-            {"steps", done},
-            {"planned", config.train.steps},
-            {"batch", config.train.batch},
-            {"finished", folder.finished()},
-            {"digest", digests.empty() ? "" : to_text(digests.back().root)},
-            {"digest_step", digests.empty() ? std::int64_t{0} : digests.back().step},
-            {"config", config_yaml(config)}};
-  auto& list = json["evaluations"] = Json::array();
-  double best = 0.0;
-  for (const auto& e : evaluations) {
-    list.push_back({{"step", e.step},
-                    {"test_accuracy", e.test_accuracy},
-                    {"test_loss", e.test_loss},
-                    {"train_loss", e.train_loss},
-                    {"gbitops", e.paper_gbitops}});
-    best = std::max(best, e.test_accuracy);
-  }
-  accuracy = evaluations.empty() ? 0.0 : evaluations.back().test_accuracy;
-  const BitOpsOptions count = bitops_options(config);
-  const BitOps bitops = count_bitops(workload, plan, 0, done, count),
-               fixed = count_static_bitops(workload, plan, 0, done, count);
-  gbitops = bitops.paper * 1e-9;
-  json["test_accuracy"] = accuracy;
-  json["best_test_accuracy"] = best;
-  json["paper_gbitops"] = gbitops;
-  json["executed_gbitops"] = bitops.executed * 1e-9;
-  json["saving_percent"] = saving_percent(bitops, fixed);
-  json.update(curves(steps));
-  auto& costs = json["costs"] = Json::object();
-  for (const auto& accelerator : accelerators)
-    costs[accelerator.name] = priced(accelerator, workload, plan, done, options);
-  return json;
-}
-
-void replace(std::string& text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  if (at != std::string::npos) text.replace(at, from.size(), to);
-}
-
-/// No "</script>" and no "<!--" may appear inside a script element.
-std::string inside_script(std::string text) {
-  for (auto at = text.find('<'); at != std::string::npos; at = text.find('<', at + 1)) text.replace(at, 1, "\\u003c");
   return text;
+}
+
+std::string counted(std::size_t count, const std::string& one, const std::string& many) {
+  return exact(static_cast<std::int64_t>(count)) + " " + (count == 1 ? one : many);
+}
+
+std::string bits_of(const std::string& widths) {
+  const auto slash = widths.find('/');
+  return widths.substr(0, slash) + " bits forward and " + widths.substr(slash + 1) + " bits backward";
+}
+
+/// Unfinished runs, runs without an evaluation, several data sets: what the plots and fronts leave out, and why.
+void add_run_notes(ReportData& data) {
+  std::vector<std::string> unfinished;
+  for (const auto& run : data.runs) {
+    if (!run.finished) unfinished.push_back(run.label + " (" + exact(run.done) + " of " + exact(run.planned) + " planned steps)");
+  }
+  if (!unfinished.empty()) {
+    data.notes.push_back("Unfinished: " + joined(unfinished) + ". Costs are those of the steps done; unfinished runs are "
+                         "drawn with a dotted outline and are on no Pareto front.");
+  }
+  std::vector<std::string> not_evaluated;
+  for (const auto& run : data.runs) {
+    if (!run.accuracy()) not_evaluated.push_back(run.label);
+  }
+  if (!not_evaluated.empty()) {
+    data.notes.push_back("Not evaluated yet, so without an accuracy: " + joined(not_evaluated) + ".");
+  }
+  if (data.comparisons.size() > 1) {
+    std::vector<std::string> labels;
+    for (const auto& comparison : data.comparisons) labels.push_back(comparison.label);
+    data.notes.push_back("The runs belong to different data sets or tasks: " + joined(labels) +
+                         ". Accuracies are compared, and Pareto fronts drawn, only within one of them.");
+  }
+}
+
+/// What could not be priced, one sentence a reason.
+void add_pricing_notes(ReportData& data) {
+  std::map<std::string, std::vector<std::string>> refused;  // reason and metric -> experiments
+  for (std::size_t e = 0; e < data.experiments.size(); ++e) {
+    for (const auto& hardware : data.costs[e].hardware) {
+      if (hardware.refusal.empty()) continue;
+      refused[(hardware.executed ? "the executed widths: " : "the scheduled widths: ") + shown(hardware.refusal)]
+          .push_back(data.experiments[e].label);
+    }
+  }
+  for (const auto& [reason, experiments] : refused) {
+    const bool all = data.experiments.size() > 1 && experiments.size() == data.experiments.size();
+    data.pricing_notes.push_back((all ? std::string("No experiment could be priced at ")
+                                      : joined(experiments) + " could not be priced at ") + reason + ".");
+  }
+}
+
+std::string baseline_sentence(const ReportData& data) {
+  std::vector<std::string> bits, widths;
+  for (const auto& comparison : data.comparisons) {
+    bits.push_back(bits_of(baseline_text(comparison, data.runs, data.experiments)));
+    widths.push_back(bits.back() + " for " + comparison.label);
+  }
+  if (std::all_of(bits.begin(), bits.end(), [&](const auto& one) { return one == bits.front(); })) widths = {bits.front()};
+  const std::string largest = data.runs.size() == 1 ? "the largest bit-widths of its schedules"
+                                                    : "the largest integer bit-widths of all compared runs";
+  return "The baseline is the same number of steps of the same model, static at " + largest + ": " + joined(widths) + ".";
+}
+
+std::string percent(double value) { return rounded(value) + "\u00A0%"; }  // a space that keeps both on one line
+
+std::string lead(const ReportData& data) {
+  if (data.experiments.size() != 1) {
+    return "This report compares " + counted(data.runs.size(), "run", "runs") + " in " +
+           counted(data.experiments.size(), "experiment", "experiments") +
+           ". Runs that differ only by their seed belong to one experiment.";
+  }
+  const RecordedRun& run = data.runs.front();
+  const Experiment& experiment = data.experiments.front();
+  const ExperimentCost& cost = data.costs.front();
+  const bool one = data.runs.size() == 1;
+  std::string text = (one ? "The run " + run.label + " trains " : "The runs of " + experiment.label + " train ") +
+                     run.config.model.name + " on the data set " + data.comparisons.front().label + "; " +
+                     (run.done == run.planned ? "all " : exact(run.done) + " of ") + exact(run.planned) +
+                     " planned steps are done. ";
+  text += !experiment.accuracy_mean ? "It has not been evaluated yet. "
+          : one                     ? "The last test accuracy is " + percent(*experiment.accuracy_mean) + ". "
+                                    : "The mean of the last test accuracies is " + percent(*experiment.accuracy_mean) + ". ";
+  const double saving = 100.0 - percent_of(cost.paper_bitops, cost.baseline_paper_bitops).value_or(100.0);
+  text += "These steps took " + rounded(cost.paper_bitops * 1e-9) + " GBitOPs by the metric paper" +
+          (saving == 0.0  ? ", as much as"
+           : saving > 0.0 ? ", " + percent(saving) + " less than"
+                          : ", " + percent(-saving) + " more than") +
+          " the baseline, and " + rounded(cost.executed_bitops * 1e-9) + " GBitOPs by the metric executed.";
+  return text;
+}
+
+std::string list_of(const std::vector<std::string>& notes) {
+  if (notes.empty()) return "";
+  std::string html = "<ul class=\"notes\">";
+  for (const auto& note : notes) html += "<li>" + escaped(note) + "\n";
+  return html + "</ul>\n";
+}
+
+std::string title(const ReportData& data) {
+  return data.runs.size() == 1 ? "bitcycle report: " + data.runs.front().label
+                               : "bitcycle report: " + counted(data.runs.size(), "run", "runs");
 }
 
 }  // namespace
 
-std::vector<bool> pareto_front(const std::vector<Point>& points) {
-  std::vector<bool> front(points.size(), true);
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    for (const auto& other : points) {
-      const bool as_good = other.cost <= points[i].cost && other.accuracy >= points[i].accuracy;
-      if (as_good && (other.cost < points[i].cost || other.accuracy > points[i].accuracy)) front[i] = false;
-    }
-  }
-  return front;
-}
-
-nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs,
-                                   const std::vector<Accelerator>& accelerators) {
-  Json data{{"runs", Json::array()}, {"groups", Json::array()}, {"accelerators", Json::array()}};
-  for (const auto& accelerator : accelerators) {
-    data["accelerators"].push_back({{"name", accelerator.name},
-                                    {"description", accelerator.description},
-                                    {"has_time", accelerator.has_time()},
-                                    {"constants", accelerator.constants}});
-  }
-  struct Group {
-    std::string experiment;
-    std::vector<std::size_t> members;
-    std::vector<double> accuracies;
-    double gbitops = 0.0;
-  };
-  std::vector<Group> groups;
-  for (const auto& path : runs) {
-    std::string experiment;
-    double accuracy = 0.0, gbitops = 0.0;
-    Json run = run_json(path, accelerators, experiment, accuracy, gbitops);
-    experiment += run["steps"].dump();  // a run that was cut short is no repeat of a whole one
-    auto found =
-        std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.experiment == experiment; });
-    if (found == groups.end()) {
-      groups.push_back({experiment, {}, {}, gbitops});
-      found = groups.end() - 1;
-    }
-    found->members.push_back(data["runs"].size());
-    found->accuracies.push_back(accuracy);
-    data["runs"].push_back(std::move(run));
-  }
-  std::vector<Point> by_bitops;
-  std::vector<std::vector<Point>> by_energy(accelerators.size());
-  for (const auto& group : groups) {
-    const auto n = static_cast<double>(group.accuracies.size());
-    double mean = 0.0, square = 0.0;
-    for (const double a : group.accuracies) mean += a / n;
-    for (const double a : group.accuracies) square += (a - mean) * (a - mean);
-    const Json& first = data["runs"][group.members.front()];
-    Json entry{{"name", first["name"]},    {"runs", group.members},
-               {"accuracy_mean", mean},    {"accuracy_deviation", n > 1.0 ? std::sqrt(square / (n - 1.0)) : 0.0},
-               {"gbitops", group.gbitops}, {"energy_nj", Json::object()}};
-    by_bitops.push_back({group.gbitops, mean});
-    for (std::size_t i = 0; i < accelerators.size(); ++i) {
-      const Json& cost = first["costs"][accelerators[i].name];
-      if (cost.contains("total")) {
-        entry["energy_nj"][accelerators[i].name] = cost["total"]["total_nj"];
-        by_energy[i].push_back({cost["total"]["total_nj"].get<double>(), mean});
-      } else {
-        by_energy[i].push_back({INFINITY, mean});
-      }
-    }
-    data["groups"].push_back(std::move(entry));
-  }
-  const auto mark = [&](const std::vector<Point>& points, const std::string& name) {
-    const auto front = pareto_front(points);
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      data["groups"][g]["pareto"][name] = static_cast<bool>(front[g]) && std::isfinite(points[g].cost);
-    }
-  };
-  mark(by_bitops, "bitops");
-  for (std::size_t i = 0; i < accelerators.size(); ++i) mark(by_energy[i], accelerators[i].name);
+ReportData report_data(const std::vector<std::filesystem::path>& folders, const std::vector<Accelerator>& accelerators) {
+  ReportData data;
+  data.accelerators = accelerators;
+  for (const auto& folder : folders) data.runs.push_back(read_run(folder));
+  data.notes = remove_repeats(data.runs);
+  label_runs(data.runs);
+  data.experiments = experiments_of(data.runs);
+  data.comparisons = comparisons_of(data.runs, data.experiments);
+  data.costs = costs_of(data.runs, data.experiments, data.comparisons, accelerators);
+  add_run_notes(data);
+  add_pricing_notes(data);
   return data;
 }
 
-std::string report_html(const nlohmann::ordered_json& data) {
-  std::string page = kPage;
-  replace(page, "/*STYLE*/", kStyle);
-  replace(page, "/*LIBRARY*/", kChartLibrary);
-  replace(page, "/*SCRIPT*/", kScript);
-  replace(page, "{\"DATA\":0}", inside_script(data.dump(-1, ' ', false, Json::error_handler_t::replace)));
-  return page;
+std::string report_html(const ReportData& data) {
+  const std::map<std::string, std::string> parts{
+      {"TITLE", escaped(title(data))},
+      {"STYLE", kStyle},
+      {"PLOT STYLE", kPlotStyle},
+      {"SCRIPT", std::string(kPlotScript) + kTableScript + kPageScript},
+      {"LEAD", escaped(lead(data))},
+      {"NOTES", list_of(data.notes)},
+      {"PRICING NOTES", list_of(data.pricing_notes)},
+      {"BASELINE", escaped(baseline_sentence(data))},
+      {"RUNS", runs_table(data)},
+      {"EXPERIMENTS", experiments_table(data)},
+      {"HARDWARE", hardware_table(data)},
+      {"EVALUATIONS", evaluations_table(data)},
+      {"LOSS", loss_table(data)},
+      {"BITS", bits_table(data)},
+      {"LAYERS", layer_tables(data)},
+      {"CONFIGS", configs_html(data)},
+      {"ACCELERATORS", accelerators_html(data)}};
+  // One walk over the template: what is put in is never searched for places.
+  const std::string page = kPage;
+  std::string html;
+  for (std::size_t at = 0;;) {
+    const std::size_t begin = page.find("{{", at), end = page.find("}}", begin);
+    if (end == std::string::npos) return html + page.substr(at);
+    html += page.substr(at, begin - at) + parts.at(page.substr(begin + 2, end - begin - 2));
+    at = end + 2;
+  }
 }
 
 }  // namespace bitcycle::report

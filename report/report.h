@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// Report: one self-contained HTML page of any number of runs: accuracy against BitOPs and against energy with the
-// Pareto front, curves over steps, energy by layer, pass and component, and the tables behind every plot.
+// Report: one self-contained HTML page of any number of runs: accuracy against cost with the Pareto fronts, curves over
+// steps, energy by layer, and the tables that hold every number. The tables are readable without JavaScript; with it,
+// the page draws its plots from them.
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "cost_models/pricing.h"
+#include "report/costs.h"
 
 namespace bitcycle::report {
 
-/// A run, or runs that differ only by seed, as a point.
-struct Point {
-  double cost = 0.0, accuracy = 0.0;
+struct ReportData {
+  std::vector<RecordedRun> runs;
+  std::vector<Experiment> experiments;
+  std::vector<Comparison> comparisons;
+  std::vector<ExperimentCost> costs;  // by experiment
+  std::vector<Accelerator> accelerators;
+  std::vector<std::string> notes;          // what a reader must know of the runs: repeated, unfinished, not evaluated
+  std::vector<std::string> pricing_notes;  // what could not be priced, and why
 };
-/// Which points no other one beats: none is at most as costly and at least as accurate, and better in one.
-std::vector<bool> pareto_front(const std::vector<Point>& points);
 
-/// Everything that the page shows. Throws what reading a run folder throws.
-nlohmann::ordered_json report_data(const std::vector<std::filesystem::path>& runs,
-                                   const std::vector<Accelerator>& accelerators);
+/// Reads, groups and prices the runs. Throws what reading a run folder throws.
+ReportData report_data(const std::vector<std::filesystem::path>& runs, const std::vector<Accelerator>& accelerators);
 
 /// The page. It loads nothing from elsewhere.
-std::string report_html(const nlohmann::ordered_json& data);
+std::string report_html(const ReportData& data);
+
+/// Throws std::runtime_error where a report at this path would overwrite something else than a report, or would take
+/// the name of a record of a run.
+void check_report_path(const std::filesystem::path& path);
 
 }  // namespace bitcycle::report

@@ -15,7 +15,6 @@ PROGRAM_PACKAGES=(
   nlohmann-json3-dev  # results are JSON
   libcxxopts-dev      # command line
   libxxhash-dev       # digests
-  libjs-chart.js      # Chart.js: the plots of reports
 )
 TEST_PACKAGES=(
   libgtest-dev        # GoogleTest

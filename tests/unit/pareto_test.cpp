@@ -2,7 +2,7 @@
 // The Pareto front of the report, against the definition.
 #include <gtest/gtest.h>
 
-#include "report/report.h"
+#include "report/pareto.h"
 
 namespace bitcycle::report {
 namespace {

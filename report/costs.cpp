@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/costs.h"
+
+#include <cmath>
+#include <stdexcept>
+
+#include "nn/models/model.h"
+#include "nn/train/cost_options.h"
+
+namespace bitcycle::report {
+namespace {
+
+constexpr double kJoule = 1e-9;  // costs are in nJ
+
+BitWidth wider(BitWidth a, BitWidth b) {
+  if (a.is_float32()) return b;
+  if (b.is_float32()) return a;
+  return a < b ? b : a;
+}
+LayerWidths wider(const LayerWidths& a, const LayerWidths& b) {
+  return {wider(a.forward, b.forward), wider(a.gradient, b.gradient)};
+}
+
+PrecisionPlan plan_of(const Config& config) { return {precision_spec(config), config.train.steps}; }
+
+ScheduleSpec constant(BitWidth width) { return {"constant", width, width, 1, 1}; }
+
+/// Every layer of the model constant at the largest widths of any of the plans.
+PrecisionPlan baseline_plan(const Workload& workload, const std::vector<PrecisionPlan>& plans, std::int64_t steps) {
+  const auto largest = [&](const auto& max_of) {
+    LayerWidths widths = max_of(plans.front());
+    for (const auto& plan : plans) widths = wider(widths, max_of(plan));
+    return widths;
+  };
+  const LayerWidths common = largest([](const PrecisionPlan& plan) { return plan.max(); });
+  PrecisionSpec spec{constant(common.forward), constant(common.gradient), {}};
+  for (const auto& operation : workload.matrix) {
+    const LayerWidths widths = largest([&](const PrecisionPlan& plan) { return plan.max(operation.layer); });
+    if (widths != common) spec.layers.push_back({operation.layer, constant(widths.forward), constant(widths.gradient)});
+  }
+  return {spec, steps};
+}
+
+std::vector<PrecisionPlan> plans_of(const Comparison& comparison, const std::vector<RecordedRun>& runs,
+                                    const std::vector<Experiment>& experiments) {
+  std::vector<PrecisionPlan> plans;
+  for (const auto e : comparison.experiments) plans.push_back(plan_of(runs[experiments[e].runs.front()].config));
+  return plans;
+}
+
+HardwareFigures figures(const Accelerator& accelerator, const ProductCost& cost) {
+  HardwareFigures figures;
+  const double energy = cost.total_nj() * kJoule, cycles = cost.total_cycles();
+  if (!std::isfinite(energy) || !std::isfinite(cycles) || energy < 0.0 || cycles < 0.0) {
+    throw std::invalid_argument(accelerator.name + ": the cost is not a finite number; check the constants in '" +
+                                accelerator.file + "'");
+  }
+  if (accelerator.has_energy() && energy > 0.0) {
+    figures.arithmetic = cost.compute_nj * kJoule;
+    figures.buffers = cost.buffers_nj * kJoule;
+    figures.dram = cost.dram_nj * kJoule;
+    figures.leakage = cost.leakage_nj * kJoule;
+    figures.energy = energy;
+  }
+  if (accelerator.has_time() && cycles > 0.0) {
+    figures.cycles = cycles;
+    if (accelerator.clock_hz > 0.0 && std::isfinite(cycles / accelerator.clock_hz)) figures.seconds = cycles / accelerator.clock_hz;
+  }
+  return figures;
+}
+
+/// The page may go to other machines: it names the accelerator's file, not where it lies on this one.
+std::string without_folders(std::string text, const Accelerator& accelerator) {
+  const auto at = accelerator.file.empty() ? std::string::npos : text.find(accelerator.file);
+  if (at != std::string::npos) {
+    text.replace(at, accelerator.file.size(), std::filesystem::path(accelerator.file).filename().string());
+  }
+  return text;
+}
+
+std::vector<LayerEnergy> layers_of(const Pricing& pricing) {
+  std::vector<LayerEnergy> layers;
+  for (const auto& row : pricing.rows) {
+    if (layers.empty() || layers.back().layer != row.layer) layers.push_back({row.layer});
+    LayerEnergy& layer = layers.back();
+    for (std::size_t i = 0; i < kPasses.size(); ++i) {
+      if (row.pass == pass_name(kPasses[i])) layer.passes[i] += row.cost.total_nj() * kJoule;
+    }
+    layer.arithmetic += row.cost.compute_nj * kJoule;
+    layer.buffers += row.cost.buffers_nj * kJoule;
+    layer.dram += row.cost.dram_nj * kJoule;
+    layer.leakage += row.cost.leakage_nj * kJoule;
+  }
+  return layers;
+}
+
+}  // namespace
+
+std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline) {
+  if (!cost || !baseline || !(*baseline > 0.0)) return std::nullopt;
+  return 100.0 * *cost / *baseline;
+}
+
+std::string baseline_text(const Comparison& comparison, const std::vector<RecordedRun>& runs,
+                          const std::vector<Experiment>& experiments) {
+  std::optional<LayerWidths> widths;
+  for (const auto e : comparison.experiments) {
+    const Config& config = runs[experiments[e].runs.front()].config;
+    const PrecisionPlan plan = plan_of(config);
+    for (const auto& operation : model_workload(config).matrix) {
+      const LayerWidths max = plan.max(operation.layer);
+      widths = widths ? wider(*widths, max) : max;
+    }
+  }
+  if (!widths) return "";
+  return widths->forward.text() + "/" + widths->gradient.text();
+}
+
+std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const std::vector<Experiment>& experiments,
+                                     const std::vector<Comparison>& comparisons,
+                                     const std::vector<Accelerator>& accelerators) {
+  std::vector<ExperimentCost> costs;
+  for (const auto& experiment : experiments) {
+    const RecordedRun& run = runs[experiment.runs.front()];
+    const Workload workload = model_workload(run.config);
+    const PrecisionPlan plan = plan_of(run.config);
+    const PrecisionPlan fixed =
+        baseline_plan(workload, plans_of(comparisons[experiment.comparison], runs, experiments), run.planned);
+    const BitOpsOptions count = bitops_options(run.config);
+    const BitOps bitops = count_bitops(workload, plan, 0, run.done, count);
+    const BitOps baseline = count_bitops(workload, fixed, 0, run.done, count);
+    ExperimentCost cost{bitops.paper, bitops.executed, baseline.paper, baseline.executed, {}};
+    PricingOptions options;
+    options.batch = run.config.train.batch;
+    options.reading = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
+    for (std::size_t a = 0; a < accelerators.size(); ++a) {
+      for (const bool executed : {false, true}) {
+        HardwareCost hardware{a, executed, {}, {}, {}, {}};
+        options.executed = executed;
+        try {
+          const Pricing priced = price_training(accelerators[a], workload, plan, 0, run.done, options);
+          hardware.cost = figures(accelerators[a], priced.total);
+          if (hardware.cost->energy) hardware.layers = layers_of(priced);
+          hardware.baseline =
+              figures(accelerators[a], price_training(accelerators[a], workload, fixed, 0, run.done, options).total);
+        } catch (const std::invalid_argument& error) {
+          hardware.refusal = without_folders(error.what(), accelerators[a]);  // widths that it cannot multiply
+        }
+        cost.hardware.push_back(std::move(hardware));
+      }
+    }
+    costs.push_back(std::move(cost));
+  }
+  return costs;
+}
+
+}  // namespace bitcycle::report

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the steps of an experiment cost: in bit operations and on accelerators, at the scheduled widths (`paper`) and at
+// the multiplied ones (`executed`), beside one baseline for everything that is compared: the same steps of the same
+// model with every layer at the largest integer widths that any of the compared runs gives it.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cost_models/pricing.h"
+#include "report/experiments.h"
+
+namespace bitcycle::report {
+
+/// Energy of one layer over all steps, in J.
+struct LayerEnergy {
+  std::string layer;
+  std::array<double, kPasses.size()> passes{};  // in the order of kPasses
+  double arithmetic = 0.0, buffers = 0.0, dram = 0.0, leakage = 0.0;
+  double total() const { return arithmetic + buffers + dram + leakage; }
+};
+
+/// Energies in J, time in cycles and seconds; none where the accelerator's model has no energy, or no time.
+struct HardwareFigures {
+  std::optional<double> arithmetic, buffers, dram, leakage, energy, cycles, seconds;
+};
+
+/// One experiment on one accelerator in one metric.
+struct HardwareCost {
+  std::size_t accelerator = 0;
+  bool executed = false;
+  std::optional<HardwareFigures> cost, baseline;
+  std::string refusal;  // why one of them is missing
+  std::vector<LayerEnergy> layers;
+};
+
+struct ExperimentCost {
+  double paper_bitops = 0.0, executed_bitops = 0.0;
+  double baseline_paper_bitops = 0.0, baseline_executed_bitops = 0.0;
+  std::vector<HardwareCost> hardware;  // by accelerator, `paper` before `executed`
+};
+
+/// 100 * cost / baseline; none where either is missing or not positive.
+std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline);
+
+/// Largest integer widths of a comparison, over all layers and runs: "8/8" (forward/gradient).
+std::string baseline_text(const Comparison& comparison, const std::vector<RecordedRun>& runs,
+                          const std::vector<Experiment>& experiments);
+
+/// By experiment.
+std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const std::vector<Experiment>& experiments,
+                                     const std::vector<Comparison>& comparisons,
+                                     const std::vector<Accelerator>& accelerators);
+
+}  // namespace bitcycle::report
