@@ -10,7 +10,8 @@
 namespace bitcycle::report {
 namespace {
 
-constexpr double kJoule = 1e-9;  // costs are in nJ
+/// Energies in unit_of(accelerator), of costs in nJ, or in thousands of units where the design states ratios.
+double energy_scale(const Accelerator& accelerator) { return accelerator.relative() ? 1e3 : 1e-9; }
 
 BitWidth wider(BitWidth a, BitWidth b) {
   if (a.is_float32()) return b;
@@ -50,16 +51,16 @@ std::vector<PrecisionPlan> plans_of(const Comparison& comparison, const std::vec
 
 HardwareFigures figures(const Accelerator& accelerator, const ProductCost& cost) {
   HardwareFigures figures;
-  const double energy = cost.total_nj() * kJoule, cycles = cost.total_cycles();
+  const double scale = energy_scale(accelerator), energy = cost.total_nj() * scale, cycles = cost.total_cycles();
   if (!std::isfinite(energy) || !std::isfinite(cycles) || energy < 0.0 || cycles < 0.0) {
     throw std::invalid_argument(accelerator.name + ": the cost is not a finite number; check the constants in '" +
                                 accelerator.file + "'");
   }
   if (accelerator.has_energy() && energy > 0.0) {
-    figures.arithmetic = cost.compute_nj * kJoule;
-    figures.buffers = cost.buffers_nj * kJoule;
-    figures.dram = cost.dram_nj * kJoule;
-    figures.leakage = cost.leakage_nj * kJoule;
+    figures.arithmetic = cost.compute_nj * scale;
+    figures.buffers = cost.buffers_nj * scale;
+    figures.dram = cost.dram_nj * scale;
+    figures.leakage = cost.leakage_nj * scale;
     figures.energy = energy;
   }
   if (accelerator.has_time() && cycles > 0.0) {
@@ -79,22 +80,25 @@ std::string without_folders(std::string text, const Accelerator& accelerator) {
 }
 
 std::vector<LayerEnergy> layers_of(const Pricing& pricing) {
+  const double scale = energy_scale(pricing.accelerator);
   std::vector<LayerEnergy> layers;
   for (const auto& row : pricing.rows) {
     if (layers.empty() || layers.back().layer != row.layer) layers.push_back({row.layer});
     LayerEnergy& layer = layers.back();
     for (std::size_t i = 0; i < kPasses.size(); ++i) {
-      if (row.pass == pass_name(kPasses[i])) layer.passes[i] += row.cost.total_nj() * kJoule;
+      if (row.pass == pass_name(kPasses[i])) layer.passes[i] += row.cost.total_nj() * scale;
     }
-    layer.arithmetic += row.cost.compute_nj * kJoule;
-    layer.buffers += row.cost.buffers_nj * kJoule;
-    layer.dram += row.cost.dram_nj * kJoule;
-    layer.leakage += row.cost.leakage_nj * kJoule;
+    layer.arithmetic += row.cost.compute_nj * scale;
+    layer.buffers += row.cost.buffers_nj * scale;
+    layer.dram += row.cost.dram_nj * scale;
+    layer.leakage += row.cost.leakage_nj * scale;
   }
   return layers;
 }
 
 }  // namespace
+
+std::string unit_of(const Accelerator& accelerator) { return accelerator.relative() ? "units" : "J"; }
 
 std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline) {
   if (!cost || !baseline || !(*baseline > 0.0)) return std::nullopt;

@@ -14,7 +14,7 @@
 
 namespace bitcycle::report {
 
-/// Energy of one layer over all steps, in J.
+/// Energy of one layer over all steps, in the accelerator's unit.
 struct LayerEnergy {
   std::string layer;
   std::array<double, kPasses.size()> passes{};  // in the order of kPasses
@@ -22,7 +22,7 @@ struct LayerEnergy {
   double total() const { return arithmetic + buffers + dram + leakage; }
 };
 
-/// Energies in J, time in cycles and seconds; none where the accelerator's model has no energy, or no time.
+/// Energies in unit_of(accelerator), time in cycles and seconds; none where the accelerator's model has no energy, or no time.
 struct HardwareFigures {
   std::optional<double> arithmetic, buffers, dram, leakage, energy, cycles, seconds;
 };
@@ -41,6 +41,9 @@ struct ExperimentCost {
   double baseline_paper_bitops = 0.0, baseline_executed_bitops = 0.0;
   std::vector<HardwareCost> hardware;  // by accelerator, `paper` before `executed`
 };
+
+/// "J", or "units" where an accelerator states ratios only.
+std::string unit_of(const Accelerator& accelerator);
 
 /// 100 * cost / baseline; none where either is missing or not positive.
 std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline);

@@ -375,8 +375,8 @@ function drawBits() {
 }
 
 /// Bars by layer, a column for each part, all to one scale; and the sum as a number.
-function layerBars(rows, parts, width, label) {
-  const {scale: size, unit} = prefixed(Math.max(...rows.map((row) => row.total)), 'J');
+function layerBars(rows, parts, width, label, wanted) {
+  const {scale: size, unit} = prefixed(Math.max(...rows.map((row) => row.total)), wanted);
   const line = 16;
   const name = Math.min(Math.ceil(Math.max(...rows.map((row) => textWidth(row.layer, 11)))), Math.floor(width * 0.42)) + 12;
   const sums = Math.ceil(Math.max(textWidth(`sum (${unit})`, 11), ...rows.map((row) => textWidth(three(row.total / size), 11)))) + 10;
@@ -415,9 +415,8 @@ function drawLayers() {
   }
   const hosts = ['passes', 'components'].map(place);
   hosts.forEach((host) => host.replaceChildren());
+  const {refusal: reason, unit} = hardwareOf(experiments.find((one) => one.experiment === experiment), accelerator, metric);
   if (!table) {
-    const one = experiments.find((other) => other.experiment === experiment);
-    const reason = hardwareOf(one, accelerator, metric)?.refusal;
     sentence(hosts[0], reason ? `This cannot be priced: ${reason}.` : 'The model of this accelerator has no energy.');
     return;
   }
@@ -430,7 +429,7 @@ function drawLayers() {
   [[hosts[0], parts, 'by pass'], [hosts[1], places, 'by component']].forEach(([host, list, kind]) => {
     const columns = list.map(([key, heading]) => ({key, heading})).filter(({key}) => rows.some((row) => row[key] > 0));
     for (let begin = 0; begin < rows.length; begin += most) {
-      figure(host, layerBars(rows.slice(begin, begin + most), columns, widthOf(host), `Energy of every layer ${kind}`),
+      figure(host, layerBars(rows.slice(begin, begin + most), columns, widthOf(host), `Energy of every layer ${kind}`, unit),
         `energy-${kind.replace(' ', '-')}`, begin === 0 ? `Energy ${kind}` : null);
     }
   });
@@ -452,7 +451,7 @@ function headline() {
 function drawEnergy() {
   const accelerator = chosenAccelerator();
   const row = (one, metric) => hardwareOf(one, accelerator, metric);
-  drawScatter('energy', 'J', `energy on ${accelerator}`, (metric) => ({cost: (one) => row(one, metric)?.energy ?? 0,
+  drawScatter('energy', data.hardware.find((one) => one.accelerator === accelerator).unit, `energy on ${accelerator}`, (metric) => ({cost: (one) => row(one, metric)?.energy ?? 0,
     front: (one) => row(one, metric)?.front === 'yes',
     missing: experiments.map((one) => row(one, metric)?.refusal).find((text) => text) ?? 'The model of this accelerator has no energy.'}));
 }

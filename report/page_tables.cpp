@@ -18,8 +18,10 @@ std::string state(bool finished) { return finished ? "finished" : "unfinished"; 
 std::string yes(bool is_so) { return is_so ? "yes" : "no"; }
 
 std::string schedule_text(const ScheduleSpec& schedule) {
-  if (schedule.name == "constant") return "constant " + schedule.max.text();
-  return schedule.name + " " + schedule.min.text() + "-" + schedule.max.text() + ", " + exact(schedule.cycles) + " cycles";
+  const std::string smallest = smallest_width(schedule).text(), largest = largest_width(schedule).text();
+  const std::string range = schedule.name + " " + (smallest == largest ? largest : smallest + "-" + largest);
+  if (schedule.name == "constant" || schedule.name == "piecewise") return range;
+  return range + ", " + exact(schedule.cycles) + (schedule.cycles == 1 ? " cycle" : " cycles");
 }
 
 const RecordedRun& first_run(const ReportData& data, const Experiment& experiment) {
@@ -117,11 +119,12 @@ std::string hardware_table(const ReportData& data) {
   HtmlTable table("hardware", {{"experiment", "experiment", true},
                                {"accelerator", "accelerator", true},
                                {"metric", "metric", true},
-                               {"arithmetic", "arithmetic (J)"},
-                               {"buffers", "buffers (J)"},
-                               {"dram", "DRAM (J)"},
-                               {"leakage", "leakage (J)"},
-                               {"energy", "energy (J)"},
+                               {"unit", "unit of energy", true},
+                               {"arithmetic", "arithmetic"},
+                               {"buffers", "buffers"},
+                               {"dram", "DRAM"},
+                               {"leakage", "leakage"},
+                               {"energy", "energy in total"},
                                {"cycles", "cycles"},
                                {"seconds", "time (s)"},
                                {"arithmetic_percent", "arithmetic (% of baseline)"},
@@ -139,7 +142,7 @@ std::string hardware_table(const ReportData& data) {
       const HardwareFigures cost = hardware.cost.value_or(HardwareFigures{}),
                             baseline = hardware.baseline.value_or(HardwareFigures{});
       table.row({data.experiments[e].label, data.accelerators[hardware.accelerator].name, metric(hardware.executed),
-                 cost.arithmetic, cost.buffers, cost.dram, cost.leakage, cost.energy, cost.cycles, cost.seconds,
+                 unit_of(data.accelerators[hardware.accelerator]), cost.arithmetic, cost.buffers, cost.dram, cost.leakage, cost.energy, cost.cycles, cost.seconds,
                  percent_of(cost.arithmetic, baseline.arithmetic), percent_of(cost.energy, baseline.energy),
                  percent_of(cost.cycles, baseline.cycles), yes(on[e]), hardware.refusal});
     }
@@ -213,15 +216,16 @@ std::string layer_tables(const ReportData& data) {
       if (hardware.layers.empty()) continue;
       const std::string& experiment = data.experiments[e].label;
       const std::string& accelerator = data.accelerators[hardware.accelerator].name;
+      const std::string unit = " (" + unit_of(data.accelerators[hardware.accelerator]) + ")";
       HtmlTable table("layers", {{"layer", "layer", true},
-                                 {"forward", "forward (J)"},
-                                 {"error", "error (J)"},
-                                 {"weight_gradient", "weight gradient (J)"},
-                                 {"arithmetic", "arithmetic (J)"},
-                                 {"buffers", "buffers (J)"},
-                                 {"dram", "DRAM (J)"},
-                                 {"leakage", "leakage (J)"},
-                                 {"total", "total (J)"}});
+                                 {"forward", "forward" + unit},
+                                 {"error", "error" + unit},
+                                 {"weight_gradient", "weight gradient" + unit},
+                                 {"arithmetic", "arithmetic" + unit},
+                                 {"buffers", "buffers" + unit},
+                                 {"dram", "DRAM" + unit},
+                                 {"leakage", "leakage" + unit},
+                                 {"total", "in total" + unit}});
       for (const auto& layer : hardware.layers) {
         table.row({layer.layer, layer.passes[0], layer.passes[1], layer.passes[2], layer.arithmetic, layer.buffers,
                    layer.dram, layer.leakage, layer.total()});
@@ -249,7 +253,9 @@ std::string accelerators_html(const ReportData& data) {
   std::string html;
   for (const auto& accelerator : data.accelerators) {
     html += "<details><summary>Constants of " + escaped(accelerator.name) + "</summary><p>" +
-            escaped(accelerator.description) + "</p><ul>";
+            escaped(accelerator.description) +
+            (accelerator.relative() ? " Energies are ratios: one unit is " + escaped(accelerator.relative_to) + "." : "") +
+            "</p><ul>";
     for (const auto& constant : accelerator.constants) html += "<li>" + escaped(constant) + "\n";
     html += "</ul></details>\n";
   }

@@ -36,6 +36,11 @@ const three = (value) => {
 };
 /// Scale and prefixed unit in which the largest value has one to three digits before the point.
 function prefixed(largest, unit) {
+  if (unit === 'units') {
+    const names = [[1e12, 'trillion units'], [1e9, 'billion units'], [1e6, 'million units'], [1e3, 'thousand units'], [1, 'units']];
+    const [scale, name] = names.find(([size]) => largest >= size) || names.at(-1);
+    return {scale, unit: name};
+  }
   const prefixes = [[1e18, 'E'], [1e15, 'P'], [1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ'],
     [1e-9, 'n'], [1e-12, 'p']];
   const [scale, prefix] = prefixes.find(([size]) => largest >= size) || prefixes.at(-1);

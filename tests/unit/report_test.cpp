@@ -172,6 +172,14 @@ TEST(Report, what_is_no_energy_is_not_zero_joule_and_what_is_not_finite_is_refus
   EXPECT_THAT(hardware[0].layers, IsEmpty());
 }
 
+TEST(Report, ratios_are_not_joules) {
+  const auto data = priced({run_of("cpt", {}, 50.0)}, {accelerator("eyeriss-relative"), accelerator("horowitz-45nm")});
+  const std::string html = report_html(data);
+  EXPECT_THAT(html, HasSubstr("<td class=t>eyeriss-relative<td class=t>paper<td class=t>units"));
+  EXPECT_THAT(html, HasSubstr("<td class=t>horowitz-45nm<td class=t>paper<td class=t>J"));
+  EXPECT_THAT(html, HasSubstr("one unit is a multiply-accumulate of 16 bits"));
+}
+
 TEST(Report, numbers_are_exact_in_tables_and_rounded_in_sentences) {
   EXPECT_EQ(exact(92760.6), "92,760.6");
   EXPECT_EQ(exact(-1234567.0), "-1,234,567");
