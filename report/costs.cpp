@@ -49,6 +49,9 @@ std::vector<PrecisionPlan> plans_of(const Comparison& comparison, const std::vec
   return plans;
 }
 
+/// A part of the energy that the accelerator's file does not price is not a part of 0 J.
+std::optional<double> counted(double energy) { return energy > 0.0 ? std::optional(energy) : std::nullopt; }
+
 HardwareFigures figures(const Accelerator& accelerator, const ProductCost& cost) {
   HardwareFigures figures;
   const double scale = energy_scale(accelerator), energy = cost.total_nj() * scale, cycles = cost.total_cycles();
@@ -57,10 +60,10 @@ HardwareFigures figures(const Accelerator& accelerator, const ProductCost& cost)
                                 accelerator.file + "'");
   }
   if (accelerator.has_energy() && energy > 0.0) {
-    figures.arithmetic = cost.compute_nj * scale;
-    figures.buffers = cost.buffers_nj * scale;
-    figures.dram = cost.dram_nj * scale;
-    figures.leakage = cost.leakage_nj * scale;
+    figures.arithmetic = counted(cost.compute_nj * scale);
+    figures.buffers = counted(cost.buffers_nj * scale);
+    figures.dram = counted(cost.dram_nj * scale);
+    figures.leakage = counted(cost.leakage_nj * scale);
     figures.energy = energy;
   }
   if (accelerator.has_time() && cycles > 0.0) {
@@ -102,7 +105,8 @@ std::string unit_of(const Accelerator& accelerator) { return accelerator.relativ
 
 std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline) {
   if (!cost || !baseline || !(*baseline > 0.0)) return std::nullopt;
-  return 100.0 * *cost / *baseline;
+  // Ten decimals: sums that differ by the order of their terms are the same percentage.
+  return std::round(1e12 * *cost / *baseline) / 1e10;
 }
 
 std::string baseline_text(const Comparison& comparison, const std::vector<RecordedRun>& runs,

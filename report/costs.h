@@ -22,7 +22,8 @@ struct LayerEnergy {
   double total() const { return arithmetic + buffers + dram + leakage; }
 };
 
-/// Energies in unit_of(accelerator), time in cycles and seconds; none where the accelerator's model has no energy, or no time.
+/// Energies in unit_of(accelerator), time in cycles and seconds; none where the accelerator's model does not
+/// count it.
 struct HardwareFigures {
   std::optional<double> arithmetic, buffers, dram, leakage, energy, cycles, seconds;
 };

@@ -96,7 +96,7 @@ function labelPoints(frame, points, lines) {
     const found = spots.map(([dx, dy, anchor]) => {
       const x = point.x + dx, y = point.y + dy;
       const left = anchor === 'start' ? x : anchor === 'end' ? x - width : x - width / 2;
-      return {x, y, anchor, box: {left, right: left + width, top: y - 12, bottom: y + 4}};
+      return {x, y, anchor, box: {left: left - 3, right: left + width + 3, top: y - 12, bottom: y + 4}};
     }).find(({box}) => !hits(box));
     if (!found) return false;
     taken.push(found.box);
@@ -225,7 +225,8 @@ function drawBaseline() {
     experiments.forEach((one, i) => {
       const group = svg('g', {class: one.kind, 'data-e': one.e}, plot);
       const [paper, executed] = ['paper', 'executed'].map((metric) => row.of(one, metric));
-      const at = (which) => y + 4.5 + lane * ((single ? which : i) + 0.5);
+      const alone = single && (paper === null || executed === null);  // then it stands in the middle of its row
+      const at = (which) => y + 4.5 + lane * (alone ? 1 : (single ? which : i) + 0.5);
       if (!single && paper !== null && executed !== null) {
         svg('line', {class: 'link', x1: x.at(paper), x2: x.at(executed), y1: at(0), y2: at(0)}, group);
       }
@@ -374,14 +375,14 @@ function drawBits() {
   figure(host, plot, 'bits');
 }
 
-/// Bars by layer, a column for each part, all to one scale; and the sum as a number.
-function layerBars(rows, parts, width, label, wanted) {
-  const {scale: size, unit} = prefixed(Math.max(...rows.map((row) => row.total)), wanted);
+/// Bars by layer, a column for each part, all to the scale of `all` rows; and the sum as a number.
+function layerBars(rows, all, parts, width, label, wanted) {
+  const {scale: size, unit} = prefixed(Math.max(...all.map((row) => row.total ?? 0)), wanted);
   const line = 16;
-  const name = Math.min(Math.ceil(Math.max(...rows.map((row) => textWidth(row.layer, 11)))), Math.floor(width * 0.42)) + 12;
-  const sums = Math.ceil(Math.max(textWidth(`sum (${unit})`, 11), ...rows.map((row) => textWidth(three(row.total / size), 11)))) + 10;
+  const name = Math.min(Math.ceil(Math.max(...all.map((row) => textWidth(row.layer, 11)))), Math.floor(width * 0.42)) + 12;
+  const sums = Math.ceil(Math.max(textWidth(`sum (${unit})`, 11), ...all.map((row) => textWidth(three((row.total ?? 0) / size), 11)))) + 10;
   const column = (width - name - sums) / parts.length;
-  const largest = Math.max(...rows.flatMap((row) => parts.map(({key}) => row[key])));
+  const largest = Math.max(...all.flatMap((row) => parts.map(({key}) => row[key])));
   const headings = parts.map(({heading}) => (textWidth(heading, 11) <= column - 8 ? [heading] : heading.split(' ')));
   const top = 14 * Math.max(...headings.map((lines) => lines.length)) + 10;
   const plot = emptyPlot(width, top + rows.length * line + 8, label);
@@ -398,8 +399,8 @@ function layerBars(rows, parts, width, label, wanted) {
       if (row[key] > 0) svg('rect', {class: 'bar', x: name + p * column, y: y + 3, height: line - 6,
         width: Math.max(0.75, (column - 10) * row[key] / largest)}, group);
     });
-    words(group, width - 2, y + 12, three(row.total / size), 'small', 'end');
-    titled(group, `${row.layer}: ` + parts.map(({key, heading}) => `${heading} ${three(row[key] / size)} ${unit}`).join(', '));
+    words(group, width - 2, y + 12, three((row.total ?? 0) / size), 'small', 'end');
+    titled(group, `${row.layer}: ` + parts.map(({key, heading}) => `${heading} ${three((row[key] ?? 0) / size)} ${unit}`).join(', '));
   });
   parts.forEach((part, p) => svg('line', {class: 'axis', x1: name + p * column, x2: name + p * column, y1: top,
     y2: top + rows.length * line}, plot));
@@ -420,7 +421,11 @@ function drawLayers() {
     sentence(hosts[0], reason ? `This cannot be priced: ${reason}.` : 'The model of this accelerator has no energy.');
     return;
   }
-  if (!table.layerRows) table.layerRows = records(table);  // before anybody sorts it
+  if (!table.layerRows) {  // read before anybody sorts it, and in J
+    const inUnit = unit === 'J' ? 1e-3 : 1;
+    table.layerRows = records(table).map((row) => Object.fromEntries(Object.entries(row)
+      .map(([key, value]) => [key, typeof value === 'number' ? value * inUnit : value])));
+  }
   const rows = table.layerRows;
   const parts = [['forward', 'forward'], ['error', 'error'], ['weight_gradient', 'weight gradient']];
   const places = [['arithmetic', 'arithmetic'], ['buffers', 'buffers'], ['dram', 'DRAM'], ['leakage', 'leakage']];
@@ -429,7 +434,7 @@ function drawLayers() {
   [[hosts[0], parts, 'by pass'], [hosts[1], places, 'by component']].forEach(([host, list, kind]) => {
     const columns = list.map(([key, heading]) => ({key, heading})).filter(({key}) => rows.some((row) => row[key] > 0));
     for (let begin = 0; begin < rows.length; begin += most) {
-      figure(host, layerBars(rows.slice(begin, begin + most), columns, widthOf(host), `Energy of every layer ${kind}`, unit),
+      figure(host, layerBars(rows.slice(begin, begin + most), rows, columns, widthOf(host), `Energy of every layer ${kind}`, unit),
         `energy-${kind.replace(' ', '-')}`, begin === 0 ? `Energy ${kind}` : null);
     }
   });
@@ -480,6 +485,7 @@ function choices(select, values, changed) {
 }
 
 function start() {
+  document.documentElement.classList.add('scripts');
   equipTables();
   const selects = document.querySelectorAll('select.accelerator');
   selects.forEach((select) => choices(select, accelerators, (value) => {
@@ -519,11 +525,15 @@ function start() {
       one.open = true;
       opened.push(one);
     }
+    for (const table of document.querySelectorAll('table')) {
+      if (table.tHead.rows[0].cells.length > 11 && table.offsetParent) turnedTable(table);
+    }
     forcedWidth = 980;
     draw();
   });
   window.addEventListener('afterprint', () => {
     opened.splice(0).forEach((one) => { one.open = false; });
+    document.querySelectorAll('.on-paper').forEach((one) => one.remove());
     forcedWidth = 0;
     draw();
   });

@@ -216,7 +216,9 @@ std::string layer_tables(const ReportData& data) {
       if (hardware.layers.empty()) continue;
       const std::string& experiment = data.experiments[e].label;
       const std::string& accelerator = data.accelerators[hardware.accelerator].name;
-      const std::string unit = " (" + unit_of(data.accelerators[hardware.accelerator]) + ")";
+      const bool relative = data.accelerators[hardware.accelerator].relative();
+      const std::string unit = relative ? " (units)" : " (mJ)";
+      const double scale = relative ? 1.0 : 1e3;
       HtmlTable table("layers", {{"layer", "layer", true},
                                  {"forward", "forward" + unit},
                                  {"error", "error" + unit},
@@ -227,8 +229,10 @@ std::string layer_tables(const ReportData& data) {
                                  {"leakage", "leakage" + unit},
                                  {"total", "in total" + unit}});
       for (const auto& layer : hardware.layers) {
-        table.row({layer.layer, layer.passes[0], layer.passes[1], layer.passes[2], layer.arithmetic, layer.buffers,
-                   layer.dram, layer.leakage, layer.total()});
+        // A pass that does not run, and a part that the accelerator does not price, is a dash.
+        const auto energy = [&](double value) { return value > 0.0 ? std::optional(value * scale) : std::nullopt; };
+        table.row({layer.layer, energy(layer.passes[0]), energy(layer.passes[1]), energy(layer.passes[2]),
+                   energy(layer.arithmetic), energy(layer.buffers), energy(layer.dram), energy(layer.leakage), energy(layer.total())});
       }
       html += "<details class=\"layers\" data-experiment=\"" + escaped(experiment) + "\" data-accelerator=\"" +
               escaped(accelerator) + "\" data-metric=\"" + metric(hardware.executed) + "\"><summary>Table: energy of every layer, " +

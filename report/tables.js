@@ -60,6 +60,25 @@ function sortTable(table, column) {
   table.tBodies[0].append(...rows.map(([, row]) => row));
 }
 
+/// A wide table turned on its side, for paper: a row for each heading, six of its rows side by side at a time.
+function turnedTable(table) {
+  const headings = [...table.tHead.rows[0].cells], rows = [...table.tBodies[0].rows];
+  const host = document.createElement('div');
+  host.className = 'on-paper';
+  for (let begin = 0; begin < rows.length; begin += 6) {
+    const turned = document.createElement('table');
+    headings.forEach((heading, i) => {
+      const line = turned.insertRow();
+      const name = document.createElement('th');
+      name.textContent = heading.textContent.trim();
+      line.append(name);
+      for (const row of rows.slice(begin, begin + 6)) line.insertCell().textContent = row.cells[i].textContent.trim();
+    });
+    host.append(turned);
+  }
+  table.before(host);
+}
+
 /// Makes every table sortable, by pointer and by keyboard, and gives it a button that saves it.
 function equipTables() {
   for (const table of document.querySelectorAll('table')) {

@@ -43,7 +43,7 @@ CHECK = r"""(() => {
     if (frame.right > document.documentElement.clientWidth + 1) say(`${name}: it is wider than the window`);
   }
   if (document.documentElement.scrollWidth > document.documentElement.clientWidth) say('the page scrolls sideways');
-  for (const cell of document.querySelectorAll('td')) {
+  for (const cell of document.querySelectorAll('table[data-name] td')) {
     if (!cell.classList.contains('t') && !/^(–|-?[0-9][0-9,]*(\.[0-9]+)?(e[-+][0-9]+)?)$/.test(cell.textContent.trim()))
       say(`a table holds "${cell.textContent.trim()}" for a number`);
   }
@@ -77,6 +77,80 @@ PNG = r"""plotPng(document.querySelector('svg.plot')).then(async (blob) => {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   return bytes[1] === 80 && bytes[2] === 78 && bytes[3] === 71 && bytes.length > 5000 ? [] : [`the PNG has ${bytes.length} bytes`];
 })"""
+
+
+# What the plots must show: no scatter plot of one point, fronts as steps, accuracies that end at 100 %, bits as whole
+# numbers, lines that coincide in dashes of both.
+FACTS = r"""(() => {
+  const complaints = [];
+  const say = (holds, text) => { if (!holds) complaints.push(text); };
+  const plots = (name) => [...document.querySelectorAll(`[data-plot="${name}"] svg.plot`)];
+  const rows = records(document.querySelector('table[data-name="experiments"]'));
+  const count = (label) => rows.filter((row) => row.comparison === label && row.accuracy !== null).length;
+  const comparable = [...new Set(rows.map((row) => row.comparison))].filter((label) => count(label) > 1).length;
+  say(plots('bitops').length === 2 * comparable, `${plots('bitops').length} scatter plots for ${comparable} comparable sets`);
+  for (const plot of [...plots('bitops'), ...plots('energy')]) {
+    const front = plot.querySelector('.front')?.getAttribute('d').slice(1).split('L').map((point) => point.split(' '));
+    say(front && front.every(([x, y], i) => i === 0 || x === front[i - 1][0] || y === front[i - 1][1]), 'a front is no staircase');
+  }
+  const ticks = (plot) => [...plot.querySelectorAll('.tick')].map((node) => Number(node.textContent.replaceAll(',', '')));
+  for (const plot of plots('accuracy')) {
+    const ends = [...plot.querySelectorAll('.tick[text-anchor="end"]')].map((node) => Number(node.textContent));
+    say(Math.max(...ends) === 100, `an accuracy axis ends at ${Math.max(...ends)}`);
+  }
+  for (const plot of plots('bits')) say(ticks(plot).every(Number.isInteger), 'bits are not whole numbers');
+  const scratch = svg('svg'), line = [[0, 0], [1, 1]];
+  drawLines(scratch, scale(0, 1, 0, 9), scale(0, 1, 0, 9), [{e: 0, kind: 'e0', points: line}, {e: 1, kind: 'e1', points: line}], false);
+  const dashes = [...scratch.children].map((path) => path.getAttribute('stroke-dasharray') + path.getAttribute('stroke-dashoffset'));
+  say(dashes.length === 2 && dashes[0] !== dashes[1] && !dashes[0].includes('null'), 'of two equal lines one is hidden');
+  const legends = [...document.querySelectorAll('[data-plot="baseline"] g[data-e] > text')].map((node) => node.textContent);
+  if (rows.length > 1) say(rows.every((row) => legends.some((text) => text.startsWith(row.experiment.slice(0, 8)))), 'a legend misses a run');
+  return complaints;
+})()"""
+
+# Protanopia, deuteranopia and tritanopia, whole (Machado et al. 2009), of linear red, green and blue.
+BLINDNESS = (((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+             ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+             ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)))
+
+
+def linear(colour):
+    values = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    return [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+
+
+def oklab(rgb):
+    r, g, b = rgb
+    l, m, s = ((max(0.0, v)) ** (1 / 3) for v in (0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b,
+                                                  0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b,
+                                                  0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b))
+    return (0.2104542553 * l + 0.7936177850 * m - 0.0040720468 * s, 1.9779984951 * l - 2.4285922050 * m + 0.4505937099 * s,
+            0.0259040371 * l + 0.7827717662 * m - 0.8086757660 * s)
+
+
+def check_colours(colours, paper):
+    """Eight colours that differ for every eye by 0.09 in OKLab, and stand at 3 : 1 against the page."""
+    found = []
+
+    def brightness(colour):
+        return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear(colour))) + 0.05
+
+    for colour in colours:
+        pair = sorted((brightness(colour), brightness(paper)))
+        if pair[1] / pair[0] < 3.0:
+            found.append(f"{colour} has a contrast of {pair[1] / pair[0]:.2f} to 1 against {paper}")
+    for matrix in (((1, 0, 0), (0, 1, 0), (0, 0, 1)),) + BLINDNESS:
+        seen = [oklab([max(0.0, sum(w * v for w, v in zip(row, linear(colour)))) for row in matrix]) for colour in colours]
+        for i, a in enumerate(seen):
+            for j in range(i):
+                distance = sum((x - y) ** 2 for x, y in zip(a, seen[j])) ** 0.5
+                if distance < 0.09:
+                    found.append(f"{colours[j]} and {colours[i]} differ by {distance:.3f} for some eyes")
+    return found
+
+
+COLOURS = """[...Array(8).keys()].map((i) => getComputedStyle(document.documentElement).getPropertyValue('--c' + i).trim())
+  .concat(getComputedStyle(document.documentElement).getPropertyValue('--paper').trim())"""
 
 
 class Browser:
@@ -194,6 +268,10 @@ def check_page(browser, path, shots):
     dark = browser.value("getComputedStyle(document.body).backgroundColor")
     if light == dark:
         note("dark scheme", [f"the background stays {light}"])
+    for scheme in ("light", "dark"):
+        browser.window(WIDTHS[0], scheme)
+        *colours, paper = browser.value(COLOURS)
+        note(f"{scheme} colours", check_colours(colours, paper))
     # On paper: the dark scheme stays on the screen, closed tables open, labels stay apart.
     browser.value("window.dispatchEvent(new Event('beforeprint'))")
     browser.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
@@ -208,6 +286,7 @@ def check_page(browser, path, shots):
             file.write(base64.b64decode(pdf["data"]))
     note("picture", browser.value(PNG))
     note("tables", browser.value(TABLES))
+    note("plots", browser.value(FACTS))
     note("console", browser.messages())
     return complaints
 
