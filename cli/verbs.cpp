@@ -8,6 +8,7 @@ const std::vector<Verb>& verbs() {
       {"train", "trains a network; resumes by itself after an interruption", run_train},
       {"eval", "accuracy of a run's checkpoint, at any width", run_eval},
       {"cost", "what training costs, by layer, pass and width, without training", run_cost},
+      {"export", "a trained network as integer codes and as plain ONNX", run_export},
       {"report", "one HTML page of runs: accuracy against cost, curves, energy per layer", run_report},
       {"schedule", "the bits over the run, as dwell times and as a plot", run_schedule},
       {"replay", "computes a recorded case again and compares", run_replay},

@@ -19,6 +19,7 @@ const std::vector<Verb>& verbs();
 int run_train(const std::vector<std::string>& arguments);
 int run_eval(const std::vector<std::string>& arguments);
 int run_cost(const std::vector<std::string>& arguments);
+int run_export(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
 int run_schedule(const std::vector<std::string>& arguments);
 int run_replay(const std::vector<std::string>& arguments);

@@ -33,14 +33,17 @@ std::string checksum_of(const Dataset& dataset) {
 
 }  // namespace
 
+PixelScale pixel_scale(const std::string& name) {
+  if (name == "synthetic") return {{0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
+  return {};
+}
+
 Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
   Dataset dataset;
   if (data.name == "synthetic") {
     dataset.name = data.name;
     dataset.train = draw_synthetic(data.train_images > 0 ? data.train_images : kSyntheticTrainImages, false);
     dataset.test = draw_synthetic(data.test_images > 0 ? data.test_images : kSyntheticTestImages, true);
-    dataset.mean = {0.5F, 0.5F, 0.5F};
-    dataset.deviation = {0.2F, 0.2F, 0.2F};
   } else if (data.name == "cifar10" || data.name == "cifar100") {
     dataset = load_cifar(data.path, data.name);
     keep_first(dataset.train, data.train_images, "data.train_images");
@@ -52,6 +55,7 @@ Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
     throw std::runtime_error("model.classes is " + std::to_string(classes) + ", data '" + data.name + "' has " +
                              std::to_string(dataset.train.classes) + " classes: set model.classes to that");
   }
+  static_cast<PixelScale&>(dataset) = pixel_scale(data.name);
   dataset.checksum = checksum_of(dataset);
   return dataset;
 }

@@ -19,11 +19,17 @@ struct ImageSet {
   std::vector<std::int32_t> labels;  // (count)
 };
 
-struct Dataset {
-  std::string name;
-  ImageSet train, test;
+/// How pixels become a network's input: x = fl(fl(fl(pixel / 255) - mean) / deviation), by channel.
+struct PixelScale {
   std::array<float, 3> mean{0.4914F, 0.4822F, 0.4465F};  // of pixel / 255, as in the paper's code
   std::array<float, 3> deviation{0.2023F, 0.1994F, 0.2010F};
+};
+/// Of the data set `data.name`, which need not be at hand.
+PixelScale pixel_scale(const std::string& name);
+
+struct Dataset : PixelScale {
+  std::string name;
+  ImageSet train, test;
   /// What a run should record and a user should see: a file whose checksum is not the official one, ...
   std::vector<std::string> warnings;
   std::string checksum;  // XXH3-128 over pixels and labels of both sets

@@ -129,13 +129,15 @@ TensorFile parse_safetensors(const std::string& bytes, const std::string& origin
 
 TensorFile read_safetensors(const std::filesystem::path& path) { return parse_safetensors(read_file(path), path.string()); }
 
-std::string format_safetensors(const TensorFile& file) {
+std::string format_safetensors(const std::vector<TensorBytes>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header;
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
-  for (const auto& tensor : file.tensors) {
-    const std::uint64_t size = tensor.data.size() * 4;
-    header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
+  for (const auto& tensor : tensors) {
+    const std::uint64_t size = tensor.bytes.size();
+    header[tensor.name] = {
+        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
   std::string text = header.is_null() ? "{}" : header.dump();
@@ -145,10 +147,17 @@ std::string format_safetensors(const TensorFile& file) {
   std::memcpy(bytes.data(), &length, 8);
   bytes.reserve(8 + text.size() + offset);
   bytes += text;
-  for (const auto& tensor : file.tensors) {
-    bytes.append(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size() * 4);
-  }
+  for (const auto& tensor : tensors) bytes += tensor.bytes;
   return bytes;
+}
+
+std::string format_safetensors(const TensorFile& file) {
+  std::vector<TensorBytes> tensors;
+  for (const auto& tensor : file.tensors) {
+    tensors.push_back({tensor.name, "F32", tensor.shape,
+                       {reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size() * sizeof(float)}});
+  }
+  return format_safetensors(tensors, file.metadata);
 }
 
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file) {

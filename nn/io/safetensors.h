@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bitcycle {
@@ -28,6 +29,16 @@ struct TensorFile {
 TensorFile read_safetensors(const std::filesystem::path& path);
 TensorFile parse_safetensors(const std::string& bytes, const std::string& origin);
 std::string format_safetensors(const TensorFile& file);
+
+/// A tensor of any element type to write: dtype as the format names it ("U8", "U16", "U32", "F32", "F64").
+struct TensorBytes {
+  std::string name;
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::string_view bytes;  // little-endian, C order
+};
+std::string format_safetensors(const std::vector<TensorBytes>& tensors,
+                               const std::map<std::string, std::string>& metadata);
 /// Whole or not at all: written beside, flushed, renamed. Throws naming the path and the system's reason.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
 

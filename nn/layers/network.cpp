@@ -22,6 +22,7 @@ Value* Network::new_value(const std::string& name, std::int64_t h, std::int64_t 
   value.c = c;
   value.index = static_cast<int>(values_.size()) - 1;
   value.producer = next_layer();
+  graph_values_.push_back(0);
   return &value;
 }
 
@@ -29,6 +30,9 @@ Value* Network::images(std::int64_t h, std::int64_t w, std::int64_t c) {
   images_ = new_value("images", h, w, c);
   images_->producer = -1;
   images_->wants_gradient = false;
+  graph_.h = h;
+  graph_.w = w;
+  graph_.c = c;
   return images_;
 }
 
@@ -46,6 +50,12 @@ std::unique_ptr<QuantisedConv> Network::new_conv(Value* input, const ConvSpec& s
   convolutions_.push_back(spec.conv);
   input->readers.push_back({next_layer(), Value::Reader::Kind::kConvolution, index, nullptr});
   return std::make_unique<QuantisedConv>(spec.conv, spec.norm, shape, index, input, parameters_);
+}
+
+int Network::note_conv_norm(const Value* input, const ConvSpec& spec, const ConvShape& shape) {
+  using Op = InferenceNode::Op;
+  const int y = graph_.add({.op = Op::kConv, .name = spec.conv, .inputs = {graph_value(input)}, .shape = shape});
+  return graph_.add({.op = Op::kNorm, .name = spec.norm, .inputs = {y}, .channels = shape.o});
 }
 
 Value* Network::new_conv_norm(Value* input, const ConvSpec& spec, Value* shortcut, Value* source,
@@ -68,6 +78,13 @@ Value* Network::new_conv_norm(Value* input, const ConvSpec& spec, Value* shortcu
   if (projected && !fits(projected->shape().out_h(), projected->shape().out_w(), projected->shape().o)) {
     throw std::logic_error("the projection " + projection->conv + " has another shape than " + spec.conv);
   }
+  int z = note_conv_norm(input, spec, shape);
+  if (output->has_shortcut) {
+    const int other = projected ? note_conv_norm(source, *projection, projected->shape()) : graph_value(shortcut);
+    z = graph_.add({.op = InferenceNode::Op::kAdd, .name = spec.conv + ".add", .inputs = {z, other}});
+  }
+  z = graph_.add({.op = InferenceNode::Op::kRelu, .name = spec.conv + ".relu", .inputs = {z}});
+  graph_values_[static_cast<std::size_t>(output->index)] = z;
   layers_.push_back(
       std::make_unique<ConvNorm>(next_layer(), std::move(main), std::move(projected), shortcut, true, output));
   return output;
@@ -88,6 +105,8 @@ Value* Network::conv_norm(Value* input, const ConvSpec& spec, Value* source, con
 Value* Network::average_pool(const std::string& name, Value* input) {
   input->readers.push_back({next_layer(), Value::Reader::Kind::kPool, -1, nullptr});
   Value* output = new_value(name, 1, 1, input->c);
+  graph_values_.back() =
+      graph_.add({.op = InferenceNode::Op::kAveragePool, .name = name, .inputs = {graph_value(input)}});
   layers_.push_back(std::make_unique<AveragePoolLayer>(name, input, output));
   return output;
 }
@@ -95,6 +114,11 @@ Value* Network::average_pool(const std::string& name, Value* input) {
 void Network::classifier(const std::string& name, Value* input, std::int64_t classes) {
   input->readers.push_back({next_layer(), Value::Reader::Kind::kLinear, -1, nullptr});
   logits_ = new_value(name, 1, 1, classes);
+  graph_values_.back() = graph_.add({.op = InferenceNode::Op::kLinear,
+                                     .name = name,
+                                     .inputs = {graph_value(input)},
+                                     .shape = matmul_shape(1, classes, input->c),
+                                     .channels = classes});
   layers_.push_back(std::make_unique<Classifier>(name, input, logits_, parameters_));
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/layers/inference_graph.h"
 #include "nn/layers/layer.h"
 #include "nn/layers/memory_plan.h"
 #include "nn/layers/parameter_store.h"
@@ -60,6 +61,8 @@ class Network {
   /// Names of the quantised convolutions, in the order in which StepContext::widths has them.
   const std::vector<std::string>& convolutions() const { return convolutions_; }
   Workload describe() const;
+  /// The forward pass, for exporting.
+  const InferenceGraph& graph() const { return graph_; }
   ParameterStore& parameters() { return parameters_; }
   const ParameterStore& parameters() const { return parameters_; }
 
@@ -91,6 +94,9 @@ class Network {
   Value* new_value(const std::string& name, std::int64_t h, std::int64_t w, std::int64_t c);
   std::unique_ptr<QuantisedConv> new_conv(Value* input, const ConvSpec& spec);
   Value* new_conv_norm(Value* input, const ConvSpec& spec, Value* shortcut, Value* source, const ConvSpec* projection);
+  int graph_value(const Value* value) const { return graph_values_[static_cast<std::size_t>(value->index)]; }
+  /// Notes convolution and batch norm; the number of their result.
+  int note_conv_norm(const Value* input, const ConvSpec& spec, const ConvShape& shape);
   int next_layer() const { return static_cast<int>(layers_.size()); }
   void plan_values(MemoryPlan& plan);
   void start(const StepContext& context, const SgdRates* rates);
@@ -102,6 +108,8 @@ class Network {
   std::vector<std::unique_ptr<Layer>> layers_;
   ParameterStore parameters_;
   std::vector<std::string> convolutions_;
+  InferenceGraph graph_;
+  std::vector<int> graph_values_;  // numbers in the graph, by a value's index
   Value* images_ = nullptr;
   Value* logits_ = nullptr;
 

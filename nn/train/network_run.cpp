@@ -203,7 +203,8 @@ StepResult NetworkRun::finish() {
   return result;
 }
 
-EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths) {
+EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
+                                      std::vector<float>* logits) {
   if (steps_done < 1) {
     throw std::runtime_error(
         "an evaluation needs the running ranges and statistics that training leaves, and no step was trained yet");
@@ -219,6 +220,11 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
     const LossRecord record = network_->evaluate(evaluation);
     loss += record.loss * static_cast<double>(evaluation.batch);
     correct += record.correct;
+    if (logits != nullptr) {
+      const auto size = static_cast<std::size_t>(evaluation.batch * network_->classes());
+      logits->resize(logits->size() + size);
+      backend_.to_host(logits->data() + logits->size() - size, network_->logits(), size * sizeof(float));
+    }
   }
   result.images = dataset_.test.count;
   if (result.images > 0) {

@@ -53,7 +53,9 @@ class NetworkRun {
   const std::vector<LayerWidths>& max_widths() const { return max_widths_; }
   std::vector<LayerWidths> widths_of(BitWidth forward) const;
   /// The whole test set. Throws std::runtime_error before the first training step: there are no statistics yet.
-  EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths);
+  /// `logits`, if given, gets those of every image, (images, classes).
+  EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
+                            std::vector<float>* logits = nullptr);
 
  private:
   /// A set in device memory, where the backend keeps it.

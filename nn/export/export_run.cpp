@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/export/export_run.h"
+
+#include <algorithm>
+#include <map>
+#include <span>
+#include <stdexcept>
+
+#include "nn/data/dataset.h"
+#include "nn/export/export_files.h"
+#include "nn/export/export_readme.h"
+#include "nn/io/atomic_file.h"
+#include "nn/io/layout.h"
+#include "nn/io/npy.h"
+#include "nn/models/model.h"
+#include "nn/models/state.h"
+#include "nn/train/network_run.h"
+#include "nn/train/run_folder.h"
+
+namespace bitcycle {
+namespace {
+
+namespace fs = std::filesystem;
+
+Digest128 root_of(const TensorFile& file) {
+  std::map<std::string, Digest128> digests;
+  for (const auto& tensor : file.tensors) digests[tensor.name] = digest_of(tensor.data);
+  RootDigest root;
+  for (const auto& [name, digest] : digests) root.add(name, digest);
+  return root.value();
+}
+
+/// "8", or "8 (conv1: 4, fc: float32)": the most frequent width, and the layers with another one.
+std::string widths_text(const std::vector<std::string>& layers, const std::vector<BitWidth>& widths) {
+  std::map<BitWidth, int> counts;
+  for (const auto width : widths) ++counts[width];
+  const auto most = std::max_element(counts.begin(), counts.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  std::string others;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (widths[i] != most->first) others += (others.empty() ? "" : ", ") + layers[i] + ": " + widths[i].text();
+  }
+  return most->first.text() + (others.empty() ? "" : " (" + others + ")");
+}
+
+class Exporter {
+ public:
+  Exporter(const ExportOptions& options) : out_(options.out) {
+    std::error_code error;
+    fs::create_directories(out_, error);
+    if (error) throw_file_error("cannot make the folder", out_, error.value());
+  }
+  void write(const std::string& name, const std::string& bytes) {
+    fs::create_directories((out_ / name).parent_path());
+    write_file_atomically(out_ / name, bytes);
+    files_.push_back(name);
+  }
+  const std::vector<std::string>& files() const { return files_; }
+
+ private:
+  fs::path out_;
+  std::vector<std::string> files_;
+};
+
+/// The first test images as bytes, their labels and their logits.
+void write_samples(Exporter& exporter, const ImageSet& set, std::int64_t samples, const std::vector<float>& logits,
+                   std::int64_t classes) {
+  const auto size = static_cast<std::size_t>(set.height * set.width * set.channels);
+  const auto count = static_cast<std::size_t>(samples);
+  const std::vector<std::uint8_t> nhwc(set.pixels.begin(),
+                                       set.pixels.begin() + static_cast<std::ptrdiff_t>(count * size));
+  const auto nchw = channels_first(nhwc, set.channels, set.height * set.width);
+  exporter.write("samples/pixels.npy",
+                 npy_bytes(make_npy<std::uint8_t>({samples, set.channels, set.height, set.width}, nchw)));
+  exporter.write("samples/labels.npy", npy_bytes(make_npy<std::int32_t>({samples}, std::span(set.labels).first(count))));
+  exporter.write("samples/logits.npy",
+                 npy_bytes(make_npy<float>({samples, classes},
+                                           std::span(logits).first(count * static_cast<std::size_t>(classes)))));
+}
+
+}  // namespace
+
+ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptions& options,
+                        const std::vector<ConfigOverride>& overrides) {
+  const RunFolder folder = RunFolder::existing(run);
+  Config config = folder.config();
+  if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
+  const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint);
+  const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
+  const auto network = make_model(config.model.name, config.model.classes);
+  const auto& layers = network->convolutions();
+  const PrecisionPlan plan(precision_spec(config), config.train.steps);
+  std::map<std::string, BitWidth> by_layer;
+  for (const auto& layer : layers) by_layer[layer] = options.width.value_or(plan.max(layer).forward);
+  // The graph may have a block's convolutions in another order than the network.
+  std::vector<std::string> graph_layers;
+  std::vector<BitWidth> widths;
+  for (const auto& node : network->graph().nodes) {
+    if (node.op != InferenceNode::Op::kConv) continue;
+    graph_layers.push_back(node.name);
+    widths.push_back(by_layer.at(node.name));
+  }
+  const ExportedModel model = export_model(config.model.name, network->graph(), checkpoint.file, widths,
+                                           config.precision.min_scale, origin);
+
+  ExportResult result;
+  result.step = checkpoint.step;
+  result.digest = to_text(root_of(checkpoint.file));
+  result.widths = widths_text(graph_layers, widths);
+  const std::map<std::string, std::string> metadata{{"bitcycle.run", config.name},
+                                                    {"bitcycle.model", config.model.name},
+                                                    {"bitcycle.step", std::to_string(result.step)},
+                                                    {"bitcycle.digest", result.digest},
+                                                    {"bitcycle.bits", result.widths}};
+  std::string onnx;
+  if (options.onnx) onnx = onnx_bytes(model, pixel_scale(config.data.name), options.version, metadata);
+  Dataset dataset;
+  std::vector<float> logits;
+  if (options.samples > 0) {
+    dataset = load_dataset(config.data, config.model.classes);
+    NetworkRun evaluation(config, dataset, backend, options.width);
+    load_state(evaluation.network(), backend, checkpoint.file, origin);
+    const auto at = options.width ? evaluation.widths_of(*options.width) : evaluation.max_widths();
+    const EvaluationResult found = evaluation.evaluate(checkpoint.step, at, &logits);
+    result.test_accuracy = found.accuracy;
+    result.images = found.images;
+  }
+
+  Exporter exporter(options);
+  exporter.write("weights.safetensors", codes_safetensors(model, metadata));
+  if (options.onnx) exporter.write("model.onnx", onnx);
+  if (options.samples > 0) {
+    const std::int64_t samples = std::min(options.samples, dataset.test.count);
+    write_samples(exporter, dataset.test, samples, logits, config.model.classes);
+  }
+  result.files = exporter.files();
+  exporter.write("README.md", export_readme(config.name, config.model.name, result));
+  result.files = exporter.files();
+  return result;
+}
+
+}  // namespace bitcycle

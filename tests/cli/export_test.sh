@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# `export`: the files, their README, the accuracy that it names, and what it refuses.
+
+test_files_readme_and_the_accuracy_of_eval() {
+  tiny config.yaml 4
+  run 0 "$BITCYCLE" train config.yaml --out run
+  run 0 "$BITCYCLE" eval run --bits 4 --json
+  local accuracy
+  accuracy=$(json test_accuracy)
+  run 0 "$BITCYCLE" export run --bits 4 --samples 2 --json
+  equal "$(json test_accuracy)" "$accuracy" "accuracy of eval and export"
+  equal "$(json bits)" 4 bits
+  equal "$(json step)" 4 step
+  local file
+  for file in weights.safetensors model.onnx samples/pixels.npy samples/labels.npy samples/logits.npy README.md; do
+    [ -s "run/export/$file" ] || failed "run/export/$file is not there"
+  done
+  contains "$(cat run/export/README.md)" "Bits of weights and activations: 4."
+  contains "$(cat run/export/README.md)" "onnxruntime.InferenceSession"
+  run 0 "$BITCYCLE" export run --no-onnx --bits 16 --samples 0 --out codes
+  [ -e codes/model.onnx ] && failed "model.onnx was written"
+  [ -e codes/samples ] && failed "samples were written"
+  lacks "$(cat codes/README.md)" "onnx"
+  contains "$out" "codes/weights.safetensors"
+}
+
+test_what_cannot_be_exported_is_refused() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --out run
+  run 1 "$BITCYCLE" export run --bits 12 --out x
+  is_error
+  contains "$err" "choose --bits 2 to 8, or --no-onnx"
+  [ -e x ] && failed "a folder was left"
+  run 1 "$BITCYCLE" export config.yaml
+  is_error
+  contains "$err" "needs the folder of a run"
+  run 1 "$BITCYCLE" export run --checkpoint 77
+  is_error
+  contains "$err" "checkpoint of step 77"
+  run 2 "$BITCYCLE" export run --bits 40
+  is_error
+}
