@@ -114,18 +114,21 @@ function words(plot, x, y, text, kind = '', anchor = 'start') {
   return svg('text', {x: x.toFixed(1), y: y.toFixed(1), class: kind, 'text-anchor': anchor}, plot, text);
 }
 
-/// Where each entry of a legend goes: rows that wrap at `width`.
+/// Where each entry of a legend goes: one row where it has room for all; else columns, or, where one long entry leaves
+/// no room for a second column, rows as they fill.
 function legendLayout(entries, width) {
+  const texts = entries.map((entry) => fitted(entry.text, width - 24));
+  const sizes = texts.map((text) => 22 + textWidth(text) + 16);
+  const one = sizes.reduce((a, b) => a + b, -16) <= width;
+  const column = Math.max(...sizes), columns = Math.floor((width + 16) / column);
   let x = 0, row = 0;
-  const places = entries.map((entry) => {
-    const text = fitted(entry.text, width - 30);
-    const size = 22 + textWidth(text) + 16;
-    if (x > 0 && x + size - 16 > width) { x = 0; row += 1; }
-    const place = {x, y: row * 19, text, entry};
-    x += size;
-    return place;
+  const places = entries.map((entry, i) => {
+    if (!one && columns > 1) return {x: (i % columns) * column, y: Math.floor(i / columns) * 19, text: texts[i], entry};
+    if (x > 0 && x + sizes[i] - 16 > width) { x = 0; row += 1; }
+    x += sizes[i];
+    return {x: x - sizes[i], y: row * 19, text: texts[i], entry};
   });
-  return {places, height: entries.length ? (row + 1) * 19 + 4 : 0};
+  return {places, height: places.length ? places.at(-1).y + 23 : 0};
 }
 function drawLegend(plot, layout, left, top) {
   for (const {x, y, text, entry} of layout.places) {

@@ -143,7 +143,7 @@ std::string report_html(const ReportData& data) {
       {"TITLE", escaped(title(data))},
       {"STYLE", kStyle},
       {"PLOT STYLE", kPlotStyle},
-      {"SCRIPT", std::string(kPlotScript) + kTableScript + kPageScript},
+      {"SCRIPT", kScript},
       {"LEAD", escaped(lead(data))},
       {"NOTES", list_of(data.notes)},
       {"PRICING NOTES", list_of(data.pricing_notes)},
