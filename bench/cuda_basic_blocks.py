@@ -56,7 +56,7 @@ def disassemble(target):
         cubin = f"{folder}/k.cubin"
         subprocess.run(["nvcc", "-std=c++20", "-O3", "--fmad=false", "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",
                         '-DBITCYCLE_CUDA_TARGETS=""', f"-gencode=arch={target.replace('sm', 'compute')},code={target}",
-                        str(ROOT / "sim/cuda/cuda_runtime.cu"), "-o", cubin], check=True)
+                        str(ROOT / "cuda/runtime/cuda_runtime.cu"), "-o", cubin], check=True)
         return subprocess.run(["nvdisasm", "-c", cubin], check=True, capture_output=True, text=True).stdout
 
 

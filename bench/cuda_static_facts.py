@@ -28,7 +28,7 @@ def kernels(target):
         run = subprocess.run(
             ["nvcc", "-std=c++20", "-O3", "--fmad=false", "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",
              '-DBITCYCLE_CUDA_TARGETS=""', f"-gencode=arch=compute_{target},code=sm_{target}", "-Xptxas", "-v",
-             str(ROOT / "sim/cuda/cuda_runtime.cu"), "-o", f"{folder}/k.cubin"], capture_output=True, text=True, check=False)
+             str(ROOT / "cuda/runtime/cuda_runtime.cu"), "-o", f"{folder}/k.cubin"], capture_output=True, text=True, check=False)
     if run.returncode != 0:
         sys.exit(run.stderr)
     found = {}

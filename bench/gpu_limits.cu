@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/cuda/device_cuda.h"
+#include "cuda/kernels/device_cuda.h"
 
 namespace bitcycle {
 namespace {

@@ -41,7 +41,17 @@ OptionSpec set_option() {
 std::vector<OptionSpec> execution_options() {
   return {{"isa", "NAME", "portable, avx2 or avx512vnni; default: the best of this machine. Bits do not depend on it"},
           {"threads", "N", "default: all cores. Bits do not depend on it"},
-          {"device", "NAME", "cpu or cuda; default: cpu"}};
+          {"device", "NAME",
+           "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels run on "
+           "the CPU, slowly); default: cpu. Bits do not depend on it"},
+          {"cuda-serial", "", "with a CUDA device: one kernel at a time, each waited for and checked, to find a fault"},
+          {"cuda-graph", "on|off", "with a CUDA device: a step as one graph; default: on"},
+          {"cuda-carveout", "on|off", "with a CUDA device: as much shared memory as there is; default: on"}};
+}
+
+const std::vector<std::string>& device_names() {
+  static const std::vector<std::string> names = {"cpu", "cuda", "reference", "cuda-on-host"};
+  return names;
 }
 
 CommandLine::CommandLine(VerbHelp help, std::vector<OptionSpec> options)
@@ -185,7 +195,7 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
     result.push_back({"isa", choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"})});
   }
   if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 1))});
-  if (has("device")) result.push_back({"device", choice("device", "cpu", {"cpu", "cuda"})});
+  if (has("device")) result.push_back({"device", choice("device", "cpu", device_names())});
   return result;
 }
 

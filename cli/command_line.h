@@ -32,8 +32,10 @@ struct VerbHelp {
 OptionSpec json_option();
 OptionSpec quiet_option();
 OptionSpec set_option();
-/// --isa, --threads, --device.
+/// --isa, --threads, --device and what goes with it.
 std::vector<OptionSpec> execution_options();
+/// Values of --device.
+const std::vector<std::string>& device_names();
 
 class CommandLine {
  public:

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "cli/exit_code.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
+#include "cuda/cuda_device.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -42,6 +44,30 @@ std::vector<std::pair<std::string, bool>> processor_features() {
 #endif
 }
 
+nlohmann::ordered_json gpu_object(const GpuFacts& gpu) {
+  return {{"name", gpu.name},
+          {"compute_capability", gpu.compute_capability},
+          {"multiprocessors", gpu.multiprocessors},
+          {"shared_bytes_per_block", gpu.shared_per_block},
+          {"shared_bytes_per_block_optin", gpu.shared_per_block_optin},
+          {"shared_bytes_per_multiprocessor", gpu.shared_per_multiprocessor},
+          {"l2_cache_bytes", gpu.l2_cache},
+          {"memory_bytes", gpu.memory},
+          {"memory_free_bytes", gpu.memory_free},
+          {"driver", gpu.driver},
+          {"runtime", gpu.runtime}};
+}
+
+std::string gpu_text(const std::optional<GpuFacts>& gpu) {
+  if (!gpu) return "no GPU at hand";
+  const auto kib = [](std::size_t bytes) { return std::to_string(bytes / 1024); };
+  return "GPU: " + gpu->name + ", compute capability " + gpu->compute_capability + ", " +
+         std::to_string(gpu->multiprocessors) + " multiprocessors\n                    shared memory: " +
+         kib(gpu->shared_per_block_optin) + " KiB a block at most, " + kib(gpu->shared_per_multiprocessor) +
+         " KiB a multiprocessor; memory: " + kib(gpu->memory_free / 1024) + " of " + kib(gpu->memory / 1024) +
+         " MiB free\n                    driver for CUDA " + gpu->driver + ", runtime " + gpu->runtime;
+}
+
 }  // namespace
 
 int run_info(const std::vector<std::string>& arguments) {
@@ -59,8 +85,8 @@ int run_info(const std::vector<std::string>& arguments) {
   ExecutionConfig execution;
   execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
   execution.threads = static_cast<int>(line.integer("threads", 0, 1));
-  execution.device = line.choice("device", "cpu", {"cpu", "cuda"});
-  const std::unique_ptr<Backend> backend = make_backend(execution);
+  execution.device = line.choice("device", "cpu", device_names());
+  const std::unique_ptr<Backend> backend = make_backend(execution, line);
 
   nlohmann::ordered_json json;
   json["version"] = BITCYCLE_VERSION;
@@ -81,16 +107,14 @@ int run_info(const std::vector<std::string>& arguments) {
   json["kernels"] = backend->name();
   json["threads"] = backend->threads();
   const CudaBuild cuda = cuda_build();
-  std::string gpu;
+  std::optional<GpuFacts> gpu;
   if (cuda.built) {
     try {
-      gpu = make_cuda_backend()->name();
+      gpu = gpu_facts();
     } catch (const std::runtime_error&) {
       // Said below as "no GPU at hand"; --device cuda says why.
     }
-    json["cuda"] = {{"toolkit", cuda.toolkit},
-                    {"targets", cuda.targets},
-                    {"gpu", gpu.empty() ? nlohmann::json() : nlohmann::json(gpu)}};
+    json["cuda"] = {{"toolkit", cuda.toolkit}, {"targets", cuda.targets}, {"gpu", gpu ? gpu_object(*gpu) : nullptr}};
   } else {
     json["cuda"] = nullptr;
   }
@@ -106,8 +130,7 @@ int run_info(const std::vector<std::string>& arguments) {
         << (backend->threads() == 1 ? " thread" : " threads") << "; this machine runs:" << runnable << '\n'
         << "  CUDA              "
         << (!cuda.built ? std::string("none: built without it")
-                        : "toolkit " + cuda.toolkit + ", " + cuda.targets + "; " +
-                              (gpu.empty() ? "no GPU at hand" : "GPU: " + gpu))
+                        : "toolkit " + cuda.toolkit + ", " + cuda.targets + "; " + gpu_text(gpu))
         << '\n'
         << "  build             " << BITCYCLE_BUILD_TYPE << ", " << BITCYCLE_COMPILER
         << (std::string(BITCYCLE_SANITIZER).empty() ? "" : ", sanitizer " BITCYCLE_SANITIZER) << '\n';

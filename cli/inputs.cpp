@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/nearest.h"
+#include "cuda/cuda_device.h"
 #include "nn/train/run_folder.h"
 
 namespace bitcycle::cli {
@@ -49,8 +50,19 @@ std::int64_t priced_steps(const ConfigInput& input) {
   return std::min(input.config.train.steps, done.back().step + 1);
 }
 
-std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution) {
-  if (execution.device == "cuda") return make_cuda_backend();
+std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const CommandLine& line) {
+  CudaOptions cuda;
+  cuda.serial = line.has("cuda-serial");
+  cuda.graph = line.choice("cuda-graph", "on", {"on", "off"}) == "on";
+  cuda.carveout = line.choice("cuda-carveout", "on", {"on", "off"}) == "on";
+  if (execution.device == "cuda") return make_cuda_backend(cuda);
+  if (execution.device == "cuda-on-host") return make_cuda_on_host_backend(cuda);
+  for (const char* option : {"cuda-serial", "cuda-graph", "cuda-carveout"}) {
+    // With --against it is the other device's.
+    if (line.has(option) && !line.has("against"))
+      line.fail(std::string("--") + option + " goes with --device cuda or cuda-on-host, not " + execution.device);
+  }
+  if (execution.device == "reference") return make_reference_backend();
   return make_cpu_backend(parse_isa(execution.isa), execution.threads);
 }
 

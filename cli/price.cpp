@@ -10,6 +10,7 @@
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/inputs.h"
+#include "cli/places.h"
 #include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
 
@@ -275,7 +276,7 @@ std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vec
   std::vector<Accelerator> accelerators;
   accelerators.reserve(names.size());
   for (const auto& name : names)
-    accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS), settings));
+    accelerators.push_back(load_accelerator(accelerator_path(name, accelerators_folder()), settings));
   return accelerators;
 }
 

@@ -46,13 +46,13 @@ int run_replay(const std::vector<std::string>& arguments) {
   ExecutionConfig execution;
   execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
   execution.threads = static_cast<int>(line.integer("threads", 0, 1));
-  execution.device = line.choice("device", "cpu", {"cpu", "cuda"});
+  execution.device = line.choice("device", "cpu", device_names());
 
   ReplayPaths paths;
   paths.case_dir = line.positional()[0];
   if (line.has("data")) paths.data_dir = line.text("data");
   if (line.has("out")) paths.out_dir = line.text("out");
-  const auto backend = make_backend(execution);
+  const auto backend = make_backend(execution, line);
   const ReplayReport report = replay_case(paths, *backend);
 
   nlohmann::ordered_json json{

@@ -17,6 +17,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/interrupt.h"
+#include "cli/places.h"
 #include "cli/price.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
@@ -187,7 +188,7 @@ void write_report(Console& console, const std::filesystem::path& run) {
   try {
     std::vector<Accelerator> accelerators;
     for (const auto& name : report_accelerators()) {
-      accelerators.push_back(load_accelerator(accelerator_path(name, BITCYCLE_ACCELERATORS)));
+      accelerators.push_back(load_accelerator(accelerator_path(name, accelerators_folder())));
     }
     write_file_atomically(run / "report.html", report::report_html(report::report_data({run}, accelerators)));
   } catch (const std::exception& error) {
@@ -218,7 +219,7 @@ int run_train(const std::vector<std::string>& arguments) {
   }
   options.run = task.run;
 
-  const auto backend = make_backend(task.config.execution);
+  const auto backend = make_backend(task.config.execution, line);
   InterruptGuard interrupt;
   options.stop = interrupt.stop();
   ProgressReport report(console);

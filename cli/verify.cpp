@@ -13,6 +13,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
+#include "nn/train/lockstep.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -69,23 +70,73 @@ void print_bisection(std::ostream& out, const Bisection& found, const std::strin
   }
 }
 
+/// Trains a config on two devices side by side; the tensor in which they first differ.
+int verify_devices(const CommandLine& line, Console& console) {
+  line.require_positional(1);
+  const ConfigInput input = read_config_or_run(line.positional()[0], line);
+  ExecutionConfig against = input.config.execution;
+  against.device = line.choice("against", "cpu", device_names());
+  const std::int64_t steps = line.integer("steps", 2, 1);
+  const auto first = make_backend(input.config.execution, line);
+  const auto second = make_backend(against, line);
+  const LockstepResult result = train_in_lockstep(input.config, *first, *second, steps, [&](std::int64_t step) {
+    console.notes() << "step " << step << " of " << steps << ": every tensor is equal" << std::endl;
+  });
+  Json json{{"devices", {first->name(), second->name()}},
+            {"equal", result.equal},
+            {"steps", result.steps},
+            {"operations_compared", result.operations},
+            {"tensors_compared", result.tensors}};
+  if (!result.equal) {
+    json["difference"] = {{"step", result.steps},          {"operation", result.operation},
+                          {"what", result.what},           {"tensor", result.tensor},
+                          {"element", result.element},     {"elements", result.elements},
+                          {"different", result.different}, {"values", {result.first, result.second}}};
+  }
+  console.json(json);
+  std::ostream& out = console.result();
+  if (result.equal) {
+    out << first->name() << " and " << second->name() << " gave the same bits in all " << grouped(result.tensors)
+        << " tensors of " << grouped(result.operations) << " operations, " << grouped(result.steps) << " steps.\n";
+    return kSuccess;
+  }
+  out << "Different first at step " << grouped(result.steps) << ", operation " << grouped(result.operation) << " ("
+      << result.what << "): " << result.tensor << ".\nElement " << grouped(result.element) << " of "
+      << grouped(result.elements) << " is " << result.first << " on " << first->name() << " and " << result.second
+      << " on " << second->name() << "; " << grouped(result.different) << " elements differ.\n";
+  return kMismatch;
+}
+
 }  // namespace
 
 int run_verify(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
-      {"bisect", "", "replays both runs from their last equal checkpoints, to the step that differs"}};
+      {"bisect", "", "replays both runs from their last equal checkpoints, to the step that differs"},
+      {"against", "DEVICE", "trains CONFIG on --device and on this one side by side, and compares every tensor"},
+      {"steps", "N", "with --against: so many training steps; default: 2"},
+      set_option()};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
   CommandLine line(
-      {"verify", "RUN RUN",
+      {"verify", "RUN RUN, or CONFIG with --against",
        "Compares the digests that two runs recorded (every digest.every steps, and at evaluations and\n"
        "checkpoints). Exit code 0 where all steps recorded in both are equal, 3 where one differs or none\n"
-       "is common. --isa, --threads and --device apply to --bisect, instead of what each run's config says.",
-       "bitcycle verify runs/quickstart runs/quickstart.1"},
+       "is common. --isa, --threads and --device apply to --bisect, instead of what each run's config says.\n"
+       "With --against, trains a config on two devices at once, one operation after the other, compares every\n"
+       "tensor, and names the first one that differs.",
+       "bitcycle verify runs/quickstart runs/quickstart.1\n"
+       "bitcycle verify configs/quickstart.yaml --device cuda --against cpu --steps 2"},
       options);
   if (!line.parse(arguments)) return kSuccess;
-  line.require_positional(2);
   Console console(line.json(), false);
+  if (line.has("against")) {
+    if (line.has("bisect")) line.fail("--bisect is for two runs, --against for a config on two devices");
+    return verify_devices(line, console);
+  }
+  for (const char* option : {"steps", "set"}) {
+    if (line.has(option)) line.fail(std::string("--") + option + " goes with --against");
+  }
+  line.require_positional(2);
   const std::string runs[2] = {line.positional()[0], line.positional()[1]};
   const RunFolder a = RunFolder::existing(runs[0]);
   const RunFolder b = RunFolder::existing(runs[1]);
@@ -93,8 +144,8 @@ int run_verify(const std::vector<std::string>& arguments) {
 
   std::optional<Bisection> bisection;
   if (line.has("bisect") && result.first_different >= 0) {
-    const auto backend_a = make_backend(read_config_or_run(runs[0], line).config.execution);
-    const auto backend_b = make_backend(read_config_or_run(runs[1], line).config.execution);
+    const auto backend_a = make_backend(read_config_or_run(runs[0], line).config.execution, line);
+    const auto backend_b = make_backend(read_config_or_run(runs[1], line).config.execution, line);
     bisection = bisect_runs(a, *backend_a, b, *backend_b);
   }
 

@@ -399,15 +399,4 @@ std::unique_ptr<Backend> make_reference_backend();
 /// naming the best that it has.
 std::unique_ptr<Backend> make_cpu_backend(Isa isa = Isa::kAuto, int threads = 0);
 
-/// The CUDA backend in this build.
-struct CudaBuild {
-  bool built = false;
-  std::string toolkit;  // "13.0"
-  std::string targets;  // "sm_80 sm_90a compute_80"
-};
-CudaBuild cuda_build();
-/// The first GPU. Throws std::runtime_error where the build has no CUDA, or the machine no GPU that can run it, and
-/// names --device cpu.
-std::unique_ptr<Backend> make_cuda_backend();
-
 }  // namespace bitcycle

@@ -200,7 +200,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(count("digest.every", FIELD(digest.every), 1, kAnyCount, "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
   t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm), "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
 
-  t.push_back(not_identity(choice("device", FIELD(execution.device), {"cpu", "cuda"}, "where to run")));
+  t.push_back(not_identity(choice("device", FIELD(execution.device), {"cpu", "cuda", "reference", "cuda-on-host"}, "where to run")));
   t.push_back(not_identity(choice("isa", FIELD(execution.isa), {"auto", "portable", "avx2", "avx512vnni"}, "instruction set of the CPU kernels")));
   t.push_back(not_identity(count("threads", FIELD(execution.threads), 0, 4096, "threads; 0: all cores")));
   return t;

@@ -182,13 +182,14 @@ NetworkRun::~NetworkRun() {
 
 void NetworkRun::start(std::int64_t step) {
   if (starts_ - finishes_ == started_.size()) throw std::logic_error("a third step was started");
-  Started& started = started_[starts_++ % started_.size()];
+  Started& started = started_[starts_ % started_.size()];
   started.step = step;
   fill_widths(step, started.widths);
   load_training_batch(step);
   network_->start_training(context(true, step, started.widths), {learning_rate_at(config_.learning_rate, step),
                                                                  static_cast<float>(config_.optimizer.momentum),
                                                                  static_cast<float>(config_.optimizer.weight_decay)});
+  ++starts_;  // only now: a step that fails while it is queued leaves nothing to finish
 }
 
 StepResult NetworkRun::finish() {

@@ -3,8 +3,8 @@
 // for grids of 1 to 132 multiprocessors and shuffled orders. (Every width: tests/device/step_test.cpp.)
 #include <gtest/gtest.h>
 
-#include "tests/cuda_on_host/host_runtime.h"
-#include "tests/exact/step_outcome.h"
+#include "cuda/host/host_runtime.h"
+#include "tests/exact/recorded_outcome.h"
 
 namespace bitcycle {
 namespace {
@@ -16,14 +16,8 @@ using test::StepVariant;
 class CudaOnHostStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   void compare(const test::WidthPair& widths, const StepVariant& variant, const HostOptions& options = {}) {
-    auto reference = make_reference_backend();
-    const auto expected = test::run_step(*reference, GetParam().shape, widths, variant);
-    auto backend = make_cuda_backend_on_host(options);
-    const auto actual = test::run_step(*backend, GetParam().shape, widths, variant);
-    for (const auto& [name, bytes] : expected) {
-      EXPECT_TRUE(bytes == actual.at(name)) << name << " differs, widths " << test::name_of(widths) << ", "
-                                            << options.processors << " multiprocessors, seed " << options.seed;
-    }
+    EXPECT_TRUE(test::step_equals_reference(*make_cuda_backend_on_host(options), GetParam(), widths, variant))
+        << options.processors << " multiprocessors, seed " << options.seed;
   }
 };
 

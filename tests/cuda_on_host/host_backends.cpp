@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/cuda_on_host/host_runtime.h"
+#include "cuda/host/host_runtime.h"
 #include "tests/golden/backends.h"
 
 namespace bitcycle::test {

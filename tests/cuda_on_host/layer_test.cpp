@@ -8,9 +8,10 @@
 #include <numeric>
 #include <vector>
 
-#include "sim/cuda/device.h"
+#include "cuda/host/host_runtime.h"
+#include "cuda/kernels/kernel_entry.h"
+#include "cuda/kernels/device.h"
 #include "sim/number/philox.h"
-#include "tests/cuda_on_host/host_runtime.h"
 
 namespace bitcycle::cuda_on_host {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <cstdio>
 
+#include "cuda/host/host_runtime.h"
 #include "nn/train/trainer.h"
-#include "tests/cuda_on_host/host_runtime.h"
 #include "tests/property/training_fixture.h"
 
 namespace bitcycle::test {

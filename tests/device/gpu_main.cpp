@@ -1,22 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device tests on a GPU; all of them skip, with the reason, where there is none.
+// The device tests on a GPU; all of them skip, with the reason, where there is none. BITCYCLE_TEST_DEVICE names another
+// device to try the tests themselves on: cpu, cuda-on-host or reference (which also records what the reference gives in
+// the file that BITCYCLE_OUTCOMES names). With --kernel NAME only steps that launch this kernel count, one kernel at a
+// time.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <iostream>
 
+#include "cuda/cuda_device.h"
+#include "tests/exact/recorded_outcome.h"
 #include "tests/golden/backends.h"
 
 namespace bitcycle::test {
-
-std::vector<NamedBackend> backends_under_test() { return {{"gpu", make_cuda_backend}}; }
-
 namespace {
 
-class GpuAtHand : public ::testing::Environment {
+std::string device_name() {
+  const char* name = std::getenv("BITCYCLE_TEST_DEVICE");
+  return name == nullptr || *name == '\0' ? "cuda" : name;
+}
+
+std::unique_ptr<Backend> make_device() {
+  const std::string name = device_name();
+  if (name == "cpu") return make_cpu_backend();
+  if (name == "reference") return make_reference_backend();
+  if (name == "cuda-on-host") return make_cuda_on_host_backend();
+  return make_cuda_backend();
+}
+
+class DeviceAtHand : public ::testing::Environment {
  public:
   void SetUp() override {
     try {
-      std::cout << make_cuda_backend()->name() << std::endl;
+      std::cout << make_device()->name() << std::endl;
     } catch (const std::runtime_error& error) {
       GTEST_SKIP() << error.what();
     }
@@ -24,10 +40,26 @@ class GpuAtHand : public ::testing::Environment {
 };
 
 }  // namespace
+
+std::vector<NamedBackend> backends_under_test() { return {{"gpu", make_device}}; }
+
 }  // namespace bitcycle::test
 
 int main(int count, char** arguments) {
+  using namespace bitcycle::test;
+  KernelCheck& check = kernel_check();
+  for (int i = 1; i + 1 < count; ++i) {
+    if (std::string(arguments[i]) == "--kernel") check.kernel = arguments[i + 1];
+  }
   ::testing::InitGoogleTest(&count, arguments);
-  ::testing::AddGlobalTestEnvironment(new bitcycle::test::GpuAtHand);
-  return RUN_ALL_TESTS();
+  if (!check.kernel.empty()) GTEST_FLAG_SET(filter, "*DeviceStep*Reference*:*DeviceStep*Width*");
+  ::testing::AddGlobalTestEnvironment(new DeviceAtHand);
+  const int failed = RUN_ALL_TESTS();
+  if (check.kernel.empty()) return failed;
+  std::cout << "kernel '" << check.kernel << "': " << check.steps << " steps launch it, " << check.different
+            << " of them differ from the reference\n";
+  if (check.steps > 0) return failed;
+  std::cout << "the kernels that were launched:\n";
+  for (const auto& name : check.seen) std::cout << "  " << name << '\n';
+  return 1;
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Longer trainings on a GPU against the CPU, digest by digest: resnet20 for 50 steps on real CIFAR-10, resnet38 with
-// CPT 3-8 for 20 steps. On the host execution layer they take ten minutes, so they run there only when they are asked for:
-// BITCYCLE_LONG_TESTS=1 ./run-tests --cuda-on-host --filter DeviceRealData
+// CPT 3-8 for 20 steps. On the host execution layer they take ten minutes, so they run there only when they are asked
+// for: BITCYCLE_LONG_TESTS=1 ./run-tests --cuda-on-host --filter DeviceRealData
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
 #include "tests/golden/backends.h"
+#include "tests/golden/places.h"
 #include "tests/property/training_fixture.h"
 
 namespace bitcycle::test {
@@ -39,7 +40,7 @@ void compare(const Config& config) {
 TEST(DeviceRealData, Resnet20For50StepsOnCifar10) {
   const char* data = std::getenv("BITCYCLE_DATA");
   if (data == nullptr) GTEST_SKIP() << "BITCYCLE_DATA does not name a folder with CIFAR-10's binary files";
-  compare(load_config(BITCYCLE_SOURCE "/configs/experiments/cifar10/resnet20-cpt-3-8.yaml",
+  compare(load_config(source_path("/configs/experiments/cifar10/resnet20-cpt-3-8.yaml"),
                       {parse_override(std::string("data.path=") + data), parse_override("train.steps=50")}));
 }
 

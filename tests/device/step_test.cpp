@@ -2,7 +2,7 @@
 // Every operation of a device equals the reference bit by bit, on the shapes and widths of the CPU's tests.
 #include <gtest/gtest.h>
 
-#include "tests/exact/step_outcome.h"
+#include "tests/exact/recorded_outcome.h"
 #include "tests/golden/backends.h"
 
 namespace bitcycle {
@@ -13,16 +13,10 @@ using test::StepVariant;
 class DeviceStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   void compare(const test::WidthPair& widths, const StepVariant& variant) {
-    auto reference = make_reference_backend();
-    const auto expected = test::run_step(*reference, GetParam().shape, widths, variant);
     const auto devices = test::all_backends();
     ASSERT_FALSE(devices.empty());
     for (const auto& backend : devices) {
-      const auto actual = test::run_step(*backend, GetParam().shape, widths, variant);
-      for (const auto& [name, bytes] : expected) {
-        EXPECT_TRUE(bytes == actual.at(name))
-            << name << " differs on " << backend->name() << ", widths " << test::name_of(widths);
-      }
+      EXPECT_TRUE(test::step_equals_reference(*backend, GetParam(), widths, variant)) << backend->name();
     }
   }
 };
@@ -58,13 +52,9 @@ TEST_P(DeviceStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
     const auto reading = i % 2 == 0 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
     const test::WidthPair widths{BitWidth::integer(i / 2 % 2 == 0 ? 8 : 12), BitWidth::integer(8)};
     const bool infinite = i >= 4;
-    auto reference = make_reference_backend();
-    const auto expected = test::run_overflowing_step(*reference, GetParam().shape, widths, reading, infinite);
     for (const auto& backend : test::all_backends()) {
-      const auto actual = test::run_overflowing_step(*backend, GetParam().shape, widths, reading, infinite);
-      for (const auto& [name, bytes] : expected) {
-        EXPECT_TRUE(bytes == actual.at(name)) << name << " differs on " << backend->name() << ", case " << i;
-      }
+      EXPECT_TRUE(test::overflow_equals_reference(*backend, GetParam(), widths, reading, infinite))
+          << backend->name() << ", case " << i;
     }
   }
 }

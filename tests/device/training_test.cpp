@@ -6,6 +6,7 @@
 
 #include "nn/train/trainer.h"
 #include "tests/golden/backends.h"
+#include "tests/golden/places.h"
 #include "tests/golden/temporary_folder.h"
 #include "tests/property/run_files.h"
 #include "tests/property/training_fixture.h"
@@ -91,7 +92,7 @@ TEST(DeviceTraining, LoadsTheImagesThatTheCpuLoads) {
 
 /// Quickstart as it is, its first ten steps.
 TEST(DeviceTraining, QuickstartFor10StepsHasTheDigestsOfTheCpu) {
-  const Config config = load_config(BITCYCLE_SOURCE "/configs/quickstart.yaml", {parse_override("train.steps=10")});
+  const Config config = load_config(source_path("/configs/quickstart.yaml"), {parse_override("train.steps=10")});
   EXPECT_EQ(digests(config, *make_cpu_backend(), 10), digests(config, *device(), 10));
 }
 
@@ -163,7 +164,8 @@ TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
   expect_same_run(folder.path() / "cpu", folder.path() / "moved");
 }
 
-/// A number that is not finite stops a run that is a step ahead; the last checkpoint is whole and the run goes on from it.
+/// A number that is not finite stops a run that is a step ahead; the last checkpoint is whole and the run goes on from
+/// it.
 TEST(DeviceTraining, ARunThatFailsLeavesItsLastCheckpoint) {
   const TemporaryFolder folder;
   Config config = short_config(8, 2);

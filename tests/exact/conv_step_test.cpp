@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation between two batch norms, on every shape, width, instruction set and number of threads, equals the
 // reference: codes, outputs, statistics, gradients, joins and their sums, bit by bit.
-#include "tests/exact/step_outcome.h"
+#include "tests/exact/recorded_outcome.h"
 
 namespace bitcycle {
 namespace {
 
-using test::run_step;
 using test::upload;
 using test::zeros;
 using Variant = test::StepVariant;
-using Outcome = test::StepOutcome;
 
 std::vector<Isa> machine_isas() {
   std::vector<Isa> isas;
@@ -24,17 +22,12 @@ class ExactStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   /// Every available instruction set, 1, 2 and 7 threads, against the reference.
   void compare(const test::WidthPair& widths, const Variant& variant) {
-    auto reference = make_reference_backend();
-    const Outcome expected = run_step(*reference, GetParam().shape, widths, variant);
     int threads = 1;
     for (const Isa isa : machine_isas()) {
       for (int i = 0; i < (widths.forward.bits() <= 8 && widths.gradient.bits() <= 8 ? 3 : 1); ++i) {
         auto backend = make_cpu_backend(isa, threads);
-        const Outcome actual = run_step(*backend, GetParam().shape, widths, variant);
-        for (const auto& [name, bytes] : expected) {
-          EXPECT_TRUE(bytes == actual.at(name)) << name << " differs: " << isa_name(isa) << ", " << threads << " threads, widths "
-                                                << test::name_of(widths);
-        }
+        EXPECT_TRUE(test::step_equals_reference(*backend, GetParam(), widths, variant))
+            << isa_name(isa) << ", " << threads << " threads";
         threads = threads == 1 ? 2 : (threads == 2 ? 7 : 1);
       }
     }
@@ -65,14 +58,9 @@ TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   const test::WidthPair widths{BitWidth::integer(8), BitWidth::integer(8)};
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     for (const bool infinite : {false, true}) {
-      auto reference = make_reference_backend();
-      const Outcome expected = test::run_overflowing_step(*reference, GetParam().shape, widths, reading, infinite);
       for (const Isa isa : machine_isas()) {
         auto backend = make_cpu_backend(isa, 2);
-        const Outcome actual = test::run_overflowing_step(*backend, GetParam().shape, widths, reading, infinite);
-        for (const auto& [name, bytes] : expected) {
-          EXPECT_TRUE(bytes == actual.at(name)) << name << ", " << isa_name(isa);
-        }
+        EXPECT_TRUE(test::overflow_equals_reference(*backend, GetParam(), widths, reading, infinite)) << isa_name(isa);
       }
     }
   }

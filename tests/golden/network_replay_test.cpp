@@ -9,6 +9,7 @@
 
 #include "nn/train/replay_report.h"
 #include "tests/golden/backends.h"
+#include "tests/golden/places.h"
 #include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {
@@ -38,7 +39,7 @@ class NetworkReplay : public ::testing::TestWithParam<NamedBackend> {
 
 TEST_P(NetworkReplay, Step8Bit) {
   SKIP_WITHOUT_BACKEND();
-  const ReplayReport report = replay(BITCYCLE_GOLDEN "/steps/resnet8_b8_g16");
+  const ReplayReport report = replay(test::golden_path("/steps/resnet8_b8_g16"));
   EXPECT_EQ(report.kind, "step");
   EXPECT_EQ(report.lines.size(), 1U + 29U + 18U);  // loss, gradients, running statistics
   expect_ok(report);
@@ -46,7 +47,7 @@ TEST_P(NetworkReplay, Step8Bit) {
 
 TEST_P(NetworkReplay, Step16Bit) {
   SKIP_WITHOUT_BACKEND();
-  expect_ok(replay(BITCYCLE_GOLDEN "/steps/resnet8_b16_g16"));
+  expect_ok(replay(test::golden_path("/steps/resnet8_b16_g16")));
 }
 
 TEST_P(NetworkReplay, Trajectories) {
@@ -54,7 +55,7 @@ TEST_P(NetworkReplay, Trajectories) {
   const char* data = std::getenv("BITCYCLE_DATA");
   if (data == nullptr) GTEST_SKIP() << "BITCYCLE_DATA does not name a folder with CIFAR-10's binary files";
   for (const char* name : {"resnet8_cpt_3_8", "resnet8_static_8"}) {
-    const ReplayReport report = replay(fs::path(BITCYCLE_GOLDEN "/trajectories") / name, data);
+    const ReplayReport report = replay(fs::path(test::golden_path("/trajectories")) / name, data);
     EXPECT_EQ(report.lines.size(), 20U);
     expect_ok(report);
   }
@@ -75,7 +76,7 @@ class MalformedCase : public ::testing::Test {
   }
   /// A copy of the recorded step, with something in its case.json replaced.
   fs::path copy_with(const std::string& from, const std::string& to) {
-    fs::copy(BITCYCLE_GOLDEN "/steps/resnet8_b8_g16", folder_.path(),
+    fs::copy(test::golden_path("/steps/resnet8_b8_g16"), folder_.path(),
              fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     std::ifstream in(folder_.path() / "case.json");
     std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -90,7 +91,7 @@ class MalformedCase : public ::testing::Test {
 };
 
 TEST_F(MalformedCase, ATrajectoryWithoutDataAsksForIt) {
-  EXPECT_THAT(error_of(BITCYCLE_GOLDEN "/trajectories/resnet8_static_8"), HasSubstr("--data DIR"));
+  EXPECT_THAT(error_of(test::golden_path("/trajectories/resnet8_static_8")), HasSubstr("--data DIR"));
 }
 
 TEST_F(MalformedCase, AFolderWithoutCaseIsNamed) {

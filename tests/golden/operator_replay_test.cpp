@@ -14,6 +14,7 @@
 #include "nn/io/npy.h"
 #include "nn/train/replay_operator.h"
 #include "tests/golden/backends.h"
+#include "tests/golden/places.h"
 #include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> case_names() {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(fs::path(BITCYCLE_GOLDEN) / "ops")) {
+  for (const auto& entry : fs::directory_iterator(test::golden_path("/ops"))) {
     names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
@@ -32,7 +33,7 @@ std::vector<std::string> case_names() {
 
 using test::all_backends;
 
-fs::path golden_case(const std::string& name) { return fs::path(BITCYCLE_GOLDEN) / "ops" / name; }
+fs::path golden_case(const std::string& name) { return fs::path(test::golden_path("/ops")) / name; }
 
 class OperatorReplay : public ::testing::TestWithParam<std::string> {};
 

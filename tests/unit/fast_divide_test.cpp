@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Division by multiplication is exact: every small divisor, powers of two and their neighbours, numbers around every
 // multiple and at the ends of the range.
-#include "sim/cuda/fast_divide.h"
+#include "cuda/kernels/fast_divide.h"
 
 #include <gtest/gtest.h>
 

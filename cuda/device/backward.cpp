@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backward pass of a convolution: the gradient's codes, and the products that take them.
+#include <algorithm>
+
+#include "cuda/device/cuda_backend.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+void CudaBackend::conv_backward(const ConvBackward& args) {
+  auto& w = const_cast<CudaWeights&>(static_cast<const CudaWeights&>(*args.weights));
+  const ConvShape& s = args.shape;
+  const std::uint32_t outputs = elements(s.output_size(), "convolution");
+  QuantiseGradientKernel::Args quantise{};
+  quantise.gradient = args.gradient;
+  quantise.size = outputs;
+  quantise.channels = static_cast<std::uint32_t>(s.o);
+  quantise.codes = args.g;
+  quantise.stochastic = args.stochastic;
+  quantise.noise = args.noise;
+  if (in_step_ && args.noise.step == step_number_) {  // the launch is then the same at every step
+    quantise.step = &scratch()->step;
+    quantise.noise.step = 0;
+  }
+  quantise.given_noise = args.given_noise;
+  quantise.prepares = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
+  if (quantise.prepares) quantise.prepare = error_preparation(args, w);
+  settle();
+  join_branches();
+  launch<QuantiseGradientKernel>(
+      blocks(outputs) + (quantise.prepares ? 1 : 0), QuantiseGradientKernel::kSharedBytes, quantise,
+      {0, s.output_size() * ((args.gradient.norm == nullptr ? 4 : 8) +
+                             static_cast<std::int64_t>(bytes_of(args.g.width.container())))});
+  if (args.dw != nullptr) weight_gradient(args, w);
+  if (quantise.prepares) error_pass(args, w);
+}
+
+void CudaBackend::conv_accumulators(const ConvAccumulators& args) {
+  const auto require_integer = [](BitWidth width, const char* operand) {
+    if (width.is_integer()) return;
+    throw std::invalid_argument(std::string("accumulators: ") + operand +
+                                " is float32, which has no integer sums; give it a width of 2..32 bits");
+  };
+  if (args.pass != Pass::kError) require_integer(args.x.width, "x");
+  if (args.pass != Pass::kForward) require_integer(args.g.width, "g");
+  if (args.pass != Pass::kWeightGradient) require_integer(args.weights->width, "w");
+  const ConvShape& s = args.shape;
+  if (args.pass == Pass::kForward) {
+    ForwardChainKernel::Args chain{};
+    chain.s = geometry(s);
+    chain.x = args.x;
+    chain.weights = args.weights->codes.as<std::uint32_t>();
+    chain.sums = args.sums;
+    chain.size = static_cast<std::uint32_t>(s.output_size());
+    launch<ForwardChainKernel>(blocks(chain.size), 0, chain);
+  } else if (args.pass == Pass::kError) {
+    ErrorChainKernel::Args chain{};
+    chain.s = geometry(s);
+    chain.g = args.g;
+    chain.weights = args.weights->error_codes.as<std::uint32_t>();
+    chain.shared_grid = args.weights->reading == ErrorWeights::kShared;
+    chain.sums = args.sums;
+    chain.size = static_cast<std::uint32_t>(s.input_size());
+    launch<ErrorChainKernel>(blocks(chain.size), 0, chain);
+  } else {
+    WeightGradientChainKernel::Args chain{};
+    chain.s = geometry(s);
+    chain.x = args.x;
+    chain.g = args.g;
+    chain.sums = args.sums;
+    launch<WeightGradientChainKernel>(
+        static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),
+        sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain);
+  }
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which kernel multiplies: by patches, where a shape's pixels and weights fit shared memory, else by rows; how many
+// tiles of columns a block takes, and how many blocks run.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/device/cuda_backend.h"
+#include "cuda/products/kernels_product.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+template <typename Kernel, typename Args>
+void CudaBackend::launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
+                                 gpu::Work work) {
+  using Product = typename Kernel::Product;
+  const std::int64_t column_tiles = (columns + Product::kColumns - 1) / Product::kColumns;
+  const std::int64_t bytes = Product::shared_bytes(source, Kernel::kSharedBytes);
+  // Blocks keep their channels' sums and go on to the next rows: as many as are there at once.
+  const std::int64_t at_once = std::min<std::int64_t>(Kernel::kMinBlocks, blocks_share() / (bytes + kBlockBytes));
+  const std::int64_t resident = std::max<std::int64_t>(1, at_once * runtime_->processors() / column_tiles);
+  const std::int64_t chunks = std::clamp<std::int64_t>(Product::chunks(source), 1, resident);
+  launch<Kernel>(static_cast<int>(column_tiles * chunks), static_cast<std::size_t>(bytes), args, work);
+}
+
+template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
+void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go) {
+  const auto of_tiles = [&](int tiles, const auto& of) {
+    if (tiles == 2) return of(std::integral_constant<int, 2>{});
+    if constexpr (Most >= 4) {
+      if (tiles == 4) return of(std::integral_constant<int, 4>{});
+    }
+    if constexpr (Most >= 8) of(std::integral_constant<int, 8>{});
+  };
+  if constexpr (LA == 1) {
+    const std::int64_t slices = x.channels / 16, taps = s.kh * s.kw;
+    // False where too little of the shape fits.
+    const auto by_patches = [&](auto nt, auto mt) {
+      using Product = PatchProduct<LB, Signed, decltype(nt)::value, decltype(mt)::value>;
+      const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
+      const std::int64_t room = blocks_share() / 2 - kBlockBytes - own;
+      const std::int64_t most_pixels =
+          Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
+      if (most_pixels < taps) return false;
+      Patches patches{};
+      patches.codes = static_cast<const std::uint8_t*>(x.codes);
+      patches.tiling = tiling(s, Product::kRows, most_pixels);
+      // Images of a chunk, those of rows beyond its last position too, are numbered with 7 bits.
+      if (Product::kRows > 128 * patches.tiling.tile_h * patches.tiling.tile_w) return false;
+      patches.map = x.map;
+      patches.slices = static_cast<std::int32_t>(slices);
+      patches.pieces = static_cast<std::int32_t>(taps * slices);
+      patches.kw = x.kw;
+      patches.taps = x.kh * x.kw;
+      patches.transposed = x.transposed;
+      patches.lay_out(own, limbs_of_columns);
+      go(std::type_identity<Product>{}, patches);
+      return true;
+    };
+    const bool fits = x.channels % 16 == 0 && slices <= Patches::kMostSlices && (!x.transposed || x.stride.value == 1);
+    // Few columns are worth more rows, where there are enough; the error pass has no registers for them.
+    if constexpr (Most == 8) {
+      if (fits && columns <= 16 && x.rows >= std::int64_t{2} * 256 * runtime_->processors() &&
+          by_patches(std::integral_constant<int, 2>{}, std::integral_constant<int, 4>{})) {
+        return;
+      }
+    }
+    // A block reads its pixels once for all its columns, so that wide blocks are worth more than many: three for every
+    // four multiprocessors will do.
+    bool done = false;
+    for (int tiles = column_tiles_of(x.rows, columns, Most, 3 * runtime_->processors() / 4);
+         fits && !done && tiles >= 2; tiles /= 2) {
+      of_tiles(tiles, [&](auto nt) { done = by_patches(nt, std::integral_constant<int, 2>{}); });
+    }
+    if (done) return;
+  }
+  of_tiles(column_tiles_of(x.rows, columns, Most, std::int64_t{2} * runtime_->processors()),
+           [&](auto nt) { go(std::type_identity<TileProduct<LA, LB, Signed, decltype(nt)::value>>{}, x); });
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

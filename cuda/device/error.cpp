@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The error pass of a convolution.
+#include <algorithm>
+
+#include "cuda/device/choose_product.h"
+#include "cuda/device/cuda_backend.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+template <int LA, int LB, bool Shared, int Norms>
+void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  // Positions are the inputs, pixels the outputs; the last tap comes first.
+  const PatchShape shape{
+      s.n, s.h, s.w, s.out_h(), s.out_w(), s.kh, s.kw, s.stride, s.kh - 1 - s.padding, s.kw - 1 - s.padding};
+  const auto go = [&](auto product, const auto& source) {
+    using Kernel = ErrorProductKernel<typename decltype(product)::type, Norms>;
+    typename Kernel::Args a{};
+    a.g = source;
+    a.weights = w.error_pack;
+    a.columns = static_cast<std::int32_t>(s.c);
+    a.scale = w.error_scale.as<ChannelScale>();
+    a.offset = w.error_offset.as<double>();
+    a.dx = args.dx;
+    a.dx_bound = args.dx_bound;
+    a.joins = args.join != nullptr;
+    if (a.joins) a.join = *args.join;
+    // dx and u are written; the second contribution, the mask and what the sums need are read.
+    const std::int64_t inputs = s.input_size();
+    std::int64_t bytes = s.output_size() * LA + (args.dx != nullptr ? 4 * inputs : 0);
+    if (a.joins) {
+      bytes += 4 * inputs + (a.join.other != nullptr ? 4 * inputs : 0) + (a.join.mask_bits != nullptr ? inputs / 8 : 0);
+      for (const auto& norm : a.join.norm) bytes += norm.sums != nullptr ? 4 * inputs : 0;
+    }
+    launch_product<Kernel>(s.c, a, a.g, {LB * s.macs(), bytes});
+  };
+  constexpr bool kWide = LA + LB <= 3 && (Norms == 1 || LA + LB == 2);  // as far as registers go
+  choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, kWide ? 4 : 2>(g, shape, s.c, go);
+}
+template <int LA, int LB, bool Shared>
+void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
+  if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
+    error_product<LA, LB, Shared, 2>(g, args, w);
+  } else {
+    error_product<LA, LB, Shared, 1>(g, args, w);
+  }
+}
+
+bool CudaBackend::error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const {
+  const ConvShape& s = args.shape;
+  const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
+  return args.g.width.is_integer() && w.width.is_integer() && lw != 0 && s.kh * s.kw <= StreamedRows::kMostTaps &&
+         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.c, s.groups);
+}
+
+PrepareError CudaBackend::error_preparation(const ConvBackward& args, const CudaWeights& w) {
+  PrepareError prepare{};
+  prepare.g_width = args.g.width;
+  prepare.w_width = w.width;
+  prepare.g = args.g.affine;
+  prepare.g_range = args.g_range;
+  prepare.error = w.error_affine.as<Affine>();
+  prepare.magnitude = w.magnitude.as<float>();
+  prepare.shared_grid = w.reading == ErrorWeights::kShared;
+  prepare.grid_bits = w.error_grid_bits;
+  prepare.tap_sums = w.error_tap_sums.as<std::int64_t>();
+  prepare.map = w.inputs;
+  prepare.s = geometry(args.shape);
+  prepare.tables = error_on_tensor_cores(args, w);
+  prepare.scale = const_cast<ChannelScale*>(w.error_scale.as<ChannelScale>());
+  prepare.offset = const_cast<double*>(w.error_offset.as<double>());
+  prepare.dx_bound = args.dx_bound;
+  prepare.joins = args.join != nullptr;
+  if (prepare.joins) prepare.join = *args.join;
+  return prepare;
+}
+
+void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const Geometry geo = geometry(s);
+  const bool shared_grid = w.reading == ErrorWeights::kShared;
+  const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
+  const bool tensor = error_on_tensor_cores(args, w);
+  if (tensor) {
+    StreamedRows g{};
+    g.codes = args.g.codes;
+    g.rows = geo.n * geo.h * geo.w;
+    g.h = Divisor(geo.h);
+    g.w = Divisor(geo.w);
+    g.stride = Divisor(geo.stride);
+    g.map = w.inputs;
+    g.source_h = geo.out_h;
+    g.source_w = geo.out_w;
+    g.channels = geo.o;
+    g.kh = geo.kh;
+    g.kw = geo.kw;
+    g.padding = geo.padding;
+    g.transposed = true;
+    g.depth = geo.kh * geo.kw * geo.o;
+    g.set_offsets();
+    if (shared_grid) {
+      if (lg == 1 && lw == 2) error_product<1, 2, true>(g, args, w);
+      if (lg == 1 && lw == 3) error_product<1, 3, true>(g, args, w);
+      if (lg == 2 && lw == 2) error_product<2, 2, true>(g, args, w);
+      if (lg == 2 && lw == 3) error_product<2, 3, true>(g, args, w);
+    } else {
+      if (lg == 1 && lw == 1) error_product<1, 1, false>(g, args, w);
+      if (lg == 1 && lw == 2) error_product<1, 2, false>(g, args, w);
+      if (lg == 2 && lw == 1) error_product<2, 1, false>(g, args, w);
+      if (lg == 2 && lw == 2) error_product<2, 2, false>(g, args, w);
+    }
+    return;
+  }
+  const auto inputs = static_cast<std::uint32_t>(s.input_size());
+  float* dx =
+      args.dx != nullptr ? args.dx : reserve(chain_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
+  ErrorChainKernel::Args chain{};
+  chain.s = geo;
+  chain.chain =
+      chain_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
+               s.error_depth());
+  chain.g = args.g;
+  chain.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
+  chain.error_affine = w.error_affine.as<Affine>();
+  chain.weight_width = w.width;
+  chain.shared_grid = shared_grid;
+  chain.dx = dx;
+  chain.dx_bound = args.dx_bound;
+  chain.size = inputs;
+  launch<ErrorChainKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
+  if (args.join != nullptr) join_tensor(*args.join, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

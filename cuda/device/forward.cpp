@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forward pass of a convolution.
+#include <algorithm>
+
+#include "cuda/device/choose_product.h"
+#include "cuda/device/cuda_backend.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels) {
+  const std::array<std::int64_t, 12> key = {s.n,  s.out_h,  s.out_w,     s.in_h,      s.in_w,         s.kh,
+                                            s.kw, s.stride, s.padding_h, s.padding_w, most_positions, most_pixels};
+  const auto known = tilings_.find(key);
+  return known != tilings_.end() ? known->second : tilings_[key] = tiling_of(s, most_positions, most_pixels);
+}
+
+template <int LA, int LB>
+void CudaBackend::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const PatchShape shape{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
+  const auto go = [&](auto product, const auto& source) {
+    using Kernel = ForwardProductKernel<typename decltype(product)::type>;
+    typename Kernel::Args a{};
+    a.x = source;
+    a.weights = w.forward_pack;
+    a.columns = static_cast<std::int32_t>(s.o);
+    a.scale = w.scale.as<ChannelScale>();
+    a.offset = w.offset.as<double>();
+    a.y = args.y;
+    a.statistics = args.statistics;
+    a.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
+    a.hi = a.lo + s.o;
+    a.ticket = &scratch()->ticket;
+    launch_product<Kernel>(s.o, a, a.x, {s.macs(), s.input_size() * LA + s.output_size() * 4});
+    if (args.statistics != nullptr) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(&a);
+      open_products_.push_back({used_ - 1,
+                                static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&a.norm) - bytes),
+                                args.statistics, s.o});
+    }
+  };
+  choose_product<ForwardProductKernel, LA, LB, false, LA + LB == 2 ? 8 : 2>(x, shape, s.o, go);
+}
+
+void CudaBackend::conv_forward(const ConvForward& args) {
+  const auto& w = static_cast<const CudaWeights&>(*args.weights);
+  const ConvShape& s = args.shape;
+  const Geometry g = geometry(s);
+  const auto inputs = static_cast<std::uint32_t>(s.input_size()), outputs = static_cast<std::uint32_t>(s.output_size());
+  const int limbs = limbs_of(args.codes.width);
+  const bool tensor = w.forward_pack.limbs == limbs && w.width.is_narrow() && s.kh * s.kw <= StreamedRows::kMostTaps &&
+                      fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.o, s.groups);
+  QuantiseInputKernel::Args quantise{};
+  quantise.input = args.input;
+  quantise.size = inputs;
+  quantise.channels = static_cast<std::uint32_t>(s.c);
+  quantise.codes = args.codes;
+  quantise.scales = scale_ && scale_->affine == args.codes.affine && scale_->width == args.codes.width;
+  if (quantise.scales) {
+    quantise.scale = *scale_;
+    scale_.reset();
+  }
+  quantise.prepares = tensor || args.statistics != nullptr;
+  PrepareForward& prepare = quantise.prepare;
+  prepare.x_width = args.codes.width;
+  prepare.w_width = w.width;
+  prepare.x_range = args.input_range;
+  prepare.w = w.affine.as<Affine>();
+  prepare.magnitude = w.magnitude.as<float>();
+  prepare.tap_sums = w.tap_sums.as<std::int64_t>();
+  prepare.map = w.outputs;
+  prepare.s = g;
+  prepare.tables = tensor;
+  prepare.scale = const_cast<ChannelScale*>(w.scale.as<ChannelScale>());
+  prepare.offset = const_cast<double*>(w.offset.as<double>());
+  prepare.statistics = args.statistics;
+  prepare.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
+  prepare.hi = prepare.lo + s.o;
+  settle();
+  join_branches();
+  launch<QuantiseInputKernel>(
+      blocks(inputs) + (quantise.scales || quantise.prepares ? 1 : 0), 0, quantise,
+      {0, s.input_size() * (4 + static_cast<std::int64_t>(bytes_of(args.codes.width.container())))});
+  if (tensor) {
+    StreamedRows x{};
+    x.codes = args.codes.codes;
+    x.rows = g.n * g.out_h * g.out_w;
+    x.h = Divisor(g.out_h);
+    x.w = Divisor(g.out_w);
+    x.stride = Divisor(g.stride);
+    x.map = w.outputs;
+    x.source_h = g.h;
+    x.source_w = g.w;
+    x.channels = g.c;
+    x.kh = g.kh;
+    x.kw = g.kw;
+    x.padding = g.padding;
+    x.depth = g.kh * g.kw * g.c;
+    x.set_offsets();
+    if (limbs == 1) {
+      forward_product<1, 1>(x, args, w);
+    } else {
+      forward_product<2, 2>(x, args, w);
+    }
+    return;
+  }
+  ForwardChainKernel::Args chain{};
+  chain.s = g;
+  chain.chain = chain_of(args.codes.width, w.width, s.forward_depth());
+  chain.x = args.codes;
+  chain.weights = w.codes.as<std::uint32_t>();
+  chain.weight_affine = w.affine.as<Affine>();
+  chain.weight_width = w.width;
+  chain.y = args.y;
+  chain.size = outputs;
+  launch<ForwardChainKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
+  if (args.statistics == nullptr) return;
+  launch<ChannelStatisticsKernel>(
+      blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
+      {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo, prepare.hi, &scratch()->ticket});
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The weight gradient of a convolution.
+#include <algorithm>
+
+#include "cuda/device/cuda_backend.h"
+#include "cuda/products/kernels_weight_gradient.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+constexpr std::int64_t kMostPatchBytes = 96 * 1024;
+
+template <int LG, int LX>
+void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const auto go = [&](auto mt) {
+    using Kernel = WeightGradientProductKernel<LG, LX, decltype(mt)::value>;
+    typename Kernel::Args a{};
+    a.s = geometry(s);
+    const std::int64_t taps = s.kh * s.kw, planes = (taps + 15) / 16;
+    a.planes = static_cast<std::int32_t>(planes);
+    const PatchShape patch{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
+    // Three chunks are in shared memory at once, and leave room for another kernel's blocks.
+    const auto most = std::min(static_cast<std::int64_t>(runtime_->shared_bytes()), kMostPatchBytes);
+    std::int64_t bytes = 0;
+    for (std::int64_t pixels = Kernel::kMostPixels; bytes == 0 || bytes > most; pixels = pixels * 3 / 4) {
+      a.tiling = tiling_of(patch, Kernel::kMostPositions, std::max(pixels, taps));
+      a.pixels = a.tiling.pixels();
+      a.positions = static_cast<std::int32_t>(rounded_up(a.tiling.positions(), 32));
+      bytes = Kernel::shared_bytes(a.pixels, a.positions, planes);
+    }
+    a.g = args.g.codes;
+    a.x = args.x.codes;
+    a.existence = w.existence.as<std::uint8_t>();
+    a.sums = gradient_sums(args, w);
+    const Tiling& t = a.tiling;
+    a.exact = t.positions() == a.positions && t.n % t.images == 0 && t.out_h % t.tile_h == 0 && t.out_w % t.tile_w == 0;
+    a.pieces = s.o % 16 == 0 && s.c % 16 == 0;
+    a.constant_existence = t.tiles_h.value * t.tiles_w.value == 1;
+    const auto tiles_of = [](std::int64_t size, std::int64_t each) {
+      return Divisor(static_cast<std::int32_t>((size + each - 1) / each));
+    };
+    Kernel::set_offsets(a);
+    a.row_tiles = tiles_of(s.o, Kernel::kRows);
+    a.column_tiles = tiles_of(s.c, Kernel::kColumns);
+    a.group_tiles = tiles_of(taps + planes, Kernel::kGroups);
+    // A block a multiprocessor, each with as many chunks as there are for it, but none so many that a 32-bit sum could
+    // overflow.
+    const std::int64_t tiles = std::int64_t{a.row_tiles.value} * a.column_tiles.value * a.group_tiles.value;
+    const std::int64_t parts = std::max<std::int64_t>(1, runtime_->processors() / tiles);
+    a.part = static_cast<std::int32_t>(std::clamp<std::int64_t>((t.chunks + parts - 1) / parts, 1, Kernel::kMostPart));
+    const std::int64_t blocks = tiles * std::max<std::int64_t>(1, (t.chunks + a.part - 1) / a.part);
+    launch<Kernel>(static_cast<int>(blocks), static_cast<std::size_t>(bytes), a,
+                   {s.macs(), s.output_size() * LG + s.input_size() * LX});
+  };
+  if constexpr (LG + LX == 2) {
+    if (s.o > 16) return go(std::integral_constant<int, 2>{});
+  }
+  go(std::integral_constant<int, 1>{});
+}
+
+/// A branch: what follows in the trunk does not need it, but must not overwrite its codes before the next join, which
+/// is where the next gradient is quantised.
+void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& w) {
+  settle();
+  const Branch beside(*this);
+  const ConvShape& s = args.shape;
+  const Geometry g = geometry(s);
+  const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
+  const bool small = s.kh * s.kw <= StreamedRows::kMostTaps && s.out_h() * s.out_w() <= kMostPositions;
+  if (small && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
+      fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {
+    if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
+    if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);
+    if (lg == 2 && lx == 1) weight_gradient_product<2, 1>(args, w);
+    if (lg == 2 && lx == 2) weight_gradient_product<2, 2>(args, w);
+    WeightGradientFinishKernel::Args finish{};
+    finish.s = g;
+    finish.c = Divisor(g.c);
+    finish.taps = Divisor(g.kh * g.kw);
+    finish.g = args.g.affine;
+    finish.x = args.x.affine;
+    finish.sums = gradient_sums(args, w);
+    finish.terms = w.terms.as<std::int64_t>();
+    finish.dw = args.dw;
+    finish.size = static_cast<std::int32_t>(s.weight_size());
+    const std::int64_t sums = (s.o + 1) * (s.forward_depth() + s.kh * s.kw);
+    finish.ticket = reinterpret_cast<std::uint32_t*>(finish.sums.words + sums);
+    launch<WeightGradientFinishKernel>(blocks(static_cast<std::uint32_t>(4 * finish.size)),
+                                       WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
+    return;
+  }
+  WeightGradientChainKernel::Args chain{};
+  chain.s = g;
+  chain.chain = chain_of(args.x.width, args.g.width, s.weight_gradient_depth());
+  chain.x = args.x;
+  chain.g = args.g;
+  chain.x_range = args.x_range;
+  chain.g_range = args.g_range;
+  chain.dw = args.dw;
+  launch<WeightGradientChainKernel>(
+      static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),
+      sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain, {s.macs(), 0});
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights: their memory and tables, and their codes, those of all layers in three launches.
+#include <algorithm>
+
+#include "cuda/device/cuda_backend.h"
+#include "cuda/kernels/kernels_weights.h"
+#include "cuda/products/tile_product.h"
+#include "sim/ops/conv_shape.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+constexpr std::int64_t kMostKernelSize = 32;  // bits of a ClassMap's sets
+
+/// Classes of one dimension: which taps exist at each position.
+struct Classes {
+  std::vector<std::int32_t> of;
+  std::vector<std::uint32_t> taps;
+  template <typename Exists>
+  Classes(std::int64_t positions, std::int64_t kernel, Exists exists) {
+    for (std::int64_t p = 0; p < positions; ++p) {
+      std::uint32_t set = 0;
+      for (std::int64_t k = 0; k < kernel; ++k) set |= (exists(p, k) ? 1U : 0U) << k;
+      const auto found = std::find(taps.begin(), taps.end(), set);
+      of.push_back(static_cast<std::int32_t>(found - taps.begin()));
+      if (found == taps.end()) taps.push_back(set);
+    }
+  }
+};
+
+/// Rows padded to a tile of 64 columns, the reduction to 64 codes.
+Packed CudaBackend::pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth) {
+  Packed packed;
+  packed.bytes = const_cast<std::uint8_t*>(bytes.as<std::uint8_t>());
+  packed.limbs = limbs;
+  packed.rows = static_cast<std::int32_t>(rounded_up(rows, 64));
+  packed.depth = static_cast<std::int32_t>(rounded_up(depth, 64));
+  return packed;
+}
+
+std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvShape& shape) {
+  check_shape(shape);
+  geometry(shape);
+  if (shape.kh > kMostKernelSize || shape.kw > kMostKernelSize) {
+    throw std::invalid_argument("convolution " + shape.text() + ": the CUDA backend takes kernels of at most " +
+                                std::to_string(kMostKernelSize) + " x " + std::to_string(kMostKernelSize) +
+                                "; use --device cpu");
+  }
+  auto weights = std::make_unique<CudaWeights>(shape);
+  const auto bytes = [](std::int64_t count, std::size_t each) { return static_cast<std::size_t>(count) * each; };
+  const std::int64_t size = shape.weight_size(), taps = shape.kh * shape.kw;
+  CudaWeights& w = *weights;
+  w.codes = Buffer(*this, bytes(size, sizeof(std::uint32_t)));
+  w.affine = Buffer(*this, bytes(shape.o, sizeof(Affine)));
+  w.error_codes = Buffer(*this, bytes(size, sizeof(std::uint32_t)));
+  w.error_affine = Buffer(*this, bytes(shape.c, sizeof(Affine)));
+  w.magnitude = Buffer(*this, bytes(shape.o + 1, sizeof(float)));
+  w.largest_value = Buffer(*this, sizeof(std::int64_t));
+  w.tap_sums = Buffer(*this, bytes(shape.o * taps, sizeof(std::int64_t)));
+  w.error_tap_sums = Buffer(*this, bytes(shape.c * taps, sizeof(std::int64_t)));
+
+  const auto exists_at_output = [&](std::int64_t inputs) {
+    return [&shape, inputs](std::int64_t p, std::int64_t k) {
+      const std::int64_t at = p * shape.stride - shape.padding + k;
+      return at >= 0 && at < inputs;
+    };
+  };
+  const auto exists_at_input = [&](std::int64_t outputs) {
+    return [&shape, outputs](std::int64_t p, std::int64_t k) {
+      const std::int64_t at = p + shape.padding - k;
+      return at >= 0 && at % shape.stride == 0 && at / shape.stride < outputs;
+    };
+  };
+  const Classes parts[4] = {Classes(shape.out_h(), shape.kh, exists_at_output(shape.h)),
+                            Classes(shape.out_w(), shape.kw, exists_at_output(shape.w)),
+                            Classes(shape.h, shape.kh, exists_at_input(shape.out_h())),
+                            Classes(shape.w, shape.kw, exists_at_input(shape.out_w()))};
+  std::vector<std::int32_t> words;
+  std::size_t at[4][2];
+  for (int i = 0; i < 4; ++i) {
+    at[i][0] = words.size();
+    words.insert(words.end(), parts[i].of.begin(), parts[i].of.end());
+    at[i][1] = words.size();
+    words.insert(words.end(), parts[i].taps.begin(), parts[i].taps.end());
+  }
+  w.maps = Buffer(*this, words.size() * sizeof(std::int32_t));
+  to_device(w.maps.as<std::int32_t>(), words.data(), w.maps.bytes());
+  const auto map = [&](std::size_t rows, std::size_t columns) {
+    const auto* base = w.maps.as<std::int32_t>();
+    ClassMap m;
+    m.row_class = base + at[rows][0];
+    m.row_taps = reinterpret_cast<const std::uint32_t*>(base + at[rows][1]);
+    m.column_class = base + at[columns][0];
+    m.column_taps = reinterpret_cast<const std::uint32_t*>(base + at[columns][1]);
+    m.rows = static_cast<std::int32_t>(parts[rows].taps.size());
+    m.columns = static_cast<std::int32_t>(parts[columns].taps.size());
+    return m;
+  };
+  w.outputs = map(0, 1);
+  w.inputs = map(2, 3);
+  w.output_classes = std::int64_t{w.outputs.rows} * w.outputs.columns;
+  w.input_classes = std::int64_t{w.inputs.rows} * w.inputs.columns;
+  if (taps <= StreamedRows::kMostTaps) {
+    std::vector<std::uint64_t> sets;
+    for (const int first : {0, 2}) {
+      for (const std::uint32_t in_rows : parts[first].taps) {
+        for (const std::uint64_t in_columns : parts[first + 1].taps) {
+          std::uint64_t set = 0;
+          for (std::int64_t k = 0; k < shape.kh; ++k) {
+            if (((in_rows >> k) & 1U) != 0) set |= in_columns << (k * shape.kw);
+          }
+          sets.push_back(set);
+        }
+      }
+    }
+    w.class_taps = Buffer(*this, sets.size() * sizeof(std::uint64_t));
+    to_device(w.class_taps.as<std::uint64_t>(), sets.data(), w.class_taps.bytes());
+    w.outputs.taps = w.class_taps.as<std::uint64_t>();
+    w.inputs.taps = w.outputs.taps + w.output_classes;
+  }
+
+  if (shape.groups == 1) {
+    const auto packed_bytes = [&](std::int64_t rows, std::int64_t depth, int limbs) {
+      return bytes(rounded_up(rows, 64) * rounded_up(depth, 64) * limbs, 1);
+    };
+    w.packed = Buffer(*this, packed_bytes(shape.o, shape.forward_depth(), 2));
+    w.error_packed = Buffer(*this, packed_bytes(shape.c, shape.error_depth(), 3));
+    w.scale = Buffer(*this, bytes(shape.o, sizeof(ChannelScale)));
+    w.offset = Buffer(*this, bytes(w.output_classes * shape.o, sizeof(double)));
+    w.error_scale = Buffer(*this, bytes(shape.c, sizeof(ChannelScale)));
+    w.error_offset = Buffer(*this, bytes(w.input_classes * shape.c, sizeof(double)));
+    elements((shape.o + 1) * (taps * shape.c + taps), "weight gradient");
+    w.gradient_sums = Buffer(*this, bytes((shape.o + 1) * (taps * shape.c + taps) + 1, sizeof(std::int64_t)));
+    std::vector<std::int64_t> terms;
+    for (std::int64_t tap = 0; tap < taps; ++tap)
+      terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
+    w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
+    to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
+    if (taps <= StreamedRows::kMostTaps && shape.out_h() * shape.out_w() <= kMostPositions) {
+      const std::int64_t positions = shape.out_h() * shape.out_w();
+      std::vector<std::uint8_t> existence(static_cast<std::size_t>(rounded_up(taps, 16) * positions));
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        const std::int64_t dh = tap / shape.kw - shape.padding, dw = tap % shape.kw - shape.padding;
+        for (std::int64_t p = 0; p < positions; ++p) {
+          const std::int64_t h = p / shape.out_w() * shape.stride + dh, v = p % shape.out_w() * shape.stride + dw;
+          existence[static_cast<std::size_t>((tap / 16 * positions + p) * 16 + tap % 16)] =
+              h >= 0 && h < shape.h && v >= 0 && v < shape.w ? 1 : 0;
+        }
+      }
+      w.existence = Buffer(*this, std::max<std::size_t>(existence.size(), 1));
+      to_device(w.existence.as<std::uint8_t>(), existence.data(), existence.size());
+    }
+  }
+  w.keys = Buffer(*this, bytes(2 * shape.o, sizeof(std::int32_t)));
+  return weights;
+}
+
+void CudaBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
+  auto& w = static_cast<CudaWeights&>(weights);
+  const ConvShape& s = w.shape;
+  if (scale_ || norm_gradient_) settle();
+  w.width = args.width;
+  w.reading = args.reading;
+  w.error_grid_bits = args.error_grid_bits;
+  const bool narrow = args.width.is_narrow() && s.groups == 1;
+  const bool shared_grid = args.reading == ErrorWeights::kShared;
+  const bool error = args.for_error_pass && args.width.is_integer();
+  w.forward_pack = pack(w.packed, narrow ? limbs_of(args.width) : 0, s.o, s.forward_depth());
+  if (error) {
+    const int limbs = shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width);
+    w.error_pack = pack(w.error_packed, s.groups == 1 && (shared_grid || narrow) ? limbs : 0, s.c, s.error_depth());
+  }
+  WeightsJob job;
+  job.master = args.master;
+  job.width = args.width;
+  job.min_scale = args.min_scale;
+  job.s = geometry(s);
+  job.codes = w.codes.as<std::uint32_t>();
+  job.affine = w.affine.as<Affine>();
+  job.magnitude = w.magnitude.as<float>();
+  job.largest_value = w.largest_value.as<std::int64_t>();
+  job.tap_sums = w.tap_sums.as<std::int64_t>();
+  job.packed = w.forward_pack;
+  job.step_bound = args.step_bound;
+  job.shared_grid = shared_grid;
+  job.grid_bits = args.error_grid_bits;
+  job.error_codes = w.error_codes.as<std::uint32_t>();
+  job.error_affine = w.error_affine.as<Affine>();
+  job.error_tap_sums = w.error_tap_sums.as<std::int64_t>();
+  job.error_packed = w.error_pack;
+  jobs_.push_back(gpu::without_padding(job));  // tables are compared by their bytes
+  error_jobs_.push_back(error);
+}
+
+/// The weights that came since are a group: three launches, a branch of their own, tables in device memory that are
+/// uploaded where they changed (a width, mostly).
+void CudaBackend::close_weights() {
+  if (jobs_.empty()) return;
+  blocks_.clear();
+  std::size_t forward_blocks = 0;
+  for (const bool error : {false, true}) {
+    for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
+      if (error && !error_jobs_[j]) continue;
+      const std::int32_t channels = error ? jobs_[j].s.c : jobs_[j].s.o;
+      for (std::int32_t c = 0; c < channels; ++c) blocks_.push_back({j, static_cast<std::uint32_t>(c)});
+    }
+    if (!error) forward_blocks = blocks_.size();
+  }
+  if (weight_groups_ == weights_.size()) weights_.emplace_back();
+  WeightGroup& group = weights_[weight_groups_++];
+  const auto update = [&](auto& known, const auto& now, Buffer& device) {
+    const std::size_t bytes = now.size() * sizeof(now[0]);
+    if (known.size() == now.size() && std::memcmp(known.data(), now.data(), bytes) == 0) return;
+    known = now;
+    if (device.bytes() < bytes) {
+      retired_.push_back(std::move(device));  // launches that wait or run may read it
+      device = Buffer(*this, bytes);
+    }
+    runtime_->to_device(device.template as<void>(), now.data(), bytes);
+  };
+  update(group.jobs, jobs_, group.device_jobs);
+  update(group.blocks, blocks_, group.device_blocks);
+  const WeightsTable table{group.device_jobs.as<WeightsJob>(), group.device_blocks.as<WeightsBlock>(),
+                           static_cast<std::uint32_t>(jobs_.size())};
+  WeightsTable errors = table;
+  errors.blocks += forward_blocks;
+  const std::size_t error_blocks = blocks_.size() - forward_blocks;
+  jobs_.clear();
+  error_jobs_.clear();
+  const int outer = branch_;
+  branch_ = ++branches_;
+  push<ResetWeightsKernel>(1, 0, {table});
+  push<QuantiseWeightsKernel>(static_cast<int>(forward_blocks), QuantiseWeightsKernel::kSharedBytes, {table});
+  if (error_blocks != 0) {
+    push<QuantiseErrorWeightsKernel>(static_cast<int>(error_blocks), QuantiseErrorWeightsKernel::kSharedBytes,
+                                     {errors});
+  }
+  branch_ = outer;
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/host/block_scheduler.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <boost/context/detail/fcontext.hpp>
+#include <cstring>
+#include <set>
+#include <tuple>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace bitcycle::cuda_on_host {
+
+constinit thread_local Block* running_block = nullptr;
+constinit thread_local HostThread* running_thread = nullptr;
+
+namespace context = boost::context::detail;
+
+namespace {
+
+/// A sequence for shuffling: splitmix64.
+std::uint64_t next_random(std::uint64_t& state) {
+  state += 0x9E3779B97F4A7C15U;
+  std::uint64_t z = state;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  return z ^ (z >> 31);
+}
+
+/// Dot products of rows of 32: d[r][c] += a[r] . b[c]. Products of bytes as 16-bit words, which multiply-add in pairs.
+__attribute__((optimize("O3"), target_clones("avx2", "default"))) void dot_rows(const std::int16_t* a,
+                                                                                const std::int16_t* b, int rows,
+                                                                                int columns, std::int32_t* d) {
+  for (int r = 0; r < rows; ++r) {
+    for (int c = 0; c < columns; ++c) {
+      std::int32_t sum = 0;
+      for (int k = 0; k < 32; ++k) sum += std::int32_t{a[r * 32 + k]} * b[c * 32 + k];
+      d[r * columns + c] = sum;
+    }
+  }
+}
+
+__attribute__((optimize("O3"), target_clones("avx2", "default"))) void widen(const std::uint8_t* bytes,
+                                                                             std::size_t size, bool is_signed,
+                                                                             std::int16_t* words) {
+  if (is_signed) {
+    for (std::size_t i = 0; i < size; ++i) words[i] = static_cast<std::int8_t>(bytes[i]);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) words[i] = bytes[i];
+  }
+}
+
+/// mma.m16n8k32 for m x n tiles, fragments as the PTX ISA lays them out: with group = lane / 4 and t = lane mod 4,
+/// a0..a3 are rows group, group + 8, group, group + 8 at k = 4t (a0, a1) and 4t + 16 (a2, a3), four bytes each; b0, b1
+/// column group at k = 4t and 4t + 16; d0..d3 rows group, group, group + 8, group + 8 at columns 2t, 2t + 1.
+void multiply(const Collective (&lane)[32], bool is_signed) {
+  const int m = lane[0].m, n = lane[0].n;
+  thread_local std::vector<std::uint8_t> a_bytes, b_bytes;
+  thread_local std::vector<std::int16_t> a, b;
+  thread_local std::vector<std::int32_t> d;
+  a_bytes.resize(static_cast<std::size_t>(m * 16 * 32));
+  b_bytes.resize(static_cast<std::size_t>(n * 8 * 32));
+  a.resize(a_bytes.size());
+  b.resize(b_bytes.size());
+  d.resize(static_cast<std::size_t>(m * 16 * n * 8));
+  // Words are four bytes in the order of memory: this machine and a GPU are little-endian.
+  static_assert(std::endian::native == std::endian::little);
+  for (int l = 0; l < 32; ++l) {
+    const int group = l / 4, t = l % 4;
+    const auto* fa = static_cast<const std::uint32_t*>(lane[l].input);
+    for (int tile = 0; tile < m; ++tile) {
+      for (int j = 0; j < 4; ++j) {
+        std::memcpy(a_bytes.data() + (tile * 16 + group + j % 2 * 8) * 32 + 4 * t + j / 2 * 16, fa + tile * 4 + j, 4);
+      }
+    }
+    const auto* fb = static_cast<const std::uint32_t*>(lane[l].input2);
+    for (int tile = 0; tile < n; ++tile) {
+      for (int j = 0; j < 2; ++j) {
+        std::memcpy(b_bytes.data() + (tile * 8 + group) * 32 + 4 * t + j * 16, fb + tile * 2 + j, 4);
+      }
+    }
+  }
+  widen(a_bytes.data(), a_bytes.size(), false, a.data());
+  widen(b_bytes.data(), b_bytes.size(), is_signed, b.data());
+  dot_rows(a.data(), b.data(), m * 16, n * 8, d.data());
+  for (int l = 0; l < 32; ++l) {
+    const int group = l / 4, t = l % 4;
+    auto* fd = static_cast<std::uint32_t*>(lane[l].output);
+    for (int tm = 0; tm < m; ++tm) {
+      for (int tn = 0; tn < n; ++tn, fd += 4) {
+        const std::int32_t* upper = d.data() + ((tm * 16 + group) * n + tn) * 8 + 2 * t;
+        const std::int32_t* lower = upper + 8 * n * 8;
+        fd[0] += static_cast<std::uint32_t>(upper[0]);
+        fd[1] += static_cast<std::uint32_t>(upper[1]);
+        fd[2] += static_cast<std::uint32_t>(lower[0]);
+        fd[3] += static_cast<std::uint32_t>(lower[1]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void HostThread::finish_copies(std::size_t pending) {
+  if (groups.size() <= pending) return;
+  const std::size_t finished = groups.size() - pending;
+  const std::size_t count = groups[finished - 1];
+  for (std::size_t i = 0; i < count; ++i) {
+    if (copies[i].global == nullptr) {
+      std::memset(copies[i].shared, 0, 16);
+    } else {
+      std::memcpy(copies[i].shared, copies[i].global, 16);
+    }
+  }
+  copies.erase(copies.begin(), copies.begin() + static_cast<std::ptrdiff_t>(count));
+  groups.erase(groups.begin(), groups.begin() + static_cast<std::ptrdiff_t>(finished));
+  for (auto& group : groups) group -= count;
+}
+
+Block::Block() = default;
+Block::~Block() = default;
+
+/// What a fibre runs, kept out of the header with Boost's types.
+struct Fibre {
+  static void run(context::transfer_t transfer) {
+    auto* block = static_cast<Block*>(transfer.data);
+    block->scheduler_ = transfer.fctx;
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack_, &block->scheduler_stack_bytes_);
+#endif
+    while (true) {  // a fibre serves one block after another
+      block->entry_(block->arguments_);
+      running_thread->state = HostThread::kDone;
+      block->yield();
+    }
+  }
+};
+
+void Block::make_fibre(int thread) {
+  const auto at = static_cast<std::size_t>(thread);
+  if (stacks_.size() <= at) stacks_.resize(at + 1);
+  if (!stacks_[at]) stacks_[at] = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
+  fibres_[at].context = context::make_fcontext(stacks_[at].get() + kStackBytes, kStackBytes, &Fibre::run);
+}
+
+void Block::resume(int thread) {
+  HostThread& t = fibres_[static_cast<std::size_t>(thread)];
+  t.state = HostThread::kReady;
+  running_thread = &t;
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake = nullptr;
+  __sanitizer_start_switch_fiber(&fake, stacks_[static_cast<std::size_t>(thread)].get(), kStackBytes);
+#endif
+  const context::transfer_t back = context::jump_fcontext(t.context, this);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+  t.context = back.fctx;
+}
+
+void Block::yield() {
+#if defined(__SANITIZE_ADDRESS__)
+  void* fake = nullptr;
+  __sanitizer_start_switch_fiber(&fake, scheduler_stack_, scheduler_stack_bytes_);
+#endif
+  const context::transfer_t back = context::jump_fcontext(scheduler_, nullptr);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_stack_bytes_);
+#endif
+  scheduler_ = back.fctx;
+}
+
+/// In a fibre that has put what is wrong into stopped_: it never goes on, the scheduler throws. Nothing on the fibre's
+/// stack may own memory then.
+void Block::stop() {
+  while (true) yield();
+}
+
+void Block::fault(const std::string& text) {
+  for (auto& fibre : fibres_) fibre.context = nullptr;  // what they were in is given up
+  running_block = nullptr;
+  running_thread = nullptr;
+  throw KernelFault(std::string("kernel '") + kernel_ + "', block " + std::to_string(index_) + ": " + text);
+}
+
+void Block::barrier() {
+  running_thread->state = HostThread::kAtBarrier;
+  yield();
+}
+
+void Block::collective(const Collective& own) {
+  HostThread& t = *running_thread;
+  const int lane = t.index % 32;
+  Warp& warp = warps_[static_cast<std::size_t>(t.index / 32)];
+  if (((own.mask >> lane) & 1U) == 0) {
+    stopped_ = "thread " + std::to_string(t.index) + " calls a warp operation whose mask does not name its lane";
+    stop();
+  }
+  if (warp.arrived != 0) {
+    const Collective& first = warp.lane[std::countr_zero(warp.arrived)];
+    if (first.kind != own.kind || first.mask != own.mask || first.m != own.m || first.n != own.n) {
+      stopped_ = "lanes of warp " + std::to_string(t.index / 32) +
+                 " are at different warp operations, or with different masks";
+      stop();
+    }
+  }
+  warp.lane[lane] = own;
+  warp.arrived |= 1U << lane;
+  if (warp.arrived == own.mask) {
+    execute(warp, own.mask);
+    warp.arrived = 0;
+    ++warp.generation;
+    return;
+  }
+  t.generation = warp.generation;
+  t.state = HostThread::kAtCollective;
+  yield();
+}
+
+void Block::execute(Warp& warp, std::uint32_t mask) {
+  const Collective::Kind kind = warp.lane[std::countr_zero(mask)].kind;
+  switch (kind) {
+    case Collective::kShuffle:
+    case Collective::kShuffleFrom: {
+      std::array<std::uint64_t, 32> values{};
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        if (((mask >> l) & 1U) != 0) std::memcpy(&values[l], warp.lane[l].input, warp.lane[l].bytes);
+      }
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        if (((mask >> l) & 1U) == 0) continue;
+        const auto chosen = static_cast<std::uint32_t>(warp.lane[l].m);
+        const auto from = (kind == Collective::kShuffle ? l ^ chosen : chosen) & 31U;
+        // A lane that the mask does not name gives nothing that is defined.
+        const std::uint64_t value = ((mask >> from) & 1U) != 0 ? values[from] : 0xDEADBEEFDEADBEEFU;
+        std::memcpy(warp.lane[l].output, &value, warp.lane[l].bytes);
+      }
+      return;
+    }
+    case Collective::kBallot: {
+      std::uint32_t votes = 0;
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        if (((mask >> l) & 1U) != 0 && *static_cast<const bool*>(warp.lane[l].input)) votes |= 1U << l;
+      }
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        if (((mask >> l) & 1U) != 0) std::memcpy(warp.lane[l].output, &votes, sizeof votes);
+      }
+      return;
+    }
+    case Collective::kMatrices:
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        for (std::uint32_t j = 0; j < 4; ++j) {
+          const auto* row = static_cast<const std::byte*>(warp.lane[8 * j + l / 4].input);
+          std::memcpy(static_cast<std::uint32_t*>(warp.lane[l].output) + j, row + l % 4 * 4, 4);
+        }
+      }
+      return;
+    case Collective::kMatricesTransposed:
+      for (std::uint32_t l = 0; l < 32; ++l) {
+        for (std::uint32_t j = 0; j < 4; ++j) {
+          for (std::uint32_t half = 0; half < 2; ++half) {
+            const auto* row = static_cast<const std::byte*>(warp.lane[8 * j + l % 4 * 2 + half].input);
+            std::memcpy(static_cast<std::byte*>(warp.lane[l].output) + 4 * j + 2 * half, row + l / 4 * 2, 2);
+          }
+        }
+      }
+      return;
+    case Collective::kMultiply: multiply(warp.lane, false); return;
+    case Collective::kMultiplySigned: multiply(warp.lane, true); return;
+  }
+}
+
+/// Runs a warp's lanes until none of them can go on. False where nothing moved.
+bool Block::run_warp(int warp) {
+  bool moved = false, again = true;
+  const int first = warp * 32, lanes = std::min(32, threads_ - first);
+  while (again) {
+    again = false;
+    for (int i = 0; i < lanes; ++i) {
+      const int thread = first + order_[static_cast<std::size_t>(first + i)];
+      HostThread& t = fibres_[static_cast<std::size_t>(thread)];
+      if (t.state == HostThread::kDone || t.state == HostThread::kAtBarrier) continue;
+      if (t.state == HostThread::kAtCollective && t.generation == warps_[static_cast<std::size_t>(warp)].generation) {
+        continue;
+      }
+      resume(thread);
+      if (!stopped_.empty()) fault(stopped_);
+      moved = again = true;
+    }
+  }
+  return moved;
+}
+
+void Block::run(const char* kernel, void (*entry)(const void*), const void* arguments, int index, int count,
+                int threads, std::size_t shared_bytes, const BlockOptions& options) {
+  kernel_ = kernel;
+  entry_ = entry;
+  arguments_ = arguments;
+  index_ = index;
+  count_ = count;
+  threads_ = threads;
+  counting_ = options.count;
+  early_ = options.seed == 0 ? 0 : (options.seed * 0x9E3779B97F4A7C15U + static_cast<std::uint64_t>(index)) | 1U;
+  stopped_.clear();
+  if (threads < 1 || threads > kMostThreads || threads % 32 != 0) {
+    fault(std::to_string(threads) + " threads: a block has a multiple of 32, at most 1024");
+  }
+  if (!shared_memory_ || shared_bytes_ != shared_bytes) {
+    shared_memory_ = std::make_unique_for_overwrite<std::byte[]>(shared_bytes + 16);
+    shared_bytes_ = shared_bytes;
+  }
+  // The array of new is aligned to 16 bytes; the 16 more keep a block without shared memory from a null address.
+  shared_ = shared_memory_.get();
+#if defined(__SANITIZE_ADDRESS__)
+  shared_memory_ = std::make_unique_for_overwrite<std::byte[]>(std::max<std::size_t>(shared_bytes, 1));
+  shared_ = shared_memory_.get();
+#endif
+  std::memset(shared_, 0xCD, shared_bytes);
+  if (fibres_.size() < static_cast<std::size_t>(threads)) fibres_.resize(static_cast<std::size_t>(threads));
+  warps_.assign(static_cast<std::size_t>(threads / 32), Warp{});
+  order_.resize(static_cast<std::size_t>(threads));
+  std::vector<int> warp_order(static_cast<std::size_t>(threads / 32));
+  for (std::size_t w = 0; w < warp_order.size(); ++w) warp_order[w] = static_cast<int>(w);
+  for (int i = 0; i < threads; ++i) order_[static_cast<std::size_t>(i)] = i % 32;
+  std::uint64_t random = options.seed + static_cast<std::uint64_t>(index) * 0x9E37U;
+  const auto shuffle = [&](int* begin, std::size_t size) {
+    for (std::size_t i = size; i > 1; --i) std::swap(begin[i - 1], begin[next_random(random) % i]);
+  };
+  for (int i = 0; i < threads; ++i) {
+    HostThread& t = fibres_[static_cast<std::size_t>(i)];
+    t.index = i;
+    t.state = HostThread::kReady;
+    t.copies.clear();
+    t.groups.clear();
+    t.accesses.clear();
+    if (t.context == nullptr) make_fibre(i);
+  }
+  running_block = this;
+  while (true) {
+    if (options.seed != 0) {
+      shuffle(warp_order.data(), warp_order.size());
+      for (int w = 0; w < threads / 32; ++w) shuffle(order_.data() + w * 32, 32);
+    }
+    bool moved = false;
+    for (const int warp : warp_order) moved = run_warp(warp) || moved;
+    int waiting = 0, done = 0, stuck = -1;
+    for (int i = 0; i < threads; ++i) {
+      const HostThread& t = fibres_[static_cast<std::size_t>(i)];
+      waiting += t.state == HostThread::kAtBarrier ? 1 : 0;
+      done += t.state == HostThread::kDone ? 1 : 0;
+      if (t.state == HostThread::kAtCollective) stuck = i;
+    }
+    if (done == threads) break;
+    if (stuck >= 0) {
+      fault("warp " + std::to_string(stuck / 32) +
+            " waits in a warp operation for lanes of its mask that never come to it");
+    }
+    if (done > 0) {
+      fault("a barrier is reached by " + std::to_string(waiting) + " of " + std::to_string(threads) +
+            " threads; the others have ended");
+    }
+    if (!moved) fault("no thread can go on");
+    for (int i = 0; i < threads; ++i) fibres_[static_cast<std::size_t>(i)].state = HostThread::kReady;
+  }
+  if (counting_) count_accesses();
+  running_block = nullptr;
+  running_thread = nullptr;
+}
+
+void Block::note(const void* p, std::size_t bytes, Site site, bool shared) {
+  running_thread->accesses.push_back(
+      {site, reinterpret_cast<std::uintptr_t>(p), static_cast<std::uint32_t>(bytes), shared});
+}
+
+/// The n-th access of each lane at one place of the source is one request of the warp.
+void Block::count_accesses() {
+  accesses_ = {};
+  for (int warp = 0; warp < threads_ / 32; ++warp) {
+    std::map<std::tuple<const char*, int, bool, int>, std::vector<Access>> requests;
+    for (int lane = 0; lane < 32; ++lane) {
+      std::map<std::tuple<const char*, int, bool>, int> ordinal;
+      for (const Access& access : fibres_[static_cast<std::size_t>(warp * 32 + lane)].accesses) {
+        const int n = ordinal[{access.site.file, access.site.line, access.shared}]++;
+        requests[{access.site.file, access.site.line, access.shared, n}].push_back(access);
+      }
+    }
+    for (const auto& [key, lanes] : requests) {
+      if (std::get<2>(key)) {
+        // 128 bytes a cycle: lanes in groups of 128 / bytes; a cycle more for each further word of the busiest bank.
+        const std::size_t group = std::max<std::size_t>(1, 128 / std::max<std::uint32_t>(lanes[0].bytes, 4));
+        ++accesses_.shared_requests;
+        for (std::size_t first = 0; first < lanes.size(); first += group) {
+          std::map<std::uintptr_t, std::set<std::uintptr_t>> words;
+          for (std::size_t l = first; l < std::min(lanes.size(), first + group); ++l) {
+            for (std::uintptr_t word = lanes[l].address / 4; word <= (lanes[l].address + lanes[l].bytes - 1) / 4;
+                 ++word) {
+              words[word % 32].insert(word);
+            }
+          }
+          std::size_t busiest = 1;
+          for (const auto& [bank, distinct] : words) busiest = std::max(busiest, distinct.size());
+          accesses_.shared_cycles += static_cast<std::int64_t>(busiest);
+          ++accesses_.least_cycles;
+        }
+      } else {
+        std::set<std::uintptr_t> sectors, bytes;
+        for (const Access& access : lanes) {
+          for (std::uintptr_t byte = access.address; byte < access.address + access.bytes; ++byte) {
+            sectors.insert(byte / 32);
+            bytes.insert(byte);
+          }
+        }
+        ++accesses_.global_requests;
+        accesses_.global_sectors += static_cast<std::int64_t>(sectors.size());
+        accesses_.least_sectors += static_cast<std::int64_t>((bytes.size() + 31) / 32);
+      }
+    }
+  }
+}
+
+}  // namespace bitcycle::cuda_on_host
