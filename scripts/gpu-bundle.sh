@@ -69,7 +69,7 @@ END
   say "$program: digests of the CPU"
   # shellcheck disable=SC2086  # lists of words
   {
-    expected smoke 'quickstart, 1 step' - configs/quickstart.yaml --set train.steps=1
+    expected smoke 'quickstart, 8 steps' - configs/quickstart.yaml --set train.steps=8
     expected digests quickstart "$(sed -n 's/.*"config": "quickstart.yaml", "set": \[\], "digest": "\([0-9a-f]*\)".*/\1/p' \
       "$root/configs/expected_digests.json")" configs/quickstart.yaml
     expected digests 'resnet74, CPT 3-8/8, 20 steps, error pass shared' - $resnet74 --set train.steps=20

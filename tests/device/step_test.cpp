@@ -64,6 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, DeviceStep, ::testing::ValuesIn(test::backend_s
 
 TEST(DeviceStep, AShapeThatItCannotDoIsRefusedWithTheAlternative) {
   for (const auto& backend : test::all_backends()) {
+    if (!backend->name().starts_with("cuda")) GTEST_SKIP() << backend->name() << " does every shape";
     const ConvShape s = test::conv_shape(1, 40, 40, 1, 1, 33, 1, 0);
     try {
       backend->make_weights(s);

@@ -56,7 +56,8 @@ class Records {
   }
   void add(const std::string& key, const Digests& digests) {
     const std::string line = line_of(key, digests);
-    lines_[key] = line.substr(line.find('\t') + 1);
+    const std::size_t tab = line.find('\t') + 1;
+    lines_[key] = line.substr(tab, line.size() - tab - 1);
     if (path_.empty()) return;
     // One write, appended: other test programs do the same. A file that cannot be written costs time, not the test.
     const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
