@@ -53,7 +53,7 @@ int run_export(const std::vector<std::string>& arguments) {
   }
   const ConfigInput input = read_config_or_run(run, line);
   if (!input.run) throw std::runtime_error("'" + run + "' is a file; export needs the folder of a run");
-  const auto backend = make_backend(input.config.execution);
+  const auto backend = make_backend(input.config.execution, line);
   const ExportResult result = export_run(run, *backend, what, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2015
 # check_gpu_bundle DIR (sourced by ./run-tests --gpu-bundle DIR --empty-root): whether the bundle is complete. Its
 # programs run where there is nothing but a C library of another release, and `run` in Debian 13's base system, with the
 # CPU and the host layer in the GPU's place. Needs root, debootstrap and Debian's packages.

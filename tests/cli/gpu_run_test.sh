@@ -210,8 +210,8 @@ test_without_python_the_report_says_so_and_has_the_numbers() {
 test_a_data_set_arrives_in_parts_and_is_checked() {
   make_bundle
   mkdir set
-  head -c 9000 /dev/urandom >set/train.bin
-  head -c 3000 /dev/urandom >set/test.bin
+  head -c 8000 /dev/urandom >set/train.bin
+  head -c 2000 /dev/urandom >set/test.bin
   run 0 bundle/run parts cifar100 set sent
   contains "$out" "3 parts of cifar100"
   run 0 bundle/run put sent/cifar100.part1of3
@@ -250,7 +250,8 @@ test_the_real_programs_answer_what_the_stages_ask() {
   "$BITCYCLE" info --device cuda-on-host >/dev/null 2>&1 || return 0  # a build without the host layer says why
   make_bundle
   ln -sf "$BITCYCLE" bundle/bin/bitcycle
-  tiny bundle/tiny.yaml 4
+  tiny bundle/tiny.yaml 2
+  sed -i 's/test_images: 32/test_images: 4/; s/batch: 8/batch: 2/' bundle/tiny.yaml
   run 0 "$BITCYCLE" train bundle/tiny.yaml --quiet --json --out here
   local digest
   digest=$(json digest)
