@@ -221,7 +221,8 @@ parts() {
   esac
   mkdir -p "$to" || exit 1
   (cd -- "$folder" && sha256sum "${files[@]}") >"$to/SHA256SUMS" || { rm -f "$to/SHA256SUMS"; exit 1; }
-  tar -C "$folder" -cf - "${files[@]}" -C "$(cd -- "$to" && pwd)" SHA256SUMS | gzip -9 >"$to/$set.tar.gz" || exit 1
+  # The same files give the same parts, so that one that was damaged on its way can be made and sent again.
+  tar --mtime=@0 --owner=0 --group=0 -C "$folder" -cf - "${files[@]}" -C "$(cd -- "$to" && pwd)" SHA256SUMS | gzip -n -9 >"$to/$set.tar.gz" || exit 1
   count=$((($(stat -c %s "$to/$set.tar.gz") + PART_BYTES - 1) / PART_BYTES))
   split -n "$count" -d -a 1 --numeric-suffixes=1 --additional-suffix="of$count" "$to/$set.tar.gz" "$to/$set.part" || exit 1
   rm -f "$to/$set.tar.gz" "$to/SHA256SUMS"
