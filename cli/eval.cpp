@@ -42,13 +42,15 @@ int run_eval(const std::vector<std::string>& arguments) {
   if (!input.run) throw std::runtime_error("'" + run + "' is a file; eval needs the folder of a run");
   const auto backend = make_backend(input.config.execution, line);
   const EvaluateResult result = evaluate_run(run, *backend, evaluate, line.overrides());
+  for (const auto& text : result.warnings) console.warning(text);
 
   console.json({{"run", run},
                 {"step", result.step},
                 {"bits", result.width.text()},
                 {"test_accuracy", result.test_accuracy},
                 {"test_loss", result.test_loss},
-                {"images", result.images}});
+                {"images", result.images},
+                {"warnings", result.warnings}});
   console.result() << run << ", step " << grouped(result.step) << ", " << result.width.text()
                    << (result.width.is_float32() ? "" : " bits") << ": test accuracy " << fixed(result.test_accuracy, 2)
                    << " %, loss " << fixed(result.test_loss, 4) << " (" << grouped(result.images) << " images)\n";

@@ -7,7 +7,7 @@
 
 #include "cli/nearest.h"
 #include "cuda/cuda_device.h"
-#include "nn/train/run_folder.h"
+#include "nn/train/run_damage.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -37,17 +37,30 @@ Config read_config(const std::string& path, const CommandLine& line) {
 ConfigInput read_config_or_run(const std::string& path, const CommandLine& line) {
   if (!fs::exists(path)) complain_missing(path);
   if (!fs::is_directory(path)) return {load_config(path, line.overrides()), std::nullopt};
-  const Config config = RunFolder::existing(path).config();
+  Config config = RunFolder::existing(path).config();
   const auto overrides = line.overrides();
-  if (overrides.empty()) return {config, path};
-  return {parse_config(config_yaml(config), (fs::path(path) / "config.yaml").string(), overrides), path};
+  if (!overrides.empty()) {
+    config = parse_config(config_yaml(config), (fs::path(path) / "config.yaml").string(), overrides);
+  }
+  // Runs of one config are told apart by their folders.
+  const bool named = std::any_of(overrides.begin(), overrides.end(), [](const auto& c) { return c.key == "name"; });
+  if (!named) config.name = fs::weakly_canonical(path).filename().string();
+  return {config, path};
 }
 
 std::int64_t priced_steps(const ConfigInput& input) {
   if (!input.run) return input.config.train.steps;
-  const auto done = RunFolder::existing(*input.run).steps();
-  if (done.empty()) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
-  return std::min(input.config.train.steps, done.back().step + 1);
+  const RunFolder folder = RunFolder::existing(*input.run);
+  const std::int64_t done = steps_done(folder), recorded = folder.recorded_steps();
+  if (done == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
+  if (recorded < done) {
+    throw std::runtime_error("the run '" + input.run->string() + "' has done " + std::to_string(done) +
+                             " steps, and its records (steps.csv, metrics.jsonl, digests.jsonl) hold " +
+                             std::to_string(recorded) + " without a gap: they are damaged or cut short, so that it " +
+                             "cannot be priced as it ran. Its config can: bitcycle cost " +
+                             (*input.run / "config.yaml").string());
+  }
+  return std::min(input.config.train.steps, done);
 }
 
 std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const CommandLine& line) {

@@ -36,7 +36,9 @@ int run_replay(const std::vector<std::string>& arguments) {
       {"replay", "CASE",
        "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
        "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
-       "bits must be equal). Exit code 0 where all hold, 3 where one does not.",
+       "bits must be equal). Tolerances are those that case.json gives (close_tolerance, loss_tolerance,\n"
+       "tolerance by tensor), or the defaults. Exit code 0 where all hold, 3 where one does not. A case without\n"
+       "recorded results is computed for --out alone.",
        "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
       options);
   if (!line.parse(arguments)) return kSuccess;
@@ -56,7 +58,8 @@ int run_replay(const std::vector<std::string>& arguments) {
   const ReplayReport report = replay_case(paths, *backend);
 
   nlohmann::ordered_json json{
-      {"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}, {"ok", report.ok()}};
+      {"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}};
+  json["ok"] = report.compared() ? nlohmann::ordered_json(report.ok()) : nlohmann::ordered_json();
   auto& lines = json["results"] = nlohmann::ordered_json::array();
   Table table({report.kind, "deviation", "tolerance", "", ""});
   for (const auto& item : report.lines) {
@@ -69,11 +72,21 @@ int run_replay(const std::vector<std::string>& arguments) {
     table.add({item.name, deviation_text(item.deviation), item.checked ? deviation_text(item.tolerance) : "-",
                !item.checked ? "shown" : (item.ok ? "ok" : "DIFFERS"), item.note});
   }
+  if (!report.compared() && !paths.out_dir) {
+    throw std::runtime_error("'" + paths.case_dir.string() + "' records no results (the lists 'exact' and 'close' of " +
+                             "its case.json), so there is nothing to compare; --out DIR writes what is computed");
+  }
   console.json(json);
   std::ostream& out = console.result();
+  if (!report.compared()) {
+    out << paths.case_dir.string() << " on " << backend->name()
+        << ": the case records no results, so nothing was compared; what was computed is in "
+        << paths.out_dir->string() << "\n";
+    return kSuccess;
+  }
   out << paths.case_dir.string() << " on " << backend->name() << "\n\n";
   table.print(out);
-  out << (report.ok() ? "\nAll hold.\n" : "\nNot all hold.\n");
+  out << (report.ok() ? "\nAll hold.\n" : "\nNot all hold: what is marked DIFFERS is outside its tolerance.\n");
   return report.ok() ? kSuccess : kMismatch;
 }
 

@@ -34,7 +34,9 @@ constexpr std::int64_t kProfileSteps = 20;
 
 CommandLine make_command_line() {
   std::vector<OptionSpec> options{
-      {"out", "DIR", "the run folder; default: runs/<the config's name>"},
+      {"out", "DIR",
+       "the run folder; default: runs/NAME, the config's name; runs/NAME-seedS where --set train.seed=S changes the "
+       "config's seed"},
       set_option(),
       {"restart", "", "begins anew; an earlier run is kept under another name"},
       {"expect", "DIGEST", "exit code 3 unless the run ends with this digest"},
@@ -64,13 +66,21 @@ struct Task {
   std::vector<std::string> notes;
 };
 
+/// runs/NAME; runs/NAME-seedS where the command line gives another seed than the file does, so that the seeds of one
+/// config do not meet in one folder.
+fs::path default_run(const fs::path& file, const Config& config, std::vector<ConfigOverride> overrides) {
+  std::erase_if(overrides, [](const ConfigOverride& change) { return change.key == "train.seed"; });
+  const bool other_seed = load_config(file, overrides).train.seed != config.train.seed;
+  return fs::path("runs") / (config.name + (other_seed ? "-seed" + std::to_string(config.train.seed) : ""));
+}
+
 Task read_task(const CommandLine& line, const SplitArguments& split) {
   Task task;
   if (split.paper.empty()) {
     line.require_positional(1);
     const fs::path file = line.positional()[0];
     task.config = read_config(file.string(), line);
-    task.run = fs::path("runs") / task.config.name;
+    task.run = default_run(file, task.config, line.overrides());
     task.expect = expected_digest(file, task.config);
   } else {
     if (!line.positional().empty()) {
@@ -102,7 +112,7 @@ std::string percent(double value) { return fixed(value, 2) + " %"; }
 void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
   const auto bits = [](const ScheduleSpec& schedule) { return schedule.max.text(); };
   out << "\n"
-      << task.config.name << ": " << grouped(summary.step) << " of " << grouped(summary.steps) << " steps\n"
+      << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps) << " steps\n"
       << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
       << " at step " << grouped(summary.best_step) << ", at the maximum width "
       << percent(summary.test_accuracy_max_width) << "\n"

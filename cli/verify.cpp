@@ -14,6 +14,7 @@
 #include "cli/inputs.h"
 #include "cli/verbs.h"
 #include "nn/train/lockstep.h"
+#include "nn/train/run_damage.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -140,6 +141,9 @@ int run_verify(const std::vector<std::string>& arguments) {
   const std::string runs[2] = {line.positional()[0], line.positional()[1]};
   const RunFolder a = RunFolder::existing(runs[0]);
   const RunFolder b = RunFolder::existing(runs[1]);
+  for (const RunFolder* run : {&a, &b}) {
+    for (const auto& text : damage_of(*run)) console.warning(text);
+  }
   const RunComparison result = compare_runs(a, b);
 
   std::optional<Bisection> bisection;

@@ -271,6 +271,7 @@ struct SoftmaxCrossEntropy {
   const float* logits = nullptr;
   const std::int32_t* labels = nullptr;
   float* dlogits = nullptr;  // null in evaluation
+  float* losses = nullptr;   // (n), every sample's loss; may be null
   LossRecord* record = nullptr;
 };
 

@@ -168,7 +168,9 @@ struct SoftmaxKernel {
       global_store(gradient + j, softmax_gradient(global_load(gradient + j), sum, j == label, inverse_n));
     }
     if (lane_index() != 0) return;
-    global_store(a.losses + n, softmax_loss(sum, global_load(z + label), m));
+    const float loss = softmax_loss(sum, global_load(z + label), m);
+    global_store(a.losses + n, loss);
+    if (s.losses != nullptr) global_store(s.losses + n, loss);
     global_store(a.losses + s.n + n, largest == label ? 1.0F : 0.0F);
   }
   BITCYCLE_DEVICE static void run(const Args& a) {

@@ -5,6 +5,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <stdexcept>
 
@@ -45,6 +46,27 @@ bool is_section(const std::string& key) {
   throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
 }
 
+/// The one document of a text; null where it is empty.
+YAML::Node load_document(const std::string& yaml, const std::string& origin) {
+  if (yaml.size() > kMaxFile) {
+    throw ConfigError(origin + ": " + std::to_string(yaml.size()) + " bytes; a config has at most 16 MiB");
+  }
+  if (yaml.find('\0') != std::string::npos) {
+    throw ConfigError(origin + ": holds bytes that are 0; a config is text, and this file is damaged or another kind");
+  }
+  std::vector<YAML::Node> documents;
+  try {
+    documents = YAML::LoadAll(yaml);
+  } catch (const YAML::Exception& error) {
+    throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
+  }
+  if (documents.size() > 1) {
+    throw ConfigError(place(origin, documents[1].Mark()) + ": a second YAML document begins here (after a line '---'); " +
+                      "a config is one document");
+  }
+  return documents.empty() ? YAML::Node() : documents[0];
+}
+
 /// `folder`: what paths in values are relative to.
 void set_value(Config& config, const ConfigTableEntry& entry, const YAML::Node& node, const std::string& at,
                const std::filesystem::path& folder) {
@@ -63,6 +85,9 @@ class Reader {
  public:
   explicit Reader(Config& config) : config_(config) {}
 
+  /// The keys that were read from files.
+  const std::set<std::string>& given() const { return given_; }
+
   void read_section(const YAML::Node& map, const std::string& prefix, const std::string& origin,
                     const std::filesystem::path& folder) {
     std::set<std::string> seen;
@@ -74,7 +99,7 @@ class Reader {
       if (prefix.empty() && key == "base") continue;
       if (const auto* entry = find_entry(key)) {
         set_value(config_, *entry, item.second, at, folder);
-        set_.insert(key);
+        given_.insert(key);
       } else if (is_section(key)) {
         if (item.second.IsNull()) continue;
         if (!item.second.IsMap()) throw ConfigError(at + ": '" + key + "' is a section; its keys belong indented below it");
@@ -86,13 +111,7 @@ class Reader {
   }
 
   void read_text(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder, int depth) {
-    if (yaml.size() > kMaxFile) throw ConfigError(origin + ": " + std::to_string(yaml.size()) + " bytes; a config has at most 16 MiB");
-    YAML::Node root;
-    try {
-      root = YAML::Load(yaml);
-    } catch (const YAML::Exception& error) {
-      throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
-    }
+    const YAML::Node root = load_document(yaml, origin);
     if (root.IsNull()) return;
     if (!root.IsMap()) throw ConfigError(origin + ": a config is a list of `key: value`, this is not");
     try {
@@ -133,7 +152,7 @@ class Reader {
 
  private:
   Config& config_;
-  std::set<std::string> set_;
+  std::set<std::string> given_;
 };
 
 /// What follows from other keys.
@@ -147,11 +166,17 @@ void resolve(Config& config) {
   config.learning_rate.steps = config.train.steps;
 }
 
+/// Looks at the keys that the files have, before anything is made of them.
+using CheckKeys = std::function<void(const std::set<std::string>& given)>;
+
+void any_keys(const std::set<std::string>&) {}
+
 Config read_config(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder,
-                   const std::string& name, const std::vector<ConfigOverride>& overrides) {
+                   const std::string& name, const std::vector<ConfigOverride>& overrides, const CheckKeys& check_keys) {
   Config config;
   Reader reader(config);
   reader.read_text(yaml, origin, folder, 0);
+  check_keys(reader.given());
   for (const auto& change : overrides) reader.apply(change);
   if (config.name.empty()) config.name = name;
   resolve(config);
@@ -196,11 +221,32 @@ ConfigOverride parse_override(const std::string& text) {
 }
 
 Config load_config(const std::filesystem::path& file, const std::vector<ConfigOverride>& overrides) {
-  return read_config(read_file(file), file.string(), file.parent_path(), file.stem().string(), overrides);
+  const auto some_key = [&](const std::set<std::string>& given) {
+    if (!given.empty()) return;
+    throw ConfigError(file.string() + ": holds no key at all, so it describes no training; configs/quickstart.yaml is " +
+                      "an example, docs/config.md lists the keys");
+  };
+  return read_config(read_file(file), file.string(), file.parent_path(), file.stem().string(), overrides, some_key);
 }
 
 Config parse_config(const std::string& yaml, const std::string& origin, const std::vector<ConfigOverride>& overrides) {
-  return read_config(yaml, origin, std::filesystem::path(), "run", overrides);
+  return read_config(yaml, origin, std::filesystem::path(), "run", overrides, any_keys);
+}
+
+Config parse_complete_config(const std::string& yaml, const std::string& origin) {
+  const auto every_key = [&](const std::set<std::string>& given) {
+    std::string first;
+    std::size_t missing = 0;
+    for (const auto& entry : config_table()) {
+      if (given.count(entry.key) == 0 && missing++ == 0) first = entry.key;
+    }
+    if (missing == 0) return;
+    throw ConfigError(origin + ": '" + first + "' is missing" +
+                      (missing > 1 ? ", and " + std::to_string(missing - 1) + " more keys" : "") +
+                      ". The config of a run has every key, so this file is damaged or was cut off: bring it back, or " +
+                      "begin anew with --restart");
+  };
+  return read_config(yaml, origin, std::filesystem::path(), "run", {}, every_key);
 }
 
 void check_config(const Config& config) {

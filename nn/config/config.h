@@ -96,10 +96,13 @@ ConfigOverride parse_override(const std::string& text);
 
 /// Reads a YAML file; key `base` names another file (relative to this one) whose keys are defaults.
 /// Throws ConfigError: unknown key (with the nearest right one), wrong type, impossible value, each with
-/// file, line and column.
+/// file, line and column; a file without any key; more than one YAML document.
 Config load_config(const std::filesystem::path& file, const std::vector<ConfigOverride>& overrides = {});
+/// An empty text means all defaults.
 Config parse_config(const std::string& yaml, const std::string& origin,
                     const std::vector<ConfigOverride>& overrides = {});
+/// The same of a text that has every key; throws ConfigError naming the first that is missing.
+Config parse_complete_config(const std::string& yaml, const std::string& origin);
 /// Checks that do not belong to one key (min above max, classes against data, ...). load_config calls it.
 void check_config(const Config& config);
 

@@ -22,14 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Digest128 root_of(const TensorFile& file) {
-  std::map<std::string, Digest128> digests;
-  for (const auto& tensor : file.tensors) digests[tensor.name] = digest_of(tensor.data);
-  RootDigest root;
-  for (const auto& [name, digest] : digests) root.add(name, digest);
-  return root.value();
-}
-
 /// "8", or "8 (conv1: 4, fc: float32)": the most frequent width, and the layers with another one.
 std::string widths_text(const std::vector<std::string>& layers, const std::vector<BitWidth>& widths) {
   std::map<BitWidth, int> counts;
@@ -85,7 +77,8 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
   const RunFolder folder = RunFolder::existing(run);
   Config config = folder.config();
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
-  const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint);
+  ExportResult result;
+  const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
   const auto network = make_model(config.model.name, config.model.classes);
   const auto& layers = network->convolutions();
@@ -103,9 +96,8 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
   const ExportedModel model = export_model(config.model.name, network->graph(), checkpoint.file, widths,
                                            config.precision.min_scale, origin);
 
-  ExportResult result;
   result.step = checkpoint.step;
-  result.digest = to_text(root_of(checkpoint.file));
+  result.digest = to_text(digest_root(checkpoint.file.tensors));
   result.widths = widths_text(graph_layers, widths);
   const std::map<std::string, std::string> metadata{{"bitcycle.run", config.name},
                                                     {"bitcycle.model", config.model.name},

@@ -3,16 +3,21 @@
 #include "nn/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
 
 namespace bitcycle {
 namespace {
+
+/// Between a file's name and the number of the process that is writing it.
+constexpr const char* kBeside = ".tmp";
 
 class Descriptor {
  public:
@@ -65,7 +70,7 @@ void write_all(int descriptor, std::string_view bytes, const std::filesystem::pa
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
   std::filesystem::path beside = path;
-  beside += ".tmp" + std::to_string(::getpid());
+  beside += kBeside + std::to_string(::getpid());
   try {
     Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (file.get() < 0) throw_file_error("cannot create", path, errno);
@@ -82,16 +87,49 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
   if (directory.get() >= 0) ::fsync(directory.get());  // some file systems refuse it; the rename itself stands
 }
 
+void remove_orphans(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const auto mark = name.rfind(kBeside);
+    if (mark == std::string::npos || !entry.is_regular_file(ignored)) continue;
+    pid_t writer = 0;
+    const char* begin = name.data() + mark + std::strlen(kBeside);
+    const char* end = name.data() + name.size();
+    const auto [stop, error] = std::from_chars(begin, end, writer);
+    if (begin == end || error != std::errc() || stop != end || writer <= 0) continue;
+    // A process that lives may be writing it now.
+    const bool gone = writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH);
+    if (gone) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
 std::string read_file(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) throw std::runtime_error("cannot read '" + path.string() + "': it is a folder, not a file");
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  constexpr std::size_t kMostOfAPipe = std::size_t{1} << 30;
+  const auto cannot = [&](const std::string& why) {
+    return std::runtime_error("cannot read '" + path.string() + "': " + why);
+  };
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  if (kind == std::filesystem::file_type::directory) throw cannot("it is a folder, not a file");
+  if (kind == std::filesystem::file_type::character || kind == std::filesystem::file_type::block) {
+    throw cannot("it is a device, not a file");
+  }
+  std::ifstream file(path, std::ios::binary);
   if (!file) throw_file_error("cannot read", path, errno);
-  const std::streamoff size = file.tellg();
-  if (size < 0) throw std::runtime_error("cannot read '" + path.string() + "': its size is not known");
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  file.seekg(0);
-  file.read(bytes.data(), size);
-  if (file.gcount() != size) throw std::runtime_error("cannot read '" + path.string() + "': it ended early");
+  std::string bytes;
+  if (kind == std::filesystem::file_type::regular) {
+    // The size at once, so that a large file is not copied again and again.
+    bytes.resize(std::filesystem::file_size(path));
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    if (static_cast<std::size_t>(file.gcount()) != bytes.size()) throw cannot("it ended early");
+    return bytes;
+  }
+  char block[65536];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {
+    bytes.append(block, static_cast<std::size_t>(file.gcount()));
+    if (bytes.size() > kMostOfAPipe) throw cannot("it goes on after 1 GiB");
+  }
   return bytes;
 }
 

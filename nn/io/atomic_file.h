@@ -18,7 +18,10 @@ void write_all(int descriptor, std::string_view bytes, const std::filesystem::pa
 [[noreturn]] void throw_file_error(const std::string& what, const std::filesystem::path& path, int error);
 /// What a user can do about a system error.
 std::string remedy_for(int error);
-/// Throws std::runtime_error with path and reason.
+/// Removes what a killed process left half written in a folder: NAME.tmp<process>, where that process is gone.
+void remove_orphans(const std::filesystem::path& folder);
+/// All bytes of a file, or of a pipe up to 1 GiB. Throws std::runtime_error with path and reason; a folder or device
+/// is one.
 std::string read_file(const std::filesystem::path& path);
 
 }  // namespace bitcycle

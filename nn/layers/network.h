@@ -87,7 +87,8 @@ class Network {
   StepResult finish(const StepContext& context);
   /// Before the batches of an evaluation.
   void prepare_evaluation(const StepContext& context);
-  LossRecord evaluate(const StepContext& context);
+  /// Mean loss and correct samples of the loaded images; `losses`, host, gets the loss of each.
+  LossRecord evaluate(const StepContext& context, float* losses);
   const float* logits() const { return logits_->z; }  // device, (n, classes)
 
  private:
@@ -101,7 +102,7 @@ class Network {
   void plan_values(MemoryPlan& plan);
   void start(const StepContext& context, const SgdRates* rates);
   void forward(const StepContext& context);
-  void loss(const StepContext& context);
+  void loss(const StepContext& context, float* losses);
 
   std::string model_;
   std::deque<Value> values_;  // addresses stay
@@ -117,6 +118,7 @@ class Network {
   ScratchPlan scratch_;
   RecordArena records_;
   Buffer labels_;
+  Buffer losses_;  // of an evaluation's images
   std::optional<ImageBatch> image_batch_;  // loaded by the next pass
   std::vector<Buffer> kept_;               // values that live longer than a step's scratch
   LossRecord* loss_ = nullptr;

@@ -56,6 +56,8 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
   if (!content_->json.is_object()) throw std::runtime_error(path.string() + " is not a JSON object");
 }
 
+bool CaseFile::has(const std::string& key) const { return content_->find(key) != nullptr; }
+
 std::string CaseFile::text(const std::string& key) const {
   const auto& value = content_->at(key);
   if (!value.is_string()) content_->wrong(key, "a text");
@@ -77,6 +79,27 @@ std::int64_t CaseFile::integer(const std::string& key) const {
 std::optional<std::int64_t> CaseFile::optional_integer(const std::string& key) const {
   if (content_->find(key) == nullptr) return std::nullopt;
   return integer(key);
+}
+
+std::optional<double> CaseFile::tolerance(const std::string& key, double fallback) const {
+  const auto* value = content_->find(key);
+  if (value == nullptr) return fallback;
+  if (value->is_null()) return std::nullopt;
+  if (!value->is_number() || !(value->get<double>() >= 0.0)) content_->wrong(key, "a number of at least 0, or null");
+  return value->get<double>();
+}
+
+std::map<std::string, std::optional<double>> CaseFile::tolerances(const std::string& key) const {
+  std::map<std::string, std::optional<double>> result;
+  const auto* object = content_->find(key);
+  if (object == nullptr) return result;
+  if (!object->is_object()) content_->wrong(key, "an object of numbers by tensor name");
+  for (const auto& [name, value] : object->items()) {
+    const bool bound = value.is_number() && value.get<double>() >= 0.0;
+    if (!bound && !value.is_null()) fail(key + " of '" + name + "' is no number of at least 0, and not null");
+    result[name] = bound ? std::optional<double>(value.get<double>()) : std::nullopt;
+  }
+  return result;
 }
 
 std::vector<CaseFile> CaseFile::list(const std::string& key) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,12 @@ class CaseFile {
   double number(const std::string& key) const;
   std::int64_t integer(const std::string& key) const;
   std::optional<std::int64_t> optional_integer(const std::string& key) const;
+  /// A bound that deviations are compared with: a number of at least 0; null where the key is there and null: compare
+  /// nothing. `fallback` where there is no such key.
+  std::optional<double> tolerance(const std::string& key, double fallback) const;
+  /// The same by tensor name: an object of numbers and nulls; empty where there is no such key.
+  std::map<std::string, std::optional<double>> tolerances(const std::string& key) const;
+  bool has(const std::string& key) const;
   /// The objects of a list.
   std::vector<CaseFile> list(const std::string& key) const;
 

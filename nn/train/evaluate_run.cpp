@@ -14,13 +14,13 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, 
   const RunFolder folder = RunFolder::existing(run);
   Config config = folder.config();
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
-  const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint);
+  EvaluateResult result;
+  const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun network(config, dataset, backend, options.width);
   load_state(network.network(), backend, checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
   const auto widths = options.width ? network.widths_of(*options.width) : network.max_widths();
   const EvaluationResult evaluation = network.evaluate(checkpoint.step, widths);
-  EvaluateResult result;
   result.step = checkpoint.step;
   result.width = options.width.value_or(network.plan().max().forward);
   result.test_accuracy = evaluation.accuracy;

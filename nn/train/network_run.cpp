@@ -11,6 +11,7 @@
 #include "nn/train/learning_rate.h"
 #include "nn/train/trainer.h"
 #include "sim/number/digest.h"
+#include "sim/ops/mean_loss.h"
 
 namespace bitcycle {
 namespace {
@@ -214,13 +215,11 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
   network_->prepare_evaluation(evaluation);
   EvaluationResult result;
   std::int64_t correct = 0;
-  double loss = 0.0;
+  std::vector<float> losses(static_cast<std::size_t>(dataset_.test.count));
   for (std::int64_t first = 0; first < dataset_.test.count; first += evaluation_batch_) {
     evaluation.batch = std::min(evaluation_batch_, dataset_.test.count - first);
     load_test_batch(first, evaluation.batch);
-    const LossRecord record = network_->evaluate(evaluation);
-    loss += record.loss * static_cast<double>(evaluation.batch);
-    correct += record.correct;
+    correct += network_->evaluate(evaluation, losses.data() + first).correct;
     if (logits != nullptr) {
       const auto size = static_cast<std::size_t>(evaluation.batch * network_->classes());
       logits->resize(logits->size() + size);
@@ -228,10 +227,9 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
     }
   }
   result.images = dataset_.test.count;
-  if (result.images > 0) {
-    result.loss = loss / static_cast<double>(result.images);
-    result.accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(result.images);
-  }
+  // On one grid over the whole set, so that the number does not depend on how many images went at a time.
+  result.loss = mean_loss(losses);
+  if (result.images > 0) result.accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(result.images);
   return result;
 }
 

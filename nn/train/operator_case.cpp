@@ -41,17 +41,26 @@ class OperatorJson {
     return value;
   }
 
+  std::optional<double> bound(const std::string& key) const {
+    const auto found = json_.find(key);
+    if (found == json_.end()) return std::nullopt;
+    if (!found->is_number() || !(found->get<double>() >= 0.0)) fail(key, "a number of at least 0");
+    return found->get<double>();
+  }
+
   void require_text(const std::string& key, const std::string& expected) const {
     const auto found = json_.find(key);
     if (found == json_.end() || *found != expected) fail(key, "\"" + expected + "\"");
   }
 
+  /// Empty where there is no such key.
   std::vector<std::string> names(const std::string& key, const std::vector<std::string>& known) const {
     std::string list = "a list of ";
     for (const auto& name : known) list += (name == known.front() ? "" : ", ") + name;
     const auto found = json_.find(key);
-    if (found == json_.end() || !found->is_array()) fail(key, list);
     std::vector<std::string> names;
+    if (found == json_.end()) return names;
+    if (!found->is_array()) fail(key, list);
     for (const Json& entry : *found) {
       if (!entry.is_string() || std::find(known.begin(), known.end(), entry.get<std::string>()) == known.end()) {
         fail(key, list);
@@ -152,6 +161,7 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
     result.noise = to_channels_last(noise);
   }
 
+  result.close_tolerance = file.bound("close_tolerance");
   const auto add = [&](const std::string& name, bool exact) {
     result.recorded.push_back({name, exact, read_npy(case_dir / (name + ".npy"))});
   };

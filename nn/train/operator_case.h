@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct RecordedArray {
 };
 
 struct OperatorCase {
+  std::optional<double> close_tolerance;  // of arrays that are not exact, where the case gives one
   ConvShape shape;
   BitWidth width;           // x and w
   BitWidth gradient_width;  // dy

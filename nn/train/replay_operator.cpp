@@ -297,6 +297,7 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& bac
   const OperatorCase source = read_operator_case(case_dir);
   const Results results = OperatorReplay(source, backend).run();
 
+  const double close = source.close_tolerance.value_or(kCloseTolerance);
   ReplayReport report;
   report.kind = "operator";
   for (const RecordedArray& recorded : source.recorded) {
@@ -304,10 +305,10 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& bac
     if (recorded.exact) {
       report.lines.push_back(compare(recorded, computed, recorded.name, 0.0));
     } else if (recorded.name == "dx") {
-      report.lines.push_back(compare(recorded, computed, "dx (16-bit grid)", kSharedGrid16Tolerance));
-      report.lines.push_back(compare(recorded, results.at("dx_grid24"), "dx (24-bit grid)", kCloseTolerance));
+      report.lines.push_back(compare(recorded, computed, "dx (16-bit grid)", std::max(close, kSharedGrid16Tolerance)));
+      report.lines.push_back(compare(recorded, results.at("dx_grid24"), "dx (24-bit grid)", close));
     } else {
-      report.lines.push_back(compare(recorded, computed, recorded.name, kCloseTolerance));
+      report.lines.push_back(compare(recorded, computed, recorded.name, close));
     }
   }
   if (out_dir) {

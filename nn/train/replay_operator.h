@@ -11,8 +11,9 @@
 
 namespace bitcycle {
 
-/// Codes and scales must be equal to the bit; y, dw and dx_requantised within 1e-6 of the tensor's largest magnitude;
-/// dx within 1e-4 on the 16-bit grid of the error pass and 1e-6 on the 24-bit one. out_dir gets codes, scales,
+/// Codes and scales must be equal to the bit; y, dw and dx_requantised within the case's `close_tolerance` (1e-6 where
+/// it has none) of the tensor's largest magnitude; dx the same on the 24-bit grid of the error pass, and within 1e-4 on
+/// the 16-bit one. out_dir gets codes, scales,
 /// accumulators and results as .npy in NCHW and OIHW; it is made where it does not exist. Throws std::runtime_error
 /// naming file and key where the case is malformed.
 ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& backend,

@@ -25,10 +25,13 @@ struct ReplayLine {
 struct ReplayReport {
   std::string kind;  // operator, step, trajectory
   std::vector<ReplayLine> lines;
-  /// Something was checked, and every checked line holds.
+  /// False: the case records nothing to compare with.
+  bool compared() const {
+    return std::any_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return l.checked; });
+  }
+  /// Something was compared, and every line of it holds.
   bool ok() const {
-    const bool any = std::any_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return l.checked; });
-    return any && std::all_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return !l.checked || l.ok; });
+    return compared() && std::all_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return !l.checked || l.ok; });
   }
 };
 

@@ -18,15 +18,20 @@ namespace {
 constexpr double kLossTolerance = 1e-3;
 constexpr double kStatisticTolerance = 1e-3;
 
-/// |a - b| / |b| in the L2 norm, the magnitude itself where b is 0.
-double relative_l2(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0.0, norm = 0.0;
+/// |a - b| in the L2 norm.
+double l2(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
-    difference += d * d;
-    norm += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+    sum += d * d;
   }
-  return norm > 0.0 ? std::sqrt(difference / norm) : std::sqrt(difference);
+  return std::sqrt(sum);
+}
+
+/// |a - b| / |b| in the L2 norm, the magnitude itself where b is 0.
+double relative_l2(const std::vector<float>& a, const std::vector<float>& b) {
+  const double norm = l2(b, std::vector<float>(b.size()));
+  return norm > 0.0 ? l2(a, b) / norm : l2(a, b);
 }
 
 /// max|a - b| / max|b|.
@@ -70,20 +75,31 @@ std::vector<float> read_images(const CaseFile& file, const Value& input, std::in
 
 using Deviation = double (*)(const std::vector<float>&, const std::vector<float>&);
 
-/// One line a tensor of `recorded`; `prefix` and its name name the line.
+/// One line a tensor of `recorded`; `prefix` and its name name the line. Where the case has a `tolerance` of the
+/// tensor, it bounds the relative L2 error; where that is null, its `absolute_tolerance` bounds the error itself, if it
+/// has one. Else `deviation` and `tolerance` decide.
 void compare(const CaseFile& file, const TensorFile& recorded, const std::vector<NamedTensor>& computed,
              const std::string& prefix, Deviation deviation, double tolerance, ReplayReport& report) {
   std::map<std::string, const NamedTensor*> by_name;
   for (const auto& tensor : computed) by_name[tensor.name] = &tensor;
+  const auto relative = file.tolerances("tolerance"), absolute = file.tolerances("absolute_tolerance");
   for (const auto& tensor : recorded.tensors) {
     const auto found = by_name.find(tensor.name);
     if (found == by_name.end()) file.fail("it records '" + tensor.name + "', which the model does not have");
     if (found->second->shape != tensor.shape) file.fail("it records '" + tensor.name + "' with another shape");
     ReplayLine line;
     line.name = prefix + tensor.name;
-    line.deviation = deviation(found->second->data, tensor.data);
+    Deviation measure = deviation;
     line.tolerance = tolerance;
-    line.ok = line.deviation <= tolerance;
+    if (const auto given = relative.find(tensor.name); given != relative.end()) {
+      const auto bound = absolute.find(tensor.name);
+      const bool is_relative = given->second.has_value();
+      measure = is_relative ? relative_l2 : l2;
+      line.checked = is_relative || (bound != absolute.end() && bound->second);
+      line.tolerance = is_relative ? *given->second : (line.checked ? *bound->second : 0.0);
+    }
+    line.deviation = measure(found->second->data, tensor.data);
+    line.ok = line.deviation <= line.tolerance || !line.checked;
     report.lines.push_back(std::move(line));
   }
 }
@@ -136,8 +152,10 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   ReplayLine loss;
   loss.name = "loss";
   loss.deviation = std::fabs(result.loss - recorded_loss);
-  loss.tolerance = kLossTolerance;
-  loss.ok = loss.deviation <= loss.tolerance;
+  const auto loss_tolerance = file.tolerance("loss_tolerance", kLossTolerance);
+  loss.checked = loss_tolerance.has_value();
+  loss.tolerance = loss_tolerance.value_or(0.0);
+  loss.ok = loss.deviation <= loss.tolerance || !loss.checked;
   loss.note = decimal(result.loss) + ", recorded " + decimal(recorded_loss);
   report.lines.push_back(loss);
   const bool wide = bits.bits() >= 16 && gradient_bits.bits() >= 16;

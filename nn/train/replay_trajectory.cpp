@@ -83,8 +83,11 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, B
     ReplayLine line;
     line.name = "step " + std::to_string(step);
     line.deviation = std::fabs(loss - expected);
-    line.checked = step < kCheckedSteps;
-    line.tolerance = step == 0 ? kFirstTolerance : line.checked ? kEarlyTolerance : 0.0;
+    const double fallback = step == 0 ? kFirstTolerance : kEarlyTolerance;
+    auto tolerance = entry.tolerance("loss_tolerance", fallback);
+    if (step >= kCheckedSteps && !entry.has("loss_tolerance")) tolerance.reset();
+    line.checked = tolerance.has_value();
+    line.tolerance = tolerance.value_or(0.0);
     line.ok = line.deviation <= line.tolerance || !line.checked;
     line.note = note(loss, expected, bits);
     if (entry.integer("bits") != bits.bits()) {

@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 
+#include "nn/config/recorded_config.h"
 #include "nn/io/atomic_file.h"
+#include "nn/train/record_file.h"
 #include "nn/train/run_records.h"
 
 namespace bitcycle {
@@ -24,94 +26,71 @@ constexpr const char* kSteps = "steps.csv";
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kDigests = "digests.jsonl";
 constexpr const char* kSummary = "summary.json";
-constexpr const char* kBest = "checkpoints/best.txt";
+constexpr const char* kCheckpoints = "checkpoints";
+constexpr const char* kLock = ".lock";
 
-/// Lines of a record file; a torn last line, which a kill can leave, is not one.
-std::vector<std::string> whole_lines(const fs::path& path) {
-  std::vector<std::string> lines;
-  if (!fs::exists(path)) return lines;
-  const std::string text = read_file(path);
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
+/// Makes a folder, and its parents; unless kept, those that were not there before go away again.
+class NewFolder {
+ public:
+  explicit NewFolder(const fs::path& path) {
+    for (fs::path at = path; !at.empty() && !fs::exists(at); at = at.parent_path()) made_.push_back(at);
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (!error) return;
+    const int reason = error.value();
+    discard();
+    throw_file_error("cannot make the folder", path, reason);
   }
-  return lines;
+  ~NewFolder() { discard(); }
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+  void keep() { made_.clear(); }
+
+ private:
+  /// Only what is empty but for the lock goes: another process may have put something there meanwhile.
+  void discard() {
+    std::error_code ignored;
+    if (!made_.empty()) fs::remove(made_.front() / kLock, ignored);
+    for (const auto& folder : made_) fs::remove(folder, ignored);
+    made_.clear();
+  }
+  std::vector<fs::path> made_;  // the innermost first
+};
+
+/// What of a record file ends at `step` steps, by `keep`; lines that cannot be read end it, too.
+void cut_records(const fs::path& path, std::size_t header, const std::function<bool(const std::string&)>& keep) {
+  if (!fs::exists(path)) return;
+  std::string text;
+  const auto lines = whole_lines(path);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    bool kept = i < header;
+    try {
+      kept = kept || keep(lines[i]);
+    } catch (const std::runtime_error&) {
+      // Damaged: resume_point() has seen that nothing up to the step is.
+    } catch (const std::invalid_argument&) {
+    }
+    if (!kept) break;
+    text += lines[i] + "\n";
+  }
+  write_file_atomically(path, text);
 }
 
+/// The largest number of steps up to which every multiple of `every`, and `last`, has a record.
 template <typename Record>
-std::vector<Record> read_records(const fs::path& path, Record (*parse)(const std::string&), std::size_t skip = 0) {
-  std::vector<Record> records;
-  const auto lines = whole_lines(path);
-  for (std::size_t i = skip; i < lines.size(); ++i) {
+std::int64_t recorded_up_to(const fs::path& path, Record (*parse)(const std::string&), std::int64_t every,
+                            std::int64_t last) {
+  std::set<std::int64_t> recorded;
+  for (const auto& line : whole_lines(path)) {
     try {
-      records.push_back(parse(lines[i]));
-    } catch (const std::exception& error) {
-      throw std::runtime_error("'" + path.string() + "', line " + std::to_string(i + 1) + " is damaged: " + error.what());
+      recorded.insert(parse(line).step);
+    } catch (const std::exception&) {
+      break;
     }
   }
-  return records;
-}
-
-void append_text(const fs::path& path, std::string& pending) {
-  if (pending.empty()) return;
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (file < 0) throw_file_error("cannot open", path, errno);
-  const off_t before = ::lseek(file, 0, SEEK_END);
-  try {
-    write_all(file, pending, path);
-    if (::fsync(file) != 0) throw_file_error("cannot flush", path, errno);
-  } catch (...) {
-    // A part of a line must not stay: what follows it later would be unreadable.
-    if (before >= 0 && ::ftruncate(file, before) != 0) { /* reading drops a torn last line as well */ }
-    ::close(file);
-    throw;
-  }
-  ::close(file);
-  pending.clear();
-}
-
-std::string checkpoint_name(std::int64_t step) {
-  char name[48];
-  std::snprintf(name, sizeof name, "step-%08lld.safetensors", static_cast<long long>(step));
-  return name;
-}
-
-/// Steps of the checkpoint files, ascending.
-std::vector<std::int64_t> checkpoint_steps(const fs::path& folder) {
-  std::vector<std::int64_t> steps;
-  if (!fs::is_directory(folder)) return steps;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    long long step = 0;
-    if (std::sscanf(name.c_str(), "step-%lld.safetensors", &step) == 1 && name == checkpoint_name(step)) steps.push_back(step);
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
-}
-
-Checkpoint load_checkpoint(const fs::path& path) {
-  Checkpoint checkpoint;
-  checkpoint.file = read_safetensors(path);
-  const auto step = checkpoint.file.metadata.find("step");
-  if (step == checkpoint.file.metadata.end()) {
-    throw std::runtime_error("'" + path.string() + "' is a safetensors file without the metadata of a checkpoint ('step' is missing)");
-  }
-  try {
-    std::size_t used = 0;
-    checkpoint.step = std::stoll(step->second, &used);
-    if (used != step->second.size() || checkpoint.step < 0) throw std::invalid_argument("step");
-  } catch (const std::logic_error&) {
-    throw std::runtime_error("'" + path.string() + "': the metadata 'step' is '" + step->second + "', not a number of steps");
-  }
-  return checkpoint;
-}
-
-void make_folder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) throw_file_error("cannot make the folder", path, error.value());
+  std::int64_t next = every;
+  while (recorded.count(next) != 0) next += every;
+  return recorded.count(last) != 0 ? next - 1 : std::min(next, last) - 1;
 }
 
 }  // namespace
@@ -139,32 +118,39 @@ struct RunFolder::Lock {
 
 RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {}
 
-RunFolder RunFolder::open(const fs::path& path, const Config& config) {
+void RunFolder::check(const fs::path& path, const Config& config) {
   if (fs::exists(path) && !fs::is_directory(path)) {
     throw std::runtime_error("the run folder '" + path.string() + "' is a file; choose another with --out");
   }
+  if (!fs::is_directory(path)) return;
+  if (!fs::exists(path / kConfig)) {
+    const bool only_ours = std::all_of(fs::directory_iterator(path), fs::directory_iterator(), [](const auto& entry) {
+      const std::string name = entry.path().filename().string();
+      return name == kLock || name.rfind(std::string(kConfig) + ".tmp", 0) == 0;
+    });
+    if (only_ours) return;
+    throw std::runtime_error("'" + path.string() + "' holds other files and no run (no config.yaml); choose another " +
+                             "folder with --out");
+  }
+  const auto differences = identity_differences(config, RunFolder(path).config());
+  if (differences.empty()) return;
+  std::string text = "the run folder '" + path.string() + "' holds a run of another config:";
+  for (const auto& line : differences) text += "\n  " + line;
+  throw std::runtime_error(text + "\nuse --restart to begin anew (the old folder is kept under another name), or " +
+                           "--out for another folder");
+}
+
+RunFolder RunFolder::open(const fs::path& path, const Config& config) {
+  check(path, config);
+  NewFolder made(path);
   RunFolder run(path);
-  if (fs::is_directory(path) && !fs::is_empty(path) && !fs::exists(path / kConfig)) {
-    const bool only_ours = std::all_of(fs::directory_iterator(path), fs::directory_iterator(),
-                                       [](const auto& entry) { return entry.path().filename() == ".lock"; });
-    if (!only_ours) {
-      throw std::runtime_error("'" + path.string() + "' holds other files and no run (no config.yaml); choose another folder with --out");
-    }
-  }
-  make_folder(path);
-  run.lock_ = std::make_shared<Lock>(path / ".lock");
-  if (fs::exists(path / kConfig)) {
-    const Config existing = run.config();
-    const auto differences = identity_differences(config, existing);
-    if (!differences.empty()) {
-      std::string text = "the run folder '" + path.string() + "' holds a run of another config:";
-      for (const auto& line : differences) text += "\n  " + line;
-      throw std::runtime_error(text + "\nuse --restart to begin anew (the old folder is kept under another name), or --out for another folder");
-    }
-  } else {
-    write_file_atomically(path / kConfig, config_yaml(config));
-  }
-  make_folder(path / "checkpoints");
+  run.lock_ = std::make_shared<Lock>(path / kLock);
+  check(path, config);  // another process may have been here before the lock
+  remove_orphans(path);
+  remove_orphans(path / kCheckpoints);
+  if (!fs::exists(path / kConfig)) run.write_config(config);
+  NewFolder(path / kCheckpoints).keep();
+  made.keep();
   return run;
 }
 
@@ -177,7 +163,7 @@ RunFolder RunFolder::existing(const fs::path& path) {
 fs::path RunFolder::set_aside(const fs::path& path) {
   if (!fs::exists(path)) return {};
   existing(path);  // only runs are moved
-  const Lock lock(path / ".lock");
+  const Lock lock(path / kLock);
   for (int i = 1;; ++i) {
     fs::path other = path;
     other += "." + std::to_string(i);
@@ -189,7 +175,13 @@ fs::path RunFolder::set_aside(const fs::path& path) {
   }
 }
 
-Config RunFolder::config() const { return load_config(path_ / kConfig); }
+Config RunFolder::config() const {
+  return parse_recorded_config(read_file(path_ / kConfig), (path_ / kConfig).string());
+}
+
+void RunFolder::write_config(const Config& config) {
+  write_file_atomically(path_ / kConfig, recorded_config_yaml(config));
+}
 
 bool RunFolder::finished() const { return fs::exists(path_ / kSummary); }
 
@@ -213,32 +205,46 @@ void RunFolder::flush() {
   append_text(path_ / kDigests, pending_digests_);
 }
 
-void RunFolder::write_checkpoint(const Checkpoint& checkpoint, bool best, int keep) {
-  const fs::path folder = path_ / "checkpoints";
-  write_safetensors(folder / checkpoint_name(checkpoint.step), checkpoint.file);
-  if (best) write_file_atomically(path_ / kBest, std::to_string(checkpoint.step) + "\n");
-  long long best_step = -1;
-  if (fs::exists(path_ / kBest)) {
-    const std::string text = read_file(path_ / kBest);
-    if (std::sscanf(text.c_str(), "%lld", &best_step) != 1) best_step = -1;
-  }
-  auto steps = checkpoint_steps(folder);
-  const auto surplus = steps.size() > static_cast<std::size_t>(keep) ? steps.size() - static_cast<std::size_t>(keep) : 0;
-  for (std::size_t i = 0; i < surplus; ++i) {
-    if (steps[i] == best_step) continue;
+void RunFolder::write_checkpoint(const Checkpoint& checkpoint, int keep) {
+  const fs::path folder = path_ / kCheckpoints;
+  write_checkpoint_file(folder / checkpoint_name(checkpoint.step), checkpoint);
+  const auto steps = checkpoint_steps();
+  const auto kept = static_cast<std::size_t>(keep);
+  for (std::size_t i = 0; i + kept < steps.size(); ++i) {
+    if (steps[i] == checkpoint.best_step) continue;
     std::error_code ignored;  // a file that cannot be removed costs space, not the run
     fs::remove(folder / checkpoint_name(steps[i]), ignored);
   }
 }
 
-std::optional<Checkpoint> RunFolder::newest_checkpoint(std::vector<std::string>& warnings) const {
-  auto steps = checkpoint_steps(path_ / "checkpoints");
+std::vector<std::int64_t> RunFolder::checkpoint_steps() const {
+  return bitcycle::checkpoint_steps(path_ / kCheckpoints);
+}
+
+/// A checkpoint of this run: the bytes that were written, of the step that its name says, with the recorded digest.
+Checkpoint RunFolder::read_step(std::int64_t step) const {
+  const fs::path path = path_ / kCheckpoints / checkpoint_name(step);
+  Checkpoint checkpoint = read_checkpoint_file(path);
+  if (checkpoint.step != step) {
+    throw std::runtime_error("'" + path.string() + "' says that it is of step " + std::to_string(checkpoint.step));
+  }
+  const std::string begin = "{\"step\":" + std::to_string(step) + ",";
+  for (const auto& line : whole_lines(path_ / kDigests)) {
+    if (line.rfind(begin, 0) != 0) continue;
+    const Digest128 recorded = parse_digest_record(line).root, root = digest_root(checkpoint.file.tensors);
+    if (root == recorded) break;
+    throw std::runtime_error("'" + path.string() + "' is damaged, or of another run: its digest is " + to_text(root) +
+                             ", digests.jsonl has " + to_text(recorded) + " at its step");
+  }
+  return checkpoint;
+}
+
+std::optional<Checkpoint> RunFolder::newest_checkpoint(std::vector<std::string>& warnings, std::int64_t most) const {
+  auto steps = checkpoint_steps();
   for (; !steps.empty(); steps.pop_back()) {
-    const fs::path path = path_ / "checkpoints" / checkpoint_name(steps.back());
+    if (steps.back() > most) continue;
     try {
-      Checkpoint checkpoint = load_checkpoint(path);
-      if (checkpoint.step == steps.back()) return checkpoint;
-      warnings.push_back("checkpoint '" + path.string() + "' says it is of step " + std::to_string(checkpoint.step) + "; it is not used");
+      return read_step(steps.back());
     } catch (const std::exception& error) {
       warnings.push_back(std::string("a damaged checkpoint is not used: ") + error.what());
     }
@@ -246,65 +252,117 @@ std::optional<Checkpoint> RunFolder::newest_checkpoint(std::vector<std::string>&
   return std::nullopt;
 }
 
-Checkpoint RunFolder::read_checkpoint(const std::string& which) const {
-  const fs::path folder = path_ / "checkpoints";
-  const auto steps = checkpoint_steps(folder);
+/// The newest checkpoint names the best; where that one is not whole, the best of those that are.
+Checkpoint RunFolder::best_checkpoint(std::vector<std::string>& warnings) const {
+  const auto newest = newest_checkpoint(warnings);
+  if (!newest) throw std::runtime_error("'" + path_.string() + "' has no whole checkpoint");
+  if (newest->best_step == newest->step) return *newest;
+  if (newest->best_step == 0) throw std::runtime_error("'" + path_.string() + "' has no best checkpoint yet");
+  std::string reason;
+  try {
+    return read_step(newest->best_step);
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  std::map<std::int64_t, double> accuracy;
+  for (const auto& record : evaluations()) accuracy[record.step] = record.test_accuracy;
+  std::optional<Checkpoint> best;
+  std::vector<std::string> ignored;  // those that newest_checkpoint() has named
+  for (std::int64_t most = newest->step;;) {
+    auto next = newest_checkpoint(ignored, most);
+    if (!next) break;
+    most = next->step - 1;
+    if (accuracy.count(next->step) == 0) continue;
+    if (!best || accuracy[next->step] > accuracy[best->step]) best = std::move(next);
+  }
+  if (!best) throw std::runtime_error("the best checkpoint cannot be read: " + reason);
+  warnings.push_back("the best checkpoint cannot be read: " + reason + "; the best of the others is taken, that of step " +
+                     std::to_string(best->step));
+  return std::move(*best);
+}
+
+Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std::string>& warnings) const {
+  const auto steps = checkpoint_steps();
   std::string have;
   for (const auto step : steps) have += (have.empty() ? "" : ", ") + std::to_string(step);
   const auto complain = [&](const std::string& what) {
-    return std::runtime_error("'" + path_.string() + "' has no " + what + "; it has checkpoints of the steps: " + (have.empty() ? "none" : have));
+    return std::runtime_error("'" + path_.string() + "' has no " + what + "; it has checkpoints of the steps: " +
+                              (have.empty() ? "none" : have));
   };
   if (which == "newest") {
-    std::vector<std::string> warnings;
     auto checkpoint = newest_checkpoint(warnings);
-    if (checkpoint) return std::move(*checkpoint);
-    if (!warnings.empty()) throw std::runtime_error(warnings.front());
-    throw complain("checkpoint yet");
+    if (!checkpoint && warnings.empty()) throw complain("checkpoint yet");
+    if (!checkpoint) throw std::runtime_error("'" + path_.string() + "' has no whole checkpoint: " + warnings.front());
+    if (checkpoint->step != steps.back()) {
+      warnings.push_back("not the newest checkpoint is taken but that of step " + std::to_string(checkpoint->step));
+    }
+    return std::move(*checkpoint);
   }
   if (which == "best") {
-    if (!fs::exists(path_ / kBest)) throw complain("best checkpoint yet");
-    long long step = 0;
-    const std::string text = read_file(path_ / kBest);
-    if (std::sscanf(text.c_str(), "%lld", &step) != 1) throw std::runtime_error("'" + (path_ / kBest).string() + "' is damaged");
-    return load_checkpoint(folder / checkpoint_name(step));
+    if (steps.empty()) throw complain("checkpoint yet");
+    return best_checkpoint(warnings);
   }
-  if (!which.empty() && which.size() < 18 && std::all_of(which.begin(), which.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-    const auto path = folder / checkpoint_name(std::stoll(which));
-    if (!fs::exists(path)) throw complain("checkpoint of step " + which);
-    return load_checkpoint(path);
+  const bool digits = std::all_of(which.begin(), which.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!which.empty() && which.size() < 18 && digits) {
+    const std::int64_t step = std::stoll(which);
+    if (!fs::exists(path_ / kCheckpoints / checkpoint_name(step))) throw complain("checkpoint of step " + which);
+    return read_step(step);
   }
   if (!fs::exists(which)) throw complain("checkpoint '" + which + "' (newest, best, a step, or a file)");
-  return load_checkpoint(which);
+  return read_checkpoint_file(which);
+}
+
+std::int64_t RunFolder::recorded_steps() const {
+  const Config config = this->config();
+  std::int64_t steps = 0;
+  const auto lines = whole_lines(path_ / kSteps);
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    try {
+      if (parse_step(lines[i]).step != steps) break;
+    } catch (const std::exception&) {
+      break;
+    }
+    ++steps;
+  }
+  const std::int64_t last = config.train.steps;
+  return std::min({steps, recorded_up_to(path_ / kMetrics, parse_evaluation, config.train.evaluate_every, last),
+                   recorded_up_to(path_ / kDigests, parse_digest_record, config.digest.every, last)});
+}
+
+std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warnings) const {
+  const auto steps = checkpoint_steps();
+  if (steps.empty()) return std::nullopt;
+  const std::int64_t recorded = recorded_steps();
+  std::vector<std::string> damaged;
+  auto checkpoint = newest_checkpoint(damaged, recorded);
+  if (checkpoint) {
+    warnings.insert(warnings.end(), damaged.begin(), damaged.end());
+    if (recorded < steps.back()) {
+      warnings.push_back("the records in '" + path_.string() + "' are damaged or cut short after " +
+                         std::to_string(recorded) + " steps; the steps after " + std::to_string(checkpoint->step) +
+                         " are computed again");
+    }
+    return checkpoint;
+  }
+  std::string text = "'" + path_.string() + "' cannot be gone on with: ";
+  if (damaged.empty()) {
+    text += "its records (steps.csv, metrics.jsonl, digests.jsonl) are damaged or cut short after " +
+            std::to_string(recorded) + " steps, and its first checkpoint is of step " + std::to_string(steps.front());
+  } else {
+    text += damaged.front();
+  }
+  throw std::runtime_error(text + ". Bring the files back, or begin anew with --restart (this folder is kept)");
 }
 
 void RunFolder::truncate_to(std::int64_t step) {
-  const auto cut = [&](const char* name, const std::function<bool(const std::string&)>& keep, std::size_t header) {
-    const fs::path path = path_ / name;
-    if (!fs::exists(path)) return;
-    std::string text;
-    const auto lines = whole_lines(path);
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      bool kept = i < header;
-      if (!kept) {
-        try {
-          kept = keep(lines[i]);
-        } catch (const std::exception& error) {
-          throw std::runtime_error("'" + path.string() + "', line " + std::to_string(i + 1) + " is damaged: " + error.what());
-        }
-      }
-      if (!kept) break;
-      text += lines[i] + "\n";
-    }
-    write_file_atomically(path, text);
-  };
   pending_steps_.clear();
   pending_metrics_.clear();
   pending_digests_.clear();
-  cut(kSteps, [&](const std::string& line) { return parse_step(line).step < step; }, 1);
-  cut(kMetrics, [&](const std::string& line) { return parse_evaluation(line).step <= step; }, 0);
-  cut(kDigests, [&](const std::string& line) { return parse_digest_record(line).step <= step; }, 0);
-  for (const auto later : checkpoint_steps(path_ / "checkpoints")) {
-    if (later > step) fs::remove(path_ / "checkpoints" / checkpoint_name(later));
+  cut_records(path_ / kSteps, 1, [&](const std::string& line) { return parse_step(line).step < step; });
+  cut_records(path_ / kMetrics, 0, [&](const std::string& line) { return parse_evaluation(line).step <= step; });
+  cut_records(path_ / kDigests, 0, [&](const std::string& line) { return parse_digest_record(line).step <= step; });
+  for (const auto later : checkpoint_steps()) {
+    if (later > step) fs::remove(path_ / kCheckpoints / checkpoint_name(later));
   }
   fs::remove(path_ / kSummary);
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +14,7 @@
 #include <vector>
 
 #include "nn/config/config.h"
-#include "nn/io/safetensors.h"
+#include "nn/train/checkpoint_file.h"
 #include "sim/number/digest.h"
 
 namespace bitcycle {
@@ -48,17 +49,13 @@ struct DigestRecord {
   std::vector<std::pair<std::string, Digest128>> tensors;
 };
 
-/// All of a training's state: parameters, momenta ("momentum/<name>"), running statistics and ranges, in
-/// canonical order; metadata: step, identity, best accuracy and its step, sums since the last evaluation.
-struct Checkpoint {
-  std::int64_t step = 0;  // steps done
-  TensorFile file;
-};
-
 class RunFolder {
  public:
-  /// Makes the folder or opens it. Throws: unwritable, or a folder that holds something else than a run, or
-  /// a run of another config (listing the keys that differ and naming --restart and --out).
+  /// Makes nothing. Throws what makes the folder unfit for this config: it is a file, holds something else than a run,
+  /// or a run of another config (listing the keys that differ and naming --restart and --out).
+  static void check(const std::filesystem::path& path, const Config& config);
+  /// Makes the folder or opens it, and removes what a killed process left half written. Throws what check() throws, or
+  /// unwritable; nothing that was made then stays.
   static RunFolder open(const std::filesystem::path& path, const Config& config);
   /// Opens an existing run to read. Throws where there is none.
   static RunFolder existing(const std::filesystem::path& path);
@@ -66,7 +63,9 @@ class RunFolder {
   static std::filesystem::path set_aside(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
+  /// Throws where config.yaml is damaged or cut off.
   Config config() const;
+  void write_config(const Config& config);
   bool finished() const;  // summary.json is there
   std::optional<std::string> summary_json() const;
   void write_summary(const std::string& json);
@@ -78,11 +77,23 @@ class RunFolder {
   /// Flushes the appended lines to the disk: before every checkpoint.
   void flush();
 
-  /// checkpoints/step-<8 digits>.safetensors, whole or absent; then keeps `keep` newest and the best.
-  void write_checkpoint(const Checkpoint& checkpoint, bool best, int keep = 3);
-  /// Newest whole checkpoint; damaged ones are skipped with a warning in `warnings`.
-  std::optional<Checkpoint> newest_checkpoint(std::vector<std::string>& warnings) const;
-  Checkpoint read_checkpoint(const std::string& which) const;  // "newest", "best", a step, or a file
+  /// checkpoints/step-<8 digits>.safetensors, whole or absent; then keeps `keep` newest and the best, which the newest
+  /// one names: so there is no instant at which a kill could lose it.
+  void write_checkpoint(const Checkpoint& checkpoint, int keep = 3);
+  /// Newest whole checkpoint of at most `most` steps; damaged ones are skipped with a warning in `warnings`. Whole: the
+  /// bytes that were written, and the tensors that digests.jsonl recorded of that step.
+  std::optional<Checkpoint> newest_checkpoint(std::vector<std::string>& warnings,
+                                              std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
+  /// "newest", "best", a step, or a file. Where another one than the newest or the best has to be taken, `warnings`
+  /// says which and why; throws where none is whole.
+  Checkpoint read_checkpoint(const std::string& which, std::vector<std::string>& warnings) const;
+  /// Ascending, whole or not.
+  std::vector<std::int64_t> checkpoint_steps() const;
+  /// The largest number of steps up to which steps.csv, metrics.jsonl and digests.jsonl hold every record.
+  std::int64_t recorded_steps() const;
+  /// The checkpoint that training goes on from: the newest whole one whose records are whole, too; none where the run
+  /// has none at all. Throws std::runtime_error where there are checkpoints and nothing can be gone on from.
+  std::optional<Checkpoint> resume_point(std::vector<std::string>& warnings) const;
   /// Cuts every record after `step` steps.
   void truncate_to(std::int64_t step);
 
@@ -92,6 +103,8 @@ class RunFolder {
 
  private:
   struct Lock;
+  Checkpoint read_step(std::int64_t step) const;
+  Checkpoint best_checkpoint(std::vector<std::string>& warnings) const;
   explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
   std::shared_ptr<Lock> lock_;  // held from open() on: two processes must not train into one folder

@@ -13,6 +13,7 @@
 #include "nn/train/learning_rate.h"
 #include "nn/train/network_run.h"
 #include "nn/train/progress_state.h"
+#include "nn/train/run_damage.h"
 
 namespace bitcycle {
 namespace {
@@ -44,28 +45,29 @@ void check_loop(const Config& config) {
 /// One call of train(): from where the run folder stands to its end, or to where it is told to stop.
 class Training {
  public:
-  Training(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener,
-           RunFolder& folder)
+  /// Everything that can refuse a config happens here, before there is a folder.
+  Training(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener)
       : config_(config),
         backend_(backend),
         options_(options),
         listener_(listener),
-        folder_(folder),
         dataset_(load_dataset(config.data, config.model.classes)),
         run_(config, dataset_, backend),
         workload_(run_.network().describe()),
         cost_options_(bitops_options(config)) {
+    set_initial_state(run_, config_, backend_);
     for (const auto& text : dataset_.warnings) warn(text);
     state_.data_checksum = dataset_.checksum;
   }
 
-  TrainSummary operator()() {
+  TrainSummary operator()(RunFolder& folder) {
+    folder_ = &folder;
     begin();
     if (options_.profile) backend_.set_profiling(true);
     try {
       steps();
     } catch (const NonFiniteError& error) {
-      folder_.flush();
+      folder_->flush();
       throw NonFiniteError(std::string(error.what()) + "; nothing of this step was written, " + last_checkpoint_ +
                            ". A lower optimizer.lr, learning_rate.warm_up, or wider precision may help");
     }
@@ -90,24 +92,24 @@ class Training {
     listener_.on_start("backend " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
 
     std::vector<std::string> warnings;
-    const auto checkpoint = folder_.newest_checkpoint(warnings);
+    const auto checkpoint = folder_->resume_point(warnings);
     for (const auto& text : warnings) warn(text);
     if (!checkpoint) {
-      folder_.truncate_to(0);
-      set_initial_state(run_, config_, backend_);
+      folder_->truncate_to(0);
       checkpoint_step_ = 0;
       return;
     }
-    const std::string origin = "the newest checkpoint of " + folder_.path().string();
+    const std::string origin =
+        "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
     ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
     if (restored.data_checksum != dataset_.checksum) {
-      throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_.path().string() +
+      throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_->path().string() +
                                " was trained on: bring them back, or begin anew with --restart");
     }
     load_state(run_.network(), backend_, checkpoint->file, origin);
     state_ = restored;
     checkpoint_step_ = state_.step;
-    folder_.truncate_to(state_.step);
+    folder_->truncate_to(state_.step);
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
     listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
   }
@@ -135,7 +137,7 @@ class Training {
     bool started = false;  // the step of this round, by the one before
     for (std::int64_t step = first; step < last; ++step) {
       if (!started && stop_wanted(step - first)) {
-        if (state_.step != checkpoint_step_) write_checkpoint(false);
+        if (state_.step != checkpoint_step_) write_checkpoint();
         return;
       }
       const auto begun = Clock::now();
@@ -150,16 +152,16 @@ class Training {
       const bool evaluation = due(done, config_.train.evaluate_every);
       if (looked_at(done)) {
         digest_ = digest_state(run_.network(), backend_);
-        folder_.append(DigestRecord{done, digest_.root, digest_.tensors});
+        folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
       }
       if (evaluation) best = evaluate();
-      if (best || due(done, config_.train.checkpoint_every)) write_checkpoint(best);
+      if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
     }
   }
 
   void record(std::int64_t step, const StepResult& result) {
     const LayerWidths widths = run_.plan().at(step);
-    folder_.append(StepRecord{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
+    folder_->append(StepRecord{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
                               learning_rate_at(config_.learning_rate, step)});
     state_.step = step + 1;
     state_.loss_sum += result.loss;
@@ -215,7 +217,7 @@ class Training {
     evaluation.min_scale_bound = state_.min_scale_bound;
     evaluation.digest = digest_.root;
     evaluation.seconds = seconds_since(start_);
-    folder_.append(evaluation);
+    folder_->append(evaluation);
     state_.loss_sum = 0.0;
     state_.loss_count = 0;
     state_.min_scale_bound = 0;
@@ -228,17 +230,18 @@ class Training {
     return best;
   }
 
-  void write_checkpoint(bool best) {
+  void write_checkpoint() {
     if (const auto name = non_finite_state(run_.network(), backend_); !name.empty()) {
       throw NonFiniteError("step " + std::to_string(state_.step - 1) + ": " + name + " is not finite");
     }
-    folder_.write_cost(bitops_csv(cost(state_.step)));
-    folder_.flush();
+    folder_->write_cost(bitops_csv(cost(state_.step)));
+    folder_->flush();
     Checkpoint checkpoint;
     checkpoint.step = state_.step;
+    checkpoint.best_step = state_.best_step;
     checkpoint.file.tensors = save_state(run_.network(), backend_);
     checkpoint.file.metadata = to_metadata(state_);
-    folder_.write_checkpoint(checkpoint, best);
+    folder_->write_checkpoint(checkpoint);
     checkpoint_step_ = state_.step;
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
   }
@@ -254,11 +257,11 @@ class Training {
 
   TrainSummary summary() {
     TrainSummary summary;
-    summary.run = folder_.path();
+    summary.run = folder_->path();
     summary.step = state_.step;
     summary.steps = config_.train.steps;
     summary.finished = state_.step == config_.train.steps;
-    const auto evaluations = folder_.evaluations();
+    const auto evaluations = folder_->evaluations();
     if (!evaluations.empty()) {
       summary.test_accuracy = evaluations.back().test_accuracy;
       summary.test_accuracy_max_width = evaluations.back().test_accuracy_max_width;
@@ -279,7 +282,7 @@ class Training {
     summary.device_memory_bytes = backend_.device_bytes();
     if (options_.profile) summary.profile = backend_.profile();
     summary.warnings = warnings_;
-    if (summary.finished) folder_.write_summary(summary_json(summary));
+    if (summary.finished) folder_->write_summary(summary_json(summary));
     return summary;
   }
 
@@ -287,7 +290,7 @@ class Training {
   Backend& backend_;
   const TrainOptions& options_;
   TrainListener& listener_;
-  RunFolder& folder_;
+  RunFolder* folder_ = nullptr;
   const Clock::time_point start_ = Clock::now();
   const Dataset dataset_;
   NetworkRun run_;
@@ -303,24 +306,40 @@ class Training {
   std::int64_t logged_correct_ = 0, logged_images_ = 0;
 };
 
+/// What a finished run has left, and a warning for everything of it that is damaged; nothing where it is not finished,
+/// or its summary cannot be read: the last checkpoint then gives a new one.
+std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, TrainListener& listener) {
+  if (!std::filesystem::exists(run)) return std::nullopt;
+  const RunFolder folder = RunFolder::existing(run);
+  if (!folder.finished()) return std::nullopt;
+  for (const auto& text : damage_of(folder)) listener.on_warning(text);
+  try {
+    TrainSummary summary = parse_summary(folder.summary_json().value());
+    summary.run = folder.path();
+    summary.was_finished = true;
+    return summary;
+  } catch (const std::runtime_error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 TrainSummary train(const Config& given, Backend& backend, const TrainOptions& options, TrainListener& listener) {
   check_config(given);
   const Config config = with_initial_weights_digest(given);
   check_loop(config);
+  if (!options.restart) {
+    RunFolder::check(options.run, config);
+    if (auto summary = finished_summary(options.run, listener)) return std::move(*summary);
+  }
+  Training training(config, backend, options, listener);
   if (options.restart) {
     const auto kept = RunFolder::set_aside(options.run);
     if (!kept.empty()) listener.on_start("the earlier run is kept as " + kept.string());
   }
   RunFolder folder = RunFolder::open(options.run, config);
-  if (folder.finished()) {
-    TrainSummary summary = parse_summary(folder.summary_json().value());
-    summary.run = folder.path();
-    summary.was_finished = true;
-    return summary;
-  }
-  return Training(config, backend, options, listener, folder)();
+  return training(folder);
 }
 
 }  // namespace bitcycle

@@ -29,21 +29,6 @@ std::vector<std::string> different_tensors(const TensorDigests& a, const TensorD
   return names;
 }
 
-/// Step of the newest checkpoint with at most `most` steps done; 0: the initial state.
-std::int64_t newest_checkpoint_step(const RunFolder& run, std::int64_t most) {
-  std::int64_t best = 0;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(run.path() / "checkpoints", error)) {
-    const std::string name = entry.path().stem().string();
-    if (entry.path().extension() != ".safetensors" || name.rfind("step-", 0) != 0) continue;
-    const std::string digits = name.substr(5);
-    if (digits.empty() || digits.size() > 18 || digits.find_first_not_of("0123456789") != std::string::npos) continue;
-    const std::int64_t step = std::stoll(digits);
-    if (step <= most) best = std::max(best, step);
-  }
-  return best;
-}
-
 /// One run, computed again.
 class Replay {
  public:
@@ -51,14 +36,16 @@ class Replay {
       : config_(folder.config()),
         backend_(backend),
         dataset_(load_dataset(config_.data, config_.model.classes)),
-        run_(config_, dataset_, backend),
-        done_(newest_checkpoint_step(folder, most)) {
+        run_(config_, dataset_, backend) {
     for (const auto& record : folder.digests()) recorded_[record.step] = record.root;
-    if (done_ == 0) {
+    std::vector<std::string> damaged;  // an earlier one serves as well
+    const auto checkpoint = folder.newest_checkpoint(damaged, most);
+    if (!checkpoint) {
       set_initial_state(run_, config_, backend);
-    } else {
-      load_state(run_.network(), backend, folder.read_checkpoint(std::to_string(done_)).file, folder.path().string());
+      return;
     }
+    load_state(run_.network(), backend, checkpoint->file, folder.path().string());
+    done_ = checkpoint->step;
   }
 
   std::int64_t done() const { return done_; }
@@ -74,7 +61,7 @@ class Replay {
   Backend& backend_;
   const Dataset dataset_;
   NetworkRun run_;
-  std::int64_t done_;
+  std::int64_t done_ = 0;
   std::map<std::int64_t, Digest128> recorded_;
 };
 

@@ -384,7 +384,11 @@ void add_on_grid(const float* x, std::int64_t count, float scale, std::int64_t* 
   if (i == count) return;
   std::int64_t lanes[kLanes];
   store(lanes, rounded_long(mul(load_some(x + i, count - i), to_grid)));
-  for (std::int64_t j = 0; i + j < count; ++j) sums[i + j] += lanes[j];
+  // Modulo 2^64, as vectors add: what is not finite is the smallest integer on the grid.
+  for (std::int64_t j = 0; i + j < count; ++j) {
+    sums[i + j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sums[i + j]) +
+                                            static_cast<std::uint64_t>(lanes[j]));
+  }
 }
 
 void sgd(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd) {

@@ -4,6 +4,7 @@
 
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
+#include "sim/ops/mean_loss.h"
 #include "sim/ops/softmax.h"
 #include "sim/reference/operations.h"
 
@@ -98,24 +99,16 @@ void linear_backward(const LinearBackward& args) {
 void softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   LossRecord record;
   const float inverse_n = args.n == 0 ? 0.0F : 1.0F / static_cast<float>(args.n);
-  const auto sample_loss = [&](std::int64_t n, float* gradient) {
-    return softmax_cross_entropy_sample(args.logits + n * args.classes, args.classes, args.labels[n], inverse_n,
-                                        gradient);
-  };
-  std::int32_t largest = 0;  // magnitude key
+  std::vector<float> losses(static_cast<std::size_t>(args.n));
   for (std::int64_t n = 0; n < args.n; ++n) {
-    const SampleLoss sample = sample_loss(n, args.dlogits == nullptr ? nullptr : args.dlogits + n * args.classes);
-    const std::int32_t key = magnitude_key(sample.loss);
-    largest = key > largest ? key : largest;
+    const SampleLoss sample =
+        softmax_cross_entropy_sample(args.logits + n * args.classes, args.classes, args.labels[n], inverse_n,
+                                     args.dlogits == nullptr ? nullptr : args.dlogits + n * args.classes);
+    losses[static_cast<std::size_t>(n)] = sample.loss;
     record.correct += sample.correct ? 1 : 0;
   }
-  if (args.n != 0) {
-    const double bound = static_cast<double>(float_of_bits(largest));
-    const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(args.n));
-    std::int64_t sum = 0;
-    for (std::int64_t n = 0; n < args.n; ++n) add_wrapping(sum, on_grid(sample_loss(n, nullptr).loss, power_of_two(exponent)));
-    record.loss = sum_value(sum, exponent) / static_cast<double>(args.n);
-  }
+  record.loss = mean_loss(losses);
+  if (args.losses != nullptr) std::copy(losses.begin(), losses.end(), args.losses);
   *args.record = record;
 }
 

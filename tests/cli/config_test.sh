@@ -50,6 +50,34 @@ test_broken_yaml_names_the_line() {
   contains "$err" "config.yaml"
 }
 
+test_a_config_without_keys_is_no_training() {
+  : >empty.yaml
+  printf '# only words\n' >comment.yaml
+  echo null >null.yaml
+  echo '{}' >braces.yaml
+  local file
+  for file in empty comment null braces; do
+    run 1 "$BITCYCLE" cost $file.yaml
+    is_error
+    contains "$err" "$file.yaml"
+    contains "$err" "holds no key"
+  done
+  run 1 "$BITCYCLE" train /dev/zero
+  is_error
+  contains "$err" "is a device"
+  tiny config.yaml
+  cat config.yaml <(printf -- '---\nname: second\n') >two.yaml
+  run 1 "$BITCYCLE" schedule two.yaml
+  is_error
+  contains "$err" "a second YAML document"
+  printf 'train: {steps: 4}\n\0\0' >zeros.yaml
+  run 1 "$BITCYCLE" schedule zeros.yaml
+  is_error
+  [ ! -e runs ] || failed "a run folder was made"
+  # A pipe is read like a file.
+  run 0 bash -c "'$BITCYCLE' schedule <(cat config.yaml)"
+}
+
 test_unknown_model_lists_the_known() {
   tiny config.yaml
   run 1 "$BITCYCLE" cost config.yaml --set model.name=resnet19

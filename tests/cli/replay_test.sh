@@ -32,6 +32,31 @@ test_a_changed_result_is_found() {
   contains "$out" "DIFFERS"
 }
 
+test_a_case_without_recorded_results_is_computed_for_out() {
+  cp -r "$golden/conv3x3_b8_g8" inputs
+  chmod -R u+w inputs
+  sed -i '/"exact"/,/\]/d; /"close"/,/\]/d; s/"noise"/"noise"/; s/\],$/]/' inputs/case.json
+  run 1 "$BITCYCLE" replay inputs
+  is_error
+  contains "$err" "records no results"
+  run 0 "$BITCYCLE" replay inputs --out made --json
+  equal "$(json ok)" null ok
+  [ -e made/y.npy ] || failed "made/y.npy was not written"
+}
+
+test_tolerances_are_those_of_the_case() {
+  cp -r "$golden/conv3x3_b8_g8" strict
+  chmod -R u+w strict
+  run 0 "$BITCYCLE" replay strict
+  sed -i 's/"kind"/"close_tolerance": 0, "kind"/' strict/case.json
+  run 3 "$BITCYCLE" replay strict
+  contains "$out" "DIFFERS"
+  sed -i 's/"close_tolerance": 0/"close_tolerance": "much"/' strict/case.json
+  run 1 "$BITCYCLE" replay strict
+  is_error
+  contains "$err" "close_tolerance"
+}
+
 test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay nowhere
   is_error

@@ -138,12 +138,70 @@ test_interrupted_run_saves_and_goes_on() {
 test_folder_of_another_config_is_refused() {
   tiny config.yaml
   run 0 "$BITCYCLE" train config.yaml --quiet
-  run 1 "$BITCYCLE" train config.yaml --set train.seed=4
+  run 1 "$BITCYCLE" train config.yaml --set optimizer.momentum=0.8
   is_error
-  contains "$err" "train.seed"
+  contains "$err" "optimizer.momentum"
   contains "$err" "--restart"
   run 0 "$BITCYCLE" train config.yaml --quiet
   contains "$out" "8 of 8 steps"
+}
+
+test_a_refused_training_leaves_nothing() {
+  tiny config.yaml
+  run 1 "$BITCYCLE" train config.yaml --set data.name=cifar10 --set data.path=nowhere
+  is_error
+  run 1 "$BITCYCLE" train config.yaml --set 'precision.layers=[{match: fc, forward: 8}]'
+  is_error
+  [ ! -e runs ] || failed "a run folder was made"
+}
+
+test_damage_is_said_and_never_taken_for_whole() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  cp -r runs/config whole
+  # A bit of the newest checkpoint.
+  local newest=runs/config/checkpoints/step-00000008.safetensors
+  printf '\001' | dd of="$newest" bs=1 seek=$(($(stat -c %s "$newest") - 2000)) conv=notrunc 2>/dev/null
+  run 0 "$BITCYCLE" eval runs/config
+  contains "$err" "step-00000008.safetensors' is damaged"
+  contains "$err" "not the newest checkpoint is taken but that of step 6"
+  contains "$out" "step 6"
+  run 1 "$BITCYCLE" eval runs/config --checkpoint 8
+  is_error
+  run 0 "$BITCYCLE" train config.yaml
+  contains "$out" "finished already"
+  contains "$err" "step-00000008.safetensors"
+  run 0 "$BITCYCLE" verify runs/config whole
+  contains "$err" "step-00000008.safetensors"
+  # Records.
+  head -n 4 runs/config/steps.csv >cut && cp cut runs/config/steps.csv
+  run 1 "$BITCYCLE" cost runs/config
+  is_error
+  contains "$err" "hold 3 without a gap"
+  # The config: every key is there, so a missing one is damage.
+  head -n 20 runs/config/config.yaml >cut && cp cut runs/config/config.yaml
+  local verb
+  for verb in eval cost schedule; do
+    run 1 "$BITCYCLE" "$verb" runs/config
+    is_error
+    contains "$err" "config.yaml"
+    contains "$err" "is missing"
+  done
+}
+
+test_seeds_get_folders_of_their_own() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --quiet
+  run 0 "$BITCYCLE" train config.yaml --quiet --set train.seed=4
+  contains "$out" "config-seed4: 2 of 2 steps"
+  contains "$out" "run folder        runs/config-seed4"
+  # The config's own seed, said again, is no other run.
+  run 0 "$BITCYCLE" train config.yaml --set train.seed=3
+  contains "$out" "finished already"
+  equal "$(ls runs | tr '\n' ' ')" "config config-seed4 " "run folders"
+  # The folder's name is the run's name in tables.
+  run 0 "$BITCYCLE" schedule runs/config runs/config-seed4
+  contains "$out" "config-seed4"
 }
 
 test_folder_that_is_no_run_is_refused() {

@@ -125,7 +125,8 @@ TEST_F(Export, OnlyStandardOperatorsInOrderOverByteCodesOfTheLayersWidth) {
 
 TEST_F(Export, CodesScalesAndOffsetsGiveTheWeightsBackToHalfAStepAtEveryContainer) {
   const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  const Checkpoint checkpoint = RunFolder::existing(trained()).read_checkpoint("newest");
+  std::vector<std::string> warnings;
+  const Checkpoint checkpoint = RunFolder::existing(trained()).read_checkpoint("newest", warnings);
   const auto& weights = checkpoint.file.find("group1_layer0.conv1.weight")->data;
   const std::size_t group = weights.size() / 16;
   const auto check = [&](const auto& codes, const auto& scale, const auto& offset) {

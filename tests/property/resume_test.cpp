@@ -171,6 +171,65 @@ TEST_F(Resume, ADamagedNewestCheckpointIsSkippedWithAWarning) {
   expect_same_run(uninterrupted(), run_);
 }
 
+TEST_F(Resume, AFlippedBitInTheNewestCheckpointIsFoundAndTheOneBeforeIsGoneOnFrom) {
+  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  train_to(resumable_config(), *backend, run_, listener_, 7);
+  const fs::path newest = run_ / "checkpoints" / "step-00000007.safetensors";
+  std::fstream file(newest, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-1001, std::ios::end);  // in a momentum: still a finite number
+  const int byte = file.peek();
+  file.put(static_cast<char>(byte ^ 1));
+  file.close();
+  finish();
+  EXPECT_THAT(listener_.warnings, Contains(HasSubstr("step-00000007.safetensors")));
+  EXPECT_THAT(listener_.starts, Contains(HasSubstr("resumed at step 6")));
+  expect_same_run(uninterrupted(), run_);
+}
+
+TEST_F(Resume, RecordsThatAreCutShortAreComputedAgain) {
+  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  train_to(resumable_config(), *backend, run_, listener_, 7);
+  const std::string steps = read_file(run_ / "steps.csv");
+  std::ofstream(run_ / "steps.csv") << steps.substr(0, steps.find("\n6,") + 1);
+  finish();
+  EXPECT_THAT(listener_.warnings, Contains(HasSubstr("cut short after 6 steps")));
+  expect_same_run(uninterrupted(), run_);
+}
+
+TEST_F(Resume, WhatAConfigIsRefusedForLeavesNoFolderAndMovesNoRun) {
+  finish();
+  const auto backend = make_reference_backend();
+  Config refused = resumable_config();
+  refused.precision.layers = {{"group4_*", ScheduleSpec{"constant", {}, BitWidth::integer(16), 1, 2}, {}}};
+  const fs::path other = folder_.path() / "a/b/run";
+  EXPECT_THROW(train_to(refused, *backend, other, listener_), std::invalid_argument);
+  EXPECT_FALSE(fs::exists(folder_.path() / "a"));
+  TrainOptions options;
+  options.run = run_;
+  options.restart = true;
+  EXPECT_THROW(train(refused, *backend, options, listener_), std::invalid_argument);
+  EXPECT_TRUE(fs::exists(run_ / "summary.json"));
+}
+
+TEST_F(Resume, AFinishedRunSaysWhatOfItIsDamaged) {
+  finish();
+  EXPECT_TRUE(listener_.warnings.empty());
+  const fs::path newest = run_ / "checkpoints" / "step-00000010.safetensors";
+  fs::resize_file(newest, fs::file_size(newest) - 4);
+  EXPECT_TRUE(finish().was_finished);
+  EXPECT_THAT(listener_.warnings, Contains(HasSubstr("step-00000010.safetensors")));
+}
+
+TEST_F(Resume, ADamagedSummaryIsMadeAgainFromTheLastCheckpoint) {
+  const TrainSummary first = finish();
+  std::ofstream(run_ / "summary.json") << "{";
+  const TrainSummary again = finish();
+  EXPECT_FALSE(again.was_finished);
+  EXPECT_EQ(again.digest, first.digest);
+  EXPECT_EQ(again.test_accuracy, first.test_accuracy);
+  expect_same_run(uninterrupted(), run_);
+}
+
 TEST_F(Resume, AFinishedRunIsNotTrainedAgain) {
   const TrainSummary first = finish();
   const auto steps = listener_.steps.size();
@@ -213,9 +272,9 @@ TEST_F(Resume, OtherImagesThanThoseOfTheCheckpointAreRefused) {
   const auto backend = make_cpu_backend(Isa::kAuto, 1);
   train_to(resumable_config(), *backend, run_, listener_, 4);
   const fs::path path = run_ / "checkpoints" / "step-00000004.safetensors";
-  TensorFile file = read_safetensors(path);
-  file.metadata["data_checksum"] = "of other images";
-  write_safetensors(path, file);
+  Checkpoint checkpoint = read_checkpoint_file(path);
+  checkpoint.file.metadata["data_checksum"] = "of other images";
+  write_checkpoint_file(path, checkpoint);
   try {
     finish();
     FAIL();

@@ -80,7 +80,8 @@ TEST_F(Trainer, EvaluatesEveryNStepsAndAtTheEnd) {
   EXPECT_EQ(summary.test_accuracy, evaluations.back().test_accuracy);
   EXPECT_EQ(summary.best_test_accuracy, best);
   EXPECT_EQ(summary.digest, evaluations.back().digest);
-  EXPECT_EQ(folder().read_checkpoint("best").step, summary.best_step);
+  std::vector<std::string> warnings;
+  EXPECT_EQ(folder().read_checkpoint("best", warnings).step, summary.best_step);
   EXPECT_TRUE(summary.finished);
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/record_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "nn/io/atomic_file.h"
+
+namespace bitcycle {
+
+std::vector<std::string> whole_lines(const std::filesystem::path& path) {
+  std::vector<std::string> lines;
+  if (!std::filesystem::exists(path)) return lines;
+  const std::string text = read_file(path);
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = text.find('\n', begin);
+    if (end == std::string::npos) break;
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+void append_text(const std::filesystem::path& path, std::string& pending) {
+  if (pending.empty()) return;
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (file < 0) throw_file_error("cannot open", path, errno);
+  const off_t before = ::lseek(file, 0, SEEK_END);
+  try {
+    write_all(file, pending, path);
+    if (::fsync(file) != 0) throw_file_error("cannot flush", path, errno);
+  } catch (...) {
+    // A part of a line must not stay: what follows it later would be unreadable.
+    if (before >= 0 && ::ftruncate(file, before) != 0) { /* reading drops a torn last line as well */ }
+    ::close(file);
+    throw;
+  }
+  ::close(file);
+  pending.clear();
+}
+
+}  // namespace bitcycle
