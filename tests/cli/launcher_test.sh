@@ -159,6 +159,26 @@ test_run_tests_checks_its_options() {
   [ ! -e calls.txt ] || failed "CMake was called"
 }
 
+test_few_file_descriptors_are_an_error_and_nothing_is_written_elsewhere() {
+  make_project
+  # With three the shell can read the script and make no pipe.
+  local command
+  for command in bitcycle run-tests; do
+    run 1 bash -c 'ulimit -n 4; exec bash "$@"' - "my project/$command" train
+    contains "$err" "$command: error: "
+    [ ! -e calls.txt ] || failed "CMake was called"
+  done
+}
+
+test_a_filter_copied_from_a_table_selects_what_it_says() {
+  make_project
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\necho "$@"\n' >tools/ctest
+  chmod +x tools/ctest
+  run 0 "my project/run-tests" --filter 'Exact\|Training'
+  contains "$out" "-R Exact|Training"
+}
+
 test_an_old_cuda_toolkit_is_refused_by_name() {
   command -v cmake >/dev/null || return 0
   run 1 cmake -DCOMPILER=/opt/old/nvcc -DVERSION=11.8 -DMODE=ON -P "$SOURCE/cmake/CudaToolkit.cmake"
