@@ -52,12 +52,16 @@ def disassemble(target):
     for tool in ("nvcc", "nvdisasm"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not on the PATH; both are parts of the CUDA Toolkit")
-    with tempfile.TemporaryDirectory() as folder:
-        cubin = f"{folder}/k.cubin"
-        subprocess.run(["nvcc", "-std=c++20", "-O3", "--fmad=false", "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",
-                        '-DBITCYCLE_CUDA_TARGETS=""', f"-gencode=arch={target.replace('sm', 'compute')},code={target}",
-                        str(ROOT / "cuda/runtime/cuda_runtime.cu"), "-o", cubin], check=True)
-        return subprocess.run(["nvdisasm", "-c", cubin], check=True, capture_output=True, text=True).stdout
+    listings = []
+    for source in sorted((ROOT / "cuda/kernels").glob("*.cu")) + sorted((ROOT / "cuda/products").glob("*.cu")):
+        with tempfile.TemporaryDirectory() as folder:
+            cubin = f"{folder}/k.cubin"
+            subprocess.run(["nvcc", "-std=c++20", "-O3", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true",
+                            "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",
+                            f"-gencode=arch={target.replace('sm', 'compute')},code={target}", str(source), "-o", cubin],
+                           check=True)
+            listings.append(subprocess.run(["nvdisasm", "-c", cubin], check=True, capture_output=True, text=True).stdout)
+    return "\n".join(listings)
 
 
 def print_blocks(listing):

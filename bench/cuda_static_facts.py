@@ -23,21 +23,28 @@ GPUS = {"A100 80 GB SXM": (2.039e12, 624e12), "H100 SXM": (3.35e12, 1979e12), "H
 REGISTERS, THREADS, SHARED = 65536, 2048, {"80": 164 * 1024, "90a": 228 * 1024}
 
 
+def families():
+    """Translation units of the kernels' families."""
+    return sorted((ROOT / "cuda/kernels").glob("*.cu")) + sorted((ROOT / "cuda/products").glob("*.cu"))
+
+
 def kernels(target):
-    with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run(
-            ["nvcc", "-std=c++20", "-O3", "--fmad=false", "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin",
-             '-DBITCYCLE_CUDA_TARGETS=""', f"-gencode=arch=compute_{target},code=sm_{target}", "-Xptxas", "-v",
-             str(ROOT / "cuda/runtime/cuda_runtime.cu"), "-o", f"{folder}/k.cubin"], capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        sys.exit(run.stderr)
     found = {}
-    for mangled, body in re.findall(r"Compiling entry function '(\S+)' for.*?\n(.*?Used \d+ registers)", run.stderr, re.S):
-        name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
-        name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1).replace(" ", "").replace("bitcycle::cuda::", "")
-        registers = int(re.search(r"Used (\d+) registers", body).group(1))
-        stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", body).groups()
-        found[name] = (registers, int(stores) + int(loads))
+    for source in families():
+        with tempfile.TemporaryDirectory() as folder:
+            run = subprocess.run(
+                ["nvcc", "-std=c++20", "-O3", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true",
+                 "--expt-relaxed-constexpr", f"-I{ROOT}", "-cubin", f"-gencode=arch=compute_{target},code=sm_{target}",
+                 "-Xptxas", "-v", str(source), "-o", f"{folder}/k.cubin"], capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            sys.exit(run.stderr)
+        for mangled, body in re.findall(r"Compiling entry function '(\S+)' for.*?\n(.*?Used \d+ registers)", run.stderr, re.S):
+            name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout
+            name = re.search(r"kernel_entry<bitcycle::cuda::(.*)>\(", name).group(1)
+            name = name.replace(" ", "").replace("bitcycle::cuda::", "")
+            registers = int(re.search(r"Used (\d+) registers", body).group(1))
+            stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", body).groups()
+            found[name] = (registers, int(stores) + int(loads))
     return found
 
 
