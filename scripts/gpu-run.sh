@@ -109,6 +109,15 @@ measured() {
     "$out/$name.json"
 }
 
+# launches NAME: kernels and bytes of a step, of a profile.
+launches() {
+  awk -v name="$1" '
+    /"calls":/ { gsub(/.*"calls": /, ""); calls += $1 + 0 }
+    /"bytes":/ { gsub(/.*"bytes": /, ""); bytes += $1 + 0 }
+    /"steps":/ { gsub(/.*"steps": /, ""); if (steps == 0) steps = $1 + 0 }
+    END { if (steps > 0) printf "%s: %.0f launches and %.0f MB a step\n", name, calls / steps, bytes / steps / 1e6 }' "$out/$1.json"
+}
+
 # ----- stages: each in a process of its own; what it prints is its log
 
 stage_smoke() {
@@ -157,6 +166,7 @@ stage_speed() {
   for reading in shared requantised; do
     measured "step-$reading" "${SPEED[@]}" --set precision.error_weights="$reading" --out "$out/runs/step-$reading" --restart || status=1
     measured "profile-$reading" "${SPEED[@]}" --set precision.error_weights="$reading" --profile "$PROFILE_STEPS" || status=1
+    launches "profile-$reading"
   done
   for variant in "graph off" "carveout off" serial; do
     # shellcheck disable=SC2086  # one word or two

@@ -316,7 +316,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// "reference", "cpu portable", "cpu avx2", "cpu avx512vnni", "cuda sm_90", ...
+  /// "reference", "cpu portable", "cpu avx2", "cpu avx512vnni", ... of a GPU: its name
   virtual std::string name() const = 0;
   virtual int threads() const = 0;
 
@@ -336,7 +336,7 @@ class Backend {
   virtual void start_to_host(void* host, const void* device, std::size_t bytes) { to_host(host, device, bytes); }
   virtual void finish_to_host() {}
 
-  // A step: what lies between may be recorded once and replayed (one CUDA graph a container class). `step` is the
+  // A step: what lies between may be recorded once and replayed (one graph a container class). `step` is the
   // number that its random streams carry.
   virtual void begin_step(std::uint32_t) {}
   virtual void end_step() {}

@@ -23,8 +23,9 @@ using ::testing::HasSubstr;
 /// last checkpoint is whole.
 TEST(CudaOnHostFaults, AStepThatFailsWhileItIsQueuedEndsInItsMessage) {
   const TemporaryFolder folder;
-  Config config = short_config(4, 2);
+  Config config = device_config(4, 1);
   config.train.checkpoint_every = 1;
+  config.train.evaluate_every = 100;
   RecordingListener listener;
   HostOptions options;
   std::string message;
@@ -44,7 +45,7 @@ TEST(CudaOnHostFaults, AStepThatFailsWhileItIsQueuedEndsInItsMessage) {
 
 /// The same at the first launch of a step, where nothing of it has been queued.
 TEST(CudaOnHostFaults, ARunThatIsGivenUpAfterAFailedStartEndsQuietly) {
-  const Config config = short_config(3, 1);
+  const Config config = device_config(3, 1);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   HostOptions options;
   options.fails_at = 1;
@@ -138,7 +139,7 @@ TEST(CudaOnHostFaults, ARunOfManyWidthsKeepsABoundedNumberOfGraphs) {
 }
 
 TEST(CudaOnHostFaults, OneKernelAtATimeAndWithoutAGraphTheBitsAreTheSame) {
-  const Config config = short_config(3);
+  const Config config = device_config(2, 2);
   const Outcome expected = train_steps(config, *make_cpu_backend());
   HostOptions options;
   options.cuda.serial = true;
@@ -149,7 +150,7 @@ TEST(CudaOnHostFaults, OneKernelAtATimeAndWithoutAGraphTheBitsAreTheSame) {
 }
 
 TEST(CudaOnHostFaults, InLockstepEveryTensorEqualsTheCpu) {
-  const Config config = short_config(2);
+  const Config config = device_config(2, 2);
   const auto cpu = make_cpu_backend(), device = make_cuda_backend_on_host({});
   const LockstepResult result = train_in_lockstep(config, *device, *cpu, 2);
   EXPECT_TRUE(result.equal) << result.what << ": " << result.tensor;
@@ -159,7 +160,7 @@ TEST(CudaOnHostFaults, InLockstepEveryTensorEqualsTheCpu) {
 
 /// A kernel that does nothing is named by the operation that has it, the layer and the tensor.
 TEST(CudaOnHostFaults, InLockstepAFaultIsFoundWhereItIs) {
-  const Config config = short_config(2);
+  const Config config = device_config(2, 2);
   struct Case {
     const char *kernel, *what, *tensor;
   };

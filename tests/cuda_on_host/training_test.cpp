@@ -17,7 +17,7 @@ using cuda_on_host::HostOptions;
 using cuda_on_host::make_cuda_backend_on_host;
 
 TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
-  Config config = short_config(4);
+  Config config = device_config(3);
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     config.precision.error_weights = reading;
     const Outcome expected = train_steps(config, *make_reference_backend());
@@ -30,7 +30,7 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
 
 /// Branches beside the trunk take any turn that the graph's edges allow: a missing join shows in some of them.
 TEST(CudaOnHostTraining, HasTheSameDigestInManyOrdersOfBranches) {
-  const Config config = short_config(6, 1);
+  const Config config = device_config(6, 1);
   const Outcome expected = train_steps(config, *make_cpu_backend());
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host({3, 0, seed, false}))))
@@ -109,7 +109,8 @@ TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
 
 /// A larger model through half a cycle of its schedule.
 TEST(CudaOnHostTraining, Resnet20Cpt3To8For3StepsHasTheDigestOfTheCpu) {
-  Config config = short_config(3, 32);
+  Config config = device_config(3, 16);
+  config.data.test_images = 1;
   config.model.name = "resnet20";
   const Outcome expected = train_steps(config, *make_cpu_backend());
   EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host({132, 0, 5, false}))));

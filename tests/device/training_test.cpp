@@ -33,7 +33,7 @@ std::vector<std::string> digests(const Config& config, Backend& backend, std::in
 }
 
 TEST(DeviceTraining, HasTheDigestOfTheReferenceInBothReadings) {
-  Config config = short_config(4);
+  Config config = device_config(4);
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     config.precision.error_weights = reading;
     const Outcome expected = train_steps(config, *make_reference_backend());
@@ -50,7 +50,7 @@ class DeviceWidths : public ::testing::TestWithParam<WidthCase> {};
 
 /// Every container class, and crossing from one to the next within a run.
 TEST_P(DeviceWidths, TrainToTheBitsOfTheReference) {
-  Config config = short_config(3, 2);
+  Config config = device_config(3, 2);
   config.precision.forward = {"cyclic_cosine", GetParam().low, GetParam().high, 1, 3};
   if (GetParam().high.is_float32()) config.precision.forward.name = "constant";
   config.precision.gradient = {"constant", GetParam().gradient, GetParam().gradient, 1, 3};
@@ -71,7 +71,8 @@ INSTANTIATE_TEST_SUITE_P(
 /// Crop, flip, shuffle and normalisation, across the end of an epoch.
 TEST(DeviceTraining, LoadsTheImagesThatTheCpuLoads) {
   for (const bool augment : {false, true}) {
-    Config config = short_config(4, 24);  // 64 images: the third batch reaches into the second epoch
+    Config config = device_config(4);
+    config.data.train_images = 10;  // the third batch reaches into the second epoch
     config.data.augment = augment;
     const Dataset dataset = load_dataset(config.data, config.model.classes);
     const auto images = [&](Backend& backend) {
@@ -98,7 +99,7 @@ TEST(DeviceTraining, QuickstartFor10StepsHasTheDigestsOfTheCpu) {
 
 /// Two steps on one, the state carried over as a checkpoint has it, two on the other: the bits of four on either.
 TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
-  const Config config = short_config(4);
+  const Config config = device_config(4);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   const auto cpu = make_cpu_backend();
   const std::string expected = digests(config, *cpu, 4).back();
@@ -120,7 +121,7 @@ TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
 
 /// A number that is not finite is reported as the CPU reports it.
 TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
-  Config config = short_config(2);
+  Config config = device_config(2);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   const auto found = [&](Backend& backend) {
     NetworkRun run(config, dataset, backend);
@@ -145,8 +146,7 @@ TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
 /// also where it is stopped and goes on, on another device.
 TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
   const TemporaryFolder folder;
-  Config config = short_config(9, 4);
-  config.data.test_images = 8;
+  Config config = device_config(7, 2);
   config.train.evaluate_every = 4;
   config.train.checkpoint_every = 3;
   config.digest.every = 3;
@@ -157,7 +157,7 @@ TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
   expect_same_run(folder.path() / "cpu", folder.path() / "device");
   TrainOptions options;
   options.run = folder.path() / "moved";
-  options.stop_after = 5;  // between checkpoints, and with a step that could have been started
+  options.stop_after = 4;  // between checkpoints, and with a step that could have been started
   train(config, *device(), options, listener);
   options.stop_after = 0;
   train(config, *cpu, options, listener);
@@ -168,7 +168,7 @@ TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
 /// it.
 TEST(DeviceTraining, ARunThatFailsLeavesItsLastCheckpoint) {
   const TemporaryFolder folder;
-  Config config = short_config(8, 2);
+  Config config = device_config(8, 2);
   config.data.test_images = 4;
   config.train.checkpoint_every = 2;
   config.learning_rate.schedule = "piecewise";
@@ -198,7 +198,7 @@ TEST(DeviceTraining, ProfilesByKernel) {
   const auto backend = device();
   if (backend->name().starts_with("cpu")) GTEST_SKIP() << "the CPU counts no bytes";
   backend->set_profiling(true);
-  train_steps(short_config(2), *backend);
+  train_steps(device_config(2), *backend);
   double seconds = 0.0;
   std::int64_t macs = 0, bytes = 0;
   for (const auto& entry : backend->profile()) {

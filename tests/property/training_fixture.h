@@ -38,6 +38,13 @@ inline Config short_config(std::int64_t steps, std::int64_t batch = 4) {
   return config;
 }
 
+/// The same for devices on which an image takes long: as few test images as show a batch that is not full.
+inline Config device_config(std::int64_t steps, std::int64_t batch = 4) {
+  Config config = short_config(steps, batch);
+  config.data.test_images = batch + 1;
+  return config;
+}
+
 /// What a training leaves: the digest of its state and its losses.
 struct Outcome {
   StateDigest digest;
