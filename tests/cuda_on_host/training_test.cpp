@@ -121,7 +121,6 @@ TEST(CudaOnHostTraining, Resnet20Cpt3To8For3StepsHasTheDigestOfTheCpu) {
 TEST(CudaOnHostTraining, AccessesOfAStepAreCountedByKernel) {
   cuda_on_host::AccessCounts counts;
   Config config = short_config(2, 128);
-  config.model.name = "resnet20";
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   const auto backend = make_cuda_backend_on_host({132, 0, 0, true}, &counts);
   NetworkRun run(config, dataset, *backend);
