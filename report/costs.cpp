@@ -68,7 +68,8 @@ HardwareFigures figures(const Accelerator& accelerator, const ProductCost& cost)
   }
   if (accelerator.has_time() && cycles > 0.0) {
     figures.cycles = cycles;
-    if (accelerator.clock_hz > 0.0 && std::isfinite(cycles / accelerator.clock_hz)) figures.seconds = cycles / accelerator.clock_hz;
+    if (accelerator.clock_hz > 0.0 && std::isfinite(cycles / accelerator.clock_hz))
+      figures.seconds = cycles / accelerator.clock_hz;
   }
   return figures;
 }

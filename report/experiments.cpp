@@ -16,9 +16,12 @@ std::string identity_without_seed(Config config) {
   return config_identity(config);
 }
 
-bool is_word(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; }
+bool is_word(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+}
 
-/// What the names begin with, cut where a word ends in all of them: cpt of cpt-s1 and cpt-s2; empty where there is none.
+/// What the names begin with, cut where a word ends in all of them: cpt of cpt-s1 and cpt-s2; empty where there is
+/// none.
 std::string common_name(const std::vector<std::string>& names) {
   std::string common = names.front();
   for (const auto& name : names) {

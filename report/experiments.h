@@ -16,7 +16,7 @@ struct Experiment {
   std::string label;              // of its run folders
   std::vector<std::size_t> runs;  // one a seed, in the order in which they were given
   std::size_t comparison = 0;
-  bool finished = false;  // a run that stopped early is an experiment of its own, and on no front
+  bool finished = false;                     // a run that stopped early is an experiment of its own, and on no front
   std::optional<double> accuracy_mean;       // over the seeds, of the last evaluations, %
   std::optional<double> accuracy_deviation;  // sample standard deviation; none for one seed
 };

@@ -36,7 +36,8 @@ void HtmlTable::row(const std::vector<HtmlCell>& cells) {
 std::string HtmlTable::html() const {
   std::string head;
   for (const auto& column : columns_) {
-    head += "<th scope=col data-key=\"" + column.key + "\"" + (column.text ? " class=t" : "") + ">" + escaped(column.heading);
+    head += "<th scope=col data-key=\"" + column.key + "\"" + (column.text ? " class=t" : "") + ">" +
+            escaped(column.heading);
   }
   return "<div class=\"table\"><table data-name=\"" + name_ + "\"" + (attributes_.empty() ? "" : " " + attributes_) +
          "><thead><tr>" + head + "<tbody>\n" + body_ + "</table></div>\n";

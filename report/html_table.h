@@ -18,11 +18,11 @@ struct HtmlColumn {
 
 /// A cell's HTML.
 struct HtmlCell {
-  HtmlCell(const std::string& text);  // NOLINT(google-explicit-constructor): rows are lists of values
-  HtmlCell(const char* text);         // NOLINT(google-explicit-constructor)
-  HtmlCell(double value);             // NOLINT(google-explicit-constructor)
-  HtmlCell(std::int64_t value);       // NOLINT(google-explicit-constructor)
-  HtmlCell(int value);                // NOLINT(google-explicit-constructor)
+  HtmlCell(const std::string& text);      // NOLINT(google-explicit-constructor): rows are lists of values
+  HtmlCell(const char* text);             // NOLINT(google-explicit-constructor)
+  HtmlCell(double value);                 // NOLINT(google-explicit-constructor)
+  HtmlCell(std::int64_t value);           // NOLINT(google-explicit-constructor)
+  HtmlCell(int value);                    // NOLINT(google-explicit-constructor)
   HtmlCell(std::optional<double> value);  // NOLINT(google-explicit-constructor)
   std::string html;
 };

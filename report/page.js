@@ -3,15 +3,17 @@
 'use strict';
 
 function draw() {
-  drawScatter('bitops', 'BitOPs', 'bit operations', (metric) => ({cost: (one) => one[metric] * 1e9,
-    front: (one) => one[`${metric}_front`] === 'yes', missing: ''}));
+  drawScatter(
+    'bitops', 'BitOPs', 'bit operations',
+    (metric) => ({cost: (one) => one[metric] * 1e9, front: (one) => one[`${metric}_front`] === 'yes', missing: ''}));
   drawEnergy();
   drawBaseline();
   drawCurves('accuracy', 'test accuracy (%)', data.evaluations, 'step', 'accuracy', (all) => accuracyRange(all, false));
   drawCurves('loss', 'training loss', data.loss, 'last', 'loss', (all, means) => {
     const log = means.every((mean) => mean > 0) && wantsLog(means);
     const low = Math.min(...means), high = Math.max(...means);
-    return log ? {low: low / 1.2, high: high * 1.2, log, title: 'training loss, logarithmic'} : {low: Math.min(0, low), high: Math.max(high * 1.05, 1e-9)};
+    return log ? {low: low / 1.2, high: high * 1.2, log, title: 'training loss, logarithmic'} :
+                 {low: Math.min(0, low), high: Math.max(high * 1.05, 1e-9)};
   });
   drawBits();
   drawLayers();
@@ -31,15 +33,21 @@ function start() {
   equipTables();
   const selects = document.querySelectorAll('select.accelerator');
   selects.forEach((select) => choices(select, accelerators, (value) => {
-    selects.forEach((other) => { other.value = value; });
-    drawEnergy();
-    drawLayers();
-  }));
+                    selects.forEach((other) => {
+                      other.value = value;
+                    });
+                    drawEnergy();
+                    drawLayers();
+                  }));
   choices(document.getElementById('experiment'), experiments.map((one) => one.experiment), drawLayers);
   choices(document.getElementById('metric'), ['paper', 'executed'], drawLayers);
   const comparable = comparisons.some(({members}) => members.filter((one) => one.accuracy !== null).length > 1);
-  document.querySelectorAll('.needs-points').forEach((section) => { section.hidden = !comparable; });
-  document.querySelectorAll('.seeds').forEach((text) => { text.hidden = !experiments.some((one) => one.runs.length > 1); });
+  document.querySelectorAll('.needs-points').forEach((section) => {
+    section.hidden = !comparable;
+  });
+  document.querySelectorAll('.seeds').forEach((text) => {
+    text.hidden = !experiments.some((one) => one.runs.length > 1);
+  });
   document.getElementById('headline').textContent = headline();
   draw();
 
@@ -74,7 +82,9 @@ function start() {
     draw();
   });
   window.addEventListener('afterprint', () => {
-    opened.splice(0).forEach((one) => { one.open = false; });
+    opened.splice(0).forEach((one) => {
+      one.open = false;
+    });
     document.querySelectorAll('.on-paper').forEach((one) => one.remove());
     forcedWidth = 0;
     draw();

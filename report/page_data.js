@@ -9,21 +9,23 @@ window.addEventListener('error', (event) => {
 });
 
 const byName = (name) => document.querySelector(`table[data-name="${name}"]`);
-const data = Object.fromEntries(['runs', 'experiments', 'hardware', 'evaluations', 'loss', 'bits']
-  .map((name) => [name, records(byName(name))]));
+const data = Object.fromEntries(
+  ['runs', 'experiments', 'hardware', 'evaluations', 'loss', 'bits'].map((name) => [name, records(byName(name))]));
 const experiments = data.experiments;
 const kColours = 8;  // experiments after the eighth share a grey; their marks, legends and labels tell them apart
 experiments.forEach((one, i) => {
   one.e = i;
   one.kind = `e${Math.min(i, kColours)}`;
   one.runs = data.runs.filter((run) => run.experiment === one.experiment);
-  one.note = one.state === 'finished' ? '' : ` (unfinished, ${one.done.toLocaleString('en-US')} of ${one.planned.toLocaleString('en-US')} steps)`;
+  one.note = one.state === 'finished' ?
+    '' :
+    ` (unfinished, ${one.done.toLocaleString('en-US')} of ${one.planned.toLocaleString('en-US')} steps)`;
 });
-const comparisons = [...new Set(experiments.map((one) => one.comparison))]
-  .map((label) => ({label, members: experiments.filter((one) => one.comparison === label)}));
+const comparisons = [...new Set(experiments.map((one) => one.comparison))].map(
+  (label) => ({label, members: experiments.filter((one) => one.comparison === label)}));
 const accelerators = [...new Set(data.hardware.map((one) => one.accelerator))];
-const hardwareOf = (one, accelerator, metric) => data.hardware.find((row) =>
-  row.experiment === one.experiment && row.accelerator === accelerator && row.metric === metric);
+const hardwareOf = (one, accelerator, metric) => data.hardware.find(
+  (row) => row.experiment === one.experiment && row.accelerator === accelerator && row.metric === metric);
 const several = experiments.length > 1;
 const percentText = (value) => `${three(value)}\u00a0%`;  // number and sign stay on one line
 

@@ -66,16 +66,16 @@ std::string runs_table(const ReportData& data) {
     const auto experiment = std::find_if(data.experiments.begin(), data.experiments.end(), [&](const Experiment& e) {
       return std::find(e.runs.begin(), e.runs.end(), i) != e.runs.end();
     });
-    const auto best = std::max_element(run.evaluations.begin(), run.evaluations.end(), [](const auto& a, const auto& b) {
-      return a.test_accuracy < b.test_accuracy;
-    });
+    const auto best = std::max_element(run.evaluations.begin(), run.evaluations.end(),
+                                       [](const auto& a, const auto& b) { return a.test_accuracy < b.test_accuracy; });
     const bool evaluated = best != run.evaluations.end();
     const HtmlCell none("");
     table.row({run.label, experiment->label, run.config.model.name, run.config.data.name,
-               std::to_string(run.config.train.seed), state(run.finished), run.done, run.planned, run.config.train.batch,
-               schedule_text(run.config.precision.forward), schedule_text(run.config.precision.gradient), run.accuracy(),
-               evaluated ? HtmlCell(run.evaluations.back().step) : none, evaluated ? HtmlCell(best->test_accuracy) : none,
-               evaluated ? HtmlCell(best->step) : none,
+               std::to_string(run.config.train.seed), state(run.finished), run.done, run.planned,
+               run.config.train.batch, schedule_text(run.config.precision.forward),
+               schedule_text(run.config.precision.gradient), run.accuracy(),
+               evaluated ? HtmlCell(run.evaluations.back().step) : none,
+               evaluated ? HtmlCell(best->test_accuracy) : none, evaluated ? HtmlCell(best->step) : none,
                run.digests.empty() ? std::string() : to_text(run.digests.back().second), run.config.name,
                run.folder.string()});
   }
@@ -106,11 +106,12 @@ std::string experiments_table(const ReportData& data) {
     const RecordedRun& run = first_run(data, experiment);
     const ExperimentCost& cost = data.costs[e];
     const Comparison& comparison = data.comparisons[experiment.comparison];
-    table.row({experiment.label, comparison.label, run.config.model.name, static_cast<std::int64_t>(experiment.runs.size()),
-               state(experiment.finished), run.done, run.planned, experiment.accuracy_mean, experiment.accuracy_deviation,
-               cost.paper_bitops * kGiga, percent_of(cost.paper_bitops, cost.baseline_paper_bitops), yes(paper[e]),
-               cost.executed_bitops * kGiga, percent_of(cost.executed_bitops, cost.baseline_executed_bitops),
-               yes(executed[e]), baseline_text(comparison, data.runs, data.experiments)});
+    table.row({experiment.label, comparison.label, run.config.model.name,
+               static_cast<std::int64_t>(experiment.runs.size()), state(experiment.finished), run.done, run.planned,
+               experiment.accuracy_mean, experiment.accuracy_deviation, cost.paper_bitops * kGiga,
+               percent_of(cost.paper_bitops, cost.baseline_paper_bitops), yes(paper[e]), cost.executed_bitops * kGiga,
+               percent_of(cost.executed_bitops, cost.baseline_executed_bitops), yes(executed[e]),
+               baseline_text(comparison, data.runs, data.experiments)});
   }
   return table.html();
 }
@@ -142,9 +143,10 @@ std::string hardware_table(const ReportData& data) {
       const HardwareFigures cost = hardware.cost.value_or(HardwareFigures{}),
                             baseline = hardware.baseline.value_or(HardwareFigures{});
       table.row({data.experiments[e].label, data.accelerators[hardware.accelerator].name, metric(hardware.executed),
-                 unit_of(data.accelerators[hardware.accelerator]), cost.arithmetic, cost.buffers, cost.dram, cost.leakage, cost.energy, cost.cycles, cost.seconds,
-                 percent_of(cost.arithmetic, baseline.arithmetic), percent_of(cost.energy, baseline.energy),
-                 percent_of(cost.cycles, baseline.cycles), yes(on[e]), hardware.refusal});
+                 unit_of(data.accelerators[hardware.accelerator]), cost.arithmetic, cost.buffers, cost.dram,
+                 cost.leakage, cost.energy, cost.cycles, cost.seconds, percent_of(cost.arithmetic, baseline.arithmetic),
+                 percent_of(cost.energy, baseline.energy), percent_of(cost.cycles, baseline.cycles), yes(on[e]),
+                 hardware.refusal});
     }
   }
   return table.html();
@@ -232,12 +234,13 @@ std::string layer_tables(const ReportData& data) {
         // A pass that does not run, and a part that the accelerator does not price, is a dash.
         const auto energy = [&](double value) { return value > 0.0 ? std::optional(value * scale) : std::nullopt; };
         table.row({layer.layer, energy(layer.passes[0]), energy(layer.passes[1]), energy(layer.passes[2]),
-                   energy(layer.arithmetic), energy(layer.buffers), energy(layer.dram), energy(layer.leakage), energy(layer.total())});
+                   energy(layer.arithmetic), energy(layer.buffers), energy(layer.dram), energy(layer.leakage),
+                   energy(layer.total())});
       }
       html += "<details class=\"layers\" data-experiment=\"" + escaped(experiment) + "\" data-accelerator=\"" +
-              escaped(accelerator) + "\" data-metric=\"" + metric(hardware.executed) + "\"><summary>Table: energy of every layer, " +
-              escaped(experiment) + " on " + escaped(accelerator) + ", metric <code>" + metric(hardware.executed) +
-              "</code></summary>" + table.html() + "</details>\n";
+              escaped(accelerator) + "\" data-metric=\"" + metric(hardware.executed) +
+              "\"><summary>Table: energy of every layer, " + escaped(experiment) + " on " + escaped(accelerator) +
+              ", metric <code>" + metric(hardware.executed) + "</code></summary>" + table.html() + "</details>\n";
     }
   }
   return html;
@@ -256,10 +259,11 @@ std::string configs_html(const ReportData& data) {
 std::string accelerators_html(const ReportData& data) {
   std::string html;
   for (const auto& accelerator : data.accelerators) {
-    html += "<details><summary>Constants of " + escaped(accelerator.name) + "</summary><p>" +
-            escaped(accelerator.description) +
-            (accelerator.relative() ? " Energies are ratios: one unit is " + escaped(accelerator.relative_to) + "." : "") +
-            "</p><ul>";
+    html +=
+        "<details><summary>Constants of " + escaped(accelerator.name) + "</summary><p>" +
+        escaped(accelerator.description) +
+        (accelerator.relative() ? " Energies are ratios: one unit is " + escaped(accelerator.relative_to) + "." : "") +
+        "</p><ul>";
     for (const auto& constant : accelerator.constants) html += "<li>" + escaped(constant) + "\n";
     html += "</ul></details>\n";
   }

@@ -31,18 +31,22 @@ function fitted(text, width, size = 12, weight = 400) {
 /// Three significant digits, thousands separated.
 const three = (value) => {
   const rounded = Number(value.toPrecision(3));
-  return Math.abs(rounded) < 1e-4 && rounded !== 0 ? rounded.toExponential() :
+  return Math.abs(rounded) < 1e-4 && rounded !== 0 ?
+    rounded.toExponential() :
     rounded.toLocaleString('en-US', {maximumSignificantDigits: 3, minimumSignificantDigits: 3});
 };
 /// Scale and prefixed unit in which the largest value has one to three digits before the point.
 function prefixed(largest, unit) {
   if (unit === 'units') {
-    const names = [[1e12, 'trillion units'], [1e9, 'billion units'], [1e6, 'million units'], [1e3, 'thousand units'], [1, 'units']];
+    const names =
+      [[1e12, 'trillion units'], [1e9, 'billion units'], [1e6, 'million units'], [1e3, 'thousand units'], [1, 'units']];
     const [scale, name] = names.find(([size]) => largest >= size) || names.at(-1);
     return {scale, unit: name};
   }
-  const prefixes = [[1e18, 'E'], [1e15, 'P'], [1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ'],
-    [1e-9, 'n'], [1e-12, 'p']];
+  const prefixes = [
+    [1e18, 'E'], [1e15, 'P'], [1e12, 'T'], [1e9, 'G'], [1e6, 'M'], [1e3, 'k'], [1, ''], [1e-3, 'm'], [1e-6, 'µ'],
+    [1e-9, 'n'], [1e-12, 'p']
+  ];
   const [scale, prefix] = prefixes.find(([size]) => largest >= size) || prefixes.at(-1);
   return {scale, unit: prefix + unit};
 }
@@ -54,7 +58,8 @@ function linearTicks(low, high, count, whole = false) {
   let step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
   if (whole) step = Math.max(1, Math.round(step));
   const ticks = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) ticks.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1)
+    ticks.push(Number((i * step).toPrecision(12)));
   return ticks;
 }
 function logTicks(low, high, factors) {
@@ -67,8 +72,9 @@ function logTicks(low, high, factors) {
   }
   return ticks;
 }
-const tickText = (value) => (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() :
-  value.toLocaleString('en-US', {maximumSignificantDigits: 6}));
+const tickText = (value) =>
+  (value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential() :
+                                           value.toLocaleString('en-US', {maximumSignificantDigits: 6}));
 
 /// A scale asks for a logarithm where its largest value is twenty times its smallest.
 const wantsLog = (values) => {
@@ -83,10 +89,14 @@ function scale(low, high, from, to, log = false) {
 /// Ticks whose labels keep `gap` pixels between them; `extent` gives a label's size along the axis.
 function fittingTicks(axis, extent, gap, whole = false, spacing = 40) {
   const length = Math.abs(axis.to - axis.from);
-  const candidates = axis.log ? [[1, 2, 5], [1, 3], [1]].map((factors) => logTicks(axis.low, axis.high, factors)) :
-    Array.from({length: 12}, (_, i) => linearTicks(axis.low, axis.high, Math.max(1, Math.min(12 - i, length / spacing)), whole));
-  const fits = (ticks) => ticks.every((tick, i) => i === 0 || Math.abs(axis.at(tick) - axis.at(ticks[i - 1])) >=
-    (extent(tickText(tick)) + extent(tickText(ticks[i - 1]))) / 2 + gap);
+  const candidates = axis.log ?
+    [[1, 2, 5], [1, 3], [1]].map((factors) => logTicks(axis.low, axis.high, factors)) :
+    Array.from(
+      {length: 12}, (_, i) => linearTicks(axis.low, axis.high, Math.max(1, Math.min(12 - i, length / spacing)), whole));
+  const fits = (ticks) => ticks.every(
+    (tick, i) => i === 0 ||
+      Math.abs(axis.at(tick) - axis.at(ticks[i - 1])) >=
+        (extent(tickText(tick)) + extent(tickText(ticks[i - 1]))) / 2 + gap);
   return candidates.find((ticks) => ticks.length > 0 && fits(ticks)) || candidates.at(-1).slice(0, 1);
 }
 
@@ -95,19 +105,27 @@ const kShapes = (() => {  // of one size as the eye sees it, about the origin, r
     const angle = 2 * Math.PI * (i / n) + turn;
     return [r * Math.sin(angle), -r * Math.cos(angle)];
   });
-  const plus = [[-.38, -1.1], [.38, -1.1], [.38, -.38], [1.1, -.38], [1.1, .38], [.38, .38], [.38, 1.1], [-.38, 1.1], [-.38, .38],
-    [-1.1, .38], [-1.1, -.38], [-.38, -.38]];
+  const plus = [
+    [-.38, -1.1], [.38, -1.1], [.38, -.38], [1.1, -.38], [1.1, .38], [.38, .38], [.38, 1.1], [-.38, 1.1], [-.38, .38],
+    [-1.1, .38], [-1.1, -.38], [-.38, -.38]
+  ];
   const turned = plus.map(([x, y]) => [(x - y) * .7071, (x + y) * .7071]);
-  return [polygon(32, 0, 1), polygon(4, Math.PI / 4, 1.25), polygon(3, 0, 1.35), polygon(4, 0, 1.3), polygon(3, Math.PI, 1.35),
-    plus, polygon(6, 0, 1.15), turned];
+  return [
+    polygon(32, 0, 1), polygon(4, Math.PI / 4, 1.25), polygon(3, 0, 1.35), polygon(4, 0, 1.3),
+    polygon(3, Math.PI, 1.35), plus, polygon(6, 0, 1.15), turned
+  ];
 })();
 function shapePath(shape, x, y, radius) {
-  return 'M' + kShapes[shape % kShapes.length].map(([dx, dy]) => `${(x + radius * dx).toFixed(2)} ${(y + radius * dy).toFixed(2)}`)
-    .join('L') + 'Z';
+  return 'M' +
+    kShapes[shape % kShapes.length]
+      .map(([dx, dy]) => `${(x + radius * dx).toFixed(2)} ${(y + radius * dy).toFixed(2)}`)
+      .join('L') +
+    'Z';
 }
 
 function emptyPlot(width, height, title) {
-  const plot = svg('svg', {class: 'plot', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': title});
+  const plot =
+    svg('svg', {class: 'plot', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': title});
   return plot;
 }
 function words(plot, x, y, text, kind = '', anchor = 'start') {
@@ -124,7 +142,10 @@ function legendLayout(entries, width) {
   let x = 0, row = 0;
   const places = entries.map((entry, i) => {
     if (!one && columns > 1) return {x: (i % columns) * column, y: Math.floor(i / columns) * 19, text: texts[i], entry};
-    if (x > 0 && x + sizes[i] - 16 > width) { x = 0; row += 1; }
+    if (x > 0 && x + sizes[i] - 16 > width) {
+      x = 0;
+      row += 1;
+    }
     x += sizes[i];
     return {x: x - sizes[i], y: row * 19, text: texts[i], entry};
   });
@@ -167,8 +188,8 @@ function axes({width, height, x, y, legend = [], label}) {
   return {plot, x: xScale, y: yScale, top, left, right, bottom: yScale.from};
 }
 
-/// Lines through points [x, y], one a series {e, kind, points}. Where several take the same way they share it in dashes,
-/// so that each of them can be seen.
+/// Lines through points [x, y], one a series {e, kind, points}. Where several take the same way they share it in
+/// dashes, so that each of them can be seen.
 function drawLines(plot, xScale, yScale, series, stepped) {
   const at = ([x, y]) => `${xScale.at(x).toFixed(2)} ${yScale.at(y).toFixed(2)}`;
   const pieces = series.map((one) => one.points.slice(1).map((point, i) => at(one.points[i]) + '>' + at(point)));
@@ -218,7 +239,8 @@ function plotPng(plot) {
       context.fillStyle = root.getPropertyValue('--paper');
       context.fillRect(0, 0, canvas.width, canvas.height);
       context.drawImage(image, 0, 0, canvas.width, canvas.height);
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('the plot could not become a PNG'))), 'image/png');
+      canvas.toBlob(
+        (blob) => (blob ? resolve(blob) : reject(new Error('the plot could not become a PNG'))), 'image/png');
     };
     image.onerror = () => reject(new Error('the plot could not become a picture'));
     image.src = 'data:image/svg+xml;charset=utf-8,' + encodeURIComponent(new XMLSerializer().serializeToString(copy));

@@ -23,7 +23,8 @@ void check_steps(const RecordedRun& run) {
   std::int64_t last = -1;
   for (const auto& record : run.steps) {
     const std::string where = "step " + std::to_string(record.step);
-    if (record.step <= last || record.step >= run.planned) damaged(file, where, "steps must ascend from 0 to below train.steps");
+    if (record.step <= last || record.step >= run.planned)
+      damaged(file, where, "steps must ascend from 0 to below train.steps");
     if (!std::isfinite(record.loss)) damaged(file, where, "the loss is not a finite number");
     for (const int bits : {record.forward_bits, record.gradient_bits}) {
       if (bits < 1 || bits > 32) damaged(file, where, std::to_string(bits) + " bits are not between 1 and 32");
@@ -37,7 +38,8 @@ void check_evaluations(const RecordedRun& run) {
   std::int64_t last = -1;
   for (const auto& record : run.evaluations) {
     const std::string where = "evaluation after step " + std::to_string(record.step);
-    if (record.step <= last || record.step > run.planned) damaged(file, where, "steps must ascend from 0 to train.steps");
+    if (record.step <= last || record.step > run.planned)
+      damaged(file, where, "steps must ascend from 0 to train.steps");
     for (const double accuracy : {record.test_accuracy, record.test_accuracy_max_width}) {
       if (!(accuracy >= 0.0 && accuracy <= 100.0)) damaged(file, where, "an accuracy is not between 0 and 100 %");
     }
@@ -102,7 +104,8 @@ std::vector<std::string> remove_repeats(std::vector<RecordedRun>& runs) {
       const std::string pair = "'" + shown(run.folder.string()) + "' and '" + shown(other.folder.string()) + "'";
       const Sameness sameness = compare(run, other);
       if (sameness == Sameness::kDifferent) {
-        notes.push_back(pair + " have the same config and seed but different digests: they are shown apart, not as two"
+        notes.push_back(pair +
+                        " have the same config and seed but different digests: they are shown apart, not as two"
                         " seeds. `bitcycle verify` names the first step in which they differ.");
         continue;
       }

@@ -32,10 +32,12 @@ std::string bits_of(const std::string& widths) {
 void add_run_notes(ReportData& data) {
   std::vector<std::string> unfinished;
   for (const auto& run : data.runs) {
-    if (!run.finished) unfinished.push_back(run.label + " (" + exact(run.done) + " of " + exact(run.planned) + " planned steps)");
+    if (!run.finished)
+      unfinished.push_back(run.label + " (" + exact(run.done) + " of " + exact(run.planned) + " planned steps)");
   }
   if (!unfinished.empty()) {
-    data.notes.push_back("Unfinished: " + joined(unfinished) + ". Costs are those of the steps done; unfinished runs are "
+    data.notes.push_back("Unfinished: " + joined(unfinished) +
+                         ". Costs are those of the steps done; unfinished runs are "
                          "drawn with a dotted outline and are on no Pareto front.");
   }
   std::vector<std::string> not_evaluated;
@@ -65,8 +67,9 @@ void add_pricing_notes(ReportData& data) {
   }
   for (const auto& [reason, experiments] : refused) {
     const bool all = data.experiments.size() > 1 && experiments.size() == data.experiments.size();
-    data.pricing_notes.push_back((all ? std::string("No experiment could be priced at ")
-                                      : joined(experiments) + " could not be priced at ") + reason + ".");
+    data.pricing_notes.push_back(
+        (all ? std::string("No experiment could be priced at ") : joined(experiments) + " could not be priced at ") +
+        reason + ".");
   }
 }
 
@@ -76,10 +79,12 @@ std::string baseline_sentence(const ReportData& data) {
     bits.push_back(bits_of(baseline_text(comparison, data.runs, data.experiments)));
     widths.push_back(bits.back() + " for " + comparison.label);
   }
-  if (std::all_of(bits.begin(), bits.end(), [&](const auto& one) { return one == bits.front(); })) widths = {bits.front()};
+  if (std::all_of(bits.begin(), bits.end(), [&](const auto& one) { return one == bits.front(); }))
+    widths = {bits.front()};
   const std::string largest = data.runs.size() == 1 ? "the largest bit-widths of its schedules"
                                                     : "the largest integer bit-widths of all compared runs";
-  return "The baseline is the same number of steps of the same model, static at " + largest + ": " + joined(widths) + ".";
+  return "The baseline is the same number of steps of the same model, static at " + largest + ": " + joined(widths) +
+         ".";
 }
 
 std::string percent(double value) { return rounded(value) + "\u00A0%"; }  // a space that keeps both on one line
@@ -100,7 +105,7 @@ std::string lead(const ReportData& data) {
                      " planned steps are done. ";
   text += !experiment.accuracy_mean ? "It has not been evaluated yet. "
           : one                     ? "The last test accuracy is " + percent(*experiment.accuracy_mean) + ". "
-                                    : "The mean of the last test accuracies is " + percent(*experiment.accuracy_mean) + ". ";
+                : "The mean of the last test accuracies is " + percent(*experiment.accuracy_mean) + ". ";
   const double saving = 100.0 - percent_of(cost.paper_bitops, cost.baseline_paper_bitops).value_or(100.0);
   text += "These steps took " + rounded(cost.paper_bitops * 1e-9) + " GBitOPs by the metric paper" +
           (saving == 0.0  ? ", as much as"
@@ -124,7 +129,8 @@ std::string title(const ReportData& data) {
 
 }  // namespace
 
-ReportData report_data(const std::vector<std::filesystem::path>& folders, const std::vector<Accelerator>& accelerators) {
+ReportData report_data(const std::vector<std::filesystem::path>& folders,
+                       const std::vector<Accelerator>& accelerators) {
   ReportData data;
   data.accelerators = accelerators;
   for (const auto& folder : folders) data.runs.push_back(read_run(folder));
@@ -139,24 +145,23 @@ ReportData report_data(const std::vector<std::filesystem::path>& folders, const 
 }
 
 std::string report_html(const ReportData& data) {
-  const std::map<std::string, std::string> parts{
-      {"TITLE", escaped(title(data))},
-      {"STYLE", kStyle},
-      {"PLOT STYLE", kPlotStyle},
-      {"SCRIPT", kScript},
-      {"LEAD", escaped(lead(data))},
-      {"NOTES", list_of(data.notes)},
-      {"PRICING NOTES", list_of(data.pricing_notes)},
-      {"BASELINE", escaped(baseline_sentence(data))},
-      {"RUNS", runs_table(data)},
-      {"EXPERIMENTS", experiments_table(data)},
-      {"HARDWARE", hardware_table(data)},
-      {"EVALUATIONS", evaluations_table(data)},
-      {"LOSS", loss_table(data)},
-      {"BITS", bits_table(data)},
-      {"LAYERS", layer_tables(data)},
-      {"CONFIGS", configs_html(data)},
-      {"ACCELERATORS", accelerators_html(data)}};
+  const std::map<std::string, std::string> parts{{"TITLE", escaped(title(data))},
+                                                 {"STYLE", kStyle},
+                                                 {"PLOT STYLE", kPlotStyle},
+                                                 {"SCRIPT", kScript},
+                                                 {"LEAD", escaped(lead(data))},
+                                                 {"NOTES", list_of(data.notes)},
+                                                 {"PRICING NOTES", list_of(data.pricing_notes)},
+                                                 {"BASELINE", escaped(baseline_sentence(data))},
+                                                 {"RUNS", runs_table(data)},
+                                                 {"EXPERIMENTS", experiments_table(data)},
+                                                 {"HARDWARE", hardware_table(data)},
+                                                 {"EVALUATIONS", evaluations_table(data)},
+                                                 {"LOSS", loss_table(data)},
+                                                 {"BITS", bits_table(data)},
+                                                 {"LAYERS", layer_tables(data)},
+                                                 {"CONFIGS", configs_html(data)},
+                                                 {"ACCELERATORS", accelerators_html(data)}};
   // One walk over the template: what is put in is never searched for places.
   const std::string page = kPage;
   std::string html;

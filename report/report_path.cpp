@@ -29,14 +29,16 @@ void check_report_path(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (fs::exists(path)) {
     if (!fs::is_regular_file(path) || !is_report(path)) {
-      throw std::runtime_error("'" + path.string() + "' exists and is not a report of bitcycle, so it is not overwritten; "
+      throw std::runtime_error("'" + path.string() +
+                               "' exists and is not a report of bitcycle, so it is not overwritten; "
                                "choose another file with --out");
     }
     return;
   }
   const bool inside_run = is_run_folder(folder) || is_run_folder(folder / "..");
   if (inside_run && path.extension() != ".html") {
-    throw std::runtime_error("'" + path.string() + "' lies in a run folder, where only files ending in .html are taken "
+    throw std::runtime_error("'" + path.string() +
+                             "' lies in a run folder, where only files ending in .html are taken "
                              "as reports; choose another file with --out");
   }
 }

@@ -8,7 +8,10 @@ function accuracyRange(values, close) {
   const spread = Math.max(high - low, 0.5);
   if (close && spread < 0.2 * (100 - low)) {
     const step = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => size * 5 >= spread) ?? 20;
-    return {low: Math.max(0, Math.floor((low - step / 4) / step) * step), high: Math.min(100, Math.ceil((high + step / 4) / step) * step)};
+    return {
+      low: Math.max(0, Math.floor((low - step / 4) / step) * step),
+      high: Math.min(100, Math.ceil((high + step / 4) / step) * step)
+    };
   }
   return {low: Math.max(0, Math.min(90, Math.floor((low - 1) / 10) * 10)), high: 100};
 }
@@ -24,22 +27,32 @@ function costRange(values) {
 function labelPoints(frame, points, lines) {
   const taken = points.map(({x, y}) => ({left: x - 8, right: x + 8, top: y - 8, bottom: y + 8}));
   for (const [x1, y1, x2, y2] of lines) {
-    taken.push({left: Math.min(x1, x2) - 2, right: Math.max(x1, x2) + 2, top: Math.min(y1, y2) - 2, bottom: Math.max(y1, y2) + 2});
+    taken.push({
+      left: Math.min(x1, x2) - 2,
+      right: Math.max(x1, x2) + 2,
+      top: Math.min(y1, y2) - 2,
+      bottom: Math.max(y1, y2) + 2
+    });
   }
   const hits = (box) => box.left < frame.left + 2 || box.right > frame.right || box.top < frame.top - 6 ||
-    box.bottom > frame.bottom - 2 || taken.some((other) => box.left < other.right && box.right > other.left &&
-      box.top < other.bottom && box.bottom > other.top);
+    box.bottom > frame.bottom - 2 ||
+    taken.some(
+      (other) => box.left < other.right && box.right > other.left && box.top < other.bottom && box.bottom > other.top);
   const labels = [];
   for (const point of points) {
     const text = fitted(point.text, 170), width = textWidth(text);
-    const spots = [[11, 4, 'start'], [-11, 4, 'end'], [0, -12, 'middle'], [0, 21, 'middle'], [10, -9, 'start'], [10, 17, 'start'],
+    const spots = [
+      [11, 4, 'start'], [-11, 4, 'end'], [0, -12, 'middle'], [0, 21, 'middle'], [10, -9, 'start'], [10, 17, 'start'],
       [-10, -9, 'end'], [-10, 17, 'end'], [0, -26, 'middle'], [0, 35, 'middle'], [10, -22, 'start'], [-10, -22, 'end'],
-      [10, 30, 'start'], [-10, 30, 'end']];
-    const found = spots.map(([dx, dy, anchor]) => {
-      const x = point.x + dx, y = point.y + dy;
-      const left = anchor === 'start' ? x : anchor === 'end' ? x - width : x - width / 2;
-      return {x, y, anchor, box: {left: left - 3, right: left + width + 3, top: y - 12, bottom: y + 4}};
-    }).find(({box}) => !hits(box));
+      [10, 30, 'start'], [-10, 30, 'end']
+    ];
+    const found = spots
+                    .map(([dx, dy, anchor]) => {
+                      const x = point.x + dx, y = point.y + dy;
+                      const left = anchor === 'start' ? x : anchor === 'end' ? x - width : x - width / 2;
+                      return {x, y, anchor, box: {left: left - 3, right: left + width + 3, top: y - 12, bottom: y + 4}};
+                    })
+                    .find(({box}) => !hits(box));
     if (!found) return false;
     taken.push(found.box);
     labels.push({...found, text, point});
@@ -56,12 +69,20 @@ function labelPoints(frame, points, lines) {
 function scatterPlot(members, width, unit, costName, cost, front, named) {
   const {scale: size, unit: prefix} = prefixed(Math.max(...members.map(cost)), unit);
   const spread = members.flatMap((one) => [one.accuracy - (one.deviation ?? 0), one.accuracy + (one.deviation ?? 0)]);
-  const entry = (one) => ({e: one.e, kind: one.kind, text: one.experiment + one.note,
-    draw: (group, x, y) => svg('path', {class: one.note ? 'unfinished' : 'mark', d: shapePath(one.e, x, y, 6)}, group)});
-  const frame = axes({width, height: Math.min(380, Math.max(300, width * 0.6)), legend: named ? [] : members.map(entry),
+  const entry = (one) => ({
+    e: one.e,
+    kind: one.kind,
+    text: one.experiment + one.note,
+    draw: (group, x, y) => svg('path', {class: one.note ? 'unfinished' : 'mark', d: shapePath(one.e, x, y, 6)}, group)
+  });
+  const frame = axes({
+    width,
+    height: Math.min(380, Math.max(300, width * 0.6)),
+    legend: named ? [] : members.map(entry),
     label: `Accuracy against ${costName}`,
     x: {...costRange(members.map((one) => cost(one) / size)), title: `${costName} (${prefix})`},
-    y: {...accuracyRange(spread, true), title: 'test accuracy (%)'}});
+    y: {...accuracyRange(spread, true), title: 'test accuracy (%)'}
+  });
   const where = (one) => ({x: frame.x.at(cost(one) / size), y: frame.y.at(one.accuracy)});
   const best = members.filter(front).sort((a, b) => cost(a) - cost(b)).map(where);
   const lines = [];
@@ -72,7 +93,10 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
       ({x, y} = next);
     }
     lines.push([x, y, frame.right, y]);
-    svg('path', {class: 'front', d: `M${best[0].x} ${frame.bottom}` + lines.map((line) => `L${line[2]} ${line[3]}`).join('')}, frame.plot);
+    svg(
+      'path',
+      {class: 'front', d: `M${best[0].x} ${frame.bottom}` + lines.map((line) => `L${line[2]} ${line[3]}`).join('')},
+      frame.plot);
   }
   const points = members.map((one, i) => {
     const {x, y} = where(one);
@@ -84,7 +108,9 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
       lines.push([x, from, x, to]);
       svg('path', {class: 'whisker', d: `M${x} ${from}V${to}M${x - 4} ${from}h8M${x - 4} ${to}h8`}, group);
     }
-    svg('path', {class: one.note ? 'unfinished' : 'mark', d: shapePath(one.e, x, y, 7 + 2.5 * Math.min(above, 4))}, group);
+    svg(
+      'path', {class: one.note ? 'unfinished' : 'mark', d: shapePath(one.e, x, y, 7 + 2.5 * Math.min(above, 4))},
+      group);
     titled(group, `${one.experiment}${one.note}: ${percentText(one.accuracy)}, ${three(cost(one) / size)} ${prefix}`);
     return {x, y, e: one.e, text: one.experiment + (one.note ? ' (unfinished)' : '')};
   });
@@ -107,15 +133,18 @@ function drawScatter(name, unit, quantity, costs) {
       const {cost, front, missing} = costs(metric);
       const points = members.filter((one) => one.accuracy !== null && cost(one) > 0);
       const heading = metric === 'paper' ? 'At the scheduled widths (paper)' : 'At the multiplied widths (executed)';
-      const draw = points.length > 1 && ((named) => scatterPlot(points, widthOf(host, 2), unit, quantity, cost, front, named));
+      const draw =
+        points.length > 1 && ((named) => scatterPlot(points, widthOf(host, 2), unit, quantity, cost, front, named));
       return {heading, missing, draw, file: `accuracy-${name}-${metric}`};
     });
     const drawn = (named) => panels.map(({draw}) => draw && draw(named));
     const named = drawn(true);  // both panels alike
     const plots = named.includes(null) ? drawn(false) : named;
     panels.forEach(({heading, missing, file}, i) => {
-      if (plots[i]) figure(host, plots[i], file, heading);
-      else sentence(host, missing, heading);
+      if (plots[i])
+        figure(host, plots[i], file, heading);
+      else
+        sentence(host, missing, heading);
     });
   }
 }
@@ -123,7 +152,12 @@ function drawScatter(name, unit, quantity, costs) {
 function drawEnergy() {
   const accelerator = chosenAccelerator();
   const row = (one, metric) => hardwareOf(one, accelerator, metric);
-  drawScatter('energy', data.hardware.find((one) => one.accelerator === accelerator).unit, `energy on ${accelerator}`, (metric) => ({cost: (one) => row(one, metric)?.energy ?? 0,
-    front: (one) => row(one, metric)?.front === 'yes',
-    missing: experiments.map((one) => row(one, metric)?.refusal).find((text) => text) ?? 'The model of this accelerator has no energy.'}));
+  drawScatter(
+    'energy', data.hardware.find((one) => one.accelerator === accelerator).unit, `energy on ${accelerator}`,
+    (metric) => ({
+      cost: (one) => row(one, metric)?.energy ?? 0,
+      front: (one) => row(one, metric)?.front === 'yes',
+      missing: experiments.map((one) => row(one, metric)?.refusal).find((text) => text) ??
+        'The model of this accelerator has no energy.'
+    }));
 }

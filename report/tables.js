@@ -6,7 +6,8 @@ const kMissing = '\u2013';
 
 /// Rows as objects by the columns' keys: numbers where the column holds numbers, null where a value is missing.
 function records(table) {
-  const columns = [...table.tHead.rows[0].cells].map((cell) => ({key: cell.dataset.key, text: cell.classList.contains('t')}));
+  const columns =
+    [...table.tHead.rows[0].cells].map((cell) => ({key: cell.dataset.key, text: cell.classList.contains('t')}));
   return [...table.tBodies[0].rows].map((row) => {
     const record = {};
     columns.forEach(({key, text}, i) => {
@@ -86,7 +87,9 @@ function equipTables() {
       cell.setAttribute('aria-sort', 'none');
       cell.tabIndex = 0;
       cell.addEventListener('click', () => sortTable(table, column));
-      cell.addEventListener('keydown', (event) => { if (event.key === 'Enter') sortTable(table, column); });
+      cell.addEventListener('keydown', (event) => {
+        if (event.key === 'Enter') sortTable(table, column);
+      });
     });
     const button = document.createElement('button');
     button.textContent = 'Save as CSV';
@@ -95,7 +98,9 @@ function equipTables() {
       save(new Blob([tableCsv(table)], {type: 'text/csv'}), `${table.dataset.name}.csv`);
     });
     const summary = table.closest('details')?.querySelector('summary');
-    if (summary) summary.append(button);
-    else table.parentElement.before(button);
+    if (summary)
+      summary.append(button);
+    else
+      table.parentElement.before(button);
   }
 }

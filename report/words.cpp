@@ -49,8 +49,8 @@ std::string exact(double value) {
   char text[40];
   const double size = std::fabs(value);
   const bool plain = size == 0.0 || (size >= 1e-5 && size < 1e15);
-  const auto end = std::to_chars(text, text + sizeof text, value,
-                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  const auto end =
+      std::to_chars(text, text + sizeof text, value, plain ? std::chars_format::fixed : std::chars_format::scientific);
   return with_thousands(std::string(text, end.ptr));
 }
 

@@ -103,6 +103,9 @@ FACTS = r"""(() => {
   drawLines(scratch, scale(0, 1, 0, 9), scale(0, 1, 0, 9), [{e: 0, kind: 'e0', points: line}, {e: 1, kind: 'e1', points: line}], false);
   const dashes = [...scratch.children].map((path) => path.getAttribute('stroke-dasharray') + path.getAttribute('stroke-dashoffset'));
   say(dashes.length === 2 && dashes[0] !== dashes[1] && !dashes[0].includes('null'), 'of two equal lines one is hidden');
+  const several = rows.filter((row) => row.seeds > 1 && row.deviation > 0).length;
+  say(document.querySelectorAll('[data-plot="accuracy"] .band').length >= several, 'seeds without a band');
+  say(costRange([1, 25]).log && !costRange([1, 10]).log, 'cost axes are not logarithmic where, and only where, ranges ask');
   const legends = [...document.querySelectorAll('[data-plot="baseline"] g[data-e] > text')].map((node) => node.textContent);
   if (rows.length > 1) say(rows.every((row) => legends.some((text) => text.startsWith(row.experiment.slice(0, 8)))), 'a legend misses a run');
   return complaints;

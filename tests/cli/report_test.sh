@@ -120,7 +120,7 @@ test_bad_input_is_one_clear_error() {
     contains "$err" "$3"
     rm -r damaged
   }
-  damaged steps.csv '$s/$/\nnonsense/' ""
+  damaged steps.csv '4s|.*|nonsense|' "damaged"
   damaged steps.csv '3s/,[^,]*,\([^,]*\)$/,nan,\1/' "step 1: the loss is not a finite number"
   damaged steps.csv '4s/^2,/0,/' "must ascend"
   damaged steps.csv '4s/,8,/,77,/' "77 bits"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report: which runs are seeds of one experiment, which are compared, what is on a front, what a cost is a percentage
-// of. Runs are made here, without training.
+// The report: which runs are seeds of one experiment, which are compared, what is on a front, what a cost is a
+// percentage of. Runs are made here, without training.
 #include "report/report.h"
 
 #include <gmock/gmock.h>
@@ -25,7 +25,8 @@ precision:
 )";
 
 /// A run that has done all its steps; `accuracy` below 0: without an evaluation.
-RecordedRun run_of(const std::string& folder, std::vector<ConfigOverride> keys, double accuracy, std::uint8_t digest = 1) {
+RecordedRun run_of(const std::string& folder, std::vector<ConfigOverride> keys, double accuracy,
+                   std::uint8_t digest = 1) {
   RecordedRun run;
   run.folder = folder;
   run.config = parse_config(kConfig, "test", keys);
@@ -59,7 +60,8 @@ TEST(Report, runs_that_differ_by_seed_are_one_experiment) {
 }
 
 TEST(Report, a_run_given_twice_or_copied_is_one_run) {
-  std::vector<RecordedRun> runs{run_of("a", {seed(1)}, 80.0), run_of("./a", {seed(1)}, 80.0), run_of("copy", {seed(1)}, 80.0)};
+  std::vector<RecordedRun> runs{run_of("a", {seed(1)}, 80.0), run_of("./a", {seed(1)}, 80.0),
+                                run_of("copy", {seed(1)}, 80.0)};
   const auto notes = remove_repeats(runs);
   ASSERT_EQ(runs.size(), 1U);
   ASSERT_EQ(notes.size(), 2U);
@@ -86,7 +88,8 @@ TEST(Report, one_seed_with_two_digests_is_never_two_seeds) {
 
 TEST(Report, runs_are_named_by_their_folders_and_parents_tell_equal_names_apart) {
   std::vector<RecordedRun> runs{run_of("/x/first/run", {seed(1)}, 1.0), run_of("/x/second/run/", {seed(2)}, 1.0),
-                                run_of("/x/other", {seed(3)}, 1.0), run_of("/x/e\n\xE2\x80\xAEvil\xFF", {seed(4)}, 1.0)};
+                                run_of("/x/other", {seed(3)}, 1.0),
+                                run_of("/x/e\n\xE2\x80\xAEvil\xFF", {seed(4)}, 1.0)};
   label_runs(runs);
   EXPECT_EQ(runs[0].label, "first/run");
   EXPECT_EQ(runs[1].label, "second/run");
@@ -139,8 +142,10 @@ Accelerator accelerator(const std::string& name) {
 
 TEST(Report, all_compared_runs_have_one_baseline) {
   // A schedule of 3 to 6 bits beside a static run at 8: both are percentages of static 8/8 bits.
-  const auto data = priced({run_of("cpt", {}, 50.0), run_of("static-8", {{"precision.forward.schedule", "constant"},
-                                                                          {"precision.forward.max", "8"}}, 60.0)}, {});
+  const auto data =
+      priced({run_of("cpt", {}, 50.0),
+              run_of("static-8", {{"precision.forward.schedule", "constant"}, {"precision.forward.max", "8"}}, 60.0)},
+             {});
   EXPECT_EQ(baseline_text(data.comparisons[0], data.runs, data.experiments), "8/8");
   EXPECT_DOUBLE_EQ(data.costs[0].baseline_paper_bitops, data.costs[1].baseline_paper_bitops);
   EXPECT_DOUBLE_EQ(data.costs[1].paper_bitops, data.costs[1].baseline_paper_bitops);
@@ -168,7 +173,8 @@ TEST(Report, what_is_no_energy_is_not_zero_joule_and_what_is_not_finite_is_refus
   EXPECT_THAT(hardware[2].refusal, HasSubstr("not a finite number"));
   const std::string html = report_html(data);
   const std::string tables = html.substr(0, html.find("<script>"));
-  for (const char* nonsense : {"nan", "inf J", "inf<", "Infinity"}) EXPECT_EQ(tables.find(nonsense), std::string::npos) << nonsense;
+  for (const char* nonsense : {"nan", "inf J", "inf<", "Infinity"})
+    EXPECT_EQ(tables.find(nonsense), std::string::npos) << nonsense;
   EXPECT_THAT(hardware[0].layers, IsEmpty());
 }
 
