@@ -114,7 +114,8 @@ double peak_macs_per_cycle(const Accelerator& accelerator, int lhs_bits, int rhs
     return at_once == 0 ? 1.0 : std::ceil(static_cast<double>(bits) / at_once);
   };
   switch (accelerator.model) {
-    case CostModel::kSystolic: return elements;
+    case CostModel::kSystolic:
+    case CostModel::kHierarchy: return elements;
     case CostModel::kBitSerial:
       return elements * static_cast<double>(accelerator.lanes) /
              (steps(lhs_bits, accelerator.lhs_serial_bits) * steps(rhs_bits, accelerator.rhs_serial_bits));

@@ -4,10 +4,13 @@
 // pj, nj and mw hold ratios instead where the design is relative().
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "cost_models/loop_nest.h"
 
 namespace YAML {
 class Node;
@@ -22,6 +25,7 @@ enum class CostModel : std::uint8_t {
   kSystolic,     // a systolic array, output, weight or input stationary
   kBitSerial,    // an array whose operands come bit by bit
   kFusionArray,  // multipliers that split into narrower ones, tiles found by search
+  kHierarchy,    // any levels of buffers and arrays, loops over them found by search
 };
 
 enum class Dataflow : std::uint8_t { kOutputStationary, kWeightStationary, kInputStationary };
@@ -48,6 +52,22 @@ struct MacEnergy {
   }
 };
 
+/// A level of a hierarchy: a buffer, or an array of what lies further in.
+struct HierarchyLevel {
+  std::string name;
+  bool array = false;
+  // A buffer; inside an array, one in each element.
+  std::array<bool, 3> holds{};  // lhs, rhs, out; what it does not hold passes by
+  double usable_bits = 0.0;
+  double bits_per_cycle = 0.0;  // of one instance, read and written together; 0: never waits
+  // An array.
+  std::int64_t rows = 1, columns = 1;
+  std::vector<Loop> row_loops, column_loops;  // that may be spread over them
+};
+
+/// What a search makes least; the other one decides ties.
+enum class Objective : std::uint8_t { kEnergy, kCycles, kEnergyDelay };
+
 /// A float32 multiply-accumulate.
 struct Float32Spec {
   double mac_pj = 0.0;
@@ -71,6 +91,9 @@ struct Accelerator {
   bool im2col_first_layer = false;
   int output_bits = 32;
   std::vector<BufferSpec> buffers;
+  /// From the DRAM inwards. buffers then has one entry a level, an array's with the energy of a bit sent through it.
+  std::vector<HierarchyLevel> hierarchy;
+  Objective objective = Objective::kEnergyDelay;
   double dram_bits_per_cycle = 0.0;  // 0: never waits
   double dram_pj_per_bit = 0.0;
   MacEnergy mac;
@@ -107,7 +130,9 @@ std::string accelerator_path(const std::string& name_or_path, const std::string&
 /// Names in the folder, sorted.
 std::vector<std::string> accelerator_names(const std::string& folder);
 
-/// The design of a parsed file (accelerator_reader.cpp).
+/// The design of a parsed file (accelerator_reader.cpp), and its levels (hierarchy_reader.cpp).
 Accelerator read_accelerator(const YAML::Node& root, const std::string& file);
+class YamlSection;
+void read_hierarchy(YamlSection levels, Accelerator& result);
 
 }  // namespace bitcycle

@@ -69,8 +69,9 @@ void read_dram(YamlSection dram, Accelerator& result) {
 
 void read_compute(YamlSection compute, Accelerator& result) {
   if (compute.has("core")) {
-    if (!result.has_time())
-      compute.fail(compute.need("core"), "'compute.core' is energy a cycle; this model has no cycles");
+    if (!result.has_time() || result.model == CostModel::kHierarchy)
+      compute.fail(compute.need("core"),
+                   "'compute.core' is the energy of an array's cycle; this model needs that of a multiply-accumulate");
     if (compute.has("multiply") || compute.has("add"))
       compute.fail(compute.need("core"),
                    "'compute' says what a cycle of the array costs (core), or what a multiply-accumulate costs "
@@ -137,7 +138,7 @@ void read_buffers(YamlSection& top, Accelerator& result) {
 
 void read_time(YamlSection& top, YamlFile& file, Accelerator& result) {
   result.clock_hz = file.clock_hz = top.quantity("clock", QuantityKind::kFrequency, false);
-  read_array(top.section("array"), result);
+  if (result.model != CostModel::kHierarchy) read_array(top.section("array"), result);
   if (result.relative() && !top.has("leakage")) return;
   result.leakage_mw = top.quantity("leakage", QuantityKind::kPower, true);
   if (result.relative() && result.leakage_mw > 0.0) {
@@ -159,7 +160,8 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path) {
                                                  {"arithmetic", CostModel::kArithmetic},
                                                  {"systolic", CostModel::kSystolic},
                                                  {"bit-serial", CostModel::kBitSerial},
-                                                 {"fusion-array", CostModel::kFusionArray}});
+                                                 {"fusion-array", CostModel::kFusionArray},
+                                                 {"hierarchy", CostModel::kHierarchy}});
   top.note("model", top.text("model"));
   read_precision(top.section("precision"), result);
   if (result.has_energy()) {
@@ -185,7 +187,17 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path) {
     result.im2col_first_layer = top.flag_or("im2col_first_layer", true);
     top.note("im2col_first_layer", result.im2col_first_layer ? "true" : "false");
   }
-  if (result.has_time()) read_buffers(top, result);
+  if (result.model == CostModel::kHierarchy) {
+    read_hierarchy(top.section("hierarchy"), result);
+    if (top.has("objective")) {
+      result.objective = top.choice<Objective>(
+          "objective",
+          {{"energy", Objective::kEnergy}, {"cycles", Objective::kCycles}, {"energy-delay", Objective::kEnergyDelay}});
+      top.note("objective", top.text("objective"));
+    }
+  } else if (result.has_time()) {
+    read_buffers(top, result);
+  }
   top.finish();
   result.constants = std::move(file.constants);
   return result;

@@ -232,6 +232,7 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
     switch (accelerator.model) {
       case CostModel::kSystolic: one = systolic_cost(accelerator, product, explain); break;
       case CostModel::kBitSerial: one = bit_serial_cost(accelerator, product, explain); break;
+      case CostModel::kHierarchy: one = hierarchy_cost(accelerator, product, explain); break;
       case CostModel::kFusionArray: one = fusion_array_cost(accelerator, product, explain); break;
       case CostModel::kArithmetic:
         one.macs = product.macs() / repeat;

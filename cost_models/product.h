@@ -77,6 +77,7 @@ ProductCost cost_of(const Accelerator& accelerator, const ElementwiseWork& work)
 // The models, each its own file.
 ProductCost systolic_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
 ProductCost bit_serial_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
+ProductCost hierarchy_cost(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain);
 ProductCost fusion_array_cost(const Accelerator& accelerator, const Product& product,
                               std::vector<std::string>* explain);
 

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "cost_models/loop_nest.h"
 #include "cost_models/pricing.h"
 
 namespace bitcycle {
@@ -184,6 +185,75 @@ Validation bitfusion(const std::string& records, const std::string& accelerators
   return compared.result();
 }
 
+/// One of Timeloop's recorded mappings: its loop nest, and the counts of each level and tensor.
+struct RecordedNest {
+  LoopNest nest;
+  std::vector<std::string> levels;  // from DRAM inwards
+  std::int64_t stride = 1;
+  std::vector<Row> counts;
+  std::string cycles;
+};
+
+std::map<std::string, RecordedNest> read_nests(const std::string& path) {
+  const std::map<std::string, Loop> dimensions{{"N", kImages},       {"M", kOutChannels}, {"C", kInChannels},
+                                               {"P", kOutRows},      {"Q", kOutColumns},  {"R", kKernelRows},
+                                               {"S", kKernelColumns}};
+  std::map<std::string, RecordedNest> nests;
+  for (const auto& row : read_rows(path)) {
+    RecordedNest& nest = nests[row.at("case")];
+    const std::string& record = row.at("record");
+    if (record == "keep" || record == "loop") {
+      auto at = std::find(nest.levels.begin(), nest.levels.end(), row.at("level"));
+      if (at == nest.levels.end()) {
+        nest.levels.push_back(row.at("level"));
+        nest.nest.push_back({{false, false, false}, {}});
+        at = nest.levels.end() - 1;
+      }
+      NestLevel& level = nest.nest[static_cast<std::size_t>(at - nest.levels.begin())];
+      if (record == "loop") {
+        level.loops.push_back(
+            {dimensions.at(row.at("key")), real(row, "value"), row.at("note").starts_with("spatial")});
+      } else {
+        level.holds.at(row.at("tensor") == "Inputs" ? 0 : (row.at("tensor") == "Weights" ? 1 : 2)) = true;
+      }
+    } else if (record == "problem" && row.at("key") == "Wstride") {
+      nest.stride = whole(row, "value");
+    } else if (record == "count" && !row.at("tensor").empty()) {
+      nest.counts.push_back(row);
+    } else if (record == "summary" && row.at("key") == "cycles") {
+      nest.cycles = row.at("value");
+    }
+  }
+  return nests;
+}
+
+Validation timeloop(const std::string& records) {
+  Comparison compared("eyeriss-hierarchy",
+                      "Timeloop's stored outputs, five mappings of convolutions: words of every level, not the search");
+  for (const auto& [name, recorded] : read_nests(records + "/costs/timeloop_reference.csv")) {
+    ProductLayout layout;
+    layout.stride_height = layout.stride_width = recorded.stride;
+    const NestCounts counts = count_words(recorded.nest, layout);
+    compared.count({{"cycles", recorded.cycles}}, "cycles", counts.cycles);
+    for (const auto& row : recorded.counts) {
+      const auto at = std::find(recorded.levels.begin(), recorded.levels.end(), row.at("level"));
+      if (at == recorded.levels.end()) throw std::invalid_argument(name + " has no level '" + row.at("level") + "'");
+      const auto level = static_cast<std::size_t>(at - recorded.levels.begin());
+      const std::size_t role = row.at("tensor") == "Inputs" ? 0 : (row.at("tensor") == "Weights" ? 1 : 2);
+      const LevelCounts& ours = counts.levels.at(level).at(role);
+      const std::map<std::string, double> values{{"reads", ours.reads},
+                                                 {"fills", ours.fills},
+                                                 {"updates", ours.updates},
+                                                 {"used_instances", counts.instances.at(level)}};
+      const auto value = values.find(row.at("key"));
+      if (value == values.end()) continue;
+      if (value->first == "reads") compared.next_row();
+      compared.count({{value->first, row.at("value")}}, value->first, value->second);
+    }
+  }
+  return compared.result();
+}
+
 /// A power of ten that the difference stays below, so that the text is the same on every machine.
 std::string difference_text(const ComparedColumns& columns) {
   if (columns.largest == 0.0) return "0";
@@ -202,6 +272,7 @@ std::vector<Validation> validate_models(const std::string& records, const std::s
   std::vector<Validation> all;
   for (const char* dataflow : {"os", "ws", "is"}) all.push_back(scalesim(records, accelerators, dataflow));
   all.push_back(bitfusion(records, accelerators));
+  all.push_back(timeloop(records));
   for (const auto& name : accelerator_names(accelerators)) {
     if (std::none_of(all.begin(), all.end(), [&](const Validation& v) { return v.accelerator == name; })) {
       all.push_back({name, "", 0, {}});
@@ -219,6 +290,7 @@ std::string validation_table(const std::vector<Validation>& validations) {
       continue;
     }
     for (const auto& columns : validation.columns) {
+      if (columns.names.empty()) continue;
       std::string names;
       for (const auto& name : columns.names) names += (names.empty() ? "" : ", ") + name;
       text += "| " + validation.accelerator + " | " + validation.record + " | " + std::to_string(validation.rows) +
