@@ -11,6 +11,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/price.h"
+#include "cli/validate.h"
 #include "cli/verbs.h"
 #include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
@@ -82,6 +83,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   options.push_back({"explain", "LAYER", "how this layer's cost comes about: formulas with the numbers put in"});
   options.push_back({"widths", "LHSxRHS", "widths of a topology's rows that give none; default: 8x8"});
   options.push_back({"out", "DIR", "--format scalesim: writes the two reports there"});
+  options.push_back({"validate", "", "prints what each model was checked against, compared anew; no CONFIG"});
   options.push_back(set_option());
   options.push_back(json_option());
   CommandLine line(
@@ -97,6 +99,10 @@ int run_cost(const std::vector<std::string>& arguments) {
        "bitcycle cost layers.csv --accelerator systolic-int8 --set accelerator.dataflow=ws --widths 8x4"},
       options);
   if (!line.parse(arguments)) return kSuccess;
+  if (line.has("validate")) {
+    if (!line.positional().empty()) line.fail("--validate takes no CONFIG: it prices the recorded runs");
+    return run_validation(line.json());
+  }
   line.require_positional(1);
   const bool topology = std::filesystem::path(line.positional()[0]).extension() == ".csv";
   if (topology || line.has("accelerator") || line.has("explain") || line.text("format") == "scalesim") {

@@ -49,6 +49,29 @@ test_a_recorded_run_is_priced_again() {
   contains "$out" '"baseline"'
 }
 
+test_validate_says_what_was_checked() {
+  run 0 "$BITCYCLE" cost --validate
+  contains "$out" "dram_filter_reads_words"
+  contains "$out" "Timeloop"
+  contains "$out" "not checked"
+  contains "$out" "Counts are equal"
+  run 0 "$BITCYCLE" cost --validate --json
+  equal "$(json equal)" true "equal"
+  run 2 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --validate
+}
+
+test_a_hierarchy_is_priced_and_explained() {
+  printf 'Layer, M, N, K,\nfc, 64, 48, 96,\n' >t.csv
+  run 0 "$BITCYCLE" cost t.csv --accelerator eyeriss-hierarchy --widths 8x8 --explain fc \
+    --set "accelerator.hierarchy.global_buffer.size=64 KB"
+  contains "$out" "global_buffer, loops:"
+  contains "$out" "array, at once:"
+  contains "$out" "hierarchy.global_buffer.size = 64 KB  (--set)"
+  contains "$out" "hierarchy.array.rows = 12"
+  run 1 "$BITCYCLE" cost t.csv --accelerator eyeriss-hierarchy --set accelerator.dram.energy=1e308
+  contains "$err" "is not possible"
+}
+
 test_bad_input_is_one_clear_error() {
   run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator bitfusion-45nm --metric executed
   contains "$err" "cannot multiply 8 x 16 bits"
