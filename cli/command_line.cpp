@@ -33,13 +33,27 @@ std::string shown(const OptionSpec& option) {
 
 }  // namespace
 
+namespace {
+
+/// "portable, avx2, avxvnni or avx512vnni"
+std::string isa_list() {
+  std::string list;
+  const auto names = isa_names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    list += (i == 0 ? "" : (i + 1 == names.size() ? " or " : ", ")) + names[i];
+  }
+  return list;
+}
+
+}  // namespace
+
 OptionSpec json_option() { return {"json", "", "the result as one JSON object on stdout, everything else on stderr"}; }
 OptionSpec quiet_option() { return {"quiet", "", "only the result, warnings and errors"}; }
 OptionSpec set_option() {
   return {"set", "KEY=VALUE", "sets a key of the config, e.g. precision.forward.max=6; may be repeated"};
 }
 std::vector<OptionSpec> execution_options() {
-  return {{"isa", "NAME", "portable, avx2 or avx512vnni; default: the best of this machine. Bits do not depend on it"},
+  return {{"isa", "NAME", isa_list() + "; default: the best of this machine. Bits do not depend on it"},
           {"threads", "N", "default: all cores. Bits do not depend on it"},
           {"device", "NAME",
            "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels run on "
@@ -49,6 +63,14 @@ std::vector<OptionSpec> execution_options() {
           {"cuda-carveout", "on|off", "with a CUDA device: as much shared memory as there is; default: on"}};
 }
 
+const std::vector<std::string>& isa_choices() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = isa_names();
+    all.insert(all.begin(), "auto");
+    return all;
+  }();
+  return names;
+}
 const std::vector<std::string>& device_names() {
   static const std::vector<std::string> names = {"cpu", "cuda", "reference", "cuda-on-host"};
   return names;
@@ -192,7 +214,7 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
     }
   }
   if (has("isa")) {
-    result.push_back({"isa", choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"})});
+    result.push_back({"isa", choice("isa", "auto", isa_choices())});
   }
   if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 1))});
   if (has("device")) result.push_back({"device", choice("device", "cpu", device_names())});

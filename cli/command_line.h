@@ -34,6 +34,8 @@ OptionSpec quiet_option();
 OptionSpec set_option();
 /// --isa, --threads, --device and what goes with it.
 std::vector<OptionSpec> execution_options();
+/// Values of --isa.
+const std::vector<std::string>& isa_choices();
 /// Values of --device.
 const std::vector<std::string>& device_names();
 

@@ -83,7 +83,7 @@ int run_info(const std::vector<std::string>& arguments) {
   Console console(line.json(), false);
 
   ExecutionConfig execution;
-  execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
+  execution.isa = line.choice("isa", "auto", isa_choices());
   execution.threads = static_cast<int>(line.integer("threads", 0, 1));
   execution.device = line.choice("device", "cpu", device_names());
   const std::unique_ptr<Backend> backend = make_backend(execution, line);
@@ -100,9 +100,9 @@ int run_info(const std::vector<std::string>& arguments) {
   }
   auto& sets = json["instruction_sets"] = nlohmann::ordered_json::object();
   std::string runnable;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    sets[isa_name(isa)] = isa_available(isa);
-    if (isa_available(isa)) runnable += " " + isa_name(isa);
+  for (const auto& name : isa_names()) {
+    sets[name] = isa_available(parse_isa(name));
+    if (isa_available(parse_isa(name))) runnable += " " + name;
   }
   json["kernels"] = backend->name();
   json["threads"] = backend->threads();

@@ -46,7 +46,7 @@ int run_replay(const std::vector<std::string>& arguments) {
   Console console(line.json(), false);
 
   ExecutionConfig execution;
-  execution.isa = line.choice("isa", "auto", {"auto", "portable", "avx2", "avx512vnni"});
+  execution.isa = line.choice("isa", "auto", isa_choices());
   execution.threads = static_cast<int>(line.integer("threads", 0, 1));
   execution.device = line.choice("device", "cpu", device_names());
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owned device memory, and the names and the presence of instruction sets.
+// Owned device memory.
 #include "sim/backend.h"
 
-#include <stdexcept>
 #include <utility>
 
 namespace bitcycle {
@@ -33,41 +32,6 @@ std::int64_t Backend::first_non_finite(const float* data, std::int64_t size) {
   std::int64_t found = -1;
   to_host(&found, device, sizeof found);
   return found;
-}
-
-Isa parse_isa(const std::string& text) {
-  for (const Isa isa : {Isa::kAuto, Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    if (text == isa_name(isa)) return isa;
-  }
-  throw std::invalid_argument("'" + text + "' is no instruction set: portable, avx2, avx512vnni, or auto");
-}
-
-std::string isa_name(Isa isa) {
-  switch (isa) {
-    case Isa::kAuto: return "auto";
-    case Isa::kPortable: return "portable";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512Vnni: return "avx512vnni";
-  }
-  return "auto";
-}
-
-bool isa_available(Isa isa) {
-  switch (isa) {
-    case Isa::kAuto:
-    case Isa::kPortable: return true;
-#if defined(__x86_64__)
-    case Isa::kAvx2: return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-    case Isa::kAvx512Vnni:
-      return __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-             __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-             __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("avx512vbmi") != 0;
-#else
-    case Isa::kAvx2:
-    case Isa::kAvx512Vnni: return false;
-#endif
-  }
-  return false;
 }
 
 }  // namespace bitcycle

@@ -386,9 +386,18 @@ class Backend {
   virtual std::vector<ProfileEntry> profile() const = 0;
 };
 
-/// Instruction sets of the CPU backend. kAuto takes the best that the machine has.
-enum class Isa : std::uint8_t { kAuto, kPortable, kAvx2, kAvx512Vnni };
-/// "portable", "avx2", "avx512vnni", "auto". Throws std::invalid_argument naming the four otherwise.
+/// Instruction sets of the CPU backend (sim/cpu/isa_list.inl). kAuto takes the best that the machine has.
+enum class Isa : std::uint8_t {
+  kAuto,
+#define BITCYCLE_ISA(enumerator, name, kernels, condition) enumerator,
+#include "sim/cpu/isa_list.inl"
+#undef BITCYCLE_ISA
+};
+/// "portable", "avx2", ...: those of this build, the better ones later.
+std::vector<std::string> isa_names();
+/// Those that this machine can run, in the same order.
+std::vector<Isa> machine_isas();
+/// One of isa_names(), or "auto". Throws std::invalid_argument naming them otherwise.
 Isa parse_isa(const std::string& text);
 std::string isa_name(Isa isa);
 /// True where this machine can run it.

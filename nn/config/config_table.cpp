@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/config/config_table.h"
 
+#include "sim/backend.h"
+
 #include <charconv>
 #include <limits>
 #include <stdexcept>
@@ -24,6 +26,13 @@ template <typename F>
 ConfigTableEntry text(const std::string& key, F field, const std::string& meaning) {
   return {key, "text", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_text(n); },
           [field](const Config& c) { return write_text(field(const_cast<Config&>(c))); }};
+}
+
+/// Values of key `isa`.
+std::vector<std::string> isa_choices() {
+  std::vector<std::string> names = isa_names();
+  names.insert(names.begin(), "auto");
+  return names;
 }
 
 template <typename F>
@@ -201,7 +210,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm), "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
 
   t.push_back(not_identity(choice("device", FIELD(execution.device), {"cpu", "cuda", "reference", "cuda-on-host"}, "where to run")));
-  t.push_back(not_identity(choice("isa", FIELD(execution.isa), {"auto", "portable", "avx2", "avx512vnni"}, "instruction set of the CPU kernels")));
+  t.push_back(not_identity(choice("isa", FIELD(execution.isa), isa_choices(), "instruction set of the CPU kernels")));
   t.push_back(not_identity(count("threads", FIELD(execution.threads), 0, 4096, "threads; 0: all cores")));
   return t;
 }

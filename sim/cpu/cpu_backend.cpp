@@ -3,6 +3,8 @@
 // convolution is in conv_backward.cpp.
 #include "sim/cpu/cpu_backend.h"
 
+#include "sim/cpu/isa.h"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -369,21 +371,13 @@ void CpuBackend::set_profiling(bool on) {
 namespace bitcycle {
 
 std::unique_ptr<Backend> make_cpu_backend(Isa isa, int threads) {
-  if (isa == Isa::kAuto) {
-    isa =
-        isa_available(Isa::kAvx512Vnni) ? Isa::kAvx512Vnni : (isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable);
+  const cpu::IsaEntry* entry = cpu::isa_entry(isa);
+  if (entry == nullptr || !entry->available()) {
+    const char* best = cpu::isa_entry(Isa::kAuto)->name;
+    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " + best +
+                                " (--isa " + best + ", or leave it out)");
   }
-  if (!isa_available(isa)) {
-    const Isa best = isa_available(Isa::kAvx2) ? Isa::kAvx2 : Isa::kPortable;
-    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " +
-                                isa_name(best) + " (--isa " + isa_name(best) + ", or leave it out)");
-  }
-  const cpu::KernelTable* kernels = &cpu::kPortableKernels;
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx2) kernels = &cpu::kAvx2Kernels;
-  if (isa == Isa::kAvx512Vnni) kernels = &cpu::kAvx512VnniKernels;
-#endif
-  return std::make_unique<cpu::CpuBackend>(*kernels, threads);
+  return std::make_unique<cpu::CpuBackend>(*entry->kernels, threads);
 }
 
 }  // namespace bitcycle

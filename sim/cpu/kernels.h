@@ -317,10 +317,8 @@ struct KernelTable {
   bool (*non_finite)(const float* x, std::int64_t count);
 };
 
-extern const KernelTable kPortableKernels;
-#if defined(__x86_64__)
-extern const KernelTable kAvx2Kernels;
-extern const KernelTable kAvx512VnniKernels;
-#endif
+#define BITCYCLE_ISA(enumerator, name, kernels, condition) extern const KernelTable kernels;
+#include "sim/cpu/isa_list.inl"
+#undef BITCYCLE_ISA
 
 }  // namespace bitcycle::cpu

@@ -65,7 +65,7 @@ test_missing_and_superfluous_words_are_errors() {
 test_option_values_are_checked() {
   run 2 "$BITCYCLE" info --isa sse9
   is_error
-  contains "$err" "portable, avx2, avx512vnni"
+  contains "$err" "portable, avx2, avxvnni, avx512vnni"
   run 2 "$BITCYCLE" info --threads 0
   is_error
   run 2 "$BITCYCLE" info --threads two

@@ -10,14 +10,6 @@ using test::upload;
 using test::zeros;
 using Variant = test::StepVariant;
 
-std::vector<Isa> machine_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    if (isa_available(isa)) isas.push_back(isa);
-  }
-  return isas;
-}
-
 class ExactStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   /// Every available instruction set, 1, 2 and 7 threads, against the reference.

@@ -15,6 +15,7 @@ std::vector<NamedBackend> backends_under_test() {
   return {{"reference", make_reference_backend},
           {"portable", make_cpu<Isa::kPortable>},
           {"avx2", make_cpu<Isa::kAvx2>},
+          {"avxvnni", make_cpu<Isa::kAvxVnni>},
           {"avx512vnni", make_cpu<Isa::kAvx512Vnni>}};
 }
 

@@ -85,12 +85,6 @@ inline ::testing::AssertionResult same_outcome(const Outcome& expected, const Ou
   return ::testing::AssertionSuccess();
 }
 
-inline std::vector<Isa> available_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512Vnni}) {
-    if (isa_available(isa)) isas.push_back(isa);
-  }
-  return isas;
-}
+inline std::vector<Isa> available_isas() { return machine_isas(); }
 
 }  // namespace bitcycle::test

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Instruction sets by name, and which of them this machine has.
+#include "sim/cpu/isa.h"
+
+#include <stdexcept>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace bitcycle {
+namespace cpu {
+namespace {
+
+#if defined(__x86_64__)
+/// CPUID leaf 7, subleaf 1, EAX bit 4: a feature that GCC 12 has no name for.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1U) != 0;
+}
+#endif
+
+}  // namespace
+
+const std::vector<IsaEntry>& isa_entries() {
+  static const std::vector<IsaEntry> entries = {
+#define BITCYCLE_ISA(enumerator, name, kernels, condition) \
+  {Isa::enumerator, name, &kernels, [] { return static_cast<bool>(condition); }},
+#include "sim/cpu/isa_list.inl"
+#undef BITCYCLE_ISA
+  };
+  return entries;
+}
+
+const IsaEntry* isa_entry(Isa isa) {
+  const IsaEntry* found = nullptr;
+  for (const IsaEntry& entry : isa_entries()) {
+    if (entry.isa == isa || (isa == Isa::kAuto && entry.available())) found = &entry;
+  }
+  return found;
+}
+
+}  // namespace cpu
+
+std::vector<std::string> isa_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : cpu::isa_entries()) names.emplace_back(entry.name);
+  return names;
+}
+
+std::vector<Isa> machine_isas() {
+  std::vector<Isa> isas;
+  for (const auto& entry : cpu::isa_entries()) {
+    if (entry.available()) isas.push_back(entry.isa);
+  }
+  return isas;
+}
+
+Isa parse_isa(const std::string& text) {
+  if (text == "auto") return Isa::kAuto;
+  std::string list;
+  for (const auto& entry : cpu::isa_entries()) {
+    if (text == entry.name) return entry.isa;
+    list += std::string(entry.name) + ", ";
+  }
+  throw std::invalid_argument("'" + text + "' is no instruction set: " + list + "or auto");
+}
+
+std::string isa_name(Isa isa) {
+  if (isa == Isa::kAuto) return "auto";
+  const cpu::IsaEntry* entry = cpu::isa_entry(isa);
+  return entry == nullptr ? "unknown" : entry->name;
+}
+
+bool isa_available(Isa isa) {
+  const cpu::IsaEntry* entry = cpu::isa_entry(isa);
+  return entry != nullptr && entry->available();
+}
+
+}  // namespace bitcycle
