@@ -5,6 +5,9 @@
 constexpr std::int64_t kGroup = 4;
 constexpr std::uint32_t kOffset = 0x80808080U;
 
+/// A byte of packed weights, as an element.
+inline std::uint32_t element_of(std::uint32_t byte) { return byte; }
+
 inline std::uint32_t four_bytes(const void* p) {
   std::uint32_t v = 0;
   __builtin_memcpy(&v, p, sizeof v);

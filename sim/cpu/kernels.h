@@ -2,8 +2,8 @@
 // What one instruction set provides: accumulator kernels, staging and elementwise rows, as functions over plain records.
 // Each kernels_*.cpp defines one table; everything above them is compiled once, for the baseline instruction set.
 //
-// Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, or 2
-// signed 16-bit words), holding code - 128 where a code exists and 0 where none does. Weights stand opposite in blocks
+// Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, 2 signed
+// 16-bit words, or a float), holding code - 128 where a code exists and 0 where none does. Weights stand opposite in blocks
 // of 16 lanes (output channels), 64 bytes a group.
 #pragma once
 
@@ -86,7 +86,7 @@ struct BoxSums {
 struct PixelSums {
   const char* x = nullptr;  // (steps, lanes, 4 bytes)
   std::int64_t steps = 0, lanes = 0;
-  const char* present = nullptr;  // (steps, 4 bytes): 1 or 0 in the group's element type
+  const char* present = nullptr;  // (steps, 4 bytes): the integer 1 or 0, as wide as the group's elements
   bool is_signed = false;         // elements are code - 128, not codes
   std::int32_t* const* outs = nullptr;
   std::int64_t count = 0;  // of outs

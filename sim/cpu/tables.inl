@@ -20,7 +20,7 @@ void pack_tap(const PackTap& tap) {
       const std::int32_t* codes = tap.codes + i * tap.in_step;
       const int position = kElementBits * static_cast<int>(i - first);
       const auto put = [&](std::int64_t lane, std::int32_t code) {
-        words[lane] |= ((static_cast<std::uint32_t>(code) + offset) >> tap.shift & 0xFFU) << position;
+        words[lane] |= element_of((static_cast<std::uint32_t>(code) + offset) >> tap.shift & 0xFFU) << position;
         sums[lane] += code;
       };
       if (tap.out_step == 1 && tap.lanes == kLanes) {

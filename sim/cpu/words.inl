@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Staging for instruction sets that multiply pairs of signed 16-bit words: groups of two elements. Included inside an
-// unnamed namespace of kernels_portable.cpp and kernels_avx2.cpp.
+// unnamed namespace of kernels_avx2.cpp.
 
 constexpr std::int64_t kGroup = 2;
+
+/// A byte of packed weights, as an element.
+inline std::uint32_t element_of(std::uint32_t byte) { return byte; }
 
 inline void put_pair(char* out, std::int32_t first, std::int32_t second) {
   const std::uint32_t pair = (static_cast<std::uint32_t>(first) & 0xFFFFU) | static_cast<std::uint32_t>(second) << 16;
