@@ -195,7 +195,9 @@ class Descent {
       for (const std::size_t level : buffers_) restart([&] { trips_[level] = ones(); });
       for (std::size_t level = 0; level < nest_.size(); ++level) {
         if (level > 0 && accelerator_.hierarchy[level - 1].array) continue;
-        for (std::size_t order = 0; order < kOrders.size(); ++order) restart([&] { orders_[level] = order; });
+        for (std::size_t order = 0; order < kOrders.size(); ++order) {
+          if (order != orders_[level]) restart([&] { orders_[level] = order; });
+        }
       }
       for (std::size_t d = 0; d < kLoops; ++d) {
         restart([&] {

@@ -32,7 +32,7 @@ const Kind& kind_of(QuantityKind kind) {
       "1 Hz",
       "1000 GHz"};
   static const Kind energy{
-      {{"pJ", 1.0}, {"fJ", 1e-3}, {"nJ", 1e3}, {"aJ", 1e-6}, {"uJ", 1e6}}, 1e-9, 1e9, "1e-9 pJ", "1 mJ"};
+      {{"pJ", 1.0}, {"fJ", 1e-3}, {"nJ", 1e3}, {"aJ", 1e-6}, {"uJ", 1e6}}, 1e-9, 1e6, "1e-9 pJ", "1 uJ"};
   static const Kind per_bit{{{"pJ/bit", 1.0},
                              {"fJ/bit", 1e-3},
                              {"nJ/bit", 1e3},
@@ -41,14 +41,14 @@ const Kind& kind_of(QuantityKind kind) {
                              {"fJ/B", 0.125e-3},
                              {"nJ/B", 125.0}},
                             1e-9,
-                            1e9,
+                            1e6,
                             "1e-9 pJ/bit",
-                            "1 mJ/bit"};
+                            "1 uJ/bit"};
   static const Kind per_cycle{{{"nJ/cycle", 1.0}, {"pJ/cycle", 1e-3}, {"fJ/cycle", 1e-6}, {"uJ/cycle", 1e3}},
                               1e-12,
-                              1e9,
+                              1e6,
                               "1e-9 pJ/cycle",
-                              "1 J/cycle"};
+                              "1 mJ/cycle"};
   static const Kind size{{{"bit", 1.0},
                           {"B", 8.0},
                           {"KiB", 8192.0},
