@@ -3,7 +3,7 @@
 """Basic blocks of a CUDA kernel's machine code with their instructions by pipe, to read off what a loop costs to issue.
 
 A block's line: first line of the listing, instructions, how many by pipe, the ones that tell where in the source it is,
-and the branch that ends it. How often each runs has to be read from the source; docs/results.md, "Instructions", says
+and the branch that ends it. How often each runs has to be read from the source; bench/results/cuda-static.md says
 what came of it. Pipes of a quarter of an H100's multiprocessor, lanes a cycle (CUDA C++ Programming Guide, throughput of
 arithmetic instructions; a quarter issues one warp instruction, 32 lanes, a cycle):
   alu   16  integer add, compare, logic, shift, byte permutation, minimum, dot product of bytes

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Facts about the CUDA kernels that need no GPU, as the Markdown tables of docs/results.md.
+"""Facts about the CUDA kernels that need no GPU, as the Markdown tables of bench/results/cuda-static.md.
 
 1. Registers, spills and blocks that fit a multiprocessor, of every kernel and target (nvcc -Xptxas -v).
-2. Launches, bytes and tensor-core operations of a resnet74 training step (batch 128, 8/8 bits, reading `shared`) by
+2. Launches, bytes and tensor-core operations of a resnet74 training step (batch 128, 8/8 bits, error pass `shared`) by
    kernel, as the backend records it (test CudaOnHostTraining.TheStepOfResnet74IsAFewHundredLaunches), and the least time
    that they take on a GPU: bytes over memory bandwidth, operations over the int8 rate, both of the data sheets.
 
@@ -123,7 +123,7 @@ def second_table(build):
     print(re.search(r"^\d+ launches.*$", run.stdout, re.M).group(0))
     print()
     rows = re.findall(r"^\| ([a-z -]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
-    print("| kernel | launches | beside the trunk | MB | tensor-core GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
+    print("| kernel | launches | in parallel branches | MB | tensor-core GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
     print("|---|---|---|---|---|" + "---|" * len(GPUS))
     sums = [0, 0, 0.0, 0.0, [0.0] * len(GPUS)]
     for kernel, launches, beside, megabytes, gmacs in sorted(rows, key=lambda row: -float(row[3])):

@@ -24,7 +24,7 @@ std::string recognise(const fs::path& folder) {
   if (fs::exists(folder / "data_batch_1.bin") || fs::exists(folder / "cifar-10-batches-bin")) return "cifar10";
   throw std::runtime_error(
       "'" + folder.string() +
-      "' holds no set that is known: neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100); "
+      "' holds no data set that this program knows: neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100); "
       "`bitcycle data --help` says where to get them");
 }
 
@@ -65,7 +65,7 @@ int run_data(const std::vector<std::string>& arguments) {
                    << grouped(dataset.test.count) << " test images of " << dataset.train.height << "x"
                    << dataset.train.width << "x" << dataset.train.channels << ", " << dataset.train.classes
                    << " classes, checksum " << dataset.checksum << "\n"
-                   << (dataset.warnings.empty() ? "All as it should be.\n" : "");
+                   << (dataset.warnings.empty() ? "No problem was found.\n" : "");
   return kSuccess;
 }
 

@@ -38,36 +38,37 @@ void print_comparison(std::ostream& out, const RunComparison& result, const std:
     for (const auto& key : result.different_keys) out << "  " << key << '\n';
   }
   if (result.compared == 0) {
-    out << "Nothing to compare: no step is recorded in both (" << first << " up to step "
-        << grouped(result.last_step[0]) << ", " << second << " up to " << grouped(result.last_step[1]) << ").\n";
+    out << "There is nothing to compare: no step is recorded in both runs (" << first << " up to step "
+        << grouped(result.last_step[0]) << ", " << second << " up to step " << grouped(result.last_step[1]) << ").\n";
     return;
   }
   if (result.equal()) {
-    out << "Equal at all " << grouped(result.compared) << " recorded steps, the last being "
+    out << "The runs are equal at all " << grouped(result.compared) << " steps that both recorded; the last is step "
         << grouped(result.last_equal) << ".\n";
     if (result.last_step[0] != result.last_step[1]) {
-      out << "They go to different steps: " << first << " to " << grouped(result.last_step[0]) << ", " << second
-          << " to " << grouped(result.last_step[1]) << ".\n";
+      out << "Their lengths differ: " << first << " recorded up to step " << grouped(result.last_step[0]) << ", "
+          << second << " up to step " << grouped(result.last_step[1]) << ".\n";
     }
     return;
   }
-  out << "Different first at recorded step " << grouped(result.first_different);
-  if (result.last_equal >= 0) out << " (equal at step " << grouped(result.last_equal) << ")";
-  out << ".\nFirst tensor that differs: " << first_and_more(result.tensors) << ".\n";
+  out << "The runs differ from recorded step " << grouped(result.first_different) << " on";
+  if (result.last_equal >= 0) out << "; they are equal at step " << grouped(result.last_equal);
+  out << ".\nThe first tensor that differs: " << first_and_more(result.tensors) << ".\n";
 }
 
 void print_bisection(std::ostream& out, const Bisection& found, const std::string (&runs)[2]) {
   if (found.first_different >= 0) {
-    out << "Replayed from step " << grouped(found.start) << ": different first after " << grouped(found.first_different)
-        << " steps.\nFirst tensor that differs: " << first_and_more(found.tensors) << ".\n";
+    out << "Replayed from step " << grouped(found.start) << ": the runs differ after step "
+        << grouped(found.first_different) << ".\nThe first tensor that differs: " << first_and_more(found.tensors)
+        << ".\n";
   } else {
     out << "Replayed from step " << grouped(found.start) << " to " << grouped(found.replayed_to)
-        << ": here both give the same bits.\n";
+        << ": both give the same bits now.\n";
   }
   for (int i = 0; i < 2; ++i) {
     if (found.unlike_record[i] < 0) continue;
     out << runs[i] << " recorded other bits at step " << grouped(found.unlike_record[i])
-        << " than it gives here: it was computed with something else.\n";
+        << " than it gives now: it was recorded by another program, device or data set.\n";
   }
 }
 
@@ -98,11 +99,12 @@ int verify_devices(const CommandLine& line, Console& console) {
   std::ostream& out = console.result();
   if (result.equal) {
     out << first->name() << " and " << second->name() << " gave the same bits in all " << grouped(result.tensors)
-        << " tensors of " << grouped(result.operations) << " operations, " << grouped(result.steps) << " steps.\n";
+        << " tensors of " << grouped(result.operations) << " operations, " << grouped(result.steps)
+        << (result.steps == 1 ? " step.\n" : " steps.\n");
     return kSuccess;
   }
-  out << "Different first at step " << grouped(result.steps) << ", operation " << grouped(result.operation) << " ("
-      << result.what << "): " << result.tensor << ".\nElement " << grouped(result.element) << " of "
+  out << "The devices differ from step " << grouped(result.steps) << " on, in operation " << grouped(result.operation)
+      << " (" << result.what << "): " << result.tensor << ".\nElement " << grouped(result.element) << " of "
       << grouped(result.elements) << " is " << result.first << " on " << first->name() << " and " << result.second
       << " on " << second->name() << "; " << grouped(result.different) << " elements differ.\n";
   return kMismatch;

@@ -14,8 +14,8 @@ make_cifar100() {
   { printf '\003\007'; printf '%s' "$image" | base64 -d; } >"$record"
   # 2^n copies, then cut: 50,000 and 10,000 records.
   cp "$record" "$1/train.bin"
-  local i
-  for i in $(seq 16); do cat "$1/train.bin" "$1/train.bin" >"$1/double"; mv "$1/double" "$1/train.bin"; done
+  local _
+  for _ in $(seq 16); do cat "$1/train.bin" "$1/train.bin" >"$1/double"; mv "$1/double" "$1/train.bin"; done
   head -c $((10000 * 3074)) "$1/train.bin" >"$1/test.bin"
   truncate -s $((50000 * 3074)) "$1/train.bin"
   rm "$record"

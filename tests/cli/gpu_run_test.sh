@@ -46,7 +46,7 @@ case "\$*" in
   info*)
     [ ! -e "$PWD/no-gpu" ] || { echo "bitcycle: error: no NVIDIA GPU is at hand" >&2; exit 1; }
     printf '{\n  "kernels": "cuda (Stub 100)",\n  "threads": 1\n}\n' ;;
-  verify*) echo "Different first at step 0, operation 7 (convolution backward of conv1.weight): dw."; exit 3 ;;
+  verify*) echo "The devices differ from step 0 on, in operation 7 (convolution backward of conv1.weight): dw."; exit 3 ;;
   *--profile*)
     echo '{"steps": 20, "profile": [
       {"operation": "product", "calls": 1000, "seconds": 0.02, "macs": 4000000000000, "bytes": 8000000000},

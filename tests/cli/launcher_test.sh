@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2016,SC2154
 # ./bitcycle and ./run-tests themselves, in a copy of the project with a stand-in for CMake.
 
 # A project whose "build" takes no time; each call of CMake is noted in calls.txt.

@@ -88,8 +88,8 @@ test_expect_compares_and_says_both() {
 
 # Waits until the run has written a checkpoint, or fails after a minute.
 await_checkpoint() {
-  local i
-  for i in $(seq 3000); do
+  local _
+  for _ in $(seq 3000); do
     ls "$1"/checkpoints/step-*.safetensors >/dev/null 2>&1 && return
     sleep 0.02
   done
@@ -174,12 +174,12 @@ test_damage_is_said_and_never_taken_for_whole() {
   run 0 "$BITCYCLE" verify runs/config whole
   contains "$err" "step-00000008.safetensors"
   # Records.
-  head -n 4 runs/config/steps.csv >cut && cp cut runs/config/steps.csv
+  head -n 4 runs/config/steps.csv >shorter && cp shorter runs/config/steps.csv
   run 1 "$BITCYCLE" cost runs/config
   is_error
   contains "$err" "hold 3 without a gap"
   # The config: every key is there, so a missing one is damage.
-  head -n 20 runs/config/config.yaml >cut && cp cut runs/config/config.yaml
+  head -n 20 runs/config/config.yaml >shorter && cp shorter runs/config/config.yaml
   local verb
   for verb in eval cost schedule; do
     run 1 "$BITCYCLE" "$verb" runs/config
@@ -198,7 +198,7 @@ test_seeds_get_folders_of_their_own() {
   # The config's own seed, said again, is no other run.
   run 0 "$BITCYCLE" train config.yaml --set train.seed=3
   contains "$out" "finished already"
-  equal "$(ls runs | tr '\n' ' ')" "config config-seed4 " "run folders"
+  equal "$(printf '%s ' runs/*)" "runs/config runs/config-seed4 " "run folders"
   # The folder's name is the run's name in tables.
   run 0 "$BITCYCLE" schedule runs/config runs/config-seed4
   contains "$out" "config-seed4"
@@ -255,7 +255,7 @@ test_verify_names_step_and_tensor() {
   run 0 "$BITCYCLE" train config.yaml --out b --quiet --set optimizer.momentum=0.8
   run 3 "$BITCYCLE" verify a b
   contains "$out" "optimizer.momentum"
-  contains "$out" "First tensor that differs: "
+  contains "$out" "The first tensor that differs: "
   run 3 "$BITCYCLE" verify a b --json
   equal "$(json equal)" false equal
   json different_tensors/0 >/dev/null

@@ -71,7 +71,7 @@ TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
 }
 
 /// What a step of the paper's resnet74 is on a GPU: launches, how many of them wait for each other, bytes and products
-/// by kernel. Prints the table of docs/results.md.
+/// by kernel. Prints the table of bench/results/cuda-static.md.
 TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
   GraphCounts graphs;
   Config config = short_config(2, 128);
