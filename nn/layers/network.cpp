@@ -219,14 +219,14 @@ void Network::forward(const StepContext& context) {
   for (const auto& layer : layers_) layer->forward(context);
 }
 
-void Network::loss(const StepContext& context, float* losses) {
+void Network::loss(const StepContext& context) {
   SoftmaxCrossEntropy softmax;
   softmax.n = context.batch;
   softmax.classes = logits_->c;
   softmax.logits = logits_->z;
   softmax.labels = labels_.as<std::int32_t>();
   softmax.dlogits = context.training ? logits_->u : nullptr;
-  softmax.losses = losses;
+  softmax.losses = losses_.as<float>();
   softmax.record = loss_;
   context.backend.softmax_cross_entropy(softmax);
 }
@@ -236,7 +236,7 @@ void Network::start(const StepContext& context, const SgdRates* rates) {
   backend.begin_step(static_cast<std::uint32_t>(context.step));
   for (const auto& layer : layers_) layer->prepare(context);
   forward(context);
-  loss(context, nullptr);
+  loss(context);
   for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer) (*layer)->backward(context);
   backend.find_non_finite(logits_->z, logits_->elements(context.batch), &places_[0]);
   backend.find_non_finite(parameters_.gradients(), parameters_.trained_size(), &places_[1]);
@@ -287,7 +287,7 @@ void Network::prepare_evaluation(const StepContext& context) {
 LossRecord Network::evaluate(const StepContext& context, float* losses) {
   context.backend.begin_step(static_cast<std::uint32_t>(context.step));
   forward(context);
-  loss(context, losses_.as<float>());
+  loss(context);
   context.backend.end_step();
   records_.fetch(context.backend);
   context.backend.to_host(losses, losses_.as<float>(), static_cast<std::size_t>(context.batch) * sizeof(float));

@@ -102,7 +102,7 @@ class Network {
   void plan_values(MemoryPlan& plan);
   void start(const StepContext& context, const SgdRates* rates);
   void forward(const StepContext& context);
-  void loss(const StepContext& context, float* losses);
+  void loss(const StepContext& context);
 
   std::string model_;
   std::deque<Value> values_;  // addresses stay

@@ -397,11 +397,13 @@ void LockstepBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   move(other.logits);
   move(other.labels);
   move(other.dlogits);
+  move(other.losses);
   move(other.record);
   first_.softmax_cross_entropy(args);
   second_.softmax_cross_entropy(other);
   begin("softmax cross-entropy", nullptr, std::to_string(args.n) + " x " + std::to_string(args.classes));
   compare("dlogits", args.dlogits, args.n * args.classes);
+  compare("losses", args.losses, args.n);
   compare("loss and correct answers", args.record, 1);
 }
 void LockstepBackend::sgd_update(const SgdUpdate& args) {

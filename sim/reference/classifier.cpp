@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of a network: average pool, float32 linear layer, softmax cross-entropy (docs/numerics.md, 6.2 to 6.5, 7.1).
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
@@ -99,7 +101,8 @@ void linear_backward(const LinearBackward& args) {
 void softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   LossRecord record;
   const float inverse_n = args.n == 0 ? 0.0F : 1.0F / static_cast<float>(args.n);
-  std::vector<float> losses(static_cast<std::size_t>(args.n));
+  std::vector<float> own(static_cast<std::size_t>(args.losses == nullptr ? args.n : 0));
+  const std::span<float> losses(args.losses == nullptr ? own.data() : args.losses, static_cast<std::size_t>(args.n));
   for (std::int64_t n = 0; n < args.n; ++n) {
     const SampleLoss sample =
         softmax_cross_entropy_sample(args.logits + n * args.classes, args.classes, args.labels[n], inverse_n,
@@ -108,7 +111,6 @@ void softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
     record.correct += sample.correct ? 1 : 0;
   }
   record.loss = mean_loss(losses);
-  if (args.losses != nullptr) std::copy(losses.begin(), losses.end(), args.losses);
   *args.record = record;
 }
 
