@@ -55,21 +55,26 @@ void add_run_notes(ReportData& data) {
   }
 }
 
-/// What could not be priced, one sentence a reason.
+/// What could not be priced, one sentence for an accelerator, a metric and a reason.
 void add_pricing_notes(ReportData& data) {
-  std::map<std::string, std::vector<std::string>> refused;  // reason and metric -> experiments
+  struct Refusal {
+    std::string accelerator, widths, reason;
+    auto operator<=>(const Refusal&) const = default;
+  };
+  std::map<Refusal, std::vector<std::string>> refused;  // -> experiments
   for (std::size_t e = 0; e < data.experiments.size(); ++e) {
     for (const auto& hardware : data.costs[e].hardware) {
       if (hardware.refusal.empty()) continue;
-      refused[(hardware.executed ? "the executed widths: " : "the scheduled widths: ") + shown(hardware.refusal)]
+      refused[{shown(data.accelerators[hardware.accelerator].name), hardware.executed ? "executed" : "scheduled",
+               shown(hardware.refusal)}]
           .push_back(data.experiments[e].label);
     }
   }
-  for (const auto& [reason, experiments] : refused) {
+  for (const auto& [refusal, experiments] : refused) {
     const bool all = data.experiments.size() > 1 && experiments.size() == data.experiments.size();
-    data.pricing_notes.push_back(
-        (all ? std::string("No experiment could be priced at ") : joined(experiments) + " could not be priced at ") +
-        reason + ".");
+    data.pricing_notes.push_back("On " + refusal.accelerator + ", " +
+                                 (all ? "no experiment could" : joined(experiments) + " could not") +
+                                 " be priced at the " + refusal.widths + " widths: " + refusal.reason + ".");
   }
 }
 

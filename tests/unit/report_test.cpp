@@ -178,6 +178,23 @@ TEST(Report, what_is_no_energy_is_not_zero_joule_and_what_is_not_finite_is_refus
   EXPECT_THAT(hardware[0].layers, IsEmpty());
 }
 
+TEST(Report, what_cannot_be_priced_is_said_with_accelerator_and_metric) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "report_of_one_run";
+  std::filesystem::remove_all(folder);
+  {
+    RunFolder run = RunFolder::open(folder, parse_config(kConfig, "test"));
+    for (int step = 0; step < 8; ++step) run.append(StepRecord{step, 3, 8, 1.0, 0.1F});
+    run.flush();
+  }
+  const auto data = report_data({folder}, {accelerator("systolic-int8")});
+  EXPECT_THAT(data.pricing_notes,
+              ElementsAre(HasSubstr("On systolic-int8, report_of_one_run could not be priced at the "
+                                    "executed widths: systolic-int8 cannot multiply")));
+  EXPECT_THAT(data.notes, ElementsAre(HasSubstr("Unfinished: report_of_one_run (8 of 8 planned steps)"),
+                                      HasSubstr("without an accuracy: report_of_one_run")));
+  std::filesystem::remove_all(folder);
+}
+
 TEST(Report, ratios_are_not_joules) {
   const auto data = priced({run_of("cpt", {}, 50.0)}, {accelerator("eyeriss-relative"), accelerator("horowitz-45nm")});
   const std::string html = report_html(data);
