@@ -16,7 +16,8 @@ extern "C" void handle_interrupt(int number) {
   if (stop_requested.load()) _exit(128 + number);
   caught_signal.store(number);
   stop_requested.store(true);
-  static constexpr char kText[] = "\nbitcycle: finishing this step and saving; once more stops at once\n";
+  static constexpr char kText[] =
+      "\nbitcycle: finishing this step and saving; a second signal stops at once, without saving\n";
   const auto written = write(STDERR_FILENO, kText, sizeof kText - 1);
   static_cast<void>(written);
 }

@@ -20,7 +20,7 @@ namespace {
 void print_help(std::ostream& out) {
   out << "bitcycle " BITCYCLE_VERSION
          ": trains neural networks in integer arithmetic at exactly the bit-widths that a precision\n"
-         "schedule asks for, bit-identical on every machine, and counts what it costs.\n\n"
+         "schedule asks for, with the same bits on every machine, and computes what it costs.\n\n"
          "Usage: bitcycle VERB [ARGUMENT]... [OPTION]...\n\n";
   for (const auto& verb : verbs()) {
     out << "  " << verb.name << std::string(11 - verb.name.size(), ' ') << verb.summary << '\n';

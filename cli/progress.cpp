@@ -62,12 +62,12 @@ void ProgressReport::on_evaluation(const EvaluationRecord& record, double best_a
   clear();
   std::ostream& out = console_.notes();
   out << (steps_ > 0 ? step_text(record.step, steps_) : "step " + std::to_string(record.step)) << "  epoch "
-      << fixed(record.epoch, 1) << "  test " << fixed(record.test_accuracy, 2) << " % at " << record.forward_bits
-      << " bits";
+      << fixed(record.epoch, 1) << "  test accuracy " << fixed(record.test_accuracy, 2) << " % at "
+      << record.forward_bits << " bits";
   if (record.test_accuracy_max_width != record.test_accuracy) {
-    out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the maximum";
+    out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the largest width";
   }
-  out << ", best " << fixed(best_accuracy, 2) << " %  loss " << fixed(record.train_loss, 3) << "/"
+  out << ", best " << fixed(best_accuracy, 2) << " %  training loss " << fixed(record.train_loss, 3) << ", test loss "
       << fixed(record.test_loss, 3) << "  " << figures(record.paper_gbitops) << " GBitOPs  digest "
       << to_text(record.digest).substr(0, 8) << std::endl;
 }

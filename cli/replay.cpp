@@ -37,7 +37,8 @@ int run_replay(const std::vector<std::string>& arguments) {
        "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
        "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
        "bits must be equal). Tolerances are those that case.json gives (close_tolerance, loss_tolerance,\n"
-       "tolerance by tensor), or the defaults. Exit code 0 where all hold, 3 where one does not. A case without\n"
+       "tolerance by tensor), or the defaults. Exit code 0 if all results are within them, 3 if one is not. A case "
+       "without\n"
        "recorded results is computed for --out alone.",
        "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
       options);
@@ -57,8 +58,7 @@ int run_replay(const std::vector<std::string>& arguments) {
   const auto backend = make_backend(execution, line);
   const ReplayReport report = replay_case(paths, *backend);
 
-  nlohmann::ordered_json json{
-      {"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}};
+  nlohmann::ordered_json json{{"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}};
   json["ok"] = report.compared() ? nlohmann::ordered_json(report.ok()) : nlohmann::ordered_json();
   auto& lines = json["results"] = nlohmann::ordered_json::array();
   Table table({report.kind, "deviation", "tolerance", "", ""});
@@ -80,13 +80,14 @@ int run_replay(const std::vector<std::string>& arguments) {
   std::ostream& out = console.result();
   if (!report.compared()) {
     out << paths.case_dir.string() << " on " << backend->name()
-        << ": the case records no results, so nothing was compared; what was computed is in "
-        << paths.out_dir->string() << "\n";
+        << ": the case records no results, so nothing was compared; what was computed is in " << paths.out_dir->string()
+        << "\n";
     return kSuccess;
   }
   out << paths.case_dir.string() << " on " << backend->name() << "\n\n";
   table.print(out);
-  out << (report.ok() ? "\nAll hold.\n" : "\nNot all hold: what is marked DIFFERS is outside its tolerance.\n");
+  out << (report.ok() ? "\nAll results are within their tolerances.\n"
+                      : "\nSome results are outside their tolerances; they are marked DIFFERS.\n");
   return report.ok() ? kSuccess : kMismatch;
 }
 

@@ -210,9 +210,11 @@ ProductCost cost_of(const Accelerator& accelerator, const Product& product, std:
   ProductCost one;
   if (explain != nullptr) {
     explain->push_back("product: m = " + std::to_string(product.m) + ", n = " + std::to_string(product.n) +
-                       ", k = " + std::to_string(product.k) + ", " + std::to_string(product.repeat) + " times; " +
-                       (product.float32 ? std::string("float32") : widths_text(product)) +
-                       "; MACs = m * n * k * times = " + number_text(product.macs()));
+                       ", k = " + std::to_string(product.k) + ", computed " +
+                       (product.repeat == 1 ? "once" : std::to_string(product.repeat) + " times") + "; " +
+                       (product.float32 ? std::string("float32") : widths_text(product)) + "; MACs = m * n * k" +
+                       (product.repeat == 1 ? "" : " * " + std::to_string(product.repeat)) + " = " +
+                       number_text(product.macs()));
   }
   if (product.float32 && accelerator.has_energy()) {
     one.macs = product.macs() / repeat;

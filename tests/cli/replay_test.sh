@@ -8,7 +8,7 @@ test_recorded_cases_hold() {
   local case
   for case in "$golden"/conv3x3_b8_g8 "$golden"/linear_b4_g8; do
     run 0 "$BITCYCLE" replay "$case" --isa portable --threads 1
-    contains "$out" "All hold."
+    contains "$out" "All results are within their tolerances."
     contains "$out" "qx"
     run 0 "$BITCYCLE" replay "$case" --json
     equal "$(json ok)" true ok
