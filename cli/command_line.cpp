@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
@@ -25,6 +26,13 @@ bool is_number(const std::string& text) {
 }
 
 bool value_is_optional(const OptionSpec& option) { return option.argument.rfind('[', 0) == 0; }
+
+/// RUN or RUN:STEP, as folder and digits.
+std::pair<std::string, std::string> fork_of(const std::string& text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos || !is_number(text.substr(colon + 1))) return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
 
 std::string shown(const OptionSpec& option) {
   std::string text = "--" + option.name;
@@ -217,6 +225,13 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
     result.push_back({"isa", choice("isa", "auto", isa_choices())});
   }
   if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 1))});
+  if (has("tensorboard")) result.push_back({"tensorboard", "true"});
+  if (has("from")) {
+    const auto [run, step] = fork_of(text("from"));
+    if (run.empty()) fail("--from is '" + text("from") + "': RUN or RUN:STEP is needed, a run folder and a step");
+    result.push_back({"fork.run", nlohmann::json(run).dump()});
+    if (!step.empty()) result.push_back({"fork.step", step});
+  }
   if (has("device")) result.push_back({"device", choice("device", "cpu", device_names())});
   return result;
 }

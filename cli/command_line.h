@@ -68,7 +68,7 @@ class CommandLine {
 
   /// --set accelerator.KEY=VALUE, as keys and values.
   std::vector<std::pair<std::string, std::string>> accelerator_settings() const;
-  /// --set of other keys, --isa, --threads and --device as keys of the config.
+  /// --set of other keys, --from, --tensorboard, --isa, --threads and --device as keys of the config.
   std::vector<ConfigOverride> overrides() const;
 
   [[noreturn]] void fail(const std::string& message) const;

@@ -38,6 +38,10 @@ CommandLine make_command_line() {
        "the run folder; default: runs/NAME, the config's name; runs/NAME-seedS where --set train.seed=S changes the "
        "config's seed"},
       set_option(),
+      {"from", "RUN[:STEP]",
+       "begins as a fork: with the checkpoint of another run at this step (default: its newest), its optimiser's "
+       "state and its records so far"},
+      {"tensorboard", "", "writes TensorBoard's event file into the run folder, too"},
       {"restart", "", "begins anew; an earlier run is kept under another name"},
       {"expect", "DIGEST", "exit code 3 unless the run ends with this digest"},
       {"profile", "[N]", "runs N steps (default 20) in a temporary folder; shows where the time goes"}};
@@ -47,10 +51,12 @@ CommandLine make_command_line() {
   return {{"train", "CONFIG",
            "Trains the network that CONFIG (YAML; docs/config.md lists every key) describes, and writes a run folder.\n"
            "Started again on an unfinished run it goes on where that stopped, to the same bits. Ctrl-C finishes the\n"
-           "step and saves; a second Ctrl-C stops at once.\n\n"
+           "step and saves; a second Ctrl-C stops at once.\n"
+           "With more train.steps a finished run goes on in its folder, where the steps that ran stay as they were.\n\n"
            "In place of CONFIG the options of the paper's own training script are understood as they are.",
            "bitcycle train configs/quickstart.yaml\n"
            "bitcycle train configs/quickstart.yaml --set precision.forward.max=6 --out runs/six-bits\n"
+           "bitcycle train runs/quickstart/config.yaml --set precision.forward.max=6 --from runs/quickstart:384 --out six\n"
            "bitcycle train --save_folder ./logs --arch cifar100_resnet_74 --dataset cifar100 --datadir PATH \\\n"
            "    --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 \\\n"
            "    --num_cyclic_period 32"},

@@ -267,6 +267,17 @@ void check_config(const Config& config) {
       check_schedule(whole, "precision.layers, '" + entry.pattern + "'");
     }
   }
+  for (const auto& entry : config.precision.history) {
+    for (ScheduleSpec whole : {entry.forward, entry.gradient}) {
+      whole.steps = entry.steps;
+      check_schedule(whole, "precision.history");
+    }
+  }
+  if (!config.precision.history.empty() && config.precision.history.back().until != config.fork.step) {
+    throw ConfigError("precision.history ends at step " + std::to_string(config.precision.history.back().until) +
+                      ", and fork.step is " + std::to_string(config.fork.step) +
+                      "; `train --from RUN:STEP` records both");
+  }
   check_learning_rate(config.learning_rate);
   if (config.data.name == "cifar10" && config.model.classes != 10) {
     throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is cifar10: set model.classes to 10");
@@ -290,13 +301,15 @@ std::vector<std::string> identity_differences(const Config& a, const Config& b) 
   for (const auto& entry : config_table()) {
     if (!entry.identity) continue;
     const std::string x = entry.write(a), y = entry.write(b);
-    if (x != y) lines.push_back(entry.key + ": this run " + x + ", folder " + y);
+    // A list of points may be very long.
+    const auto shown = [](const std::string& text) { return text.size() <= 200 ? text : text.substr(0, 200) + "..."; };
+    if (x != y) lines.push_back(entry.key + ": this run " + shown(x) + ", folder " + shown(y));
   }
   return lines;
 }
 
 PrecisionSpec precision_spec(const Config& config) {
-  return {config.precision.forward, config.precision.gradient, config.precision.layers};
+  return {config.precision.forward, config.precision.gradient, config.precision.layers, config.precision.history};
 }
 
 }  // namespace bitcycle

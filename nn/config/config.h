@@ -50,6 +50,7 @@ struct PrecisionConfig {
   int error_grid_bits = 16;
   MinScale min_scale;  // precision.min_scale, precision.min_scale_wide
   std::vector<PrecisionOverride> layers;
+  std::vector<PrecisionHistory> history;  // of the steps that a fork took over
 };
 
 struct OptimizerConfig {
@@ -67,11 +68,19 @@ struct CostConfig {
   bool count_batch_norm = false;
 };
 
+/// Where a run that goes on from another one's checkpoint comes from.
+struct ForkConfig {
+  std::string run;        // the other run's folder; empty: this run begins at step 0
+  std::int64_t step = 0;  // steps taken over; 0: the newest checkpoint; train records the number
+  std::string digest;     // of the state that was taken over; train records it
+};
+
 /// How a run is carried out; never part of its identity.
 struct ExecutionConfig {
   std::string device = "cpu";  // key `device`
   std::string isa = "auto";    // key `isa`
   int threads = 0;             // key `threads`; 0: all cores
+  bool tensorboard = false;    // key `tensorboard`
 };
 
 struct Config {
@@ -84,6 +93,7 @@ struct Config {
   LearningRateSpec learning_rate;  // lr and steps are filled from optimizer.lr and train.steps
   DigestConfig digest;
   CostConfig cost;
+  ForkConfig fork;
   ExecutionConfig execution;
 };
 

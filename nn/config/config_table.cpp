@@ -10,6 +10,7 @@
 
 #include "nn/config/config_values.h"
 #include "nn/config/layer_overrides.h"
+#include "nn/config/precision_history.h"
 #include "nn/config/schedule_points.h"
 
 namespace bitcycle {
@@ -184,6 +185,13 @@ std::vector<ConfigTableEntry> make_table() {
     c.precision.layers = read_layer_overrides(n, folder);
   };
   t.push_back(layers);
+  ConfigTableEntry history{"precision.history", "list",
+                           "widths of the steps that a fork took over, where this config gives them others: {until, steps, forward, gradient, layers}; `train --from` records it",
+                           true, {}, [](const Config& c) { return write_precision_history(c.precision.history); }};
+  history.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
+    c.precision.history = read_precision_history(n, folder);
+  };
+  t.push_back(history);
 
   t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd"}, "the optimiser: SGD with momentum"));
   t.push_back(real("optimizer.lr", FIELD(optimizer.lr), 0.0, kAnyReal, "learning rate, before its schedule"));
@@ -209,9 +217,14 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(count("digest.every", FIELD(digest.every), 1, kAnyCount, "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
   t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm), "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
 
+  t.push_back(not_identity(text("fork.run", FIELD(fork.run), "folder of another run, from whose checkpoint this one goes on, with its optimiser's state; `train --from` sets it")));
+  t.push_back(count("fork.step", FIELD(fork.step), 0, 1000000000, "the steps that are taken over; 0: its newest checkpoint; `train` records the number"));
+  t.push_back(text("fork.digest", FIELD(fork.digest), "digest of the state that is taken over; `train` records it, and a checkpoint with another one is an error"));
+
   t.push_back(not_identity(choice("device", FIELD(execution.device), {"cpu", "cuda", "reference", "cuda-on-host"}, "where to run")));
   t.push_back(not_identity(choice("isa", FIELD(execution.isa), isa_choices(), "instruction set of the CPU kernels")));
   t.push_back(not_identity(count("threads", FIELD(execution.threads), 0, 4096, "threads; 0: all cores")));
+  t.push_back(not_identity(flag("tensorboard", FIELD(execution.tensorboard), "write TensorBoard's event file into the run folder, too; `train --tensorboard` sets it")));
   return t;
 }
 

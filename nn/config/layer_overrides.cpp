@@ -7,7 +7,6 @@
 #include "nn/config/schedule_points.h"
 
 namespace bitcycle {
-namespace {
 
 /// A number or float32: constant at that width; a section: a whole schedule.
 ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, const std::filesystem::path& folder) {
@@ -59,8 +58,6 @@ std::string write_schedule(const ScheduleSpec& spec) {
          ", cycles: " + std::to_string(spec.cycles) +
          (spec.points.empty() ? "" : ", points: " + write_schedule_points(spec.points)) + "}";
 }
-
-}  // namespace
 
 std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, const std::filesystem::path& folder) {
   if (!node.IsSequence()) throw std::invalid_argument("it must be a list of {match, forward, gradient}");

@@ -15,6 +15,7 @@
 #include "nn/config/recorded_config.h"
 #include "nn/io/atomic_file.h"
 #include "nn/train/record_file.h"
+#include "nn/train/run_extension.h"
 #include "nn/train/run_records.h"
 
 namespace bitcycle {
@@ -76,10 +77,10 @@ void cut_records(const fs::path& path, std::size_t header, const std::function<b
   write_file_atomically(path, text);
 }
 
-/// The largest number of steps up to which every multiple of `every`, and `last`, has a record.
+/// The largest number of steps up to which every multiple of `every` above `first`, and `last`, has a record.
 template <typename Record>
 std::int64_t recorded_up_to(const fs::path& path, Record (*parse)(const std::string&), std::int64_t every,
-                            std::int64_t last) {
+                            std::int64_t first, std::int64_t last) {
   std::set<std::int64_t> recorded;
   for (const auto& line : whole_lines(path)) {
     try {
@@ -88,7 +89,7 @@ std::int64_t recorded_up_to(const fs::path& path, Record (*parse)(const std::str
       break;
     }
   }
-  std::int64_t next = every;
+  std::int64_t next = (first / every + 1) * every;
   while (recorded.count(next) != 0) next += every;
   return recorded.count(last) != 0 ? next - 1 : std::min(next, last) - 1;
 }
@@ -132,10 +133,16 @@ void RunFolder::check(const fs::path& path, const Config& config) {
     throw std::runtime_error("'" + path.string() + "' holds other files and no run (no config.yaml); choose another " +
                              "folder with --out");
   }
-  const auto differences = identity_differences(config, RunFolder(path).config());
+  const RunFolder existing(path);
+  const Config recorded = existing.config();
+  const auto differences = identity_differences(config, recorded);
   if (differences.empty()) return;
+  const auto steps = existing.checkpoint_steps();
+  const RunExtension extension = run_extension(config, recorded, steps.empty() ? 0 : steps.back());
+  if (extension.possible()) return;
   std::string text = "the run folder '" + path.string() + "' holds a run of another config:";
   for (const auto& line : differences) text += "\n  " + line;
+  if (extension.asked_for) text += "\nit cannot be made longer under this one: " + extension.refusal;
   throw std::runtime_error(text + "\nuse --restart to begin anew (the old folder is kept under another name), or " +
                            "--out for another folder");
 }
@@ -149,6 +156,11 @@ RunFolder RunFolder::open(const fs::path& path, const Config& config) {
   remove_orphans(path);
   remove_orphans(path / kCheckpoints);
   if (!fs::exists(path / kConfig)) run.write_config(config);
+  if (!identity_differences(config, run.config()).empty()) {
+    // A longer run. The summary goes first: a kill in between leaves the shorter run, whose end is written again.
+    fs::remove(path / kSummary);
+    run.write_config(config);
+  }
   NewFolder(path / kCheckpoints).keep();
   made.keep();
   return run;
@@ -324,9 +336,10 @@ std::int64_t RunFolder::recorded_steps() const {
     }
     ++steps;
   }
-  const std::int64_t last = config.train.steps;
-  return std::min({steps, recorded_up_to(path_ / kMetrics, parse_evaluation, config.train.evaluate_every, last),
-                   recorded_up_to(path_ / kDigests, parse_digest_record, config.digest.every, last)});
+  // A fork took over its first steps from a run that may have looked at itself at other steps.
+  const std::int64_t first = config.fork.step, last = config.train.steps;
+  return std::min({steps, recorded_up_to(path_ / kMetrics, parse_evaluation, config.train.evaluate_every, first, last),
+                   recorded_up_to(path_ / kDigests, parse_digest_record, config.digest.every, first, last)});
 }
 
 std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warnings) const {

@@ -52,10 +52,11 @@ struct DigestRecord {
 class RunFolder {
  public:
   /// Makes nothing. Throws what makes the folder unfit for this config: it is a file, holds something else than a run,
-  /// or a run of another config (listing the keys that differ and naming --restart and --out).
+  /// or a run of another config (listing the keys that differ and naming --restart and --out), unless the run is a part
+  /// of a longer one that the config describes (run_extension.h).
   static void check(const std::filesystem::path& path, const Config& config);
   /// Makes the folder or opens it, and removes what a killed process left half written. Throws what check() throws, or
-  /// unwritable; nothing that was made then stays.
+  /// unwritable; nothing that was made then stays. A run that the config makes longer is open again.
   static RunFolder open(const std::filesystem::path& path, const Config& config);
   /// Opens an existing run to read. Throws where there is none.
   static RunFolder existing(const std::filesystem::path& path);

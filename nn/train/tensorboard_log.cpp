@@ -8,14 +8,19 @@
 #include <chrono>
 
 #include "nn/io/atomic_file.h"
+#include "nn/train/run_records.h"
 
 namespace bitcycle {
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-/// `step` counts steps done, as metrics.jsonl does.
-ScalarEvent event_of(const StepRecord& record) {
+/// `step` counts steps done, as metrics.jsonl does; the loss has the digits of steps.csv, so that a point is the same
+/// whether it is written now or from the file.
+ScalarEvent event_of(const StepRecord& given) {
+  std::string line = to_line(given);
+  line.pop_back();
+  const StepRecord record = parse_step(line);
   return {now(),
           record.step + 1,
           {{"loss/batch", static_cast<float>(record.loss)},

@@ -10,10 +10,12 @@
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
 #include "nn/train/cost_options.h"
+#include "nn/train/fork.h"
 #include "nn/train/learning_rate.h"
 #include "nn/train/network_run.h"
 #include "nn/train/progress_state.h"
 #include "nn/train/run_damage.h"
+#include "nn/train/tensorboard_log.h"
 
 namespace bitcycle {
 namespace {
@@ -92,12 +94,17 @@ class Training {
     listener_.on_start("backend " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
 
     std::vector<std::string> warnings;
-    const auto checkpoint = folder_->resume_point(warnings);
+    auto checkpoint = folder_->resume_point(warnings);
     for (const auto& text : warnings) warn(text);
     if (!checkpoint) {
       folder_->truncate_to(0);
       checkpoint_step_ = 0;
-      return;
+      if (config_.fork.run.empty()) {
+        open_tensorboard();
+        return;
+      }
+      checkpoint = take_over(config_, *folder_);
+      listener_.on_start("forked from " + config_.fork.run + " at step " + std::to_string(config_.fork.step));
     }
     const std::string origin =
         "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
@@ -110,8 +117,25 @@ class Training {
     state_ = restored;
     checkpoint_step_ = state_.step;
     folder_->truncate_to(state_.step);
+    open_tensorboard();
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
     listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
+  }
+
+  /// TensorBoard's file is a copy of the records: what goes wrong with it is a warning, and the run goes on without.
+  template <typename Act>
+  void on_tensorboard(Act&& act) {
+    if (!config_.execution.tensorboard) return;
+    try {
+      if (tensorboard_failed_) return;
+      act();
+    } catch (const std::exception& error) {
+      tensorboard_failed_ = true;
+      warn(std::string("TensorBoard's event file is not written any more: ") + error.what());
+    }
+  }
+  void open_tensorboard() {
+    on_tensorboard([&] { tensorboard_.emplace(*folder_, config_.train.log_every); });
   }
 
   bool due(std::int64_t done, std::int64_t every) const { return done % every == 0 || done == config_.train.steps; }
@@ -161,8 +185,10 @@ class Training {
 
   void record(std::int64_t step, const StepResult& result) {
     const LayerWidths widths = run_.plan().at(step);
-    folder_->append(StepRecord{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
-                              learning_rate_at(config_.learning_rate, step)});
+    const StepRecord done{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
+                          learning_rate_at(config_.learning_rate, step)};
+    folder_->append(done);
+    on_tensorboard([&] { tensorboard_->add(done); });
     state_.step = step + 1;
     state_.loss_sum += result.loss;
     ++state_.loss_count;
@@ -218,6 +244,10 @@ class Training {
     evaluation.digest = digest_.root;
     evaluation.seconds = seconds_since(start_);
     folder_->append(evaluation);
+    on_tensorboard([&] {
+      tensorboard_->add(evaluation);
+      tensorboard_->flush();
+    });
     state_.loss_sum = 0.0;
     state_.loss_count = 0;
     state_.min_scale_bound = 0;
@@ -236,6 +266,7 @@ class Training {
     }
     folder_->write_cost(bitops_csv(cost(state_.step)));
     folder_->flush();
+    on_tensorboard([&] { tensorboard_->flush(); });
     Checkpoint checkpoint;
     checkpoint.step = state_.step;
     checkpoint.best_step = state_.best_step;
@@ -304,14 +335,23 @@ class Training {
   std::vector<std::string> warnings_;
   std::vector<double> step_seconds_;
   std::int64_t logged_correct_ = 0, logged_images_ = 0;
+  std::optional<TensorboardLog> tensorboard_;
+  bool tensorboard_failed_ = false;
 };
 
 /// What a finished run has left, and a warning for everything of it that is damaged; nothing where it is not finished,
-/// or its summary cannot be read: the last checkpoint then gives a new one.
-std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, TrainListener& listener) {
+/// its summary cannot be read, or the config asks for more steps: the last checkpoint then gives a new one.
+std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, const Config& config,
+                                             TrainListener& listener) {
   if (!std::filesystem::exists(run)) return std::nullopt;
   const RunFolder folder = RunFolder::existing(run);
   if (!folder.finished()) return std::nullopt;
+  const std::int64_t before = folder.config().train.steps;
+  if (before != config.train.steps) {
+    listener.on_start("the finished run of " + std::to_string(before) + " steps becomes one of " +
+                      std::to_string(config.train.steps));
+    return std::nullopt;
+  }
   for (const auto& text : damage_of(folder)) listener.on_warning(text);
   try {
     TrainSummary summary = parse_summary(folder.summary_json().value());
@@ -327,11 +367,11 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, T
 
 TrainSummary train(const Config& given, Backend& backend, const TrainOptions& options, TrainListener& listener) {
   check_config(given);
-  const Config config = with_initial_weights_digest(given);
+  const Config config = with_fork(with_initial_weights_digest(given), options.run, options.restart);
   check_loop(config);
   if (!options.restart) {
     RunFolder::check(options.run, config);
-    if (auto summary = finished_summary(options.run, listener)) return std::move(*summary);
+    if (auto summary = finished_summary(options.run, config, listener)) return std::move(*summary);
   }
   Training training(config, backend, options, listener);
   if (options.restart) {

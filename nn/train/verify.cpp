@@ -41,6 +41,11 @@ class Replay {
     std::vector<std::string> damaged;  // an earlier one serves as well
     const auto checkpoint = folder.newest_checkpoint(damaged, most);
     if (!checkpoint) {
+      if (config_.fork.step > 0) {
+        throw std::runtime_error("'" + folder.path().string() + "' took over its first " +
+                                 std::to_string(config_.fork.step) + " steps from '" + config_.fork.run +
+                                 "'; compare that run to look at them");
+      }
       set_initial_state(run_, config_, backend);
       return;
     }

@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include "sim/schedule/spliced.h"
+
 namespace bitcycle {
 namespace {
 
@@ -32,6 +34,10 @@ std::shared_ptr<const Schedule> schedule_of(ScheduleSpec spec, std::int64_t step
   return make_schedule(spec);
 }
 
+LayerWidths wider_of(const LayerWidths& a, const LayerWidths& b) {
+  return {wider_of(a.forward, b.forward), wider_of(a.gradient, b.gradient)};
+}
+
 }  // namespace
 
 PrecisionPlan::PrecisionPlan(const PrecisionSpec& spec, std::int64_t steps)
@@ -43,9 +49,29 @@ PrecisionPlan::PrecisionPlan(const PrecisionSpec& spec, std::int64_t steps)
     override_max_.push_back({entry.forward ? largest_width(*entry.forward) : max_.forward,
                              entry.gradient ? largest_width(*entry.gradient) : max_.gradient});
   }
+  for (const auto& part : spec.history) {
+    past_.push_back({part.until, std::make_shared<PrecisionPlan>(
+                                     PrecisionSpec{part.forward, part.gradient, part.layers, {}}, part.steps)});
+  }
 }
 
-LayerWidths PrecisionPlan::at(std::int64_t step) const { return {forward_->at(step), gradient_->at(step)}; }
+LayerWidths PrecisionPlan::at(std::int64_t step) const {
+  for (const auto& past : past_) {
+    if (step < past.until) return past.plan->at(step);
+  }
+  return {forward_->at(step), gradient_->at(step)};
+}
+
+const Schedule* PrecisionPlan::spliced(std::vector<const Schedule*> parts) const {
+  const std::lock_guard lock(cache_->mutex);
+  auto& schedule = cache_->spliced[parts];
+  if (!schedule) {
+    std::vector<Spliced::Part> past;
+    for (std::size_t i = 0; i < past_.size(); ++i) past.push_back({past_[i].until, parts[i]});
+    schedule = std::make_unique<Spliced>(std::move(past), parts.back());
+  }
+  return schedule.get();
+}
 
 PrecisionPlan::Pair PrecisionPlan::schedules_of(const std::string& layer) const {
   Pair pair{forward_.get(), gradient_.get()};
@@ -54,7 +80,16 @@ PrecisionPlan::Pair PrecisionPlan::schedules_of(const std::string& layer) const 
     if (entry.forward) pair.first = entry.forward.get();
     if (entry.gradient) pair.second = entry.gradient.get();
   }
-  return pair;
+  if (past_.empty()) return pair;
+  std::vector<const Schedule*> forward, gradient;
+  for (const auto& past : past_) {
+    const Pair before = past.plan->schedules_of(layer);
+    forward.push_back(before.first);
+    gradient.push_back(before.second);
+  }
+  forward.push_back(pair.first);
+  gradient.push_back(pair.second);
+  return {spliced(std::move(forward)), spliced(std::move(gradient))};
 }
 
 LayerWidths PrecisionPlan::at(std::int64_t step, const std::string& layer) const {
@@ -62,7 +97,11 @@ LayerWidths PrecisionPlan::at(std::int64_t step, const std::string& layer) const
   return {pair.first->at(step), pair.second->at(step)};
 }
 
-LayerWidths PrecisionPlan::max() const { return max_; }
+LayerWidths PrecisionPlan::max() const {
+  LayerWidths widths = max_;
+  for (const auto& past : past_) widths = wider_of(widths, past.plan->max());
+  return widths;
+}
 
 LayerWidths PrecisionPlan::max(const std::string& layer) const {
   LayerWidths widths = max_;
@@ -71,6 +110,7 @@ LayerWidths PrecisionPlan::max(const std::string& layer) const {
     if (overrides_[i].forward) widths.forward = override_max_[i].forward;
     if (overrides_[i].gradient) widths.gradient = override_max_[i].gradient;
   }
+  for (const auto& past : past_) widths = wider_of(widths, past.plan->max(layer));
   return widths;
 }
 

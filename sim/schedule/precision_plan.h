@@ -32,10 +32,20 @@ struct PrecisionOverride {
   bool operator==(const PrecisionOverride&) const = default;
 };
 
+/// What the steps before `until` ran under, behind the part of the history before it: schedules of a run of `steps`.
+struct PrecisionHistory {
+  std::int64_t until = 0, steps = 1;
+  ScheduleSpec forward;
+  ScheduleSpec gradient;
+  std::vector<PrecisionOverride> layers;
+  bool operator==(const PrecisionHistory&) const = default;
+};
+
 struct PrecisionSpec {
   ScheduleSpec forward;
   ScheduleSpec gradient;
   std::vector<PrecisionOverride> layers;
+  std::vector<PrecisionHistory> history = {};
 };
 
 class PrecisionPlan {
@@ -47,7 +57,7 @@ class PrecisionPlan {
   LayerWidths at(std::int64_t step) const;
   /// Widths of one layer.
   LayerWidths at(std::int64_t step, const std::string& layer) const;
-  /// Largest widths that the run's own schedules reach.
+  /// Largest widths that the run's own schedules name, now and in its history.
   LayerWidths max() const;
   /// Largest widths of one layer, overrides applied.
   LayerWidths max(const std::string& layer) const;
@@ -65,8 +75,12 @@ class PrecisionPlan {
   using Pair = std::pair<const Schedule*, const Schedule*>;
   Pair schedules_of(const std::string& layer) const;
 
+  /// The schedule of a layer with its past before it.
+  const Schedule* spliced(std::vector<const Schedule*> parts) const;
+
   struct Cache {
     std::mutex mutex;
+    std::map<std::vector<const Schedule*>, std::unique_ptr<const Schedule>> spliced;
     std::map<std::tuple<const Schedule*, const Schedule*, std::int64_t, std::int64_t>,
              std::map<LayerWidths, std::int64_t>> histograms;
   };
@@ -77,6 +91,11 @@ class PrecisionPlan {
   std::shared_ptr<const Schedule> gradient_;
   std::vector<Entry> overrides_;
   std::vector<LayerWidths> override_max_;
+  struct Past {
+    std::int64_t until;
+    std::shared_ptr<const PrecisionPlan> plan;
+  };
+  std::vector<Past> past_;  // `until` ascends
   std::shared_ptr<Cache> cache_ = std::make_shared<Cache>();
 };
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Runs made longer, runs begun from another one's checkpoint, and TensorBoard's file, from the command line.
+
+open_ended() {
+  tiny config.yaml 8
+  set=(--set precision.forward.schedule=constant --set learning_rate.schedule=constant)
+}
+
+test_more_steps_go_on_in_the_same_folder() {
+  open_ended
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --set train.steps=12 --out long --json
+  local digest
+  digest=$(json digest)
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --out run
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --set train.steps=12 --out run --json
+  equal "$(json digest)" "$digest" "digest of the run that was made longer"
+  contains "$err" "the finished run of 8 steps becomes one of 12"
+  run 0 "$BITCYCLE" verify run long
+  contains "$out" "Equal"
+  run 0 "$BITCYCLE" train config.yaml --out cyclic
+  run 1 "$BITCYCLE" train config.yaml --out cyclic --set train.steps=12
+  is_error
+  contains "$err" "it cannot be made longer under this one: step"
+}
+
+test_fork_from_a_checkpoint() {
+  open_ended
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --out parent --json
+  local digest
+  digest=$(json digest)
+  run 0 "$BITCYCLE" train config.yaml "${set[@]}" --from parent:6 --out child --tensorboard --json
+  equal "$(json digest)" "$digest" "digest of the fork with the same config"
+  contains "$err" "forked from parent at step 6"
+  contains "$(cat child/config.yaml)" 'run: "parent"'
+  [ -s child/events.out.tfevents.bitcycle ] || failed "no event file"
+  run 0 "$BITCYCLE" verify parent child
+  contains "$out" "Equal"
+
+  run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
+    --set train.steps=10 --from parent:6 --out narrow
+  run 0 "$BITCYCLE" schedule narrow --format csv
+  equal "$out" "first_step,steps,forward_bits,gradient_bits
+0,6,8,8
+6,4,4,8" "widths over the fork's whole life"
+
+  run 1 "$BITCYCLE" train config.yaml "${set[@]}" --from parent --out x
+  is_error
+  contains "$err" "nothing is left to train"
+  run 1 "$BITCYCLE" train config.yaml "${set[@]}" --from parent:3 --out x
+  is_error
+  contains "$err" "it has checkpoints of the steps"
+  run 1 "$BITCYCLE" train config.yaml "${set[@]}" --from parent:6 --out parent
+  is_error
+  contains "$err" "choose another folder with --out"
+  [ -e x ] && failed "a refused fork left a folder"
+  true
+}
