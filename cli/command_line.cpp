@@ -64,7 +64,8 @@ std::vector<OptionSpec> execution_options() {
   return {{"isa", "NAME", isa_list() + "; default: the best of this machine. Bits do not depend on it"},
           {"threads", "N", "default: all cores. Bits do not depend on it"},
           {"device", "NAME",
-           "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels run on "
+           "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels "
+           "run on "
            "the CPU, slowly); default: cpu. Bits do not depend on it"},
           {"cuda-serial", "", "with a CUDA device: one kernel at a time, each waited for and checked, to find a fault"},
           {"cuda-graph", "on|off", "with a CUDA device: a step as one graph; default: on"},

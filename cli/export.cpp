@@ -25,13 +25,14 @@ int run_export(const std::vector<std::string>& arguments) {
       {"set", "KEY=VALUE", "changes a key, e.g. data.path where the images have moved; may be repeated"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
-  CommandLine line({"export", "RUN",
-                    "Writes the network of a run's checkpoint for other programs: weights.safetensors holds the weights\n"
-                    "as integer codes with scales and offsets, model.onnx the whole network in standard operators\n"
-                    "(ConvInteger on unsigned bytes, for widths of 2 to 8 bits), samples/ some test images with the\n"
-                    "logits that bitcycle computes for them, README.md how to read all of it.",
-                    "bitcycle export runs/quickstart --bits 4 --out quickstart-4-bits"},
-                   options);
+  CommandLine line(
+      {"export", "RUN",
+       "Writes the network of a run's checkpoint for other programs: weights.safetensors holds the weights\n"
+       "as integer codes with scales and offsets, model.onnx the whole network in standard operators\n"
+       "(ConvInteger on unsigned bytes, for widths of 2 to 8 bits), samples/ some test images with the\n"
+       "logits that bitcycle computes for them, README.md how to read all of it.",
+       "bitcycle export runs/quickstart --bits 4 --out quickstart-4-bits"},
+      options);
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(1);
   Console console(line.json(), false);
@@ -57,8 +58,12 @@ int run_export(const std::vector<std::string>& arguments) {
   const ExportResult result = export_run(run, *backend, what, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);
 
-  nlohmann::ordered_json json{{"run", run},           {"step", result.step},  {"digest", result.digest},
-                              {"bits", result.widths}, {"out", what.out.string()}, {"files", result.files}};
+  nlohmann::ordered_json json{{"run", run},
+                              {"step", result.step},
+                              {"digest", result.digest},
+                              {"bits", result.widths},
+                              {"out", what.out.string()},
+                              {"files", result.files}};
   if (result.test_accuracy) {
     json["test_accuracy"] = *result.test_accuracy;
     json["images"] = result.images;

@@ -18,7 +18,7 @@ namespace bitcycle {
 struct ModelConfig {
   std::string name = "resnet20";
   std::int64_t classes = 10;
-  std::string initial_weights;  // path of a safetensors file; empty: drawn from train.seed
+  std::string initial_weights;         // path of a safetensors file; empty: drawn from train.seed
   std::string initial_weights_digest;  // XXH3-128 of that file; train records it
 };
 
@@ -27,8 +27,8 @@ struct DataConfig {
   std::string path;                // folder of the official binary files
   bool augment = true;             // crop with padding 4, horizontal flip
   bool shuffle = true;
-  std::int64_t train_images = 0;   // 0: all (synthetic: 10240)
-  std::int64_t test_images = 0;    // 0: all (synthetic: 2048)
+  std::int64_t train_images = 0;  // 0: all (synthetic: 10240)
+  std::int64_t test_images = 0;   // 0: all (synthetic: 2048)
 };
 
 struct TrainConfig {

@@ -16,7 +16,8 @@ ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, con
     spec.min = spec.max;
     return spec;
   }
-  if (!node.IsMap()) throw std::invalid_argument(place + " must be a width (2..32, float32) or {schedule, min, max, cycles, points}");
+  if (!node.IsMap())
+    throw std::invalid_argument(place + " must be a width (2..32, float32) or {schedule, min, max, cycles, points}");
   bool has_max = false, has_min = false;
   for (const auto& entry : node) {
     const std::string key = entry.first.Scalar();
@@ -75,7 +76,8 @@ std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, cons
       } else if (key == "gradient") {
         entry.gradient = read_schedule(field.second, place + ", gradient,", folder);
       } else {
-        throw std::invalid_argument(place + " has the unknown key '" + key + "'; the keys are match, forward, gradient");
+        throw std::invalid_argument(place + " has the unknown key '" + key +
+                                    "'; the keys are match, forward, gradient");
       }
     }
     if (entry.pattern.empty()) throw std::invalid_argument(place + " lacks match, the pattern of layer names");

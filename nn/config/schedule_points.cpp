@@ -40,7 +40,8 @@ std::string_view trimmed(std::string_view text) {
 SchedulePoint parse_line(std::string_view line) {
   const auto comma = line.find(',');
   if (comma == std::string_view::npos || line.find(',', comma + 1) != std::string_view::npos) {
-    throw std::invalid_argument("it is '" + std::string(line.substr(0, 60)) + "'; a step and a width, as in 1000,6, are needed");
+    throw std::invalid_argument("it is '" + std::string(line.substr(0, 60)) +
+                                "'; a step and a width, as in 1000,6, are needed");
   }
   const std::string_view step = trimmed(line.substr(0, comma));
   SchedulePoint point;
@@ -107,7 +108,8 @@ std::vector<SchedulePoint> read_schedule_points(const YAML::Node& node, const st
   for (const auto& item : node) {
     ++number;
     try {
-      if (!item.IsSequence() || item.size() != 2) throw std::invalid_argument("it must be a pair of step and width, as in [1000, 8]");
+      if (!item.IsSequence() || item.size() != 2)
+        throw std::invalid_argument("it must be a pair of step and width, as in [1000, 8]");
       SchedulePoint point;
       point.step = read_integer(item[0], 0, std::numeric_limits<std::int64_t>::max());
       point.width = read_width(item[1]);

@@ -120,13 +120,12 @@ class Writer {
     const ConvShape& s = conv.shape;
     const std::string& name = conv.name;
     const std::string input = codes(conv, x);
-    const OnnxAttributes attributes{
-        .integers = {{"group", s.groups}},
-        .lists = {{"kernel_shape", {s.kh, s.kw}},
-                  {"pads", {s.padding, s.padding, s.padding, s.padding}},
-                  {"strides", {s.stride, s.stride}}}};
-    const std::string weights = onnx_.constant<std::uint8_t>(
-        name + ".weight.codes", {s.o, s.c_per_group(), s.kh, s.kw}, {conv.codes.begin(), conv.codes.end()});
+    const OnnxAttributes attributes{.integers = {{"group", s.groups}},
+                                    .lists = {{"kernel_shape", {s.kh, s.kw}},
+                                              {"pads", {s.padding, s.padding, s.padding, s.padding}},
+                                              {"strides", {s.stride, s.stride}}}};
+    const std::string weights = onnx_.constant<std::uint8_t>(name + ".weight.codes", {s.o, s.c_per_group(), s.kh, s.kw},
+                                                             {conv.codes.begin(), conv.codes.end()});
     const std::string products = onnx_.node("ConvInteger", {input, weights}, name + ".products", attributes);
     // Sums of the input's codes alone: of one channel that all output channels share, or of each group.
     const std::int64_t sums_of = s.groups == 1 ? 1 : s.o;
@@ -155,13 +154,12 @@ class Writer {
   std::string offset(const ExportedConv& conv) {
     const ConvShape& s = conv.shape;
     const TapStretches rows(s.h, s.out_h(), s.kh, s), columns(s.w, s.out_w(), s.kw, s);
-    std::string e = onnx_.constant<double>(conv.name + ".E", {1, s.o, rows.count(), columns.count()},
-                                           offsets(conv, rows, columns));
+    std::string e =
+        onnx_.constant<double>(conv.name + ".E", {1, s.o, rows.count(), columns.count()}, offsets(conv, rows, columns));
     const auto spread = [&](const TapStretches& stretches, std::int64_t axis, const char* what) {
       if (stretches.count() == 1) return;  // it is broadcast
-      const std::string positions =
-          onnx_.constant<std::int64_t>(conv.name + ".E." + what, {static_cast<std::int64_t>(stretches.of_position.size())},
-                                       stretches.of_position);
+      const std::string positions = onnx_.constant<std::int64_t>(
+          conv.name + ".E." + what, {static_cast<std::int64_t>(stretches.of_position.size())}, stretches.of_position);
       e = onnx_.node("Gather", {e, positions}, e + "." + what + "_spread", {.integers = {{"axis", axis}}, .lists = {}});
     };
     spread(rows, 2, "rows");
@@ -184,12 +182,14 @@ class Writer {
     const std::string scaled = onnx_.node(
         "Mul", {cast(t, OnnxType::kFloat64, name + ".t64"), onnx_.constant<double>(name + ".factor", shape, factor)},
         name + ".scaled");
-    const std::string z = onnx_.node("Add", {scaled, onnx_.constant<double>(name + ".offset", shape, offset)}, name + ".z64");
+    const std::string z =
+        onnx_.node("Add", {scaled, onnx_.constant<double>(name + ".offset", shape, offset)}, name + ".z64");
     return cast(z, OnnxType::kFloat32, name + ".z");
   }
 
   std::string linear(const ExportedLinear& linear, const std::string& x) {
-    const std::string flat = onnx_.node("Flatten", {x}, linear.name + ".input", {.integers = {{"axis", 1}}, .lists = {}});
+    const std::string flat =
+        onnx_.node("Flatten", {x}, linear.name + ".input", {.integers = {{"axis", 1}}, .lists = {}});
     const std::string w =
         onnx_.constant<float>(linear.name + ".weight", {linear.outputs, linear.inputs}, linear.weights);
     const std::string b = onnx_.constant<float>(linear.name + ".bias", {linear.outputs}, linear.bias);
@@ -210,8 +210,9 @@ std::string onnx_bytes(const ExportedModel& model, const PixelScale& pixels, con
   const auto channel = [&](const char* name, const std::array<float, 3>& values) {
     return onnx.constant<float>(name, {1, 3, 1, 1}, {values.begin(), values.end()});
   };
-  const std::string values = onnx.node(
-      "Cast", {"pixels"}, "pixels.values", {.integers = {{"to", static_cast<std::int64_t>(OnnxType::kFloat32)}}, .lists = {}});
+  const std::string values =
+      onnx.node("Cast", {"pixels"}, "pixels.values",
+                {.integers = {{"to", static_cast<std::int64_t>(OnnxType::kFloat32)}}, .lists = {}});
   const std::string unit =
       onnx.node("Div", {values, onnx.constant<float>("pixels.largest", {}, {255.0F})}, "pixels.unit");
   const std::string centred = onnx.node("Sub", {unit, channel("pixels.mean", pixels.mean)}, "pixels.centred");

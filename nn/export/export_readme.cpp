@@ -20,13 +20,16 @@ std::string export_readme(const std::string& run, const std::string& model, cons
     text += "Test accuracy that `bitcycle eval` gives at these widths: " + std::string(accuracy) + ".\n";
   }
   text +=
-      "\n* `weights.safetensors`: a weight is LAYER.weight.offset + LAYER.weight.scale * LAYER.weight.codes, by output\n"
-      "  channel. An input x of LAYER has the code rint(clamp((x - LAYER.input.offset) / LAYER.input.scale, 0, 2^b - 1)).\n"
+      "\n* `weights.safetensors`: a weight is LAYER.weight.offset + LAYER.weight.scale * LAYER.weight.codes, by "
+      "output\n"
+      "  channel. An input x of LAYER has the code rint(clamp((x - LAYER.input.offset) / LAYER.input.scale, 0, 2^b - "
+      "1)).\n"
       "  A batch norm is (y - NORM.mean) * NORM.factor + NORM.offset.\n";
   if (has("model.onnx")) {
     text +=
         "* `model.onnx`: opset 13, standard operators only. Input `pixels`, uint8 (N, 3, height, width), RGB; output\n"
-        "  `logits`, float32 (N, classes). Codes and integer sums are bitcycle's; only float32 additions of the pooling\n"
+        "  `logits`, float32 (N, classes). Codes and integer sums are bitcycle's; only float32 additions of the "
+        "pooling\n"
         "  and the classifier may be made in another order.\n";
   }
   if (has("samples/pixels.npy")) {

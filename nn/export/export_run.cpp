@@ -26,8 +26,8 @@ namespace fs = std::filesystem;
 std::string widths_text(const std::vector<std::string>& layers, const std::vector<BitWidth>& widths) {
   std::map<BitWidth, int> counts;
   for (const auto width : widths) ++counts[width];
-  const auto most = std::max_element(counts.begin(), counts.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   std::string others;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     if (widths[i] != most->first) others += (others.empty() ? "" : ", ") + layers[i] + ": " + widths[i].text();
@@ -64,7 +64,8 @@ void write_samples(Exporter& exporter, const ImageSet& set, std::int64_t samples
   const auto nchw = channels_first(nhwc, set.channels, set.height * set.width);
   exporter.write("samples/pixels.npy",
                  npy_bytes(make_npy<std::uint8_t>({samples, set.channels, set.height, set.width}, nchw)));
-  exporter.write("samples/labels.npy", npy_bytes(make_npy<std::int32_t>({samples}, std::span(set.labels).first(count))));
+  exporter.write("samples/labels.npy",
+                 npy_bytes(make_npy<std::int32_t>({samples}, std::span(set.labels).first(count))));
   exporter.write("samples/logits.npy",
                  npy_bytes(make_npy<float>({samples, classes},
                                            std::span(logits).first(count * static_cast<std::size_t>(classes)))));
@@ -93,8 +94,8 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
     graph_layers.push_back(node.name);
     widths.push_back(by_layer.at(node.name));
   }
-  const ExportedModel model = export_model(config.model.name, network->graph(), checkpoint.file, widths,
-                                           config.precision.min_scale, origin);
+  const ExportedModel model =
+      export_model(config.model.name, network->graph(), checkpoint.file, widths, config.precision.min_scale, origin);
 
   result.step = checkpoint.step;
   result.digest = to_text(digest_root(checkpoint.file.tensors));

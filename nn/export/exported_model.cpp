@@ -37,7 +37,8 @@ class State {
 
 ExportedConv make_conv(const InferenceNode& node, const State& state, BitWidth width, MinScale min_scale,
                        const std::string& origin) {
-  ExportedConv conv{node.name, node.shape, width, {}, {}, {}, state.get(node.name + ".weight", node.shape.weight_size())};
+  ExportedConv conv{
+      node.name, node.shape, width, {}, {}, {}, state.get(node.name + ".weight", node.shape.weight_size())};
   const float zero_point = state.get(node.name + ".quantize_input.running_zero_point", 1)[0];
   const float range = state.get(node.name + ".quantize_input.running_range", 1)[0];
   if (zero_point == 0.0F && range == 0.0F) {
@@ -51,7 +52,8 @@ ExportedConv make_conv(const InferenceNode& node, const State& state, BitWidth w
     KeyRange keys;
     for (std::size_t i = first; i < first + group; ++i) include(keys, conv.weights[i]);
     const Affine grid = affine_of(range_of_keys(keys), width, min_scale);
-    for (std::size_t i = first; i < first + group; ++i) conv.codes.push_back(quantise(conv.weights[i], grid, width, 0.0F));
+    for (std::size_t i = first; i < first + group; ++i)
+      conv.codes.push_back(quantise(conv.weights[i], grid, width, 0.0F));
     conv.grids.push_back(grid);
   }
   return conv;

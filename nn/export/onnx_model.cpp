@@ -9,7 +9,8 @@ constexpr std::int64_t kOpset = 13;     // the oldest that has every operator in
 
 // Field numbers of onnx.proto.
 namespace model_field {
-constexpr int kIrVersion = 1, kProducer = 2, kProducerVersion = 3, kDescription = 6, kGraph = 7, kOpset = 8, kMetadata = 14;
+constexpr int kIrVersion = 1, kProducer = 2, kProducerVersion = 3, kDescription = 6, kGraph = 7, kOpset = 8,
+              kMetadata = 14;
 }
 namespace graph_field {
 constexpr int kNode = 1, kName = 2, kConstant = 5, kInput = 11, kOutput = 12;
@@ -20,7 +21,7 @@ constexpr int kInput = 1, kOutput = 2, kName = 3, kOp = 4, kAttribute = 5;
 namespace attribute_field {
 constexpr int kName = 1, kInteger = 3, kList = 8, kType = 20;
 constexpr std::int64_t kTypeInteger = 2, kTypeList = 7;
-}
+}  // namespace attribute_field
 namespace tensor_field {
 constexpr int kShape = 1, kType = 2, kName = 8, kRaw = 9;
 }

@@ -50,13 +50,21 @@ class OnnxModel {
 };
 
 template <>
-inline OnnxType onnx_type_of<float>() { return OnnxType::kFloat32; }
+inline OnnxType onnx_type_of<float>() {
+  return OnnxType::kFloat32;
+}
 template <>
-inline OnnxType onnx_type_of<double>() { return OnnxType::kFloat64; }
+inline OnnxType onnx_type_of<double>() {
+  return OnnxType::kFloat64;
+}
 template <>
-inline OnnxType onnx_type_of<std::uint8_t>() { return OnnxType::kUint8; }
+inline OnnxType onnx_type_of<std::uint8_t>() {
+  return OnnxType::kUint8;
+}
 template <>
-inline OnnxType onnx_type_of<std::int64_t>() { return OnnxType::kInt64; }
+inline OnnxType onnx_type_of<std::int64_t>() {
+  return OnnxType::kInt64;
+}
 
 template <typename T>
 std::string OnnxModel::constant(const std::string& name, const std::vector<std::int64_t>& shape,

@@ -18,9 +18,15 @@ bool same_folder(const fs::path& a, const fs::path& b) {
 
 /// Keys without which the steps that were taken over would not be this run's: its records, costs and epochs count them.
 void check_common_keys(const Config& config, const Config& parent) {
-  static const std::vector<std::string> common{
-      "model.name", "model.classes", "data.name", "data.train_images", "data.test_images", "train.batch",
-      "precision.error_weights", "precision.error_grid_bits", "cost.count_batch_norm"};
+  static const std::vector<std::string> common{"model.name",
+                                               "model.classes",
+                                               "data.name",
+                                               "data.train_images",
+                                               "data.test_images",
+                                               "train.batch",
+                                               "precision.error_weights",
+                                               "precision.error_grid_bits",
+                                               "cost.count_batch_norm"};
   std::string text;
   for (const auto& line : identity_differences(config, parent)) {
     if (std::find(common.begin(), common.end(), line.substr(0, line.find(':'))) != common.end()) text += "\n  " + line;
@@ -39,8 +45,8 @@ std::vector<PrecisionHistory> history_up_to(const Config& parent, std::int64_t s
     history.back().until = step;
     return history;
   }
-  history.push_back({step, parent.train.steps, parent.precision.forward, parent.precision.gradient,
-                     parent.precision.layers});
+  history.push_back(
+      {step, parent.train.steps, parent.precision.forward, parent.precision.gradient, parent.precision.layers});
   return history;
 }
 

@@ -14,7 +14,8 @@ namespace bitcycle {
 /// had other widths than this config gives them. Where the folder `run` is there already and holds this fork, what it
 /// recorded; the other run is not needed then. A config without fork.run takes over that of the folder.
 /// `anew`: what the folder holds does not count. Throws std::runtime_error: no such run or checkpoint, a checkpoint
-/// behind the config's end, keys that a fork must have in common with the run it comes from (listed), one folder for both.
+/// behind the config's end, keys that a fork must have in common with the run it comes from (listed), one folder for
+/// both.
 Config with_fork(Config config, const std::filesystem::path& run, bool anew);
 
 /// Copies records up to fork.step, the checkpoint, and the best one before it into a folder without a checkpoint.

@@ -48,7 +48,8 @@ std::string first_difference(const Config& config, const Config& recorded, std::
              now.forward.text() + "/" + now.gradient.text();
     }
     if (!learning_rates) continue;
-    const float now = learning_rate_at(config.learning_rate, step), then = learning_rate_at(recorded.learning_rate, step);
+    const float now = learning_rate_at(config.learning_rate, step),
+                then = learning_rate_at(recorded.learning_rate, step);
     if (now == then) continue;
     return "step " + std::to_string(step) + " ran at the learning rate " + rate_text(then) +
            ", and this config gives it " + rate_text(now);
@@ -59,14 +60,15 @@ std::string first_difference(const Config& config, const Config& recorded, std::
 RunExtension run_extension(const Config& config, const Config& recorded, std::int64_t done) {
   RunExtension extension;
   const auto differences = identity_differences(config, recorded);
-  extension.asked_for =
-      config.train.steps > recorded.train.steps &&
-      std::all_of(differences.begin(), differences.end(), [](const auto& line) { return is_of_schedules(key_of(line)); });
+  extension.asked_for = config.train.steps > recorded.train.steps &&
+                        std::all_of(differences.begin(), differences.end(),
+                                    [](const auto& line) { return is_of_schedules(key_of(line)); });
   if (!extension.asked_for) return extension;
   const std::string difference = first_difference(config, recorded, done, true);
   if (difference.empty()) return extension;
   extension.refusal =
-      difference + ". A schedule whose shape follows from train.steps changes when the run gets longer (cycles, linear "
+      difference +
+      ". A schedule whose shape follows from train.steps changes when the run gets longer (cycles, linear "
       "ramps, points of the learning rate that are fractions); give it the shape that ran: cycles in proportion to the "
       "steps, piecewise widths, learning_rate.points above 1. Or begin a run of its own from a checkpoint, with --from";
   return extension;

@@ -49,7 +49,8 @@ std::vector<ScalarEvent> events_of(const RunFolder& folder, std::int64_t log_eve
   auto evaluation = evaluations.begin();
   for (const auto& record : folder.steps()) {
     if (is_point(record, log_every)) events.push_back(event_of(record));
-    while (evaluation != evaluations.end() && evaluation->step <= record.step + 1) events.push_back(event_of(*evaluation++));
+    while (evaluation != evaluations.end() && evaluation->step <= record.step + 1)
+      events.push_back(event_of(*evaluation++));
   }
   return events;
 }

@@ -110,7 +110,8 @@ class Training {
         "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
     ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
     if (restored.data_checksum != dataset_.checksum) {
-      throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_->path().string() +
+      throw std::runtime_error("the images of " + config_.data.name + " are not those that " +
+                               folder_->path().string() +
                                " was trained on: bring them back, or begin anew with --restart");
     }
     load_state(run_.network(), backend_, checkpoint->file, origin);

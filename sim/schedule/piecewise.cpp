@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Schedule `piecewise`: the width of the last point whose step is reached. Points stand in ascending order, the first
-// at step 0; float32 is a width like any other. It does not depend on the length of the run: points behind its end wait.
+// at step 0; float32 is a width like any other. It does not depend on the length of the run: points behind its end
+// wait.
 #include <algorithm>
 #include <stdexcept>
 

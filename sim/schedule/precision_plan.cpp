@@ -9,7 +9,8 @@
 namespace bitcycle {
 namespace {
 
-/// Shell wildcards: * any run of characters, ? any one. Only the last * is ever tried again, so that no pattern is slow.
+/// Shell wildcards: * any run of characters, ? any one. Only the last * is ever tried again, so that no pattern is
+/// slow.
 bool matches(const std::string& pattern, const std::string& text) {
   std::size_t p = 0, t = 0, star = std::string::npos, star_text = 0;
   while (t < text.size()) {

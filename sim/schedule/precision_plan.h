@@ -82,7 +82,8 @@ class PrecisionPlan {
     std::mutex mutex;
     std::map<std::vector<const Schedule*>, std::unique_ptr<const Schedule>> spliced;
     std::map<std::tuple<const Schedule*, const Schedule*, std::int64_t, std::int64_t>,
-             std::map<LayerWidths, std::int64_t>> histograms;
+             std::map<LayerWidths, std::int64_t>>
+        histograms;
   };
 
   std::int64_t steps_ = 0;

@@ -21,11 +21,11 @@ struct SchedulePoint {
 
 /// What a schedule is made from. A schedule that does not use a field ignores it.
 struct ScheduleSpec {
-  std::string name = "constant";  // constant, cyclic_cosine, linear, piecewise, triangular
-  BitWidth min;                   // constant, piecewise: ignored
-  BitWidth max;                   // piecewise: ignored
-  std::int64_t cycles = 1;        // constant, piecewise: ignored
-  std::int64_t steps = 1;         // length of the run
+  std::string name = "constant";           // constant, cyclic_cosine, linear, piecewise, triangular
+  BitWidth min;                            // constant, piecewise: ignored
+  BitWidth max;                            // piecewise: ignored
+  std::int64_t cycles = 1;                 // constant, piecewise: ignored
+  std::int64_t steps = 1;                  // length of the run
   std::vector<SchedulePoint> points = {};  // piecewise alone
   bool operator==(const ScheduleSpec&) const = default;
 };

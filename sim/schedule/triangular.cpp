@@ -16,7 +16,8 @@ class Triangular final : public Schedule {
   BitWidth at(std::int64_t step) const override {
     const double z = static_cast<double>(step % ramp_) / static_cast<double>(ramp_);
     const bool falling = step / ramp_ % 2 == 0;
-    return BitWidth::integer(static_cast<int>(std::rint(falling ? max_ - (max_ - min_) * z : min_ + (max_ - min_) * z)));
+    return BitWidth::integer(
+        static_cast<int>(std::rint(falling ? max_ - (max_ - min_) * z : min_ + (max_ - min_) * z)));
   }
 
  private:

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs that are made longer, and runs that go on from another one's checkpoint: the bits are those of a run that was
 // never anything else, and what would not be is refused.
+#include "nn/train/fork.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cost_models/bitops.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
-#include "nn/train/fork.h"
 #include "run_files.h"
 #include "tests/golden/temporary_folder.h"
 #include "training_fixture.h"
@@ -98,14 +99,16 @@ TEST_F(Fork, WhatWouldChangeStepsThatRanIsRefusedWithTheFirstOfThem) {
   run(falling, "falling");
   longer = falling;
   longer.train.steps = longer.learning_rate.steps = 12;
-  EXPECT_THAT(error_of(longer, "falling"), HasSubstr("step 4 ran at the learning rate 0.00499999989, and this config gives it 0.0500000007"));
+  EXPECT_THAT(error_of(longer, "falling"),
+              HasSubstr("step 4 ran at the learning rate 0.00499999989, and this config gives it 0.0500000007"));
   longer.learning_rate.points = {4.0, 6.0};
   EXPECT_EQ(error_of(longer, "falling"), "no error");
 }
 
 TEST_F(Fork, OnlyMoreStepsMakeARunLonger) {
   run(open_config(8), "a");
-  EXPECT_THAT(error_of(open_config(4), "a"), AllOf(HasSubstr("another config"), HasSubstr("train.steps: this run 4, folder 8")));
+  EXPECT_THAT(error_of(open_config(4), "a"),
+              AllOf(HasSubstr("another config"), HasSubstr("train.steps: this run 4, folder 8")));
   Config other = open_config(12);
   other.train.seed = 6;
   EXPECT_THAT(error_of(other, "a"), AllOf(HasSubstr("train.seed"), HasSubstr("--out")));
@@ -119,7 +122,8 @@ TEST_F(Fork, OfTheSameConfigHasTheRecordsOfTheUninterruptedRun) {
   EXPECT_EQ(summary.step, 12);
   EXPECT_THAT(listener_.starts, Contains(HasSubstr("forked from")));
   auto expected = run_files(at("parent")), found = run_files(at("child"));
-  for (const char* file : {"steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) EXPECT_EQ(found[file], expected[file]) << file;
+  for (const char* file : {"steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"})
+    EXPECT_EQ(found[file], expected[file]) << file;
   const Config recorded = RunFolder::existing(at("child")).config();
   EXPECT_EQ(recorded.fork.run, at("parent").string());
   EXPECT_EQ(recorded.fork.step, 9);
@@ -171,7 +175,8 @@ TEST_F(Fork, WithOtherWidthsKeepsThoseThatRanInItsRecordsAndItsCost) {
   const auto widths = RunFolder::existing(at("grandchild")).steps();
   const PrecisionPlan whole(precision_spec(RunFolder::existing(at("grandchild")).config()), 16);
   ASSERT_EQ(widths.size(), 13U);
-  for (const auto& step : widths) EXPECT_EQ(whole.at(step.step, "conv1").forward.bits(), step.forward_bits) << step.step;
+  for (const auto& step : widths)
+    EXPECT_EQ(whole.at(step.step, "conv1").forward.bits(), step.forward_bits) << step.step;
   std::int64_t counted = 0;
   for (const auto& [pair, count] : whole.histogram("conv1", 0, 13)) counted += count;
   EXPECT_EQ(counted, 13);

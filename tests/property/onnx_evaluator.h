@@ -113,7 +113,9 @@ class OnnxEvaluator {
     return node;
   }
 
-  static double rounded(double value, int type) { return type == OnnxTensor::kFloat ? static_cast<double>(static_cast<float>(value)) : value; }
+  static double rounded(double value, int type) {
+    return type == OnnxTensor::kFloat ? static_cast<double>(static_cast<float>(value)) : value;
+  }
 
   template <typename F>
   static OnnxTensor each(const OnnxTensor& x, F&& f) {
@@ -158,7 +160,8 @@ class OnnxEvaluator {
   }
 
   static OnnxTensor conv_integer(const OnnxNode& node, const OnnxTensor& x, const OnnxTensor& w) {
-    if (x.type != OnnxTensor::kUint8 || w.type != OnnxTensor::kUint8) throw std::runtime_error("ConvInteger of no bytes");
+    if (x.type != OnnxTensor::kUint8 || w.type != OnnxTensor::kUint8)
+      throw std::runtime_error("ConvInteger of no bytes");
     const auto n = x.extent(0), c = x.extent(1), h = x.extent(2), width = x.extent(3);
     const auto o = w.extent(0), cg = w.extent(1), kh = w.extent(2), kw = w.extent(3);
     const auto pad = node.lists.at("pads").at(0), stride = node.lists.at("strides").at(0);
@@ -202,7 +205,8 @@ class OnnxEvaluator {
     for (std::int64_t a = 0; a < outer; ++a)
       for (const double index : at.values)
         for (std::int64_t b = 0; b < inner; ++b)
-          y.values.push_back(x.values.at(static_cast<std::size_t>((a * x.extent(axis) + static_cast<std::int64_t>(index)) * inner + b)));
+          y.values.push_back(x.values.at(
+              static_cast<std::size_t>((a * x.extent(axis) + static_cast<std::int64_t>(index)) * inner + b)));
     return y;
   }
 

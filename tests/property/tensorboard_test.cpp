@@ -43,7 +43,8 @@ std::vector<std::tuple<std::int64_t, std::string, float>> points_of(const std::s
     std::memcpy(&size, file.data() + at, 8);
     const std::string_view whole(file);
     if (word(at + 8) != slow_mask(whole.substr(at, 8))) throw std::runtime_error("the length's sum is wrong");
-    if (word(at + 12 + size) != slow_mask(whole.substr(at + 12, size))) throw std::runtime_error("the data's sum is wrong");
+    if (word(at + 12 + size) != slow_mask(whole.substr(at + 12, size)))
+      throw std::runtime_error("the data's sum is wrong");
     const ProtobufReader event(whole.substr(at + 12, size));
     at += 16 + size;
     EXPECT_GT(std::bit_cast<double>(event.all(1).at(0).integer), 1.7e9) << "seconds since 1970";
@@ -81,7 +82,8 @@ TEST(EventFile, WholeRecordsEndBeforeTheFirstThatIsCutOffOrDamaged) {
   EXPECT_EQ(places[3].step, 1000000);
   for (std::size_t size = 0; size < file.size(); ++size) {
     const auto whole = whole_event_records(std::string_view(file).substr(0, size));
-    EXPECT_EQ(whole.size(), static_cast<std::size_t>(std::count_if(ends.begin(), ends.end(), [&](auto e) { return e <= size; })));
+    EXPECT_EQ(whole.size(),
+              static_cast<std::size_t>(std::count_if(ends.begin(), ends.end(), [&](auto e) { return e <= size; })));
   }
   for (std::size_t at = ends[1]; at < ends[2]; ++at) {
     std::string damaged = file;
@@ -98,21 +100,25 @@ TEST(Tensorboard, AStoppedAndDamagedFileHasThePointsOfAnUninterruptedOne) {
   config.execution.tensorboard = true;
   RecordingListener listener;
   const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  const auto points = [&](const char* run) { return points_of(read_file(folder.path() / run / TensorboardLog::kFile)); };
+  const auto points = [&](const char* run) {
+    return points_of(read_file(folder.path() / run / TensorboardLog::kFile));
+  };
   train_to(config, *backend, folder.path() / "at once", listener);
   const auto expected = points("at once");
   // 5 steps with four numbers, evaluations at 4, 8 and 10 with six.
   ASSERT_EQ(expected.size(), 5U * 4U + 3U * 6U);
   EXPECT_EQ(std::get<0>(expected.back()), 10);
   const auto evaluations = RunFolder::existing(folder.path() / "at once").evaluations();
-  const auto accuracy = std::find_if(expected.begin(), expected.end(), [](const auto& p) { return std::get<1>(p) == "accuracy/test"; });
+  const auto accuracy =
+      std::find_if(expected.begin(), expected.end(), [](const auto& p) { return std::get<1>(p) == "accuracy/test"; });
   EXPECT_EQ(std::get<2>(*accuracy), static_cast<float>(evaluations.front().test_accuracy));
 
   train_to(config, *backend, folder.path() / "stopped", listener, 5);
   const fs::path file = folder.path() / "stopped" / TensorboardLog::kFile;
   // As after a kill: points of steps that the records do not have, and one that was cut off.
   std::ofstream(file, std::ios::binary | std::ios::app)
-      << event_record({1.8e9, 6, {{"loss/batch", 1.0F}}}) << event_record({1.8e9, 8, {{"loss/batch", 1.0F}}}).substr(0, 20);
+      << event_record({1.8e9, 6, {{"loss/batch", 1.0F}}})
+      << event_record({1.8e9, 8, {{"loss/batch", 1.0F}}}).substr(0, 20);
   train_to(config, *backend, folder.path() / "stopped", listener, 3);
   EXPECT_LT(points("stopped").size(), expected.size());
   std::fstream(file, std::ios::binary | std::ios::in | std::ios::out).seekp(200).put('x');  // a bit rots
