@@ -17,7 +17,7 @@ test_more_steps_go_on_in_the_same_folder() {
   equal "$(json digest)" "$digest" "digest of the run that was made longer"
   contains "$err" "the finished run of 8 steps becomes one of 12"
   run 0 "$BITCYCLE" verify run long
-  contains "$out" "Equal"
+  contains "$out" "runs are equal"
   run 0 "$BITCYCLE" train config.yaml --out cyclic
   run 1 "$BITCYCLE" train config.yaml --out cyclic --set train.steps=12
   is_error
@@ -35,7 +35,7 @@ test_fork_from_a_checkpoint() {
   contains "$(cat child/config.yaml)" 'run: "parent"'
   [ -s child/events.out.tfevents.bitcycle ] || failed "no event file"
   run 0 "$BITCYCLE" verify parent child
-  contains "$out" "Equal"
+  contains "$out" "runs are equal"
 
   run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
     --set train.steps=10 --from parent:6 --out narrow
