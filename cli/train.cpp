@@ -42,25 +42,26 @@ CommandLine make_command_line() {
        "begins as a fork: with the checkpoint of another run at this step (default: its newest), its optimiser's "
        "state and its records so far"},
       {"tensorboard", "", "writes TensorBoard's event file into the run folder, too"},
-      {"restart", "", "begins anew; an earlier run is kept under another name"},
+      {"restart", "", "starts again from step 0; an earlier run is kept under another name"},
       {"expect", "DIGEST", "exit code 3 unless the run ends with this digest"},
-      {"profile", "[N]", "runs N steps (default 20) in a temporary folder; shows where the time goes"}};
+      {"profile", "[N]", "runs N steps (default 20) in a temporary folder and shows the time of each operation"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(quiet_option());
   options.push_back(json_option());
-  return {{"train", "CONFIG",
-           "Trains the network that CONFIG (YAML; docs/config.md lists every key) describes, and writes a run folder.\n"
-           "Started again on an unfinished run it goes on where that stopped, to the same bits. Ctrl-C finishes the\n"
-           "step and saves; a second Ctrl-C stops at once.\n"
-           "With more train.steps a finished run goes on in its folder, where the steps that ran stay as they were.\n\n"
-           "In place of CONFIG the options of the paper's own training script are understood as they are.",
-           "bitcycle train configs/quickstart.yaml\n"
-           "bitcycle train configs/quickstart.yaml --set precision.forward.max=6 --out runs/six-bits\n"
-           "bitcycle train runs/quickstart/config.yaml --set precision.forward.max=6 --from runs/quickstart:384 --out six\n"
-           "bitcycle train --save_folder ./logs --arch cifar100_resnet_74 --dataset cifar100 --datadir PATH \\\n"
-           "    --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 \\\n"
-           "    --num_cyclic_period 32"},
-          std::move(options)};
+  return {
+      {"train", "CONFIG",
+       "Trains the network that CONFIG (YAML; docs/config.md lists every key) describes, and writes a run folder.\n"
+       "The same command continues an unfinished run, and gives the same bits as a run that was not interrupted.\n"
+       "Ctrl-C finishes the step and saves; a second Ctrl-C stops at once, without saving.\n"
+       "With a larger train.steps a finished run continues in its folder; the steps that ran stay as they were.\n\n"
+       "The options of the paper's own training script are accepted in place of CONFIG.",
+       "bitcycle train configs/quickstart.yaml\n"
+       "bitcycle train configs/quickstart.yaml --set precision.forward.max=6 --out runs/six-bits\n"
+       "bitcycle train runs/quickstart/config.yaml --set precision.forward.max=6 --from runs/quickstart:384 --out six\n"
+       "bitcycle train --save_folder ./logs --arch cifar100_resnet_74 --dataset cifar100 --datadir PATH \\\n"
+       "    --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 \\\n"
+       "    --num_cyclic_period 32"},
+      std::move(options)};
 }
 
 /// What to train, from either kind of command line.
@@ -118,9 +119,10 @@ std::string percent(double value) { return fixed(value, 2) + " %"; }
 void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
   const auto bits = [](const ScheduleSpec& schedule) { return schedule.max.text(); };
   out << "\n"
-      << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps) << " steps\n"
+      << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps)
+      << " steps\n"
       << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
-      << " at step " << grouped(summary.best_step) << ", at the maximum width "
+      << " at step " << grouped(summary.best_step) << ", at the largest width "
       << percent(summary.test_accuracy_max_width) << "\n"
       << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, " << percent(summary.saving_percent)
       << " less than static " << bits(task.config.precision.forward) << "/" << bits(task.config.precision.gradient)
@@ -248,13 +250,16 @@ int run_train(const std::vector<std::string>& arguments) {
     return kSuccess;
   }
   if (!summary.finished) {
-    console.result() << "Stopped after step " << grouped(summary.step) << " of " << grouped(summary.steps)
-                     << "; saved in " << summary.run.string()
-                     << ".\nThe same command goes on from there, to the same bits." << std::endl;
+    console.result()
+        << "Stopped after step " << grouped(summary.step) << " of " << grouped(summary.steps) << "; saved in "
+        << summary.run.string()
+        << ".\nThe same command continues the run, and gives the same bits as a run that was not interrupted."
+        << std::endl;
     return interrupt.signal() == 0 ? kInterrupted : 128 + interrupt.signal();
   }
   if (summary.was_finished) {
-    console.notes() << "This run was finished already; --restart begins anew (and keeps it), --out DIR makes another."
+    console.notes() << "This run was finished already. --restart starts it again and keeps the old folder; --out DIR "
+                       "starts another run."
                     << std::endl;
   }
   if (!summary.was_finished) write_report(console, summary.run);

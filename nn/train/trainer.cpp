@@ -86,12 +86,13 @@ class Training {
     const Network& network = run_.network();
     std::int64_t parameters = 0;
     for (const auto& parameter : network.parameters().all()) parameters += parameter.trained ? parameter.size() : 0;
-    listener_.on_start(config_.model.name + ", " + std::to_string(network.classes()) +
+    listener_.on_start(config_.model.name + " with " + std::to_string(network.classes()) +
                        " classes: " + std::to_string(parameters) + " parameters, " +
-                       fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) + " MMAC an image and pass");
-    listener_.on_start("data " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
+                       fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) +
+                       " million MACs for an image in each of the three passes");
+    listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
                        std::to_string(dataset_.test.count) + " test images");
-    listener_.on_start("backend " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
+    listener_.on_start("kernels: " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
 
     std::vector<std::string> warnings;
     auto checkpoint = folder_->resume_point(warnings);
@@ -112,7 +113,7 @@ class Training {
     if (restored.data_checksum != dataset_.checksum) {
       throw std::runtime_error("the images of " + config_.data.name + " are not those that " +
                                folder_->path().string() +
-                               " was trained on: bring them back, or begin anew with --restart");
+                               " was trained on: restore them, or start again with --restart");
     }
     load_state(run_.network(), backend_, checkpoint->file, origin);
     state_ = restored;
