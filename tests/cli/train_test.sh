@@ -130,7 +130,7 @@ test_interrupted_run_saves_and_goes_on() {
     local code=$?
     out=$(cat first.txt)
     equal "$code" "$expected" "exit code after SIG$signal"
-    contains "$out" "same command goes on"
+    contains "$out" "same command continues"
     equal "$(digest_of config.yaml --out "stopped $signal")" "$whole" "digest after SIG$signal"
   done
 }
