@@ -62,7 +62,7 @@ OptionSpec set_option() {
 }
 std::vector<OptionSpec> execution_options() {
   return {{"isa", "NAME", isa_list() + "; default: the best of this machine. Bits do not depend on it"},
-          {"threads", "N", "default: all cores. Bits do not depend on it"},
+          {"threads", "N", "0, the default: all cores; at most four a core are used. Bits do not depend on it"},
           {"device", "NAME",
            "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels "
            "run on "
@@ -225,7 +225,7 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
   if (has("isa")) {
     result.push_back({"isa", choice("isa", "auto", isa_choices())});
   }
-  if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 1))});
+  if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 0))});
   if (has("tensorboard")) result.push_back({"tensorboard", "true"});
   if (has("from")) {
     const auto [run, step] = fork_of(text("from"));

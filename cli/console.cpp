@@ -34,7 +34,8 @@ std::ostream& Console::notes() {
 void Console::warning(const std::string& text) { std::cerr << "bitcycle: warning: " << text << std::endl; }
 
 void Console::json(const nlohmann::ordered_json& value) {
-  if (json_) std::cout << value.dump(2) << '\n';
+  // Names that are no UTF-8 come from the file system; JSON has none.
+  if (json_) std::cout << value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
 }
 
 bool Console::terminal() const {

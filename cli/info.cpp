@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle info: what this machine has, which kernels were chosen, how the program was built.
+#include <algorithm>
 #include <fstream>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,6 +15,7 @@
 #include "cli/exit_code.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
+#include "nn/config/config_schema.h"
 #include "cuda/cuda_device.h"
 
 namespace bitcycle::cli {
@@ -71,20 +74,25 @@ std::string gpu_text(const std::optional<GpuFacts>& gpu) {
 }  // namespace
 
 int run_info(const std::vector<std::string>& arguments) {
-  std::vector<OptionSpec> options = execution_options();
+  std::vector<OptionSpec> options{{"schema", "", "writes the JSON Schema of config files, for editors, and nothing else"}};
+  for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
   CommandLine line({"info", "",
                     "Shows the processor's features, the kernels that would run (also for a forced --isa), the number\n"
                     "of threads, and how this program was built.",
-                    "bitcycle info\nbitcycle info --isa avx2 --json"},
+                    "bitcycle info\nbitcycle info --isa avx2 --json\nbitcycle info --schema > bitcycle.schema.json"},
                    options);
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(0);
+  if (line.has("schema")) {
+    std::cout << config_schema();
+    return kSuccess;
+  }
   Console console(line.json(), false);
 
   ExecutionConfig execution;
   execution.isa = line.choice("isa", "auto", isa_choices());
-  execution.threads = static_cast<int>(line.integer("threads", 0, 1));
+  execution.threads = static_cast<int>(std::min<std::int64_t>(line.integer("threads", 0, 0), 4096));
   execution.device = line.choice("device", "cpu", device_names());
   const std::unique_ptr<Backend> backend = make_backend(execution, line);
 

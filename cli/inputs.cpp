@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "cli/nearest.h"
@@ -13,6 +14,8 @@ namespace bitcycle::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int kThreadsACore = 4;
 
 [[noreturn]] void complain_missing(const fs::path& path) {
   std::vector<std::string> names;
@@ -76,7 +79,9 @@ std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const Co
       line.fail(std::string("--") + option + " goes with --device cuda or cuda-on-host, not " + execution.device);
   }
   if (execution.device == "reference") return make_reference_backend();
-  return make_cpu_backend(parse_isa(execution.isa), execution.threads);
+  // More than a few a core would only wait for each other. No bit depends on their number.
+  const int most = kThreadsACore * std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return make_cpu_backend(parse_isa(execution.isa), std::min(execution.threads, most));
 }
 
 }  // namespace bitcycle::cli

@@ -7,7 +7,7 @@
 
 namespace bitcycle::cli {
 
-/// Catches SIGINT and SIGTERM while it lives.
+/// Catches SIGINT, SIGTERM and, unless it is ignored, SIGHUP while it lives.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -12,6 +12,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/nearest.h"
+#include "cli/terminal_text.h"
 #include "cli/verbs.h"
 
 namespace bitcycle::cli {
@@ -28,7 +29,7 @@ void print_help(std::ostream& out) {
   out << "\n'bitcycle VERB --help' shows a verb's options with an example. A first run:\n"
          "  bitcycle train configs/quickstart.yaml\n\n"
          "Exit codes: 0 done; 1 failed; 2 wrong command line; 3 results differ from the expected ones;\n"
-         "130 or 143 interrupted, saved, can be continued.\n";
+         "129, 130 or 143 interrupted (hang-up, Ctrl-C, termination), saved, can be continued.\n";
 }
 
 int dispatch(const std::vector<std::string>& words) {
@@ -71,7 +72,9 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const MismatchError& error) {
     return complain(error.what(), kMismatch);
   } catch (const std::bad_alloc&) {
-    return complain("out of memory; a smaller train.batch needs less", kFailure);
+    return complain("out of memory: this command needs more than the system gives it (free memory, ulimit -v, or the "
+                    "limit of a container)",
+                    kFailure);
   } catch (const std::exception& error) {
     return complain(error.what(), kFailure);
   }
@@ -85,6 +88,7 @@ int main(int argc, char** argv) {
   // A reader that went away (`| head`) ends no training: its words are dropped.
   std::signal(SIGPIPE, SIG_IGN);
   std::ios::sync_with_stdio(false);
+  const TerminalGuard out(std::cout), err(std::cerr);
   int code = guarded({argv + 1, argv + argc});
   std::cout.flush();
   if (!std::cout && code == kSuccess) {

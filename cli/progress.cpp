@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cli/format.h"
+#include "cli/terminal_text.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -24,7 +25,8 @@ std::string step_text(std::int64_t step, std::int64_t steps) {
 
 void ProgressReport::clear() {
   if (!drawn_) return;
-  console_.notes() << "\r\033[K" << std::flush;
+  write_control(console_.notes(), "\r\033[K");
+  console_.notes() << std::flush;
   drawn_ = false;
 }
 
@@ -54,7 +56,10 @@ void ProgressReport::on_step(const Progress& progress) {
   // A line that wraps could not be taken back.
   const auto columns = static_cast<std::size_t>(console_.columns());
   if (line.size() >= columns) line.resize(columns - 1);
-  console_.notes() << '\r' << line << "\033[K" << std::flush;
+  write_control(console_.notes(), "\r");
+  console_.notes() << line;
+  write_control(console_.notes(), "\033[K");
+  console_.notes() << std::flush;
   drawn_ = true;
 }
 

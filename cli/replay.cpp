@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle replay: computes a recorded case again (an operator, a step, a trajectory) and compares.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -48,7 +49,7 @@ int run_replay(const std::vector<std::string>& arguments) {
 
   ExecutionConfig execution;
   execution.isa = line.choice("isa", "auto", isa_choices());
-  execution.threads = static_cast<int>(line.integer("threads", 0, 1));
+  execution.threads = static_cast<int>(std::min<std::int64_t>(line.integer("threads", 0, 0), 4096));
   execution.device = line.choice("device", "cpu", device_names());
 
   ReplayPaths paths;

@@ -3,11 +3,16 @@
 #include "cost_models/schedule_report.h"
 
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "cost_models/passes.h"
 
 namespace bitcycle {
 namespace {
+
+/// A few seconds' work; a table that somebody reads by program.
+constexpr std::int64_t kMostListedSteps = 100'000'000;
+constexpr std::size_t kMostStretches = 4'000'000;
 
 double bitops_of_a_mac(const LayerWidths& widths) {
   double sum = 0.0;
@@ -23,9 +28,19 @@ ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& pla
   report.layer = layer;
   report.steps = plan.steps();
   report.static_widths = layer.empty() ? plan.max() : plan.max(layer);
+  if (plan.steps() > kMostListedSteps) {
+    throw std::invalid_argument("train.steps of " + name + " is " + std::to_string(plan.steps()) +
+                                ": the widths of at most " + std::to_string(kMostListedSteps) +
+                                " steps are listed, one after the other; `bitcycle cost` prices longer runs");
+  }
   for (std::int64_t step = 0; step < plan.steps(); ++step) {
     const LayerWidths widths = layer.empty() ? plan.at(step) : plan.at(step, layer);
     if (report.stretches.empty() || report.stretches.back().widths != widths) {
+      if (report.stretches.size() == kMostStretches) {
+        throw std::invalid_argument("the widths of " + name + " change more than " + std::to_string(kMostStretches) +
+                                    " times, too often to be listed: fewer precision.forward.cycles or "
+                                    "precision.gradient.cycles are needed here");
+      }
       report.stretches.push_back({step, 0, widths});
     }
     ++report.stretches.back().steps;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 #include "nn/config/config_error.h"
@@ -190,24 +191,33 @@ Config read_config(const std::string& yaml, const std::string& origin, const std
   return config;
 }
 
+std::vector<std::string> parts_of(const std::string& key) {
+  std::vector<std::string> parts;
+  std::istringstream words(key);
+  for (std::string part; std::getline(words, part, '.');) parts.push_back(part);
+  return parts;
+}
+
 std::string yaml_of(const Config& config, bool identity_only) {
-  std::string text;
+  YAML::Emitter out;
+  out << YAML::BeginMap;
   std::vector<std::string> open;  // the sections that the last line stands in
   for (const auto& entry : config_table()) {
     if (identity_only && !entry.identity) continue;
-    std::vector<std::string> parts;
-    for (std::size_t begin = 0; begin <= entry.key.size();) {
-      const auto dot = std::min(entry.key.find('.', begin), entry.key.size());
-      parts.push_back(entry.key.substr(begin, dot - begin));
-      begin = dot + 1;
-    }
+    const auto parts = parts_of(entry.key);
     std::size_t common = 0;
     while (common < open.size() && common + 1 < parts.size() && open[common] == parts[common]) ++common;
-    open.assign(parts.begin(), parts.end() - 1);
-    for (std::size_t i = common; i < open.size(); ++i) text += std::string(2 * i, ' ') + open[i] + ":\n";
-    text += std::string(2 * open.size(), ' ') + parts.back() + ": " + entry.write(config) + "\n";
+    for (; open.size() > common; open.pop_back()) out << YAML::EndMap;
+    for (; open.size() + 1 < parts.size(); open.push_back(parts[open.size()])) {
+      out << YAML::Key << parts[open.size()] << YAML::Value << YAML::BeginMap;
+    }
+    YAML::Node value = YAML::Load(entry.write(config));
+    if (!value.IsScalar()) value.SetStyle(YAML::EmitterStyle::Flow);
+    out << YAML::Key << parts.back() << YAML::Value << value;
   }
-  return text;
+  for (; !open.empty(); open.pop_back()) out << YAML::EndMap;
+  out << YAML::EndMap;
+  return std::string(out.c_str()) + "\n";
 }
 
 }  // namespace
@@ -288,6 +298,8 @@ void check_config(const Config& config) {
   if (config.data.name == "synthetic" && config.model.classes != 10) {
     throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is synthetic: set model.classes to 10");
   }
+  const bool controls = std::any_of(config.name.begin(), config.name.end(), [](char c) { return (c >= 0 && c < ' ') || c == 127; });
+  if (controls) throw ConfigError("name holds a control character; it names a folder and is printed, so it must be text");
   if (config.name.find_first_of("/\\\n") != std::string::npos || config.name == "." || config.name == "..") {
     throw ConfigError("name is '" + config.name + "'; it names a folder and must not hold a slash");
   }

@@ -19,14 +19,46 @@ namespace {
 constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();
 constexpr double kAnyReal = std::numeric_limits<double>::infinity();
 
+ConfigTableEntry with_schema(ConfigTableEntry entry, const std::string& schema) {
+  entry.schema = schema;
+  return entry;
+}
+
+/// {"enum": [...]}, of words that are JSON already.
+std::string enum_schema(const std::vector<std::string>& values) {
+  std::string list;
+  for (const auto& value : values) list += (list.empty() ? "" : ", ") + value;
+  return R"({"enum": [)" + list + "]}";
+}
+
+std::string quoted(const std::string& word) { return "\"" + word + "\""; }
+
+const std::string kWidthSchema = R"({"anyOf": [{"type": "integer", "minimum": 2, "maximum": 32}, {"const": "float32"}]})";
+const std::string kPointsSchema =
+    R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}}]})";
+
+/// The entries of precision.layers.
+std::string layers_schema() {
+  std::vector<std::string> names;
+  for (const auto& name : schedule_names()) names.push_back(quoted(name));
+  const std::string schedule = R"({"type": "object", "additionalProperties": false, "required": [], "properties": {)"
+                               R"("schedule": )" + enum_schema(names) + R"(, "min": )" + kWidthSchema + R"(, "max": )" +
+                               kWidthSchema + R"(, "cycles": {"type": "integer", "minimum": 1}, "points": )" +
+                               kPointsSchema + "}}";
+  const std::string either = R"({"anyOf": [)" + kWidthSchema + ", " + schedule + "]}";
+  return R"({"type": "array", "items": {"type": "object", "additionalProperties": false, "required": ["match"], )"
+         R"("properties": {"match": {"type": "string"}, "forward": )" + either + R"(, "gradient": )" + either + "}}}";
+}
+
 /// A reference to the field of a config, const or not.
 template <typename F>
 using Value = std::remove_reference_t<std::invoke_result_t<F, Config&>>;
 
 template <typename F>
 ConfigTableEntry text(const std::string& key, F field, const std::string& meaning) {
-  return {key, "text", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_text(n); },
-          [field](const Config& c) { return write_text(field(const_cast<Config&>(c))); }};
+  return with_schema({key, "text", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_text(n); },
+          [field](const Config& c) { return write_text(field(const_cast<Config&>(c))); }},
+                     R"({"type": "string"})");
 }
 
 /// Values of key `isa`.
@@ -39,26 +71,33 @@ std::vector<std::string> isa_choices() {
 template <typename F>
 ConfigTableEntry choice(const std::string& key, F field, const std::vector<std::string>& choices, const std::string& meaning) {
   std::string type;
-  for (const auto& entry : choices) type += (type.empty() ? "" : ", ") + entry;
-  return {key, type, meaning, true, [field, choices](Config& c, const YAML::Node& n) { field(c) = read_choice(n, choices); },
-          [field](const Config& c) { return field(const_cast<Config&>(c)); }};
+  std::vector<std::string> words;
+  for (const auto& entry : choices) {
+    type += (type.empty() ? "" : ", ") + entry;
+    words.push_back(quoted(entry));
+  }
+  return with_schema({key, type, meaning, true, [field, choices](Config& c, const YAML::Node& n) { field(c) = read_choice(n, choices); },
+          [field](const Config& c) { return field(const_cast<Config&>(c)); }},
+                     enum_schema(words));
 }
 
 template <typename F>
 ConfigTableEntry count(const std::string& key, F field, std::int64_t first, std::int64_t last, const std::string& meaning) {
   const std::string type = last == kAnyCount ? "integer >= " + std::to_string(first)
                                              : "integer " + std::to_string(first) + ".." + std::to_string(last);
-  return {key, type, meaning, true,
+  return with_schema({key, type, meaning, true,
           [field, first, last](Config& c, const YAML::Node& n) {
             field(c) = static_cast<Value<F>>(read_integer(n, first, last));
           },
-          [field](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }};
+          [field](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }},
+                     R"({"type": "integer", "minimum": )" + std::to_string(first) +
+                         (last == kAnyCount ? "" : R"(, "maximum": )" + std::to_string(last)) + "}");
 }
 
 template <typename F>
 ConfigTableEntry real(const std::string& key, F field, double first, double last, const std::string& meaning) {
   const std::string type = last == kAnyReal ? "number >= " + write_real(first) : "number " + write_real(first) + ".." + write_real(last);
-  return {key, type, meaning, true,
+  return with_schema({key, type, meaning, true,
           [field, first, last](Config& c, const YAML::Node& n) { field(c) = static_cast<Value<F>>(read_real(n, first, last)); },
           [field](const Config& c) {
             if constexpr (std::is_same_v<Value<F>, float>) {
@@ -69,19 +108,23 @@ ConfigTableEntry real(const std::string& key, F field, double first, double last
             } else {
               return write_real(field(const_cast<Config&>(c)));
             }
-          }};
+          }},
+                     R"({"type": "number", "minimum": )" + write_real(first) +
+                         (last == kAnyReal ? "" : R"(, "maximum": )" + write_real(last)) + "}");
 }
 
 template <typename F>
 ConfigTableEntry flag(const std::string& key, F field, const std::string& meaning) {
-  return {key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
-          [field](const Config& c) { return write_bool(field(const_cast<Config&>(c))); }};
+  return with_schema({key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
+          [field](const Config& c) { return write_bool(field(const_cast<Config&>(c))); }},
+                     R"({"type": "boolean"})");
 }
 
 template <typename F>
 ConfigTableEntry width(const std::string& key, F field, const std::string& meaning) {
-  return {key, "2..32, float32", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_width(n); },
-          [field](const Config& c) { return field(const_cast<Config&>(c)).text(); }};
+  return with_schema({key, "2..32, float32", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_width(n); },
+          [field](const Config& c) { return field(const_cast<Config&>(c)).text(); }},
+                     kWidthSchema);
 }
 
 /// Points of a piecewise schedule, in the config or in a CSV file.
@@ -92,19 +135,21 @@ ConfigTableEntry points(const std::string& key, F field, const std::string& mean
   entry.read_in = [field](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     field(c) = read_schedule_points(n, folder);
   };
+  entry.schema = kPointsSchema;
   return entry;
 }
 
 /// Two or three names for the values of a field.
 template <typename T, typename F>
 ConfigTableEntry named(const std::string& key, F field, const std::vector<std::pair<std::string, T>>& names, const std::string& meaning) {
-  std::vector<std::string> choices;
+  std::vector<std::string> choices, words;
   std::string type;
   for (const auto& [name, value] : names) {
     choices.push_back(name);
     type += (type.empty() ? "" : ", ") + name;
+    words.push_back(std::is_same_v<T, int> ? name : quoted(name));
   }
-  return {key, type, meaning, true,
+  return with_schema({key, type, meaning, true,
           [field, names, choices](Config& c, const YAML::Node& n) {
             const std::string chosen = read_choice(n, choices);
             for (const auto& [name, value] : names) {
@@ -116,7 +161,8 @@ ConfigTableEntry named(const std::string& key, F field, const std::vector<std::p
               if (field(const_cast<Config&>(c)) == value) return name;
             }
             throw std::logic_error("a value of a config has no name");
-          }};
+          }},
+                     enum_schema(words));
 }
 
 ConfigTableEntry not_identity(ConfigTableEntry entry) {
@@ -147,9 +193,10 @@ std::vector<ConfigTableEntry> make_table() {
 
   t.push_back(count("train.steps", FIELD(train.steps), 1, 1000000000, "length of the run, in batches"));
   t.push_back(count("train.batch", FIELD(train.batch), 1, 65536, "images a step"));
-  t.push_back({"train.seed", "integer >= 0", "key of all random numbers: initial weights, order, augmentation, rounding", true,
+  t.push_back(with_schema({"train.seed", "integer >= 0", "key of all random numbers: initial weights, order, augmentation, rounding", true,
                [](Config& c, const YAML::Node& n) { c.train.seed = read_unsigned(n); },
-               [](const Config& c) { return std::to_string(c.train.seed); }});
+               [](const Config& c) { return std::to_string(c.train.seed); }},
+                          R"({"type": "integer", "minimum": 0})"));
   t.push_back(count("train.evaluate_every", FIELD(train.evaluate_every), 1, kAnyCount, "steps between evaluations; the last step is always evaluated"));
   t.push_back(not_identity(count("train.checkpoint_every", FIELD(train.checkpoint_every), 1, kAnyCount, "steps between checkpoints; the last step always has one")));
   t.push_back(not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount, "steps between progress lines")));
@@ -184,6 +231,7 @@ std::vector<ConfigTableEntry> make_table() {
   layers.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     c.precision.layers = read_layer_overrides(n, folder);
   };
+  layers.schema = layers_schema();
   t.push_back(layers);
   ConfigTableEntry history{"precision.history", "list",
                            "widths of the steps that a fork took over, where this config gives them others: {until, steps, forward, gradient, layers}; `train --from` records it",
@@ -199,13 +247,14 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(real("optimizer.weight_decay", FIELD(optimizer.weight_decay), 0.0, kAnyReal, "weight decay, of all trained parameters"));
 
   t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(), "the learning rate over the run"));
-  t.push_back({"learning_rate.points", "list of numbers", "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step", true,
+  t.push_back(with_schema({"learning_rate.points", "list of numbers", "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step", true,
                [](Config& c, const YAML::Node& n) { c.learning_rate.points = read_reals(n); },
                [](const Config& c) {
                  std::string list;
                  for (const double point : c.learning_rate.points) list += (list.empty() ? "" : ", ") + write_real(point);
                  return "[" + list + "]";
-               }});
+               }},
+                          R"({"type": "array", "items": {"type": "number", "minimum": 0}})"));
   t.push_back(real("learning_rate.factor", FIELD(learning_rate.factor), 0.0, kAnyReal, "piecewise: multiplier at each point; anneal_cosine: the floor is lr * factor^2"));
   t.push_back(real("learning_rate.ratio", FIELD(learning_rate.ratio), 0.0, 1.0, "linear: final share of lr"));
   t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal, "cyclic: lowest rate"));

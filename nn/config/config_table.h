@@ -25,6 +25,8 @@ struct ConfigTableEntry {
   std::function<std::string(const Config&)> write;
   /// In place of `read` where a value may name a file: paths are relative to `folder`.
   std::function<void(Config&, const YAML::Node&, const std::filesystem::path& folder)> read_in = {};
+  /// What JSON Schema says of the value, a JSON object.
+  std::string schema = {};
 };
 
 /// In the order of docs/config.md; keys of one section stand together.

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 namespace bitcycle {
@@ -96,7 +95,9 @@ std::vector<double> read_reals(const YAML::Node& node) {
 BitWidth read_width(const YAML::Node& node) { return BitWidth::parse(scalar(node, "a width of 2 to 32, or float32")); }
 
 std::string write_text(const std::string& value) {
-  return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  YAML::Emitter out;
+  out << YAML::DoubleQuoted << value;
+  return out.c_str();
 }
 
 std::string write_real(double value) {

@@ -70,6 +70,22 @@ std::map<std::string, const NamedTensor*> by_name(const TensorFile& file) {
   return tensors;
 }
 
+/// Tensors of layers that the model does not have: those of a larger model. A tensor that a layer of the model does not
+/// use, as the paper's code keeps some, is none.
+std::vector<std::string> foreign_tensors(const ParameterStore& store,
+                                         const std::map<std::string, const NamedTensor*>& tensors) {
+  const auto layer_of = [](const std::string& name) { return name.substr(0, name.find('.')); };
+  std::set<std::string> layers;
+  for (const auto& parameter : store.all()) layers.insert(layer_of(parameter.name));
+  std::vector<std::string> foreign;
+  for (const auto& [name, tensor] : tensors) {
+    if (layers.count(layer_of(name.rfind(momentum_name(""), 0) == 0 ? name.substr(momentum_name("").size()) : name)) == 0) {
+      foreign.push_back(name);
+    }
+  }
+  return foreign;
+}
+
 void load(Network& network, Backend& backend, const TensorFile& file, const std::string& origin, bool whole) {
   ParameterStore& store = network.parameters();
   const auto tensors = by_name(file);
@@ -95,7 +111,8 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
     take(parameter.name, parameter, whole || parameter.trained, values);
     if (whole && parameter.trained) take(momentum_name(parameter.name), parameter, true, momenta);
   }
-  if (!missing.empty() || !wrong.empty()) {
+  const auto foreign = foreign_tensors(store, tensors);
+  if (!missing.empty() || !wrong.empty() || !foreign.empty()) {
     std::string text = origin + " does not fit the model " + network.model();
     const auto list = [&](const std::string& title, const std::vector<std::string>& items) {
       if (items.empty()) return;
@@ -105,6 +122,7 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
     };
     list("missing:", missing);
     list("wrong:", wrong);
+    list("of layers that the model does not have:", foreign);
     throw std::runtime_error(text);
   }
   backend.to_device(store.values(), values.data(), values.size() * sizeof(float));

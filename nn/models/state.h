@@ -25,8 +25,8 @@ std::vector<NamedTensor> save_state(const Network& network, Backend& backend);
 std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend);
 
 /// Sets parameters (all are needed), and running statistics and ranges where the file has them. Names may have the
-/// prefix "module."; what the model does not use is ignored. Throws std::runtime_error naming `origin` and everything
-/// that is missing, has another shape or is not finite.
+/// prefix "module."; what a layer of the model does not use is ignored. Throws std::runtime_error naming `origin` and
+/// everything that is missing, has another shape, is not finite, or belongs to a layer that the model does not have.
 void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin);
 /// The same for a checkpoint: momenta, statistics and ranges are needed too.
 void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin);

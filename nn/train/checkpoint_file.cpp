@@ -25,7 +25,8 @@ void check_seal(std::string bytes, const std::string& digits, const fs::path& pa
     bytes.replace(at, written.size(), open_seal());
     if (to_text(digest_of(bytes.data(), bytes.size())) == digits) return;
   }
-  throw std::runtime_error("'" + path.string() + "' is damaged: its bytes are not those that were written (its checksum is " +
+  throw std::runtime_error("'" + path.string() +
+                           "' is damaged: its bytes are not those that were written (its checksum is " +
                            digits.substr(0, 40) + ")");
 }
 

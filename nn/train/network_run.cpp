@@ -2,9 +2,11 @@
 #include "nn/train/network_run.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <stdexcept>
 
 #include "nn/io/atomic_file.h"
+#include "nn/io/free_memory.h"
 #include "nn/io/safetensors.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
@@ -37,6 +39,41 @@ void check_images(const Network& network, const Dataset& dataset) {
   }
 }
 
+std::string gibibytes(std::uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) * 0x1p-30);
+  return text;
+}
+
+/// Bytes that a step of so many images keeps at least, whatever the layers' memory shares: of every convolution the
+/// codes of its input and its output in binary32; the images on the host and the device; and the largest tensor and its
+/// gradient between two layers.
+std::uint64_t least_memory(const Network& network, std::int64_t batch, const std::vector<LayerWidths>& widest) {
+  const Value& images = network.input();
+  std::uint64_t an_image = 2 * sizeof(float) * static_cast<std::uint64_t>(images.elements(1)), largest = 0;
+  std::size_t layer = 0;
+  for (const MatrixOperation& operation : network.describe().matrix) {
+    const auto outputs = static_cast<std::uint64_t>(operation.shape.output_size()) * sizeof(float);
+    largest = std::max(largest, outputs);
+    if (!operation.quantised || layer == widest.size()) continue;
+    an_image += outputs + static_cast<std::uint64_t>(operation.shape.input_size()) *
+                              bytes_of(widest[layer++].forward.container());
+  }
+  return static_cast<std::uint64_t>(batch) * (an_image + 2 * largest);
+}
+
+/// Throws where that is more than there is: the system would end the process without a word.
+void check_memory(const Network& network, std::int64_t batch, const std::vector<LayerWidths>& widest) {
+  const std::uint64_t needed = least_memory(network, batch, widest);
+  const auto free = free_memory();
+  if (!free || needed <= *free) return;
+  const std::int64_t fits = batch * static_cast<std::int64_t>(*free >> 20) / static_cast<std::int64_t>(needed >> 20);
+  throw std::runtime_error(network.model() + " at " + std::to_string(batch) + " images at a time needs at least " +
+                           gibibytes(needed) + " of memory, and " + gibibytes(*free) + " are free: lower " +
+                           "train.batch, or train.evaluation_batch where that is the larger one, to fewer than " +
+                           std::to_string(fits + 1));
+}
+
 }  // namespace
 
 NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& backend, std::optional<BitWidth> also)
@@ -64,6 +101,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
   }
   for (Started& started : started_) started.widths.resize(layers.size());
   const std::int64_t batch = std::max(config.train.batch, evaluation_batch_);
+  if (!backend.keeps_images()) check_memory(*network_, batch, widest);
   try {
     network_->allocate(backend, batch, widest);
   } catch (const std::runtime_error& error) {

@@ -33,7 +33,8 @@ void append_text(const std::filesystem::path& path, std::string& pending) {
     if (::fsync(file) != 0) throw_file_error("cannot flush", path, errno);
   } catch (...) {
     // A part of a line must not stay: what follows it later would be unreadable.
-    if (before >= 0 && ::ftruncate(file, before) != 0) { /* reading drops a torn last line as well */ }
+    if (before >= 0 && ::ftruncate(file, before) != 0) { /* reading drops a torn last line as well */
+    }
     ::close(file);
     throw;
   }

@@ -105,8 +105,9 @@ struct RunFolder::Lock {
       const int reason = errno;
       ::close(file);
       if (reason == EWOULDBLOCK) {
-        throw std::runtime_error("the run folder '" + path.parent_path().string() +
-                                 "' is in use by another process; wait for it, stop it, or choose another folder with --out");
+        throw std::runtime_error(
+            "the run folder '" + path.parent_path().string() +
+            "' is in use by another process; wait for it, stop it, or choose another folder with --out");
       }
       throw_file_error("cannot lock", path, reason);
     }
@@ -168,7 +169,8 @@ RunFolder RunFolder::open(const fs::path& path, const Config& config) {
 
 RunFolder RunFolder::existing(const fs::path& path) {
   if (!fs::is_directory(path)) throw std::runtime_error("there is no run folder '" + path.string() + "'");
-  if (!fs::exists(path / kConfig)) throw std::runtime_error("'" + path.string() + "' is not a run folder: it has no config.yaml");
+  if (!fs::exists(path / kConfig))
+    throw std::runtime_error("'" + path.string() + "' is not a run folder: it has no config.yaml");
   return RunFolder(path);
 }
 
@@ -211,7 +213,8 @@ void RunFolder::append(const DigestRecord& record) { pending_digests_ += to_line
 void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / "cost.csv", csv); }
 
 void RunFolder::flush() {
-  if (!pending_steps_.empty() && !fs::exists(path_ / kSteps)) pending_steps_.insert(0, std::string(kStepsHeader) + "\n");
+  if (!pending_steps_.empty() && !fs::exists(path_ / kSteps))
+    pending_steps_.insert(0, std::string(kStepsHeader) + "\n");
   append_text(path_ / kSteps, pending_steps_);
   append_text(path_ / kMetrics, pending_metrics_);
   append_text(path_ / kDigests, pending_digests_);
@@ -288,8 +291,8 @@ Checkpoint RunFolder::best_checkpoint(std::vector<std::string>& warnings) const 
     if (!best || accuracy[next->step] > accuracy[best->step]) best = std::move(next);
   }
   if (!best) throw std::runtime_error("the best checkpoint cannot be read: " + reason);
-  warnings.push_back("the best checkpoint cannot be read: " + reason + "; the best of the others is taken, that of step " +
-                     std::to_string(best->step));
+  warnings.push_back("the best checkpoint cannot be read: " + reason +
+                     "; the best of the others is taken, that of step " + std::to_string(best->step));
   return std::move(*best);
 }
 
@@ -298,8 +301,8 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
   std::string have;
   for (const auto step : steps) have += (have.empty() ? "" : ", ") + std::to_string(step);
   const auto complain = [&](const std::string& what) {
-    return std::runtime_error("'" + path_.string() + "' has no " + what + "; it has checkpoints of the steps: " +
-                              (have.empty() ? "none" : have));
+    return std::runtime_error("'" + path_.string() + "' has no " + what +
+                              "; it has checkpoints of the steps: " + (have.empty() ? "none" : have));
   };
   if (which == "newest") {
     auto checkpoint = newest_checkpoint(warnings);

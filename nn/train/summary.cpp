@@ -25,7 +25,7 @@ std::string summary_json(const TrainSummary& summary) {
                               {"seconds", summary.seconds}};
   if (summary.device_memory_bytes != 0) json["device_memory_bytes"] = summary.device_memory_bytes;
   if (!summary.warnings.empty()) json["warnings"] = summary.warnings;
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 TrainSummary parse_summary(const std::string& text) {

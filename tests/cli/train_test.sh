@@ -118,9 +118,8 @@ test_interrupted_run_saves_and_goes_on() {
   tiny config.yaml 60
   local whole signal expected
   whole=$(digest_of config.yaml --out whole)
-  for signal in INT TERM; do
-    expected=130
-    [ "$signal" = INT ] || expected=143
+  for signal in INT TERM HUP; do
+    case "$signal" in INT) expected=130 ;; TERM) expected=143 ;; HUP) expected=129 ;; esac
     # A background process of a script ignores SIGINT unless it is told otherwise.
     (trap - INT; exec "$BITCYCLE" train config.yaml --out "stopped $signal" >first.txt 2>&1 </dev/null) &
     local process=$!
@@ -133,6 +132,16 @@ test_interrupted_run_saves_and_goes_on() {
     contains "$out" "same command continues"
     equal "$(digest_of config.yaml --out "stopped $signal")" "$whole" "digest after SIG$signal"
   done
+}
+
+test_a_hang_up_that_is_ignored_does_not_stop() {
+  tiny config.yaml 60
+  (trap '' HUP; exec "$BITCYCLE" train config.yaml --out kept >first.txt 2>&1 </dev/null) &
+  local process=$!
+  await_checkpoint kept
+  kill -HUP "$process"
+  wait "$process"
+  equal "$?" 0 "exit code"
 }
 
 test_folder_of_another_config_is_refused() {
@@ -152,6 +161,17 @@ test_a_refused_training_leaves_nothing() {
   is_error
   run 1 "$BITCYCLE" train config.yaml --set 'precision.layers=[{match: fc, forward: 8}]'
   is_error
+  [ ! -e runs ] || failed "a run folder was made"
+}
+
+test_a_batch_that_memory_cannot_hold_is_refused_before_it_is_tried() {
+  tiny config.yaml
+  # Where even that fits, there is nothing to see.
+  [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -lt 400000000 ] || return 0
+  run 1 timeout 60 "$BITCYCLE" train config.yaml --set model.name=resnet164 --set train.batch=65536
+  is_error
+  contains "$err" "resnet164 at 65536 images at a time needs"
+  contains "$err" "lower train.batch"
   [ ! -e runs ] || failed "a run folder was made"
 }
 

@@ -66,7 +66,9 @@ test_option_values_are_checked() {
   run 2 "$BITCYCLE" info --isa sse9
   is_error
   contains "$err" "portable, avx2, avxvnni, avx512vnni"
-  run 2 "$BITCYCLE" info --threads 0
+  run 0 "$BITCYCLE" info --threads 0 --json  # as `threads: 0`: all cores
+  equal "$(json threads)" "$(json cores)" threads
+  run 2 "$BITCYCLE" info --threads -1
   is_error
   run 2 "$BITCYCLE" info --threads two
   is_error
@@ -83,6 +85,33 @@ test_cuda_is_a_clear_error() {
   run 1 "$BITCYCLE" info --device cuda
   is_error
   contains "$err" "--device cpu"
+}
+
+test_many_threads_are_no_more_than_help() {
+  tiny config.yaml 2
+  run 0 timeout 60 "$BITCYCLE" train config.yaml --threads 4096 --json
+  run 0 "$BITCYCLE" info --threads 4096 --json
+  [ "$(json threads)" -le $((4 * $(json cores))) ] || failed "$(json threads) threads on $(json cores) cores"
+}
+
+test_control_characters_of_names_are_escaped() {
+  local name=$'evil\033[31m\u202e\u009b\xff\r'
+  run 1 "$BITCYCLE" train "$name.yaml"
+  is_error
+  lacks "$err" $'\033'
+  lacks "$err" $'\u202e'
+  lacks "$err" $'\xff'
+  lacks "$err" $'\r'
+  contains "$err" 'evil\u001b[31m\u202e\u009b\xff\u000d.yaml'
+  tiny "$name.yaml" 2
+  run 1 "$BITCYCLE" schedule "$name.yaml"
+  contains "$err" "control character"
+  name=$'gr\u00fc\u00df \u202e\xff'
+  tiny "$name.yaml" 2
+  run 0 "$BITCYCLE" schedule "$name.yaml" --json
+  contains "$out" $'gr\u00fc\u00df \\u202e'
+  run 0 "$BITCYCLE" train "$name.yaml" --out "$name" --json
+  [ -d "$name" ] || failed "the folder's own name was changed"
 }
 
 test_info_is_json() {
@@ -107,6 +136,17 @@ test_schedule_gives_dwell_times() {
   run 0 "$BITCYCLE" schedule config.yaml --set precision.forward.cycles=1 --json
   equal "$(json dwell/1/steps)" 329 "second stretch"
   equal "$(json totals/0/forward_bits)" 3 "first width"
+}
+
+test_schedules_too_long_to_list_are_refused_for_that_reason() {
+  tiny config.yaml 1000000000
+  run 1 timeout 10 "$BITCYCLE" schedule config.yaml
+  is_error
+  contains "$err" "train.steps"
+  run 1 timeout 60 "$BITCYCLE" schedule config.yaml --set train.steps=90000000 --set precision.forward.cycles=30000000
+  is_error
+  contains "$err" "precision.forward.cycles"
+  lacks "$err" "batch"
 }
 
 test_schedule_draws_a_plot_on_demand() {

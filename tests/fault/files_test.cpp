@@ -106,8 +106,12 @@ TEST(Safetensors, LyingHeadersAreErrors) {
   EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})"), HasSubstr("12"));
   EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}})"), HasSubstr("outside"));
   EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})"), HasSubstr("shape"));
-  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})"), HasSubstr("too large"));
-  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"), HasSubstr("overlap"));
+  EXPECT_THAT(error(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]}})"),
+              HasSubstr("too large"));
+  EXPECT_THAT(
+      error(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
+      HasSubstr("overlap"));
   EXPECT_THAT(error(R"({"a":7})"), HasSubstr("lacks"));
   EXPECT_THAT(error(std::string(100000, '[')), HasSubstr("nested"));
   EXPECT_THAT(error_of([] { read_safetensors("/nonexistent/file"); }), HasSubstr("/nonexistent/file"));
@@ -119,11 +123,14 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileWhole) {
   write_file_atomically(path, "old");
   {
     const TinyFiles limit(16);
-    EXPECT_THAT(error_of([&] { write_file_atomically(path, std::string(100000, 'x')); }), AllOf(HasSubstr(path.string()), HasSubstr("ulimit")));
+    EXPECT_THAT(error_of([&] { write_file_atomically(path, std::string(100000, 'x')); }),
+                AllOf(HasSubstr(path.string()), HasSubstr("ulimit")));
   }
   EXPECT_EQ(read_file(path), "old");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "no part of the new file is left";
-  EXPECT_THAT(error_of([&] { write_file_atomically(folder.path() / "no" / "file", "x"); }), HasSubstr("make the folder"));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "no part of the new file is left";
+  EXPECT_THAT(error_of([&] { write_file_atomically(folder.path() / "no" / "file", "x"); }),
+              HasSubstr("make the folder"));
   EXPECT_THAT(error_of([&] { read_file(folder.path()); }), HasSubstr("folder"));
 }
 
@@ -176,7 +183,8 @@ TEST(RunFolder, KeepsTheNewestAndTheBestCheckpointAndSkipsDamagedOnes) {
   EXPECT_EQ(run.newest_checkpoint(warnings)->step, 6);
   EXPECT_EQ(run.read_checkpoint("best", warnings).step, 2);
   EXPECT_TRUE(warnings.empty());
-  EXPECT_THAT(error_of([&] { run.read_checkpoint("1", warnings); }), AllOf(HasSubstr("step 1"), HasSubstr("2, 4, 5, 6")));
+  EXPECT_THAT(error_of([&] { run.read_checkpoint("1", warnings); }),
+              AllOf(HasSubstr("step 1"), HasSubstr("2, 4, 5, 6")));
   std::filesystem::resize_file(folder.path() / "run/checkpoints/step-00000006.safetensors", 100);
   EXPECT_EQ(run.newest_checkpoint(warnings)->step, 5);
   ASSERT_EQ(warnings.size(), 1U);
@@ -275,7 +283,8 @@ TEST(RunFolder, ADamagedConfigIsAnError) {
 
 TEST(RunFolder, RecordsThatAreCutShortAreNotGoneOnFrom) {
   const test::TemporaryFolder folder;
-  const Config config = parse_config("train: {steps: 6, evaluate_every: 2}\ndigest: {every: 2}\nprecision: {forward: {cycles: 2}}", "x.yaml");
+  const Config config = parse_config(
+      "train: {steps: 6, evaluate_every: 2}\ndigest: {every: 2}\nprecision: {forward: {cycles: 2}}", "x.yaml");
   RunFolder run = RunFolder::open(folder.path() / "run", config);
   const Digest128 root = digest_root(two_tensors().tensors);
   for (int step = 1; step <= 6; ++step) {
@@ -355,7 +364,8 @@ TEST(RunFolder, RefusesOtherConfigsOtherFilesAndSecondProcesses) {
 }
 
 TEST(RunFolder, AnUnwritablePlaceIsNamed) {
-  EXPECT_THAT(error_of([] { RunFolder::open("/proc/bitcycle-run", parse_config("", "x.yaml")); }), HasSubstr("/proc/bitcycle-run"));
+  EXPECT_THAT(error_of([] { RunFolder::open("/proc/bitcycle-run", parse_config("", "x.yaml")); }),
+              HasSubstr("/proc/bitcycle-run"));
 }
 
 TEST(Cifar, RecordsAreCheckedBeforeUse) {
@@ -371,10 +381,12 @@ TEST(Cifar, RecordsAreCheckedBeforeUse) {
   EXPECT_EQ(set.count, 1);
   EXPECT_EQ(set.labels[0], 9);
   EXPECT_EQ(std::string(set.pixels.begin(), set.pixels.begin() + 3), "rgb");
-  EXPECT_THAT(error_of([&] { append_records(record.substr(1), ten, "f.bin", set); }), AllOf(HasSubstr("f.bin"), HasSubstr("record 0 is incomplete")));
+  EXPECT_THAT(error_of([&] { append_records(record.substr(1), ten, "f.bin", set); }),
+              AllOf(HasSubstr("f.bin"), HasSubstr("record 0 is incomplete")));
   EXPECT_THAT(error_of([&] { append_records(record + record.substr(5), ten, "f.bin", set); }), HasSubstr("record 1"));
   record[0] = 10;
-  EXPECT_THAT(error_of([&] { append_records(record, ten, "f.bin", set); }), AllOf(HasSubstr("label 10"), HasSubstr("0 to 9")));
+  EXPECT_THAT(error_of([&] { append_records(record, ten, "f.bin", set); }),
+              AllOf(HasSubstr("label 10"), HasSubstr("0 to 9")));
   EXPECT_THAT(error_of([&] { append_records("", ten, "f.bin", set); }), HasSubstr("empty"));
   EXPECT_THAT(error_of([] { load_cifar("", "cifar10"); }), AllOf(HasSubstr("data.path"), HasSubstr("binary version")));
   const test::TemporaryFolder folder;

@@ -107,6 +107,17 @@ TEST_F(State, AModulePrefixAndUnusedTensorsAreAccepted) {
   EXPECT_EQ(digest_state(*network_, *backend_).root, before);
 }
 
+TEST_F(State, TensorsOfLayersThatTheModelDoesNotHaveAreAnError) {
+  TensorFile file;
+  file.tensors = save_state(*network_, *backend_);
+  file.tensors.push_back({"module.group1_layer9.conv1.weight", {1}, {1}});
+  file.tensors.push_back({"momentum/group1_layer9.conv1.weight", {1}, {1}});
+  for (const bool whole : {false, true}) {
+    const std::string error = error_of(file, whole);
+    EXPECT_THAT(error, HasSubstr("layers that the model does not have: group1_layer9.conv1.weight"));
+  }
+}
+
 TEST_F(State, WeightsMayComeWithoutRunningRangesACheckpointMayNot) {
   TensorFile file;
   for (auto& t : save_state(*network_, *backend_)) {
