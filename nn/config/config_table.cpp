@@ -239,6 +239,7 @@ std::vector<ConfigTableEntry> make_table() {
   history.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     c.precision.history = read_precision_history(n, folder);
   };
+  history.schema = R"({"type": "array", "items": {"type": "object"}})";
   t.push_back(history);
 
   t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd"}, "the optimiser: SGD with momentum"));
