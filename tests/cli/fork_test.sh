@@ -32,7 +32,7 @@ test_fork_from_a_checkpoint() {
   run 0 "$BITCYCLE" train config.yaml "${set[@]}" --from parent:6 --out child --tensorboard --json
   equal "$(json digest)" "$digest" "digest of the fork with the same config"
   contains "$err" "forked from parent at step 6"
-  contains "$(cat child/config.yaml)" 'run: "parent"'
+  contains "$(cat child/config.yaml)" 'run: parent'
   [ -s child/events.out.tfevents.bitcycle ] || failed "no event file"
   run 0 "$BITCYCLE" verify parent child
   contains "$out" "runs are equal"
