@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle cost: what a training costs, by layer, pass and pair of widths, in both metrics; nothing is trained.
-#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "cli/command_line.h"
-#include "cli/console.h"
+#include "cli/cost_input.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
-#include "cli/inputs.h"
 #include "cli/price.h"
 #include "cli/validate.h"
 #include "cli/verbs.h"
 #include "cost_models/bitops_report.h"
-#include "nn/models/model.h"
-#include "nn/train/cost_options.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -30,17 +27,19 @@ std::vector<std::string> cells(const std::string& name, const BitOpsSum& sum, co
 
 std::string widths_text(const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); }
 
-void print_table(std::ostream& out, const BitOpsReport& report, bool layers) {
+void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& report, bool layers) {
   const BitOpsSum& total = report.total;
-  out << report.name << ": " << report.model << " (" << figures(1e-6 * static_cast<double>(report.macs_per_image))
-      << " MMAC an image, forward), " << grouped(report.steps) << " steps of " << grouped(report.options.batch)
-      << " images\n\n";
+  const std::string what = input.whole_batches ? "a step" : input.is_layers_file ? "a sample" : "an image";
+  out << heading(input) << "; " << figures(1e-6 * static_cast<double>(report.macs_per_image)) << " MMAC " << what
+      << ", forward\n\n";
 
   const auto header = [](const std::string& first) {
     return std::vector<std::string>{first, "GMAC", "GBitOPs 'paper'", "share", "GBitOPs 'executed'"};
   };
   Table pass_table(header("pass"));
-  for (const auto& [pass, sum] : report.passes) pass_table.add(cells(pass_name(pass), sum, total));
+  for (const auto& [pass, sum] : report.passes) {
+    if (sum.macs > 0.0) pass_table.add(cells(pass_name(pass), sum, total));
+  }
   pass_table.rule();
   pass_table.add(cells("all", total, total));
   pass_table.print(out);
@@ -56,14 +55,18 @@ void print_table(std::ostream& out, const BitOpsReport& report, bool layers) {
     for (const auto& layer : report.layers) {
       layer_table.add(cells(layer.layer, layer.total, total));
       for (std::size_t i = 0; i < kPasses.size(); ++i) {
-        layer_table.add(cells("  " + pass_name(kPasses[i]), layer.passes[i], total));
+        if (layer.passes[i].macs > 0.0) layer_table.add(cells("  " + pass_name(kPasses[i]), layer.passes[i], total));
       }
     }
     layer_table.print(out);
   }
 
   out << "\n  saving " << fixed(report.saving_percent, 3) << " % by 'paper', against static "
-      << widths_text(report.static_widths) << " bits (" << figures(report.static_total.paper * kGiga) << " GBitOPs)\n\n"
+      << widths_text(report.static_widths) << " bits (" << figures(report.static_total.paper * kGiga) << " GBitOPs"
+      << (report.common_baseline     ? ", every layer"
+          : sets_layers_apart(input) ? ", layers that are set apart at their own largest widths"
+                                     : "")
+      << ")\n\n"
       << "  BitOPs = MACs x bits of one operand x bits of the other.\n"
       << "  paper     every MAC in all three passes at the scheduled widths: b*b + b*bg + b*bg, as the paper's code\n"
       << "            counts; batch norm is " << (report.options.count_batch_norm ? "" : "not ")
@@ -79,23 +82,27 @@ void print_table(std::ostream& out, const BitOpsReport& report, bool layers) {
 int run_cost(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{{"format", "NAME", "table, csv, json or scalesim; default: table"},
                                   {"layers", "", "the table with every layer and pass"}};
+  for (const auto& option : schedule_options()) options.push_back(option);
   for (const auto& option : pricing_options()) options.push_back(option);
   options.push_back({"explain", "LAYER", "how this layer's cost comes about: formulas with the numbers put in"});
   options.push_back({"widths", "LHSxRHS", "widths of a topology's rows that give none; default: 8x8"});
-  options.push_back({"out", "DIR", "--format scalesim: writes the two reports there"});
+  options.push_back({"out", "PATH", "writes to this file; with --format scalesim the two reports to this folder"});
   options.push_back({"validate", "", "prints what each model was checked against, compared anew; no CONFIG"});
   options.push_back(set_option());
   options.push_back(json_option());
   CommandLine line(
-      {"cost", "CONFIG|RUN|TOPOLOGY",
+      {"cost", "CONFIG|RUN|LAYERS",
        "Counts the bit operations of a training: of the whole run that a CONFIG describes, or of the steps\n"
        "that a RUN folder has done. Two metrics, always both: what the paper counts, and what is executed.\n"
        "With --accelerator: energy, cycles and traffic on hardware, side by side; nothing is trained again.\n"
-       "A TOPOLOGY is a CSV file in SCALE-Sim's format (convolutions, or Layer, M, N, K).",
+       "LAYERS is a CSV file in SCALE-Sim's format (convolutions, or Layer, M, N, K), also with columns\n"
+       "batch, padding and pass: under --schedule or --precision it is priced as a model is; without, each\n"
+       "row is one product.",
        "bitcycle cost configs/quickstart.yaml\n"
-       "bitcycle cost configs/quickstart.yaml --set precision.forward.min=4 --format csv\n"
+       "bitcycle cost configs/quickstart.yaml --precision cyclic_cosine:4-8/8,cycles=8 --format csv\n"
        "bitcycle cost configs/quickstart.yaml --accelerator bitfusion-45nm --accelerator stripes\n"
        "bitcycle cost runs/quickstart --accelerator systolic-int8 --explain conv1\n"
+       "bitcycle cost layers.csv --precision cyclic_cosine:3-8/8,cycles=32,steps=64000,batch=128\n"
        "bitcycle cost layers.csv --accelerator systolic-int8 --set accelerator.dataflow=ws --widths 8x4"},
       options);
   if (!line.parse(arguments)) return kSuccess;
@@ -104,30 +111,30 @@ int run_cost(const std::vector<std::string>& arguments) {
     return run_validation(line.json());
   }
   line.require_positional(1);
-  const bool topology = std::filesystem::path(line.positional()[0]).extension() == ".csv";
-  if (topology || line.has("accelerator") || line.has("explain") || line.text("format") == "scalesim") {
+  const bool scheduled = !is_layers_file(line.positional()[0]) || line.has("schedule") || line.has("precision");
+  if (!scheduled || line.has("accelerator") || line.has("explain") || line.text("format") == "scalesim") {
     return run_pricing(line);
   }
-  for (const char* name : {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "widths", "out"}) {
+  for (const char* name : {"metric", "weight-update", "quantisation", "batch-norm", "widths"}) {
     if (line.has(name)) line.fail(std::string("--") + name + " needs an --accelerator");
   }
   if (!line.accelerator_settings().empty()) line.fail("--set accelerator.* needs an --accelerator");
-  const std::string format =
-      line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json", "scalesim"});
-  Console console(format == "json", false);
-  const ConfigInput input = read_config_or_run(line.positional()[0], line);
-  const Config& config = input.config;
-  const std::int64_t steps = priced_steps(input);
-  const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  const BitOpsReport report =
-      bitops_report(config.name, model_workload(config), plan, 0, steps, bitops_options(config));
-
+  const std::string format = output_format(line, {"table", "csv", "json", "scalesim"});
+  if (line.has("layers") && format != "table") line.fail("--layers is for the table; other formats hold every layer");
+  const CostInput input = read_cost_input(line);
+  const auto baseline = baseline_of(line);
+  const BitOpsReport report = bitops_report(input.name, input.workload, input.plan, 0, input.steps, input.bitops,
+                                            baseline ? &*baseline : nullptr);
   if (format == "csv") {
-    console.result() << bitops_csv(report.cost);
+    write_result(line, bitops_csv(report.cost));
   } else if (format == "json") {
-    console.json(bitops_json(report));
+    auto json = bitops_json(report);
+    json["steps_planned"] = input.planned;
+    write_result(line, json_text(json));
   } else {
-    print_table(console.result(), report, line.has("layers"));
+    std::ostringstream text;
+    print_table(text, input, report, line.has("layers"));
+    write_result(line, text.str());
   }
   return kSuccess;
 }

@@ -43,6 +43,14 @@ std::string figures(double value) {
   return separate(fixed(value, decimals));
 }
 
+std::string counted(std::int64_t value, const std::string& what) {
+  return grouped(value) + " " + what + (value == 1 ? "" : "s");
+}
+
+std::string count_figures(double value) {
+  return value == std::floor(value) && std::fabs(value) < 1e15 ? grouped(value, 0) : figures(value);
+}
+
 std::string duration(double seconds) {
   const auto total = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
   if (seconds < 10.0) return fixed(std::max(0.0, seconds), 1) + " s";

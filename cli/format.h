@@ -13,8 +13,12 @@ namespace bitcycle::cli {
 std::string fixed(double value, int decimals);
 /// Thousands separated: grouped(64000) is "64,000".
 std::string grouped(std::int64_t value);
+/// "1 step", "64,000 steps".
+std::string counted(std::int64_t value, const std::string& what);
 /// Four significant digits or more, thousands separated: "12,346", "123.5", "1.235".
 std::string figures(double value);
+/// Of a count: whole numbers are written as such, "62"; others as figures().
+std::string count_figures(double value);
 /// Decimals that show the largest number of a column with five digits: 12,346, 1234.6, 1.2346.
 int decimals_for(double largest);
 /// fixed() with thousands separated.

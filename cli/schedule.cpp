@@ -2,18 +2,19 @@
 // bitcycle schedule: the widths over a run as dwell times, and drawn on a terminal.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "cli/command_line.h"
 #include "cli/console.h"
+#include "cli/cost_input.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
-#include "cli/inputs.h"
 #include "cli/price.h"
+#include "cli/schedule_table.h"
 #include "cli/verbs.h"
 #include "cost_models/schedule_report.h"
-#include "nn/models/model.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -52,152 +53,120 @@ void draw(std::ostream& out, const std::vector<WidthStretch>& all, std::int64_t 
   }
 }
 
-/// Widths and their share of the steps: "3 20.5 %, 4 16.5 %".
-std::string dwell_text(const ScheduleReport& report) {
-  std::map<BitWidth, std::int64_t> forward;
-  for (const auto& [widths, steps] : report.totals) forward[widths.forward] += steps;
-  std::string text;
-  for (const auto& [width, steps] : forward) {
-    text += (text.empty() ? "" : ", ") + width.text() + ": " +
-            fixed(100.0 * static_cast<double>(steps) / static_cast<double>(report.steps), 1) + " %";
-  }
-  return text;
-}
-
-/// One row a schedule: dwell times and cost relative to static at its largest widths.
-int compare_schedules(const CommandLine& line, const std::string& format) {
-  if (line.has("layer") || line.has("plot"))
-    line.fail("--layer and --plot are for one schedule, without --accelerator");
-  const auto accelerators = accelerators_of(line);
-  Console console(format == "json", false);
-  std::vector<std::string> header{"schedule", "steps", "static", "BitOPs"};
-  for (const auto& accelerator : accelerators) {
-    if (accelerator.has_energy()) header.push_back(accelerator.name + ": energy");
-    if (accelerator.has_time()) header.push_back(accelerator.name + ": cycles");
-  }
-  header.push_back("forward bits: share of the steps");
-  Table table(header);
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  std::string csv = "schedule,steps,accelerator,bitops_percent,energy_percent,cycles_percent\n";
-  for (const auto& path : line.positional()) {
-    const Config config = read_config_or_run(path, line).config;
-    const PrecisionPlan plan(precision_spec(config), config.train.steps);
-    const ScheduleReport report = schedule_report(config.name, plan, "");
-    nlohmann::ordered_json entry = schedule_json(report);
-    const std::string bitops = fixed(100.0 * report.relative_cost, 3);
-    std::vector<std::string> row{config.name, grouped(plan.steps()),
-                                 report.static_widths.forward.text() + "/" + report.static_widths.gradient.text(),
-                                 bitops + " %"};
-    if (accelerators.empty()) csv += config.name + "," + std::to_string(plan.steps()) + ",," + bitops + ",,\n";
-    PricingOptions options;
-    options.batch = config.train.batch;
-    const Workload workload = model_workload(config);
-    for (const auto& accelerator : accelerators) {
-      const auto cost = price_training(accelerator, workload, plan, 0, plan.steps(), options).total;
-      const auto base = price_static(accelerator, workload, plan, 0, plan.steps(), options).total;
-      const auto share = [](double part, double whole) {
-        return whole > 0.0 ? fixed(100.0 * part / whole, 3) : std::string();
-      };
-      const std::string energy = accelerator.has_energy() ? share(cost.total_nj(), base.total_nj()) : "";
-      const std::string cycles = accelerator.has_time() ? share(cost.total_cycles(), base.total_cycles()) : "";
-      if (accelerator.has_energy()) row.push_back(energy + " %");
-      if (accelerator.has_time()) row.push_back(cycles + " %");
-      csv += config.name + "," + std::to_string(plan.steps()) + "," + accelerator.name + "," +
-             share(cost.bitops, base.bitops) + "," + energy + "," + cycles + "\n";
-      entry["accelerators"].push_back(pricing_json_totals(accelerator, cost, base));
-    }
-    row.push_back(dwell_text(report));
-    table.add(row);
-    list.push_back(std::move(entry));
-  }
-  if (format == "json") {
-    console.json({{"schedules", list}});
-  } else if (format == "csv") {
-    console.result() << csv;
-  } else {
-    table.print(console.result());
-    console.result() << "\n  costs in percent of the same steps static at the schedule's largest widths; BitOPs by the "
-                        "metric 'paper'\n";
-  }
-  return kSuccess;
-}
-
 std::string steps_text(std::int64_t first, std::int64_t count) {
   return grouped(first) + " - " + grouped(first + count - 1);
+}
+
+std::string widths_text(const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); }
+
+/// "conv1, conv2 and 17 more".
+std::string names_text(const std::vector<std::string>& layers) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(layers.size(), 4); ++i) text += (i == 0 ? "" : ", ") + layers[i];
+  return text + (layers.size() > 4 ? " and " + std::to_string(layers.size() - 4) + " more" : "");
+}
+
+void print_group(std::ostream& out, const WidthGroup& group, std::int64_t steps) {
+  Table sums({"forward bits", "gradient bits", "steps", "share"});
+  for (const auto& [widths, count] : group.totals) {
+    sums.add({widths.forward.text(), widths.gradient.text(), grouped(count),
+              fixed(100.0 * static_cast<double>(count) / static_cast<double>(steps), 2) + " %"});
+  }
+  sums.print(out);
+}
+
+void print_changes(std::ostream& out, const std::vector<WidthStretch>& all) {
+  const std::size_t round = stretches_in_a_round(all), rounds = (all.size() + round - 1) / round;
+  out << "\n  changes of width" << (rounds > 1 ? ", first of " + std::to_string(rounds) + " cycles" : "") << "\n\n";
+  Table changes({"steps", "dwell", "forward bits", "gradient bits"});
+  for (std::size_t i = 0; i < std::min<std::size_t>(round, 64); ++i) {
+    changes.add({steps_text(all[i].first_step, all[i].steps), grouped(all[i].steps), all[i].widths.forward.text(),
+                 all[i].widths.gradient.text()});
+  }
+  changes.print(out);
+  if (round > 64) out << "  and " << round - 64 << " more: --format csv lists all\n";
+}
+
+/// One schedule, for people.
+void print_schedule(std::ostream& out, const ScheduleReport& report, const Console& console, bool plot) {
+  out << report.name << ": " << counted(report.steps, "step") << (report.layer.empty() ? "" : ", layer " + report.layer)
+      << "\n";
+  for (const auto& group : report.groups) {
+    out << "\n";
+    if (report.groups.size() > 1) {
+      out << "  " << names_text(group.layers) << ": " << fixed(100.0 * group.macs_share, 1) << " % of the MACs\n\n";
+    }
+    print_group(out, group, report.steps);
+  }
+  out << "\n  costs " << fixed(100.0 * report.relative_cost, 3) << " % of static " << widths_text(report.static_widths)
+      << " bits by the metric 'paper'"
+      << (report.groups.size() == 1 ? ", where every layer has these widths"
+          : report.common_baseline  ? ", every layer"
+                                    : ", layers that are set apart at their own largest widths")
+      << "\n";
+  const auto& all = report.groups.front().stretches;
+  if (all.size() > 1) print_changes(out, all);
+  if (plot) {
+    // As many cycles as can be told apart: eight columns each.
+    const std::size_t round = stretches_in_a_round(all), rounds = (all.size() + round - 1) / round;
+    const std::size_t legible = std::max<std::size_t>(1, static_cast<std::size_t>(console.columns()) / 12);
+    const std::size_t last = std::min(all.size(), round * (rounds <= legible ? rounds : 4));
+    draw(out, all, all[last - 1].first_step + all[last - 1].steps, console.columns(), console.utf8());
+  }
+  if (report.groups.size() > 1) out << "\n  --layer NAME shows the changes of one layer, --format csv those of all\n";
 }
 
 }  // namespace
 
 int run_schedule(const std::vector<std::string>& arguments) {
+  std::vector<OptionSpec> options{
+      {"format", "NAME", "table, csv (every change of width) or json; default: table"},
+      {"out", "FILE", "writes to this file"},
+      {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
+      {"plot", "", "draws the plot although the output is no terminal"},
+      {"accelerator", "NAME",
+       "energy and time on this design, too: a name of configs/accelerators, or a file; may be repeated"},
+      {"metric", "NAME", "widths that accelerators price: paper (as scheduled) or executed; default: paper"},
+      {"baseline", "WIDTHS", "compares with this static training, e.g. static-8 or static-8/6"},
+      {"sort", "COLUMN", "sorts several schedules, e.g. by bitops_percent; -COLUMN puts the largest first"}};
+  for (const auto& option : schedule_options()) options.push_back(option);
+  options.push_back(set_option());
+  options.push_back(json_option());
   CommandLine line(
-      {"schedule", "CONFIG...",
+      {"schedule", "[LAYERS] CONFIG...",
        "Shows the widths that CONFIG (a YAML file, or a run folder) gives to every step: how many steps the\n"
-       "run spends at each, and when they change; on a terminal also as a plot. Of several CONFIGs: the dwell\n"
-       "times and the cost of each, relative to static at its largest widths, in one table.",
+       "run spends at each, and when they change; on a terminal also as a plot. Of several CONFIGs: the widths\n"
+       "and the cost of each in one table, all relative to one static training: --baseline, or the largest\n"
+       "widths of all. --precision adds a schedule that is written in one word. LAYERS is a file of layers\n"
+       "(.csv) that all of them are priced on, in place of each CONFIG's model.",
        "bitcycle schedule configs/quickstart.yaml\n"
        "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv\n"
-       "bitcycle schedule configs/experiments/cifar10/resnet20-*.yaml --accelerator bitfusion-45nm"},
-      {{"format", "NAME", "table, csv (every change of width) or json; default: table"},
-       {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
-       {"plot", "", "draws the plot although the output is no terminal"},
-       {"accelerator", "NAME",
-        "energy and cycles on this design, too: a name of configs/accelerators, or a file; may be repeated"},
-       set_option(),
-       json_option()});
+       "bitcycle schedule configs/experiments/cifar10/resnet20-*.yaml --baseline static-8 --sort bitops_percent\n"
+       "bitcycle schedule layers.csv configs/quickstart.yaml --precision static-6 --accelerator bitfusion-45nm"},
+      options);
   if (!line.parse(arguments)) return kSuccess;
-  if (line.positional().empty()) line.require_positional(1);
-  const std::string format = line.choice("format", line.json() ? "json" : "table", {"table", "csv", "json"});
-  if (line.positional().size() > 1 || line.has("accelerator")) return compare_schedules(line, format);
-  Console console(format == "json", false);
-  const Config config = read_config_or_run(line.positional()[0], line).config;
-  const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  const std::string layer = line.text("layer");
-  const ScheduleReport report = schedule_report(config.name, plan, layer);
-  const auto& all = report.stretches;
-
+  const std::string format = output_format(line, {"table", "csv", "json"});
+  const std::vector<CostInput> inputs = read_schedules(line);
+  if (inputs.size() > 1 || line.has("accelerator")) {
+    compare_schedules(line, inputs, format);
+    return kSuccess;
+  }
+  for (const char* name : {"sort", "metric"}) {
+    if (line.has(name)) line.fail(std::string("--") + name + " is for several schedules, or an --accelerator");
+  }
+  const auto baseline = baseline_of(line);
+  const CostInput& input = inputs.front();
+  const ScheduleReport report =
+      schedule_report(input.name, input.plan, input.workload, baseline ? &*baseline : nullptr, line.text("layer"));
   if (format == "csv") {
-    console.result() << schedule_csv(report);
-    return kSuccess;
-  }
-  if (format == "json") {
-    console.json(schedule_json(report));
-    return kSuccess;
-  }
-
-  std::ostream& out = console.result();
-  out << config.name << ": " << grouped(plan.steps()) << " steps" << (layer.empty() ? "" : ", layer " + layer)
-      << "\n\n";
-  Table sums({"forward bits", "gradient bits", "steps", "share"});
-  for (const auto& [widths, steps] : report.totals) {
-    sums.add({widths.forward.text(), widths.gradient.text(), grouped(steps),
-              fixed(100.0 * static_cast<double>(steps) / static_cast<double>(plan.steps()), 2) + " %"});
-  }
-  sums.print(out);
-  out << "\n  costs " << fixed(100.0 * report.relative_cost, 3) << " % of static "
-      << report.static_widths.forward.text() << "/" << report.static_widths.gradient.text()
-      << " bits by the metric 'paper', where every layer has these widths\n";
-
-  const std::size_t round = stretches_in_a_round(all);
-  const std::size_t rounds = (all.size() + round - 1) / round;
-  if (all.size() > 1) {
-    out << "\n  changes of width" << (rounds > 1 ? ", first of " + std::to_string(rounds) + " cycles" : "") << "\n\n";
-    Table changes({"steps", "dwell", "forward bits", "gradient bits"});
-    for (std::size_t i = 0; i < std::min<std::size_t>(round, 64); ++i) {
-      changes.add({steps_text(all[i].first_step, all[i].steps), grouped(all[i].steps), all[i].widths.forward.text(),
-                   all[i].widths.gradient.text()});
-    }
-    changes.print(out);
-    if (round > 64) out << "  and " << round - 64 << " more: --format csv lists all\n";
-  }
-  if (console.terminal() || line.has("plot")) {
-    // As many cycles as can be told apart: eight columns each.
-    const std::size_t legible = std::max<std::size_t>(1, static_cast<std::size_t>(console.columns()) / 12);
-    const std::size_t last = std::min(all.size(), round * (rounds <= legible ? rounds : 4));
-    const std::int64_t end = all[last - 1].first_step + all[last - 1].steps;
-    draw(out, all, end, console.columns(), console.utf8());
-  }
-  for (const auto& item : config.precision.layers) {
-    if (layer.empty()) out << "\n  layers that match '" << item.pattern << "' differ: --layer NAME shows one\n";
+    write_result(line, schedule_csv(report));
+  } else if (format == "json") {
+    write_result(line, json_text(schedule_json(report)));
+  } else {
+    const Console console(false, false);
+    std::ostringstream text;
+    print_schedule(text, report, console, line.has("plot") || (console.terminal() && !line.has("out")));
+    write_result(line, text.str());
   }
   return kSuccess;
 }

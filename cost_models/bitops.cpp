@@ -6,6 +6,8 @@
 #include <functional>
 #include <map>
 
+#include "cost_models/csv.h"
+
 namespace bitcycle {
 namespace {
 
@@ -35,6 +37,7 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
   for (const auto& operation : workload.matrix) {
     for (const auto& [scheduled, steps] : histogram(operation.layer)) {
       for (const Pass pass : kPasses) {
+        if (!operation.has(pass)) continue;
         BitOpsRow row = make_row(operation.layer, pass, scheduled, steps);
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
@@ -88,13 +91,12 @@ double saving_percent(const BitOps& cost, const BitOps& baseline) {
 }
 
 std::string bitops_csv(const BitOps& cost) {
-  std::string csv =
-      "layer,pass,forward_bits,gradient_bits,lhs_bits,rhs_bits,steps,macs,paper_bitops,executed_bitops\n";
+  std::string csv = "layer,pass,forward_bits,gradient_bits,lhs_bits,rhs_bits,steps,macs,paper_bitops,executed_bitops\n";
   char numbers[160];
   for (const auto& row : cost.rows) {
     std::snprintf(numbers, sizeof numbers, ",%d,%d,%lld,%.17g,%.17g,%.17g\n", row.lhs_bits, row.rhs_bits,
                   static_cast<long long>(row.steps), row.macs, row.paper_bitops, row.executed_bitops);
-    csv += row.layer + "," + pass_name(row.pass) + "," + row.scheduled.forward.text() + "," +
+    csv += csv_cell(row.layer) + "," + pass_name(row.pass) + "," + row.scheduled.forward.text() + "," +
            row.scheduled.gradient.text() + numbers;
   }
   return csv;

@@ -18,8 +18,8 @@ void put(Json& json, const BitOpsSum& sum) {
 }
 
 void put(Json& json, const LayerWidths& widths) {
-  json["forward_bits"] = widths.forward.text();
-  json["gradient_bits"] = widths.gradient.text();
+  json["forward_bits"] = width_json(widths.forward);
+  json["gradient_bits"] = width_json(widths.gradient);
 }
 
 Json pass_json(Pass pass, const BitOpsSum& sum) {
@@ -42,19 +42,34 @@ Json row_json(const BitOpsRow& row) {
 
 }  // namespace
 
+PrecisionPlan static_plan(const LayerWidths& widths, std::int64_t steps) {
+  PrecisionSpec spec;
+  spec.forward.max = spec.forward.min = widths.forward;
+  spec.gradient.max = spec.gradient.min = widths.gradient;
+  return {spec, steps};
+}
+
+nlohmann::ordered_json width_json(const BitWidth& width) {
+  return width.is_float32() ? Json(width.text()) : Json(width.bits());
+}
+
 BitOpsReport bitops_report(const std::string& name, const Workload& workload, const PrecisionPlan& plan,
-                           std::int64_t begin, std::int64_t end, const BitOpsOptions& options) {
+                           std::int64_t begin, std::int64_t end, const BitOpsOptions& options,
+                           const LayerWidths* baseline) {
   BitOpsReport report;
   report.name = name;
   report.model = workload.model;
   report.macs_per_image = workload.macs();
   report.steps = end - begin;
   report.options = options;
-  report.static_widths = plan.max();
+  report.static_widths = baseline != nullptr ? *baseline : plan.max();
+  report.common_baseline = baseline != nullptr;
   report.cost = count_bitops(workload, plan, begin, end, options);
-  const BitOps baseline = count_static_bitops(workload, plan, begin, end, options);
-  report.saving_percent = saving_percent(report.cost, baseline);
-  for (const auto& row : baseline.rows) report.static_total.add(row);
+  const BitOps fixed = baseline != nullptr
+                           ? count_bitops(workload, static_plan(*baseline, end - begin), 0, end - begin, options)
+                           : count_static_bitops(workload, plan, begin, end, options);
+  report.saving_percent = saving_percent(report.cost, fixed);
+  for (const auto& row : fixed.rows) report.static_total.add(row);
 
   for (const Pass pass : kPasses) report.passes.emplace_back(pass, BitOpsSum{});
   std::map<LayerWidths, BitOpsSum> widths;
@@ -83,8 +98,8 @@ nlohmann::ordered_json bitops_json(const BitOpsReport& report) {
             {"batch", report.options.batch},
             {"paper_gbitops", report.total.paper * kGiga},
             {"executed_gbitops", report.total.executed * kGiga},
-            {"static_forward_bits", report.static_widths.forward.text()},
-            {"static_gradient_bits", report.static_widths.gradient.text()},
+            {"static_forward_bits", width_json(report.static_widths.forward)},
+            {"static_gradient_bits", width_json(report.static_widths.gradient)},
             {"static_paper_gbitops", report.static_total.paper * kGiga},
             {"static_executed_gbitops", report.static_total.executed * kGiga},
             {"saving_percent", report.saving_percent},

@@ -39,6 +39,7 @@ struct BitOpsReport {
   std::int64_t steps = 0;
   BitOpsOptions options;
   LayerWidths static_widths;  // of the baseline, layers of their own left out
+  bool common_baseline = false;  // every layer of the baseline has these widths; else each its own largest
   BitOpsSum total;
   BitOpsSum static_total;
   double saving_percent = 0.0;  // paper metric
@@ -48,9 +49,16 @@ struct BitOpsReport {
   BitOps cost;                                            // every row
 };
 
-/// Cost of the plan's steps [begin, end) beside the same steps static at the maximum width.
+/// Cost of the plan's steps [begin, end) beside the same steps static: every layer at its own largest widths, or, where
+/// `baseline` is given, all at these.
 BitOpsReport bitops_report(const std::string& name, const Workload& workload, const PrecisionPlan& plan,
-                           std::int64_t begin, std::int64_t end, const BitOpsOptions& options);
+                           std::int64_t begin, std::int64_t end, const BitOpsOptions& options,
+                           const LayerWidths* baseline = nullptr);
+/// A plan in which every layer has these widths at every step.
+PrecisionPlan static_plan(const LayerWidths& widths, std::int64_t steps);
+
+/// A width in JSON: a number, or "float32".
+nlohmann::ordered_json width_json(const BitWidth& width);
 
 /// One object: totals, baseline and saving first, then arrays `passes`, `widths`, `layers` (each with its passes) and
 /// `rows` (layer, pass and pair of widths). Costs in GBitOPs, but for `rows`: BitOPs, as in cost.csv.

@@ -331,7 +331,10 @@ LoopProblem loop_problem(const Product& product) {
   problem.size[kOutColumns] = real(w.out_width);
   problem.size[kKernelRows] = real(w.kernel_height);
   problem.size[kKernelColumns] = real(w.kernel_width);
-  problem.layout.stride_height = problem.layout.stride_width = w.stride;
+  problem.layout.stride_height = w.stride_height;
+  problem.layout.stride_width = w.stride_width;
+  problem.layout.dilation_height = w.dilation_height;
+  problem.layout.dilation_width = w.dilation_width;
   if (w.transposed) problem.layout.tensor = {kInputTensor, kOutputTensor, kWeightTensor};
   problem.layout.density = touched_elements(w) * real(w.images) / problem.layout.words(0, problem.size);
   problem.layout.density = std::min(1.0, problem.layout.density);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A training, or a topology, priced on an accelerator: every layer, pass and pair of widths, times the steps it lasted.
-// A product of one shape and one pair of widths is priced once.
+// A product of one shape and one pair of widths is priced once. pricing_tables.h writes the result, explain.h shows how
+// the cost of one layer comes about.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cost_models/product.h"
+#include "cost_models/topology.h"
 
 namespace bitcycle {
 
@@ -39,45 +40,31 @@ Pricing price_training(const Accelerator& accelerator, const Workload& workload,
 /// The same steps at the plan's largest widths.
 Pricing price_static(const Accelerator& accelerator, const Workload& workload, const PrecisionPlan& plan,
                      std::int64_t begin, std::int64_t end, const PricingOptions& options);
+/// A topology without a schedule, once: the passes that its layers name, else the forward pass. Layers without widths
+/// of their own have `bits`.
+Pricing price_topology(const Accelerator& accelerator, const Topology& topology, OperandBits bits);
 
-/// One forward product a row of a topology.
-struct TopologyRow {
-  std::string layer;
-  Product product;
-};
-/// SCALE-Sim's CSV: convolutions (name, ifmap height, width, filter height, width, channels, filters, stride) without
-/// padding and with a batch of 1, or `Layer, M, N, K`; both may have two more columns, lhs_bits and rhs_bits. Rows
-/// without them have the widths given. Throws std::invalid_argument "FILE:LINE: ...".
-std::vector<TopologyRow> read_topology(const std::string& path, int lhs_bits, int rhs_bits);
-/// The same of a text; `file` names it in errors.
-std::vector<TopologyRow> parse_topology(const std::string& text, const std::string& file, int lhs_bits, int rhs_bits);
-Pricing price_topology(const Accelerator& accelerator, const std::vector<TopologyRow>& topology);
-
-/// Bits that a training step must keep, at the widths of the first step.
+/// Bits that a training step must keep, at the largest widths.
 struct MemoryNeed {
   double saved_activations = 0.0;  // codes written in the forward pass, read by the weight gradient
   double master_weights = 0.0, momentum = 0.0, ranges = 0.0;
 };
 MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, const PricingOptions& options);
 
-/// How the cost of one layer comes about: lines for each pass at its largest widths.
-std::vector<std::string> explain_layer(const Accelerator& accelerator, const Workload& workload,
-                                       const PrecisionPlan& plan, const std::string& layer,
-                                       const PricingOptions& options);
-
-/// layer,pass,lhs_bits,rhs_bits,m,n,k,macs,total_cycles,compute_cycles,stall_cycles,utilisation, each buffer's
-/// <name>_read_bits,<name>_write_bits,
-/// dram_read_bits,dram_write_bits,compute_nj,buffers_nj,dram_nj,leakage_nj,total_nj,
-/// compulsory_bits,bitops,steps,accelerator. Several accelerators share the header; what one has not is empty.
-std::string pricing_csv(const std::vector<Pricing>& pricings);
-/// SCALE-Sim's COMPUTE_REPORT.csv and DETAILED_ACCESS_REPORT.csv columns.
-/// Its Compute Util %: MACs over the slots of the compute matrices, which for ws and is are rows - 1 longer a fold than
-/// the demand that cycles are counted from.
-double scalesim_compute_utilisation(const Accelerator& accelerator, const ProductCost& cost);
-std::string scalesim_compute_report(const Pricing& pricing);
-std::string scalesim_access_report(const Pricing& pricing);
-nlohmann::ordered_json pricing_json_totals(const Accelerator& accelerator, const ProductCost& cost,
-                                           const ProductCost& baseline);
-nlohmann::ordered_json pricing_json(const Pricing& pricing, const Pricing* baseline);
+/// Widths of a layer's pass, as scheduled or as multiplied; 0 x 0: it does not run.
+struct PassWidths {
+  OperandBits bits;
+  bool float32 = false;
+  auto key() const { return std::tuple(bits.lhs, bits.rhs, float32); }
+};
+PassWidths pass_widths(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
+                       const PricingOptions& options);
+/// The products of one step.
+std::vector<Product> layer_products(const Accelerator& accelerator, const Workload& workload, std::size_t index,
+                                    Pass pass, const PassWidths& widths, std::int64_t batch);
+/// Cost of one product of a layer's pass; where the accelerator cannot multiply its widths, the error names the layer
+/// and, for a `shared` error pass, the remedy.
+ProductCost product_cost(const Accelerator& accelerator, const MatrixOperation& operation, Pass pass,
+                         const Product& product, const PricingOptions& options);
 
 }  // namespace bitcycle

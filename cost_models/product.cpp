@@ -20,7 +20,7 @@ double compulsory(const Accelerator& accelerator, const Product& product) {
 }
 
 /// Where the left operand of a convolution's forward pass lies; of one group.
-Windows windows_of(const ConvShape& s, std::int64_t images) {
+Windows windows_of(const OperationShape& s, std::int64_t images) {
   Windows windows;
   windows.images = images;
   windows.height = s.h;
@@ -30,13 +30,17 @@ Windows windows_of(const ConvShape& s, std::int64_t images) {
   windows.out_width = s.out_w();
   windows.kernel_height = s.kh;
   windows.kernel_width = s.kw;
-  windows.stride = s.stride;
-  windows.pad_height = windows.pad_width = s.padding;
+  windows.stride_height = s.stride_h;
+  windows.stride_width = s.stride_w;
+  windows.dilation_height = s.dilation_h;
+  windows.dilation_width = s.dilation_w;
+  windows.pad_height = s.pad_top;
+  windows.pad_width = s.pad_left;
   return windows;
 }
 
 /// The same of its error pass: windows of errors, with zeros between them where the convolution strides.
-Windows error_windows_of(const ConvShape& s, std::int64_t images) {
+Windows error_windows_of(const OperationShape& s, std::int64_t images) {
   Windows windows;
   windows.images = images;
   windows.height = s.out_h();
@@ -46,9 +50,12 @@ Windows error_windows_of(const ConvShape& s, std::int64_t images) {
   windows.out_width = s.w;
   windows.kernel_height = s.kh;
   windows.kernel_width = s.kw;
-  windows.pad_height = s.kh - 1 - s.padding;
-  windows.pad_width = s.kw - 1 - s.padding;
-  windows.spread = s.stride;
+  windows.dilation_height = s.dilation_h;
+  windows.dilation_width = s.dilation_w;
+  windows.pad_height = s.reach_h() - 1 - s.pad_top;
+  windows.pad_width = s.reach_w() - 1 - s.pad_left;
+  windows.spread_height = s.stride_h;
+  windows.spread_width = s.stride_w;
   return windows;
 }
 
@@ -62,6 +69,16 @@ void price(const Accelerator& accelerator, ProductCost& cost) {
   if (accelerator.clock_hz > 0.0) {
     cost.leakage_nj = accelerator.leakage_mw * 1e-3 * cost.total_cycles() / accelerator.clock_hz * 1e9;
   }
+}
+
+/// Taps k of a row or column for which the input at `position` of the padded map meets an error: those with
+/// (position - k * dilation) mod stride = 0. They repeat with the stride.
+std::int64_t taps_that_meet(std::int64_t kernel, std::int64_t position, std::int64_t dilation, std::int64_t stride) {
+  std::int64_t count = 0;
+  for (std::int64_t k = 0; k < std::min(kernel, stride); ++k) {
+    if ((position - k * dilation) % stride == 0) count += (kernel - k + stride - 1) / stride;
+  }
+  return count;
 }
 
 }  // namespace
@@ -106,14 +123,17 @@ void ProductCost::add(const ProductCost& other, double times) {
 
 std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, OperandBits bits, std::int64_t batch,
                                  bool first_layer, bool zero_inserted_errors) {
-  const ConvShape& s = operation.shape;
-  const std::int64_t taps = s.kh * s.kw, c = s.c_per_group(), o = s.o_per_group(), n = batch * s.n;
+  const OperationShape& s = operation.shape;
+  // A right operand that belongs to the sample makes a product of its own for each.
+  const std::int64_t copies = operation.rhs_is_activation ? batch : 1;
+  const std::int64_t taps = s.kh * s.kw, c = s.c_per_group(), o = s.o_per_group(), n = batch / copies * s.n;
   const auto real = [](std::int64_t v) { return static_cast<double>(v); };
   Product product;
-  product.repeat = s.groups;
+  product.repeat = s.groups * copies;
   product.lhs_bits = bits.lhs;
   product.rhs_bits = bits.rhs;
-  const double x = real(n * s.h * s.w * s.c), y = real(n * s.out_h() * s.out_w() * s.o), w = real(s.weight_size());
+  const double x = real(batch * s.n * s.h * s.w * s.c), y = real(batch * s.n * s.out_h() * s.out_w() * s.o),
+               w = real(s.weight_size() * copies);
   product.windows = pass == Pass::kError ? error_windows_of(s, n) : windows_of(s, n);
   product.windows.transposed = pass == Pass::kWeightGradient;
   if (pass == Pass::kForward) {
@@ -123,11 +143,12 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
     product.lhs_elements = x;
     product.rhs_elements = w;
     product.out_elements = y;
-    if (s.groups == 1 && s.out_h() == s.out_w() && s.kh == s.kw) {
+    if (product.repeat == 1 && s.out_h() == s.out_w() && s.kh == s.kw && s.stride_h == s.stride_w &&
+        s.dilation_h == 1 && s.dilation_w == 1) {
       product.batch = n;
       product.out = s.out_h();
       product.kernel = s.kh;
-      product.stride = s.stride;
+      product.stride = s.stride_h;
       product.in_channels = s.c;
       product.out_channels = s.o;
       product.im2col = first_layer && operation.kind == "conv2d";
@@ -147,40 +168,41 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
   product.lhs_elements = y;
   product.rhs_elements = w;
   product.out_elements = x;
-  if (s.stride == 1 || zero_inserted_errors) {
+  const bool strided = s.stride_h > 1 || s.stride_w > 1;
+  if (!strided || zero_inserted_errors) {
     product.m = n * s.h * s.w;
     product.k = taps * o;
-    product.useful = s.stride == 1 ? 1.0 : real(operation.shape.macs() * batch) / product.macs();
+    product.useful = strided ? real(operation.shape.macs() * batch) / product.macs() : 1.0;
     return {product};
   }
   // Inputs of one phase (h mod stride, w mod stride) meet the same taps: a product each. Together they read all errors
   // and weights and write all of dx once; inputs that no tap meets (1x1 filters) get zeros, written with the others.
   std::vector<Product> phases;
   double met = 0.0;  // inputs of the phases that have taps
-  for (std::int64_t ph = 0; ph < s.stride; ++ph) {
-    for (std::int64_t pw = 0; pw < s.stride; ++pw) {
-      const auto inputs = [&](std::int64_t size, std::int64_t p) { return (size - p + s.stride - 1) / s.stride; };
-      const auto meets = [&](std::int64_t kernel, std::int64_t p) {
-        std::int64_t count = 0;
-        for (std::int64_t k = 0; k < kernel; ++k) count += (p + s.padding - k) % s.stride == 0 ? 1 : 0;
-        return count;
-      };
-      const std::int64_t phase_taps = meets(s.kh, ph) * meets(s.kw, pw);
+  for (std::int64_t ph = 0; ph < std::min(s.stride_h, s.h); ++ph) {
+    const std::int64_t rows = (s.h - ph + s.stride_h - 1) / s.stride_h;
+    const std::int64_t row_taps = taps_that_meet(s.kh, ph + s.pad_top, s.dilation_h, s.stride_h);
+    for (std::int64_t pw = 0; row_taps > 0 && pw < std::min(s.stride_w, s.w); ++pw) {
+      const std::int64_t columns = (s.w - pw + s.stride_w - 1) / s.stride_w;
+      const std::int64_t phase_taps = row_taps * taps_that_meet(s.kw, pw + s.pad_left, s.dilation_w, s.stride_w);
+      if (phase_taps == 0) continue;
       Product phase = product;
-      phase.m = n * inputs(s.h, ph) * inputs(s.w, pw);
+      phase.m = n * rows * columns;
       phase.k = phase_taps * o;
       // Taps first, first + stride, ... meet errors one after another; of a phase, tap t counts from the last of them.
-      const auto lay = [&](std::int64_t p, std::int64_t kernel, std::int64_t& count, std::int64_t& pad) {
-        const std::int64_t first = (p + s.padding) % s.stride;
-        count = meets(kernel, p);
-        pad = count - 1 - (p + s.padding - first) / s.stride;
+      const auto lay = [](std::int64_t p, std::int64_t stride, std::int64_t count, std::int64_t& kernel,
+                          std::int64_t& pad) {
+        kernel = count;
+        pad = count - 1 - p / stride;
       };
-      lay(ph, s.kh, phase.windows.kernel_height, phase.windows.pad_height);
-      lay(pw, s.kw, phase.windows.kernel_width, phase.windows.pad_width);
-      phase.windows.out_height = inputs(s.h, ph);
-      phase.windows.out_width = inputs(s.w, pw);
-      phase.windows.spread = 1;
-      if (phase.m == 0 || phase.k == 0) continue;
+      Windows& windows = phase.windows;
+      lay(ph + s.pad_top, s.stride_h, row_taps, windows.kernel_height, windows.pad_height);
+      lay(pw + s.pad_left, s.stride_w, phase_taps / row_taps, windows.kernel_width, windows.pad_width);
+      windows.out_height = rows;
+      windows.out_width = columns;
+      windows.spread_height = windows.spread_width = 1;
+      // Dilated taps of a phase do not follow each other: their windows are not told apart.
+      if (s.dilation_h > 1 || s.dilation_w > 1) windows = {};
       phase.rhs_elements = w * real(phase_taps) / real(taps);
       met += real(phase.m);
       phases.push_back(phase);

@@ -10,6 +10,8 @@ namespace bitcycle {
 namespace {
 
 constexpr double kMostRequests = 268435456.0;  // 2^28, a second or so
+constexpr double kMostPairs = 1048576.0;       // 2^20, of outputs and taps along an axis
+constexpr double kMostPlaces = 16777216.0;     // 2^24, held in memory
 
 /// One half of a double buffer, filled and emptied.
 class Filling {
@@ -36,26 +38,35 @@ class Filling {
   std::int64_t capacity_, held_ = 0, fetches_ = 0;
 };
 
+/// Places along an axis that windows reach, padding and inserted zeros among them.
+std::int64_t places_down(const Windows& w) {
+  return (w.out_height - 1) * w.stride_height + (w.kernel_height - 1) * w.dilation_height + 1;
+}
+std::int64_t places_across(const Windows& w) {
+  return (w.out_width - 1) * w.stride_width + (w.kernel_width - 1) * w.dilation_width + 1;
+}
+
 /// The words of one image that a pixel and a tap meet.
 class Addresses {
  public:
   explicit Addresses(const Windows& w) : w_(w) {
-    const auto axis = [&](std::int64_t out, std::int64_t taps, std::int64_t pad, std::int64_t size,
-                          std::int64_t pitch) {
-      std::vector<std::int64_t> starts(static_cast<std::size_t>((out - 1) * w.stride + taps), -1);
+    const auto axis = [](std::int64_t places, std::int64_t pad, std::int64_t spread, std::int64_t size,
+                         std::int64_t pitch) {
+      std::vector<std::int64_t> starts(static_cast<std::size_t>(places), -1);
       for (std::size_t at = 0; at < starts.size(); ++at) {
-        const std::int64_t input = input_index(0, static_cast<std::int64_t>(at), 1, pad, w.spread, size);
+        const std::int64_t input = input_index(0, static_cast<std::int64_t>(at), 1, pad, spread, size);
         if (input >= 0) starts[at] = input * pitch;
       }
       return starts;
     };
-    rows_ = axis(w.out_height, w.kernel_height, w.pad_height, w.height, w.width * w.channels);
-    columns_ = axis(w.out_width, w.kernel_width, w.pad_width, w.width, w.channels);
+    rows_ = axis(places_down(w), w.pad_height, w.spread_height, w.height, w.width * w.channels);
+    columns_ = axis(places_across(w), w.pad_width, w.spread_width, w.width, w.channels);
     for (std::int64_t p = 0; p < w.pixels(); ++p)
-      pixels_.push_back({p / w.out_width * w.stride, p % w.out_width * w.stride, 0});
+      pixels_.push_back({p / w.out_width * w.stride_height, p % w.out_width * w.stride_width, 0});
     for (std::int64_t j = 0; j < w.taps(); ++j) {
       const std::int64_t tap = j / w.channels;
-      taps_.push_back({tap / w.kernel_width, tap % w.kernel_width, j % w.channels});
+      taps_.push_back(
+          {tap / w.kernel_width * w.dilation_height, tap % w.kernel_width * w.dilation_width, j % w.channels});
     }
   }
 
@@ -118,16 +129,26 @@ void pass_over_image(const LhsFolds& folds, const Windows& w, std::int64_t fold,
 }  // namespace
 
 double touched_elements(const Windows& w) {
-  const auto touched = [&](std::int64_t out, std::int64_t taps, std::int64_t pad, std::int64_t size) {
+  struct Axis {
+    std::int64_t out, taps, stride, dilation, pad, spread, size;
+  };
+  const auto touched = [](const Axis& a) {
+    const double pairs = static_cast<double>(a.out) * static_cast<double>(a.taps);
+    if (pairs > kMostPairs) return std::min(static_cast<double>(a.size), pairs);
     std::set<std::int64_t> inputs;
-    for (std::int64_t o = 0; o < out; ++o) {
-      for (std::int64_t t = 0; t < taps; ++t) inputs.insert(input_index(o, t, w.stride, pad, w.spread, size));
+    for (std::int64_t o = 0; o < a.out; ++o) {
+      for (std::int64_t t = 0; t < a.taps; ++t) {
+        inputs.insert(input_index(o, t * a.dilation, a.stride, a.pad, a.spread, a.size));
+      }
     }
     inputs.erase(-1);
     return static_cast<double>(inputs.size());
   };
-  return touched(w.out_height, w.kernel_height, w.pad_height, w.height) *
-         touched(w.out_width, w.kernel_width, w.pad_width, w.width) * static_cast<double>(w.channels);
+  return touched({w.out_height, w.kernel_height, w.stride_height, w.dilation_height, w.pad_height, w.spread_height,
+                  w.height}) *
+         touched(
+             {w.out_width, w.kernel_width, w.stride_width, w.dilation_width, w.pad_width, w.spread_width, w.width}) *
+         static_cast<double>(w.channels);
 }
 
 double words_of_a_filling(double buffer_words, bool double_buffered) {
@@ -177,7 +198,9 @@ double lhs_fetches(const LhsFolds& folds, const Windows& w, double filling) {
   const Blocks blocks = blocks_of(pixel_lines ? w.pixels() : w.taps(), block);
   if (w.images > 1 && pixel_lines && touched < filling) return passes * images * touched;
   const double requests = real(w.pixels()) * real(w.taps()) * (w.images > 1 ? 1.0 : passes);
-  if (requests > kMostRequests || real(w.height) * real(w.width) * real(w.channels) > kMostRequests) {
+  const double places = real(places_down(w)) + real(places_across(w)) + real(w.pixels()) + real(w.taps());
+  if (requests > kMostRequests || places > kMostPlaces ||
+      real(w.height) * real(w.width) * real(w.channels) > kMostRequests) {
     return passes * images * touched;
   }
   Filling buffer(w.height * w.width * w.channels, filling);

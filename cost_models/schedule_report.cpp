@@ -2,10 +2,12 @@
 // Stretches, sums and relative cost of a schedule.
 #include "cost_models/schedule_report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "cost_models/passes.h"
+#include "cost_models/bitops_report.h"
+#include "cost_models/csv.h"
 
 namespace bitcycle {
 namespace {
@@ -14,43 +16,97 @@ namespace {
 constexpr std::int64_t kMostListedSteps = 100'000'000;
 constexpr std::size_t kMostStretches = 4'000'000;
 
-double bitops_of_a_mac(const LayerWidths& widths) {
-  double sum = 0.0;
-  for (const Pass pass : kPasses) sum += scheduled_bits(pass, widths).product();
-  return sum;
+using Json = nlohmann::ordered_json;
+
+WidthGroup group_of(const std::string& name, const PrecisionPlan& plan, const Workload& workload,
+                    std::vector<std::string> layers) {
+  WidthGroup group;
+  const std::string& first = layers.front();
+  for (std::int64_t step = 0; step < plan.steps(); ++step) {
+    const LayerWidths widths = plan.at(step, first);
+    if (group.stretches.empty() || group.stretches.back().widths != widths) {
+      if (group.stretches.size() == kMostStretches) {
+        throw std::invalid_argument("the widths of " + name + " change more than " + std::to_string(kMostStretches) +
+                                    " times, too often to be listed: fewer precision.forward.cycles or "
+                                    "precision.gradient.cycles are needed here");
+      }
+      group.stretches.push_back({step, 0, widths});
+    }
+    ++group.stretches.back().steps;
+  }
+  for (const auto& stretch : group.stretches) group.totals[stretch.widths] += stretch.steps;
+  double macs = 0.0, all = 0.0;
+  for (const auto& operation : workload.matrix) {
+    const auto count = static_cast<double>(operation.shape.macs());
+    all += count;
+    if (std::find(layers.begin(), layers.end(), operation.layer) != layers.end()) macs += count;
+  }
+  group.macs_share = all > 0.0 ? macs / all : 1.0;
+  group.layers = std::move(layers);
+  return group;
+}
+
+Json widths_json(const LayerWidths& widths) {
+  return {{"forward_bits", width_json(widths.forward)}, {"gradient_bits", width_json(widths.gradient)}};
+}
+
+void put_group(Json& json, const WidthGroup& group) {
+  Json& totals = json["totals"] = Json::array();
+  for (const auto& [widths, steps] : group.totals) {
+    totals.push_back(widths_json(widths));
+    totals.back()["steps"] = steps;
+  }
+  Json& dwell = json["dwell"] = Json::array();
+  for (const auto& stretch : group.stretches) {
+    dwell.push_back(widths_json(stretch.widths));
+    dwell.back()["first_step"] = stretch.first_step;
+    dwell.back()["steps"] = stretch.steps;
+  }
 }
 
 }  // namespace
 
-ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& plan, const std::string& layer) {
-  ScheduleReport report;
-  report.name = name;
-  report.layer = layer;
-  report.steps = plan.steps();
-  report.static_widths = layer.empty() ? plan.max() : plan.max(layer);
+Workload any_workload() {
+  Workload workload;
+  workload.model = "any";
+  workload.matrix.emplace_back();
+  workload.matrix.back().layer = "every layer";
+  return workload;
+}
+
+ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& plan, const Workload& workload,
+                               const LayerWidths* baseline, const std::string& layer) {
+  require_matching_patterns(plan, workload.quantised_layers(), workload.model);
+  Workload shown = workload;
+  if (!layer.empty()) {
+    std::erase_if(shown.matrix, [&](const MatrixOperation& operation) { return operation.layer != layer; });
+    if (shown.matrix.empty()) {
+      std::string known;
+      for (const auto& operation : workload.matrix) known += (known.empty() ? "" : ", ") + operation.layer;
+      throw std::invalid_argument("there is no layer '" + layer + "' in " + workload.model + "; its layers are " +
+                                  known);
+    }
+  }
   if (plan.steps() > kMostListedSteps) {
     throw std::invalid_argument("train.steps of " + name + " is " + std::to_string(plan.steps()) +
                                 ": the widths of at most " + std::to_string(kMostListedSteps) +
                                 " steps are listed, one after the other; `bitcycle cost` prices longer runs");
   }
-  for (std::int64_t step = 0; step < plan.steps(); ++step) {
-    const LayerWidths widths = layer.empty() ? plan.at(step) : plan.at(step, layer);
-    if (report.stretches.empty() || report.stretches.back().widths != widths) {
-      if (report.stretches.size() == kMostStretches) {
-        throw std::invalid_argument("the widths of " + name + " change more than " + std::to_string(kMostStretches) +
-                                    " times, too often to be listed: fewer precision.forward.cycles or "
-                                    "precision.gradient.cycles are needed here");
-      }
-      report.stretches.push_back({step, 0, widths});
-    }
-    ++report.stretches.back().steps;
-  }
-  double cost = 0.0;
-  for (const auto& stretch : report.stretches) {
-    report.totals[stretch.widths] += stretch.steps;
-    cost += static_cast<double>(stretch.steps) * bitops_of_a_mac(stretch.widths);
-  }
-  report.relative_cost = cost / (static_cast<double>(report.steps) * bitops_of_a_mac(report.static_widths));
+  ScheduleReport report;
+  report.name = name;
+  report.layer = layer;
+  report.steps = plan.steps();
+  std::vector<std::string> layers;
+  for (const auto& operation : shown.matrix) layers.push_back(operation.layer);
+  for (auto& group : groups_of_layers(plan, layers))
+    report.groups.push_back(group_of(name, plan, shown, std::move(group)));
+  BitOpsOptions options;
+  options.batch = 1;
+  const BitOpsReport bitops = bitops_report(name, shown, plan, 0, plan.steps(), options, baseline);
+  report.static_widths = baseline == nullptr && !layer.empty() ? plan.max(layer) : bitops.static_widths;
+  report.common_baseline = bitops.common_baseline;
+  report.gbitops = 1e-9 * bitops.total.paper;
+  report.relative_cost = bitops.static_total.paper > 0.0 ? bitops.total.paper / bitops.static_total.paper : 1.0;
   return report;
 }
 
@@ -68,35 +124,34 @@ std::size_t stretches_in_a_round(const std::vector<WidthStretch>& stretches) {
 }
 
 std::string schedule_csv(const ScheduleReport& report) {
-  std::string csv = "first_step,steps,forward_bits,gradient_bits\n";
-  for (const auto& stretch : report.stretches) {
-    csv += std::to_string(stretch.first_step) + "," + std::to_string(stretch.steps) + "," +
-           stretch.widths.forward.text() + "," + stretch.widths.gradient.text() + "\n";
+  const bool several = report.groups.size() > 1;
+  std::string csv = std::string("first_step,steps,forward_bits,gradient_bits") + (several ? ",layers\n" : "\n");
+  for (const auto& group : report.groups) {
+    std::string names;
+    for (const auto& layer : group.layers) names += (names.empty() ? "" : " ") + layer;
+    for (const auto& stretch : group.stretches) {
+      csv += std::to_string(stretch.first_step) + "," + std::to_string(stretch.steps) + "," +
+             stretch.widths.forward.text() + "," + stretch.widths.gradient.text();
+      csv += (several ? "," + csv_cell(names) : "") + "\n";
+    }
   }
   return csv;
 }
 
 nlohmann::ordered_json schedule_json(const ScheduleReport& report) {
-  using Json = nlohmann::ordered_json;
-  const auto entry = [](const LayerWidths& widths) {
-    return Json{{"forward_bits", widths.forward.text()}, {"gradient_bits", widths.gradient.text()}};
-  };
   Json json{{"config", report.name}, {"steps", report.steps}};
   if (!report.layer.empty()) json["layer"] = report.layer;
-  json["static_forward_bits"] = report.static_widths.forward.text();
-  json["static_gradient_bits"] = report.static_widths.gradient.text();
+  json["static_forward_bits"] = width_json(report.static_widths.forward);
+  json["static_gradient_bits"] = width_json(report.static_widths.gradient);
   json["relative_cost"] = report.relative_cost;
   json["saving_percent"] = 100.0 * (1.0 - report.relative_cost);
-  Json& totals = json["totals"] = Json::array();
-  for (const auto& [widths, steps] : report.totals) {
-    totals.push_back(entry(widths));
-    totals.back()["steps"] = steps;
-  }
-  Json& dwell = json["dwell"] = Json::array();
-  for (const auto& stretch : report.stretches) {
-    dwell.push_back(entry(stretch.widths));
-    dwell.back()["first_step"] = stretch.first_step;
-    dwell.back()["steps"] = stretch.steps;
+  put_group(json, report.groups.front());
+  if (report.groups.size() > 1) {
+    Json& groups = json["layer_groups"] = Json::array();
+    for (const auto& group : report.groups) {
+      groups.push_back({{"layers", group.layers}, {"macs_share", group.macs_share}});
+      put_group(groups.back(), group);
+    }
   }
   return json;
 }

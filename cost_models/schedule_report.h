@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ScheduleReport: the widths of a precision plan over the run, as stretches and as sums, and what the schedule alone
-// costs beside a static one: where every layer has the same widths, layers cancel out of that ratio.
+// ScheduleReport: the widths of a precision plan over the run, as stretches and as sums, by groups of layers that have
+// the same ones, and what the plan costs beside a static one.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/schedule/precision_plan.h"
+#include "sim/workload.h"
 
 namespace bitcycle {
 
@@ -20,26 +21,44 @@ struct WidthStretch {
   LayerWidths widths;
 };
 
-struct ScheduleReport {
-  std::string name;   // of the config
-  std::string layer;  // empty: the run's own schedules
-  std::int64_t steps = 0;
+/// Layers that have the same widths at every step.
+struct WidthGroup {
+  std::vector<std::string> layers;
+  double macs_share = 1.0;  // of the workload's forward MACs
   std::vector<WidthStretch> stretches;
   std::map<LayerWidths, std::int64_t> totals;  // steps at each pair
-  LayerWidths static_widths;                   // the baseline: the largest widths
-  /// Mean over steps of (b*b + 2*b*bg) / (B*B + 2*B*Bg): the `paper` metric's cost relative to static.
+};
+
+struct ScheduleReport {
+  std::string name;   // of the config
+  std::string layer;  // the only layer, where one was asked for
+  std::int64_t steps = 0;
+  std::vector<WidthGroup> groups;  // never empty; the run's own schedules first
+  LayerWidths static_widths;       // the baseline: all layers', or the run's own largest
+  bool common_baseline = false;    // every layer of the baseline has static_widths; else each its own largest
+  double gbitops = 0.0;            // `paper` metric, of one sample a step
+  /// The `paper` metric's cost relative to static: where all layers have the same widths they cancel, and this is the
+  /// mean over steps of (b*b + 2*b*bg) / (B*B + 2*B*Bg).
   double relative_cost = 1.0;
 };
 
-/// `layer` empty: the run's own schedules, layers that are set apart left out.
-ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& plan, const std::string& layer = "");
+/// One layer of one multiply-accumulate: for a schedule without a model.
+Workload any_workload();
+
+/// Without `baseline` beside every layer static at its own largest widths. `layer`: only this one; throws
+/// std::invalid_argument where the workload has no such layer, or a pattern of the plan matches none.
+ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& plan,
+                               const Workload& workload = any_workload(), const LayerWidths* baseline = nullptr,
+                               const std::string& layer = "");
 
 /// After so many stretches widths and dwell times repeat to the end (the last round may be cut or longer); all of them
 /// where nothing repeats.
 std::size_t stretches_in_a_round(const std::vector<WidthStretch>& stretches);
 
-/// Header: first_step,steps,forward_bits,gradient_bits. One row a stretch.
+/// Header: first_step,steps,forward_bits,gradient_bits; where some layers have widths of their own, also `layers`, the
+/// names joined by spaces. One row a stretch and group.
 std::string schedule_csv(const ScheduleReport& report);
+/// totals and dwell are the first group's; `layer_groups` lists all where there are several.
 nlohmann::ordered_json schedule_json(const ScheduleReport& report);
 
 }  // namespace bitcycle

@@ -11,6 +11,7 @@
 
 #include "cost_models/loop_nest.h"
 #include "cost_models/pricing.h"
+#include "cost_models/scalesim_report.h"
 
 namespace bitcycle {
 namespace {
@@ -106,9 +107,9 @@ Product scalesim_product(const Row& layer, int bits) {
   w.kernel_height = whole(layer, "Filter Height");
   w.kernel_width = whole(layer, "Filter Width");
   w.channels = whole(layer, "Channels");
-  w.stride = whole(layer, "Strides");
-  w.out_height = (w.height - w.kernel_height + 2 * w.stride - 1) / w.stride;
-  w.out_width = (w.width - w.kernel_width + 2 * w.stride - 1) / w.stride;
+  w.stride_height = w.stride_width = whole(layer, "Strides");
+  w.out_height = (w.height - w.kernel_height + 2 * w.stride_height - 1) / w.stride_height;
+  w.out_width = (w.width - w.kernel_width + 2 * w.stride_height - 1) / w.stride_height;
   product.m = w.pixels();
   product.n = whole(layer, "Num Filter");
   product.k = w.taps();

@@ -13,9 +13,11 @@ struct Windows {
   std::int64_t height = 1, width = 1, channels = 1;  // of one image (of one group)
   std::int64_t out_height = 1, out_width = 1;
   std::int64_t kernel_height = 1, kernel_width = 1;
-  std::int64_t stride = 1;
-  std::int64_t pad_height = 0, pad_width = 0;  // before the first row and column; zeros are not in memory
-  std::int64_t spread = 1;  // input i lies at i * spread, zeros between (the error pass of a strided convolution)
+  std::int64_t stride_height = 1, stride_width = 1;
+  std::int64_t dilation_height = 1, dilation_width = 1;  // from one tap to the next
+  std::int64_t pad_height = 0, pad_width = 0;            // before the first row and column; zeros are not in memory
+  /// Input i lies at i * spread, zeros between (the error pass of a strided convolution).
+  std::int64_t spread_height = 1, spread_width = 1;
   bool transposed = false;
 
   std::int64_t pixels() const { return out_height * out_width; }
@@ -23,7 +25,7 @@ struct Windows {
   auto operator<=>(const Windows&) const = default;
 };
 
-/// Index of the input that output `out` meets with tap `tap` along one axis; -1: padding or an inserted zero.
+/// Index of the input that output `out` meets `tap` places further along one axis; -1: padding or an inserted zero.
 inline std::int64_t input_index(std::int64_t out, std::int64_t tap, std::int64_t stride, std::int64_t pad,
                                 std::int64_t spread, std::int64_t size) {
   const std::int64_t at = out * stride + tap - pad;
@@ -31,7 +33,7 @@ inline std::int64_t input_index(std::int64_t out, std::int64_t tap, std::int64_t
   return at / spread;
 }
 
-/// Elements of one image that any window touches.
+/// Elements of one image that any window touches; of axes beyond 2^20 outputs times taps at most so many.
 double touched_elements(const Windows& windows);
 
 }  // namespace bitcycle

@@ -14,6 +14,7 @@
 #include "nn/train/trainer.h"
 #include "sim/number/digest.h"
 #include "sim/ops/mean_loss.h"
+#include "sim/workload.h"
 
 namespace bitcycle {
 namespace {
@@ -86,10 +87,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Backend& ba
       evaluation_batch_(config.train.evaluation_batch > 0 ? config.train.evaluation_batch : config.train.batch) {
   check_images(*network_, dataset);
   const auto& layers = network_->convolutions();
-  if (const auto unmatched = plan_.unmatched(layers); !unmatched.empty()) {
-    throw std::invalid_argument("precision.layers: the pattern '" + unmatched.front() + "' matches no layer of " +
-                                config.model.name + "; its layers are conv1, " + layers[1] + ", ... " + layers.back());
-  }
+  require_matching_patterns(plan_, layers, config.model.name);
   std::vector<LayerWidths> widest(layers.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
     widest[i] = plan_.max(layers[i]);

@@ -13,6 +13,12 @@ test_side_by_side_totals_come_first() {
   contains "$out" "stripes"
   contains "$out" "weight_gradient"
   contains "$out" "saved activations"
+  # Units: time, power, throughput and efficiency, and what of them is relative.
+  local unit
+  for unit in "mean power" "TOPS/W" "energy x delay" "J s" "DRAM GB/s" "effective GMACs" "Absolute:" "Relative:"; do
+    contains "$out" "$unit"
+  done
+  lacks "$out" "1 steps"
 }
 
 test_csv_has_the_promised_columns() {
@@ -28,6 +34,9 @@ test_scalesim_reports_are_written() {
   run 0 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --format scalesim --out reports
   contains "$(cat reports/COMPUTE_REPORT.csv)" "Total Cycles"
   contains "$(cat reports/DETAILED_ACCESS_REPORT.csv)" "SRAM IFMAP Reads"
+  contains "$(sed -n 1p reports/COMPUTE_REPORT.csv)" "Layer, Pass, LHS Bits, RHS Bits"
+  contains "$(sed -n 2p reports/COMPUTE_REPORT.csv)" "Conv1, forward, 8, 8"
+  contains "$(sed -n 2p reports/DETAILED_ACCESS_REPORT.csv)" "Conv1, forward, 8, 8"
   run 2 "$BITCYCLE" cost t.csv --accelerator loom --format scalesim
 }
 
@@ -37,6 +46,8 @@ test_keys_of_an_accelerator_can_be_set() {
     --set accelerator.array.columns=32 --explain Conv1
   contains "$out" "weight stationary"
   contains "$out" "/16)"
+  contains "$out" "dataflow = ws"
+  contains "$out" "array.rows = 16"
   run 1 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set accelerator.dataflw=ws
   contains "$err" "did you mean 'dataflow'"
 }
@@ -47,6 +58,20 @@ test_a_recorded_run_is_priced_again() {
   run 0 "$BITCYCLE" cost r --accelerator horowitz-45nm --baseline 8 --json
   contains "$out" '"total_nj"'
   contains "$out" '"baseline"'
+  # What was recorded stays what it is.
+  run 2 "$BITCYCLE" cost r --set precision.forward.max=4
+  contains "$err" "would change what the recorded run 'r' is"
+  run 2 "$BITCYCLE" cost r --accelerator stripes --set train.batch=1
+  run 2 "$BITCYCLE" cost r --precision static-8
+  run 2 "$BITCYCLE" schedule r --set train.steps=4
+  run 0 "$BITCYCLE" cost r --accelerator stripes --set accelerator.array.rows=32 --set cost.count_batch_norm=true
+  # steps.csv cut short is not a whole run.
+  head -n 4 r/steps.csv >cut.csv && mv cut.csv r/steps.csv
+  run 1 "$BITCYCLE" cost r
+  is_error
+  contains "$err" "steps.csv"
+  contains "$err" "cut short"
+  run 1 "$BITCYCLE" cost r --accelerator stripes
 }
 
 test_validate_says_what_was_checked() {
@@ -75,11 +100,16 @@ test_a_hierarchy_is_priced_and_explained() {
 test_bad_input_is_one_clear_error() {
   run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator bitfusion-45nm --metric executed
   contains "$err" "cannot multiply 8 x 16 bits"
+  contains "$err" "precision.error_weights=requantised"
+  run 0 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator systolic-int8 --metric executed \
+    --set precision.error_weights=requantised
   run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator bitfuson-45nm
   contains "$err" "did you mean 'bitfusion-45nm'"
   run 1 "$BITCYCLE" cost missing.csv --accelerator stripes
-  run 2 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --baseline 8
+  run 2 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --metric executed
   contains "$err" "needs an --accelerator"
+  run 2 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --baseline 8x8
+  contains "$err" "static-8/6"
   topology >t.csv
   run 2 "$BITCYCLE" cost t.csv --accelerator stripes --widths 8
   contains "$err" "--widths 8x4"
@@ -94,6 +124,192 @@ test_schedules_are_compared_in_one_table() {
   contains "$out" "100.000 %"
   contains "$out" "3: 20.5 %"
   run 0 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --format csv
-  contains "$out" "cifar10-resnet20-cpt-3-6,64000,,69.954,,"
+  # Both against static 8/8, the largest widths of the two.
+  contains "$out" "cifar10-resnet20-cpt-3-8,64000,,63.327,,,8/8,128,"
+  contains "$out" "cifar10-resnet20-cpt-3-6,64000,,39.349,,,8/8,128,"
+  run 0 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --sort bitops_percent \
+    --out table.txt
+  equal "$out" "" "standard output beside --out"
+  contains "$(sed -n 3p table.txt)" "cpt-3-6"
+  contains "$(cat table.txt)" "static at 8/8 bits, the largest widths of these schedules"
+  run 0 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --baseline static-6 \
+    --sort -gbitops --json
+  equal "$(json baseline)" "static-6/6" "baseline"
+  equal "$(json schedules/1/config)" "cifar10-resnet20-cpt-3-6" "sorted"
+  equal "$(json schedules/1/static_forward_bits)" 6 "a width is a number"
+  run 2 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --sort bitops
+  contains "$err" "bitops_percent"
   run 2 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --plot
+}
+
+test_layers_set_apart_count_everywhere_alike() {
+  tiny config.yaml 64
+  cat >>config.yaml <<END
+cost: {count_batch_norm: false}
+END
+  local apart='precision.layers=[{match: "group2_*", forward: 4, gradient: 4}]'
+  run 0 "$BITCYCLE" cost config.yaml --set "$apart" --baseline static-8 --json
+  local paper static percent
+  paper=$(json paper_gbitops) static=$(json static_paper_gbitops)
+  percent=$(awk "BEGIN { printf \"%.3f\", 100 * $paper / $static }")
+  run 0 "$BITCYCLE" schedule config.yaml config.yaml --set "$apart" --baseline static-8 --format csv --accelerator bitops
+  contains "$out" "config,64,bitops,$percent,"
+  run 0 "$BITCYCLE" schedule config.yaml --set "$apart" --baseline static-8
+  contains "$out" "costs $percent % of static 8/8"
+  contains "$out" "of the MACs"
+  run 0 "$BITCYCLE" schedule config.yaml --set "$apart" --format csv
+  contains "$out" "first_step,steps,forward_bits,gradient_bits,layers"
+  contains "$out" ",4,4,group2_layer0.conv1"
+}
+
+test_patterns_that_match_nothing_are_refused_by_all() {
+  tiny config.yaml
+  local pattern
+  for pattern in 'bogus*' fc; do
+    local set="precision.layers=[{match: '$pattern', forward: 4}]" verb
+    for verb in "train --restart" cost schedule; do
+      # shellcheck disable=SC2086
+      run 1 "$BITCYCLE" $verb config.yaml --set "$set"
+      is_error
+      contains "$err" "the pattern '$pattern' matches no layer of resnet8"
+    done
+    run 1 "$BITCYCLE" cost config.yaml --accelerator stripes --set "$set"
+    run 1 "$BITCYCLE" schedule config.yaml config.yaml --set "$set"
+  done
+  run 1 "$BITCYCLE" schedule config.yaml --layer bogus
+  contains "$err" "there is no layer 'bogus'"
+}
+
+test_own_layers_become_a_workload_under_a_schedule() {
+  cat >layers.csv <<END
+Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides, padding, pass,
+"stem, 7x7", 224, 224, 7, 7, 3, 64, 2, 3,
+body, 56, 56, 3, 3, 64, 64, 1, same,
+head, 1, 1, 1, 1, 64, 1000, 1, 0, inference
+END
+  local cyclic=cyclic_cosine:3-8/8,cycles=32,steps=64000,batch=128
+  run 0 "$BITCYCLE" cost layers.csv --precision "$cyclic" --json
+  equal "$(json batch)" 128 batch
+  equal "$(json macs_per_image)" $((112 * 112 * 64 * 147 + 56 * 56 * 64 * 576 + 64000)) MACs
+  equal "$(json layers/0/layer)" "stem, 7x7" "quoted name"
+  equal "$(json layers/2/passes/1/macs)" 0.0 "the error pass of an inference layer"
+  # The same as a config's schedule, alone and on hardware.
+  tiny config.yaml 64000
+  run 0 "$BITCYCLE" cost layers.csv --schedule config.yaml --set precision.forward.cycles=32 --set train.batch=128
+  local by_config=$out
+  run 0 "$BITCYCLE" cost layers.csv --precision "$cyclic"
+  equal "$(echo "$by_config" | tail -n +2)" "$(echo "$out" | tail -n +2)" "--schedule and --precision"
+  run 0 "$BITCYCLE" cost layers.csv --precision "$cyclic" --accelerator bitfusion-45nm --format csv
+  contains "$out" '"stem, 7x7",weight_gradient,3,8,'
+  contains "$out" "head,forward,8,8,"
+  lacks "$out" "head,error"
+  run 0 "$BITCYCLE" cost layers.csv --precision static-8/6 --inference --accelerator stripes
+  contains "$out" "forward pass alone"
+  lacks "$out" "weight_gradient"
+  contains "$out" "1 step of 1 sample,"
+  # Layers set apart, and the table of schedules.
+  run 0 "$BITCYCLE" cost layers.csv --precision static-8 --set 'precision.layers=[{match: body, forward: 4}]' --format csv
+  contains "$out" "body,forward,4,8,"
+  run 1 "$BITCYCLE" cost layers.csv --precision static-8 --set 'precision.layers=[{match: bodi, forward: 4}]'
+  contains "$err" "did you mean 'body'?"
+  run 0 "$BITCYCLE" schedule layers.csv config.yaml --precision static-6 --accelerator stripes --format csv
+  contains "$out" "config,64000,stripes,"
+  contains "$out" "static-6,1,stripes,"
+  # Columns that a schedule contradicts.
+  printf 'Layer, M, N, K, lhs_bits, rhs_bits\na, 2, 3, 4, 8, 8\n' >bits.csv
+  run 2 "$BITCYCLE" cost bits.csv --precision static-8
+  contains "$err" "lhs_bits"
+  printf 'Layer, M, N, K, batch\na, 2, 3, 4, 8\n' >batch.csv
+  run 2 "$BITCYCLE" cost batch.csv --precision static-8 --set train.batch=4
+  run 2 "$BITCYCLE" cost layers.csv --precision cyclic_cosine:3-8
+  contains "$err" "steps=N"
+}
+
+test_what_means_nothing_for_a_topology_is_refused_by_name() {
+  topology >t.csv
+  run 2 "$BITCYCLE" cost t.csv --set bogus.key=5
+  contains "$err" "bogus.key"
+  run 2 "$BITCYCLE" cost t.csv --set train.batch=5
+  contains "$err" "train.batch=5 has no effect"
+  local option
+  for option in --weight-update --quantisation --batch-norm --inference "--metric executed" "--baseline 8"; do
+    # shellcheck disable=SC2086
+    run 2 "$BITCYCLE" cost t.csv $option
+    contains "$err" "${option%% *} means nothing"
+  done
+  run 2 "$BITCYCLE" cost t.csv --precision static-8 --set model.name=resnet20
+  contains "$err" "model.name=resnet20 has no effect"
+  run 2 "$BITCYCLE" cost t.csv --precision static-8 --widths 8x4
+  run 2 "$BITCYCLE" cost t.csv --precision static-8 --batch-norm --accelerator stripes
+  run 0 "$BITCYCLE" cost t.csv
+  contains "$out" "t.csv: 1 product, once"
+  lacks "$out" ".00 cycles"
+}
+
+test_explanations_are_json_where_json_is_asked_for() {
+  topology >t.csv
+  run 0 "$BITCYCLE" cost t.csv --accelerator loom --explain Conv1 --json
+  equal "$(json explanations/0/layer)" Conv1 layer
+  tiny config.yaml 64
+  run 0 "$BITCYCLE" cost config.yaml --accelerator loom --explain conv1 --json
+  equal "$(json explanations/0/passes/0/widths/0/lhs_bits)" 3 "smallest width"
+  run 0 "$BITCYCLE" cost config.yaml --accelerator loom --explain conv1
+  contains "$out" "3 x 3 bits: 14 of 64 steps (21.9 %)"
+  contains "$out" "the formulas at the widest, 8 x 8 bits:"
+  run 2 "$BITCYCLE" cost config.yaml --accelerator loom --explain conv1 --format csv
+  contains "$err" "--explain writes text or JSON"
+  local verb
+  for verb in cost schedule; do
+    run 2 "$BITCYCLE" "$verb" config.yaml --json --format csv
+    contains "$err" "--json and --format csv contradict each other"
+  done
+}
+
+test_hostile_layers_and_options_are_one_clear_error() {
+  local columns='Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides' row
+  for row in '-8,8,3,3,4,4,1' 'nan,8,3,3,4,4,1' '8.5,8,3,3,4,4,1' '8,8,3,3,4,4,0' '8,8,3' '8,8,3,3,4,4,1,1,1' \
+    '999999999,999999999,1,1,999999999,1,1' '99999999999999999999,8,3,3,4,4,1'; do
+    printf '%s\na,%s\n' "$columns" "$row" >bad.csv
+    run 1 "$BITCYCLE" cost bad.csv --precision static-8
+    is_error
+    contains "$err" "bad.csv:2:"
+  done
+  printf '%s\n\033[31mred,8,8,3,3,4,4,1\n' "$columns" >bad.csv
+  run 1 "$BITCYCLE" cost bad.csv
+  lacks "$err" $'\033'
+  printf '%s\n%s,8,8,3,3,4,4,1\n' "$columns" "$(head -c 1000 /dev/zero | tr '\0' x)" >bad.csv
+  run 1 "$BITCYCLE" cost bad.csv
+  contains "$err" "more than 256 bytes"
+  : >bad.csv
+  run 1 "$BITCYCLE" cost bad.csv
+  ln -s /dev/zero endless.csv
+  run 1 "$BITCYCLE" cost endless.csv
+  contains "$err" "at most 16 MiB"
+  # Padding and strides that make no sense still end.
+  printf '%s, padding\na,256,256,256,256,1,1,256,128\nb,1,1,3,3,1,1,256,1000000000\n' "$columns" >odd.csv
+  run 0 "$BITCYCLE" cost odd.csv --precision static-8 --accelerator systolic-int8 --format csv
+  lacks "$out" nan
+  lacks "$out" inf
+  printf '%s, pass\na,8,8,3,3,4,4,1,error\n' "$columns" >error.csv
+  run 2 "$BITCYCLE" cost error.csv --precision static-8 --inference
+  contains "$err" "nothing is left to price"
+  local text
+  for text in "" static static- static-1 static-33 static-8-9 static-8/3-4 cyclic:3-8 static-8,bogus=1 static-8,steps \
+    cyclic_cosine:3-8,steps=0 $'static-8\033[2J'; do
+    run 2 "$BITCYCLE" cost odd.csv --precision "$text"
+    is_error
+    lacks "$err" $'\033'
+  done
+  for text in cyclic_cosine:8-3,steps=100 cyclic_cosine:3-8,steps=5 cyclic_cosine:3-8,steps=99999999999; do
+    run 1 "$BITCYCLE" cost odd.csv --precision "$text"
+    is_error
+  done
+  # A pipe is written to, not replaced.
+  mkfifo pipe
+  cat pipe >read.txt &
+  run 0 "$BITCYCLE" schedule --precision static-8 --out pipe
+  wait
+  [ -p pipe ] || failed "the pipe was replaced"
+  contains "$(cat read.txt)" "static-8: 1 step"
+  run 2 "$BITCYCLE" schedule --precision static-8 --out .
 }

@@ -5,11 +5,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "cost_models/pricing.h"
+#include "cost_models/topology.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    bitcycle::parse_topology(std::string(reinterpret_cast<const char*>(data), size), "input", 8, 8);
+    bitcycle::parse_topology(std::string(reinterpret_cast<const char*>(data), size), "input");
   } catch (const std::invalid_argument&) {
   }
   return 0;

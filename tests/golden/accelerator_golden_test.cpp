@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cost_models/pricing.h"
+#include "cost_models/scalesim_report.h"
 #include "cost_models/validation.h"
 #include "recorded_costs.h"
 #include "temporary_folder.h"
@@ -105,8 +106,10 @@ TEST(ScaleSim, EveryRowHasItsCyclesAndWords) {
   const auto rows = rows_of(BITCYCLE_GOLDEN "/costs/scalesim_2.0.2_resnet18_32x32.csv");
   ASSERT_EQ(rows.size(), 63U);
   std::map<std::string, Product> layers;
-  for (const auto& layer : read_topology(BITCYCLE_GOLDEN "/topologies/resnet18.csv", 8, 8)) {
-    layers[layer.layer] = layer.product;
+  for (const auto& layer : read_topology(BITCYCLE_GOLDEN "/topologies/resnet18.csv").layers) {
+    const auto products = products_of(layer.operation, Pass::kForward, {8, 8}, 1, false, false);
+    ASSERT_EQ(products.size(), 1U);
+    layers[layer.operation.layer] = products[0];
   }
   for (const auto& row : rows) {
     // Its words are bytes, results included.

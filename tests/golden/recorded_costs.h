@@ -69,8 +69,8 @@ inline Workload recorded_workload(const std::string& file) {
     operation.kind = cells.at(1);
     operation.quantised = operation.kind == "conv2d";
     operation.input_gradient = !workload.matrix.empty();
-    operation.shape = {1,         number(3), number(4), number(2),  number(5),
-                       number(8), number(8), number(9), number(10), number(11)};
+    operation.shape = ConvShape{1,         number(3), number(4), number(2),  number(5),
+                                number(8), number(8), number(9), number(10), number(11)};
     if (operation.shape.macs() != number(12))
       throw std::runtime_error(file + ": " + operation.layer + " has other MACs");
     if (operation.quantised) {

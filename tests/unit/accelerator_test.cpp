@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "cost_models/bitops.h"
+#include "cost_models/explain.h"
 #include "cost_models/pricing.h"
 #include "nn/config/config.h"
 #include "nn/models/model.h"
@@ -53,7 +54,7 @@ class AcceleratorFile : public ::testing::Test {
     const std::string path = (temporary_.path() / "t.csv").string();
     std::ofstream(path) << text;
     try {
-      read_topology(path, 8, 8);
+      read_topology(path);
     } catch (const std::invalid_argument& error) {
       return error.what();
     }
@@ -251,7 +252,7 @@ TEST(Pricing, phases_of_a_strided_error_pass_move_the_whole_tensors) {
         w += product.rhs_elements;
         dx += product.out_elements;
       }
-      const ConvShape& s = operation.shape;
+      const OperationShape& s = operation.shape;
       EXPECT_DOUBLE_EQ(y, 4.0 * static_cast<double>(s.output_size())) << kernel << " / " << stride;
       EXPECT_DOUBLE_EQ(w, static_cast<double>(s.weight_size())) << kernel << " / " << stride;
       EXPECT_DOUBLE_EQ(dx, 4.0 * static_cast<double>(s.input_size())) << kernel << " / " << stride;
@@ -280,10 +281,11 @@ TEST(Pricing, explains_every_layer_and_names_the_others) {
   const Workload workload = model_workload(config);
   const PrecisionPlan plan(precision_spec(config), 10);
   for (const auto& name : accelerator_names(kFolder)) {
-    const auto lines = explain_layer(load_accelerator(kFolder + "/" + name + ".yaml"), workload, plan, "conv1", {});
+    const auto lines = explanation_lines(
+        explain_layer(load_accelerator(kFolder + "/" + name + ".yaml"), workload, plan, 0, 10, "conv1", {}));
     EXPECT_GT(lines.size(), 6U) << name;
   }
-  EXPECT_THROW(explain_layer(load_accelerator(kFolder + "/bitops.yaml"), workload, plan, "conv9", {}),
+  EXPECT_THROW(explain_layer(load_accelerator(kFolder + "/bitops.yaml"), workload, plan, 0, 10, "conv9", {}),
                std::invalid_argument);
 }
 

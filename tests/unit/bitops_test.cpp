@@ -124,22 +124,22 @@ TEST(ScheduleReport, RoundsTotalsAndRelativeCost) {
   spec.forward = {"cyclic_cosine", BitWidth::integer(3), BitWidth::integer(4), 4, 1};
   spec.gradient = fixed(BitWidth::integer(6));
   const ScheduleReport report = schedule_report("name", PrecisionPlan(spec, 42));  // four rounds of ten steps, two over
-  EXPECT_EQ(stretches_in_a_round(report.stretches), 2U);
-  ASSERT_EQ(report.stretches.size(), 9U);
-  EXPECT_EQ(report.stretches.back().first_step, 40);
-  EXPECT_EQ(report.stretches.back().steps, 2);
+  EXPECT_EQ(stretches_in_a_round(report.groups.front().stretches), 2U);
+  ASSERT_EQ(report.groups.front().stretches.size(), 9U);
+  EXPECT_EQ(report.groups.front().stretches.back().first_step, 40);
+  EXPECT_EQ(report.groups.front().stretches.back().steps, 2);
   const LayerWidths low{BitWidth::integer(3), BitWidth::integer(6)}, high{BitWidth::integer(4), BitWidth::integer(6)};
-  EXPECT_EQ(report.totals.at(low), 22);
-  EXPECT_EQ(report.totals.at(high), 20);
+  EXPECT_EQ(report.groups.front().totals.at(low), 22);
+  EXPECT_EQ(report.groups.front().totals.at(high), 20);
   EXPECT_DOUBLE_EQ(report.relative_cost, (22.0 * (9 + 36) + 20.0 * (16 + 48)) / (42.0 * (16 + 48)));
   const auto json = schedule_json(report);
   EXPECT_EQ(json.at("dwell").size(), 9U);
-  EXPECT_EQ(json.at("static_forward_bits"), "4");
+  EXPECT_EQ(json.at("static_forward_bits"), 4);
   EXPECT_TRUE(schedule_csv(report).starts_with("first_step,steps,forward_bits,gradient_bits\n0,5,3,6\n5,5,4,6\n"));
 
   const ScheduleReport constant = schedule_report("name", plan_of(BitWidth::integer(8), BitWidth::integer(8)));
   EXPECT_EQ(constant.relative_cost, 1.0);
-  EXPECT_EQ(stretches_in_a_round(constant.stretches), 1U);
+  EXPECT_EQ(stretches_in_a_round(constant.groups.front().stretches), 1U);
 }
 
 }  // namespace

@@ -18,10 +18,10 @@ using ::testing::HasSubstr;
 
 /// One row of a recorded workload.
 std::string row_of(const MatrixOperation& operation) {
-  const ConvShape& s = operation.shape;
+  const OperationShape& s = operation.shape;
   std::ostringstream row;
   row << operation.layer << ',' << operation.kind << ',' << s.c << ',' << s.h << ',' << s.w << ',' << s.o << ','
-      << s.out_h() << ',' << s.out_w() << ',' << s.kh << ',' << s.stride << ',' << s.padding << ',' << s.groups << ','
+      << s.out_h() << ',' << s.out_w() << ',' << s.kh << ',' << s.stride_h << ',' << s.pad_top << ',' << s.groups << ','
       << s.macs();
   return row.str();
 }

@@ -15,16 +15,18 @@ namespace {
 
 /// Pairs of an output pixel and a tap that meet an input of one image.
 double meetings(const Windows& w) {
-  const auto axis = [&](std::int64_t out, std::int64_t taps, std::int64_t pad, std::int64_t size) {
+  const auto axis = [](std::int64_t out, std::int64_t taps, std::int64_t stride, std::int64_t dilation,
+                       std::int64_t pad, std::int64_t spread, std::int64_t size) {
     double count = 0.0;
     for (std::int64_t o = 0; o < out; ++o) {
       for (std::int64_t t = 0; t < taps; ++t)
-        count += input_index(o, t, w.stride, pad, w.spread, size) >= 0 ? 1.0 : 0.0;
+        count += input_index(o, t * dilation, stride, pad, spread, size) >= 0 ? 1.0 : 0.0;
     }
     return count;
   };
-  return axis(w.out_height, w.kernel_height, w.pad_height, w.height) *
-         axis(w.out_width, w.kernel_width, w.pad_width, w.width);
+  return axis(w.out_height, w.kernel_height, w.stride_height, w.dilation_height, w.pad_height, w.spread_height,
+              w.height) *
+         axis(w.out_width, w.kernel_width, w.stride_width, w.dilation_width, w.pad_width, w.spread_width, w.width);
 }
 
 TEST(Windows, all_passes_of_a_convolution_meet_the_same_pairs) {
@@ -52,13 +54,55 @@ TEST(Windows, all_passes_of_a_convolution_meet_the_same_pairs) {
   }
 }
 
+TEST(Windows, axes_with_strides_and_padding_of_their_own_meet_the_same_pairs) {
+  for (const int dilation : {1, 2}) {
+    MatrixOperation operation;
+    OperationShape& s = operation.shape;
+    s.h = 13;
+    s.w = 17;
+    s.c = 2;
+    s.o = 3;
+    s.kh = 3;
+    s.kw = 2;
+    s.stride_h = dilation == 1 ? 2 : 1;
+    s.stride_w = dilation == 1 ? 3 : 1;
+    s.pad_top = 1;
+    s.pad_right = 2;
+    s.dilation_h = s.dilation_w = dilation;
+    const auto of = [&](Pass pass, bool zeros) {
+      double pairs = 0.0;
+      for (const auto& p : products_of(operation, pass, {8, 8}, 1, false, zeros)) pairs += meetings(p.windows);
+      return pairs;
+    };
+    const double forward = of(Pass::kForward, false);
+    EXPECT_GT(forward, 0.0);
+    EXPECT_EQ(of(Pass::kWeightGradient, false), forward) << dilation;
+    EXPECT_EQ(of(Pass::kError, true), forward) << dilation;
+    EXPECT_EQ(of(Pass::kError, false), forward) << dilation;
+  }
+}
+
+TEST(Windows, very_long_axes_are_bounded_not_walked) {
+  MatrixOperation operation;
+  operation.shape.h = 1000000000;
+  operation.shape.kh = 9;
+  const Product product = products_of(operation, Pass::kForward, {8, 8}, 1, false, false).at(0);
+  EXPECT_EQ(touched_elements(product.windows), 1e9);
+  LhsFolds folds;
+  folds.m = product.m;
+  folds.k = product.k;
+  folds.rows = folds.columns = 32;
+  folds.column_folds = 2;
+  EXPECT_EQ(lhs_fetches(folds, product.windows, 100.0), 2e9);
+}
+
 /// Plain simulation: a cycle's requests line by line, sets of words, nothing shared with the program.
 double simulated(const LhsFolds& f, const Windows& w, std::size_t filling) {
   std::set<std::int64_t> half;
   double fetches = 0.0;
   const auto request = [&](std::int64_t pixel, std::int64_t tap) {
-    const std::int64_t row = pixel / w.out_width * w.stride + tap / (w.kernel_width * w.channels) - w.pad_height;
-    const std::int64_t column = pixel % w.out_width * w.stride + tap / w.channels % w.kernel_width - w.pad_width;
+    const std::int64_t row = pixel / w.out_width * w.stride_height + tap / (w.kernel_width * w.channels) - w.pad_height;
+    const std::int64_t column = pixel % w.out_width * w.stride_width + tap / w.channels % w.kernel_width - w.pad_width;
     if (row < 0 || column < 0 || row >= w.height || column >= w.width) return;
     if (!half.insert((row * w.width + column) * w.channels + tap % w.channels).second) return;
     fetches += 1.0;
@@ -94,7 +138,7 @@ TEST(ScaleSimMemory, fetches_are_those_of_a_plain_simulation) {
         w.width = 7;
         w.channels = 5;
         w.kernel_height = w.kernel_width = 3;
-        w.stride = stride;
+        w.stride_height = w.stride_width = stride;
         w.pad_height = w.pad_width = padding;
         w.out_height = (w.height + 2 * padding - 3) / stride + 1;
         w.out_width = (w.width + 2 * padding - 3) / stride + 1;

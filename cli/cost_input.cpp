@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cost_input.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+
+#include "cli/format.h"
+#include "cli/inputs.h"
+#include "cli/precision_text.h"
+#include "cost_models/csv.h"
+#include "cost_models/schedule_report.h"
+#include "nn/models/model.h"
+#include "nn/train/cost_options.h"
+
+namespace bitcycle::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A config whose schedule is asked about.
+struct Scheduled {
+  std::string name;
+  Config config;
+  std::optional<fs::path> run;
+  bool has_batch = true;  // false: nobody said how large a batch is
+};
+
+/// The text as keys, before those of --set.
+PrecisionText parsed(const CommandLine& line, const std::string& text) {
+  if (!is_printable(text)) line.fail("--precision holds control characters");
+  try {
+    return parse_precision(text);
+  } catch (const std::invalid_argument& error) {
+    line.fail(std::string("--precision ") + error.what());
+  }
+}
+
+bool sets(const CommandLine& line, const std::string& key) {
+  const auto overrides = line.overrides();
+  return std::any_of(overrides.begin(), overrides.end(), [&](const auto& item) { return item.key == key; });
+}
+
+/// The schedule of --precision, on nothing: for a file of layers, or for the schedule alone.
+Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
+  const PrecisionText precision = parsed(line, text);
+  auto keys = precision.keys;
+  if (!precision.has_steps && !sets(line, "train.steps")) {
+    if (!precision.is_constant) line.fail("--precision " + text + ": how many steps? Add ,steps=N");
+    keys.push_back({"train.steps", "1"});
+  }
+  for (auto& item : line.overrides()) keys.push_back(std::move(item));
+  Scheduled scheduled{text, parse_config("", "--precision " + text, keys), std::nullopt, true};
+  scheduled.has_batch = precision.has_batch || sets(line, "train.batch");
+  return scheduled;
+}
+
+/// A config with --precision in place of its own widths.
+Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, const std::string& path) {
+  std::vector<ConfigOverride> keys = parsed(line, text).keys;
+  for (auto& item : line.overrides()) keys.push_back(std::move(item));
+  if (fs::is_directory(path)) {
+    line.fail("--precision would change what the recorded run '" + path +
+              "' is; give its config: " + (fs::path(path) / "config.yaml").string());
+  }
+  read_config(path, line);  // says it where there is no such file
+  const Config config = load_config(path, keys);
+  return {config.name + ", " + text, config, std::nullopt, true};
+}
+
+/// A run is what it was: keys that would make another one of it are refused.
+void refuse_changes(const CommandLine& line, const std::string& run) {
+  for (const auto& item : line.overrides()) {
+    if (item.key.starts_with("cost.")) continue;
+    line.fail("--set " + item.key + "=" + item.value + " would change what the recorded run '" + run +
+              "' is; to price another run, set it for the config: " + (fs::path(run) / "config.yaml").string());
+  }
+}
+
+Scheduled scheduled_by_path(const CommandLine& line, const std::string& path) {
+  if (fs::is_directory(path)) refuse_changes(line, path);
+  const ConfigInput input = read_config_or_run(path, line);
+  return {input.config.name, input.config, input.run, true};
+}
+
+/// A file of layers has no network, data and optimiser: keys of these mean nothing.
+void refuse_meaningless_keys(const CommandLine& line, const std::string& layers) {
+  for (const auto& item : line.overrides()) {
+    if (item.key.starts_with("precision.") || item.key == "train.steps" || item.key == "train.batch") continue;
+    line.fail("--set " + item.key + "=" + item.value + " has no effect on the layers of '" + layers +
+              "'; keys that have are precision.*, train.steps and train.batch");
+  }
+}
+
+CostInput put_together(const CommandLine& line, const Scheduled& scheduled, const Workload& workload,
+                       const Topology* topology) {
+  const Config& config = scheduled.config;
+  CostInput input{scheduled.name,
+                  workload,
+                  PrecisionPlan(precision_spec(config), config.train.steps),
+                  config.train.steps,
+                  config.train.steps,
+                  scheduled.has_batch ? config.train.batch : 1,
+                  false,
+                  topology != nullptr,
+                  line.has("inference"),
+                  bitops_options(config)};
+  if (scheduled.run && topology == nullptr) input.steps = priced_steps({config, scheduled.run});
+  if (topology != nullptr) {
+    input.name = topology->name + ", " + scheduled.name;
+    input.whole_batches = topology->has_batch;
+    if (topology->has_batch) {
+      if (sets(line, "train.batch")) {
+        line.fail("--set train.batch contradicts the column 'batch' of " + topology->name + "; leave one of them out");
+      }
+      input.batch = 1;
+    }
+    if (topology->has_bits) {
+      line.fail("the columns lhs_bits and rhs_bits of " + topology->name +
+                " contradict a schedule, which gives every layer its widths; leave them out, or set layers apart with "
+                "--set precision.layers=[{match: NAME, forward: W, gradient: W}]");
+    }
+    for (const auto& operation : workload.matrix) {
+      double samples = static_cast<double>(input.batch), macs = static_cast<double>(operation.shape.macs());
+      if (samples * macs > 9007199254740992.0) {
+        throw std::runtime_error("layer '" + operation.layer + "' of " + topology->name + " with a batch of " +
+                                 std::to_string(input.batch) +
+                                 " has more than 2^53 multiply-accumulates a step; sizes this large cannot be counted");
+      }
+    }
+  }
+  input.bitops.batch = input.batch;
+  require_matching_patterns(input.plan, workload.quantised_layers(), workload.model);
+  if (input.inference) input.workload = inference_only(workload);
+  const auto& operations = input.workload.matrix;
+  if (std::none_of(operations.begin(), operations.end(), [](const MatrixOperation& operation) {
+        return operation.has(Pass::kForward) || operation.has(Pass::kError) || operation.has(Pass::kWeightGradient);
+      })) {
+    line.fail("nothing is left to price: with --inference none of the layers of " + workload.model + " has a pass");
+  }
+  return input;
+}
+
+}  // namespace
+
+bool is_layers_file(const std::string& path) { return fs::path(path).extension() == ".csv"; }
+
+Topology read_layers(const std::string& path) { return read_topology(path); }
+
+std::vector<OptionSpec> schedule_options() {
+  return {{"schedule", "CONFIG", "the schedule of this config (or run folder), for layers of one's own"},
+          {"precision", "TEXT", "a schedule in one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
+          {"inference", "", "the forward pass alone"}};
+}
+
+CostInput read_cost_input(const CommandLine& line) {
+  const std::string path = line.positional()[0];
+  const bool has_schedule = line.has("schedule"), has_text = line.has("precision");
+  if (has_schedule && has_text) line.fail("--schedule and --precision contradict each other; leave one of them out");
+  if (line.texts("schedule").size() > 1 || line.texts("precision").size() > 1) {
+    line.fail("only one schedule can be priced at a time; 'bitcycle schedule' compares several");
+  }
+  if (is_layers_file(path)) {
+    const Topology topology = read_layers(path);
+    refuse_meaningless_keys(line, path);
+    const Scheduled scheduled =
+        has_text ? scheduled_by_text(line, line.text("precision")) : scheduled_by_path(line, line.text("schedule"));
+    return put_together(line, scheduled, topology.workload(), &topology);
+  }
+  if (has_schedule) {
+    line.fail("--schedule is for files of layers (.csv); '" + path +
+              "' has a schedule of its own, and --precision replaces it");
+  }
+  const Scheduled scheduled =
+      has_text ? scheduled_by_text(line, line.text("precision"), path) : scheduled_by_path(line, path);
+  return put_together(line, scheduled, model_workload(scheduled.config), nullptr);
+}
+
+std::vector<CostInput> read_schedules(const CommandLine& line) {
+  std::optional<Topology> topology;
+  std::vector<std::string> paths;
+  for (const auto& path : line.positional()) {
+    if (!is_layers_file(path)) {
+      paths.push_back(path);
+    } else if (topology) {
+      line.fail("only one file of layers can be priced at a time; '" + path + "' is one more");
+    } else {
+      topology = read_layers(path);
+      refuse_meaningless_keys(line, path);
+    }
+  }
+  const std::string first = paths.empty() ? "" : paths.front();
+  for (const auto& path : line.texts("schedule")) paths.push_back(path);
+  std::vector<CostInput> inputs;
+  const auto add = [&](const Scheduled& scheduled, bool has_model) {
+    const Workload workload = topology    ? topology->workload()
+                              : has_model ? model_workload(scheduled.config)
+                                          : any_workload();
+    inputs.push_back(put_together(line, scheduled, workload, topology ? &*topology : nullptr));
+    if (topology) inputs.back().name = scheduled.name;
+  };
+  for (const auto& path : paths) {
+    Scheduled scheduled = scheduled_by_path(line, path);
+    scheduled.run.reset();  // a schedule is shown to its end
+    add(scheduled, true);
+  }
+  for (const auto& text : line.texts("precision")) {
+    const bool on_config = !topology && !first.empty() && !fs::is_directory(first);
+    add(on_config ? scheduled_by_text(line, text, first) : scheduled_by_text(line, text), on_config);
+    if (!on_config && !topology && line.has("accelerator")) {
+      line.fail("--accelerator needs layers: a CONFIG, or a file of layers (.csv)");
+    }
+  }
+  if (inputs.empty()) {
+    line.fail(topology ? "needs a schedule for these layers: a CONFIG, --schedule CONFIG or --precision TEXT"
+                       : "needs a CONFIG, or --precision TEXT");
+  }
+  return inputs;
+}
+
+bool sets_layers_apart(const CostInput& input) {
+  return groups_of_layers(input.plan, input.workload.quantised_layers()).size() > 1;
+}
+
+std::string heading(const CostInput& input) {
+  std::string text = input.name + ": ";
+  if (!input.is_layers_file) text += input.workload.model + ", ";
+  if (input.steps < input.planned) {
+    text += "the first " + grouped(input.steps) + " of " + counted(input.planned, "step");
+  } else {
+    text += counted(input.steps, "step");
+  }
+  if (!input.whole_batches) text += " of " + counted(input.batch, input.is_layers_file ? "sample" : "image");
+  return text + (input.inference ? ", forward pass alone" : "");
+}
+
+}  // namespace bitcycle::cli

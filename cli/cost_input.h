@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `cost` and `schedule` are given: whose layers, under which schedule, for how many steps.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command_line.h"
+#include "cost_models/bitops.h"
+#include "cost_models/pricing.h"
+#include "cost_models/topology.h"
+#include "nn/config/config.h"
+
+namespace bitcycle::cli {
+
+/// Layers under a schedule.
+struct CostInput {
+  std::string name;  // of the config, or of the file of layers and the schedule
+  Workload workload;
+  PrecisionPlan plan;
+  std::int64_t steps = 1;  // that are priced: all, or those that a run has done
+  std::int64_t planned = 1;
+  std::int64_t batch = 1;
+  bool whole_batches = false;   // the layers' shapes hold the batch
+  bool is_layers_file = false;  // her own layers: no batch norm, and samples rather than images
+  bool inference = false;
+  BitOpsOptions bitops;  // how bit operations are counted
+};
+
+/// True for names of files of layers: .csv, .onnx.
+bool is_layers_file(const std::string& path);
+/// Reads one. Without --schedule and --precision a topology is priced as it is.
+Topology read_layers(const std::string& path);
+
+/// --schedule, --precision, --inference.
+std::vector<OptionSpec> schedule_options();
+
+/// Layers and schedule of the command line's one argument: a CONFIG or RUN (its own schedule, or that of --precision or
+/// --schedule), or a file of layers, which needs one of these. Throws UsageError where options contradict each other,
+/// or mean nothing for what is priced.
+CostInput read_cost_input(const CommandLine& line);
+/// For `schedule`: one for each CONFIG, RUN, --schedule and --precision, in this order; a file of layers among the
+/// arguments is what all of them are priced on.
+std::vector<CostInput> read_schedules(const CommandLine& line);
+
+/// True where some layers have widths of their own.
+bool sets_layers_apart(const CostInput& input);
+/// A heading: layers, steps and batch.
+std::string heading(const CostInput& input);
+
+}  // namespace bitcycle::cli
