@@ -80,7 +80,7 @@ TEST_F(AcceleratorFile, mistakes_are_named_with_their_line) {
   EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "clok:"), HasSubstr("'clock' is missing"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"),
               HasSubstr("did you mean 'im2col_first_layer'"));
-  EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("a.yaml:13:"));
+  EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("a.yaml:14:"));
   EXPECT_THAT(error_of("bitfusion-45nm", "{value: 500, unit: MHz,", "{value: 500,"), HasSubstr("'clock' has no unit"));
   EXPECT_THAT(error_of("bitfusion-45nm", "unit: MHz", "unit: pJ"), HasSubstr("must be one of MHz, GHz, kHz"));
   EXPECT_THAT(error_of("bitfusion-45nm", "value: 500", "value: -1"), HasSubstr("must be 0 or more"));
