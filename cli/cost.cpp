@@ -30,8 +30,8 @@ std::string widths_text(const LayerWidths& widths) { return widths.forward.text(
 void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& report, bool layers) {
   const BitOpsSum& total = report.total;
   const std::string what = input.whole_batches ? "a step" : input.is_layers_file ? "a sample" : "an image";
-  out << heading(input) << "; " << figures(1e-6 * static_cast<double>(report.macs_per_image)) << " MMAC " << what
-      << ", forward\n\n";
+  out << heading(input) << "; " << figures(1e-6 * static_cast<double>(report.macs_per_image)) << " million MACs for "
+      << what << ", forward\n\n";
 
   const auto header = [](const std::string& first) {
     return std::vector<std::string>{first, "GMAC", "GBitOPs 'paper'", "share", "GBitOPs 'executed'"};
@@ -64,7 +64,7 @@ void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& 
   out << "\n  saving " << fixed(report.saving_percent, 3) << " % by 'paper', against static "
       << widths_text(report.static_widths) << " bits (" << figures(report.static_total.paper * kGiga) << " GBitOPs"
       << (report.common_baseline     ? ", every layer"
-          : sets_layers_apart(input) ? ", layers that are set apart at their own largest widths"
+          : sets_layers_apart(input) ? ", layers with a schedule of their own at its largest widths"
                                      : "")
       << ")\n\n"
       << "  BitOPs = MACs x bits of one operand x bits of the other.\n"
@@ -81,23 +81,23 @@ void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& 
 
 int run_cost(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{{"format", "NAME", "table, csv, json or scalesim; default: table"},
-                                  {"layers", "", "the table with every layer and pass"}};
+                                  {"layers", "", "the table with a row for every layer and pass"}};
   for (const auto& option : schedule_options()) options.push_back(option);
   for (const auto& option : pricing_options()) options.push_back(option);
-  options.push_back({"explain", "LAYER", "how this layer's cost comes about: formulas with the numbers put in"});
-  options.push_back({"widths", "LHSxRHS", "widths of a topology's rows that give none; default: 8x8"});
+  options.push_back({"explain", "LAYER", "explains the cost of this layer: formulas with its numbers"});
+  options.push_back({"widths", "LHSxRHS", "widths for rows of LAYERS that give none; default: 8x8"});
   options.push_back({"out", "PATH", "writes to this file; with --format scalesim the two reports to this folder"});
   options.push_back({"validate", "", "prints what each model was checked against, compared anew; no CONFIG"});
   options.push_back(set_option());
   options.push_back(json_option());
   CommandLine line(
       {"cost", "CONFIG|RUN|LAYERS",
-       "Counts the bit operations of a training: of the whole run that a CONFIG describes, or of the steps\n"
-       "that a RUN folder has done. Two metrics, always both: what the paper counts, and what is executed.\n"
-       "With --accelerator: energy, cycles and traffic on hardware, side by side; nothing is trained again.\n"
-       "LAYERS is a CSV file in SCALE-Sim's format (convolutions, or Layer, M, N, K), also with columns\n"
-       "batch, padding and pass: under --schedule or --precision it is priced as a model is; without, each\n"
-       "row is one product.",
+       "Counts the bit operations of a training: those of the whole run that a CONFIG describes, or of the\n"
+       "steps that a RUN folder has done. There are always two metrics: what the paper counts, and what is\n"
+       "executed. With --accelerator it computes energy, cycles and traffic on hardware. Nothing is trained.\n"
+       "LAYERS is a CSV file of your own layers in SCALE-Sim's format (convolutions, or Layer, M, N, K), with\n"
+       "further columns such as batch, padding and pass. With --schedule or --precision it is priced like a\n"
+       "model; without them, each row is one product.",
        "bitcycle cost configs/quickstart.yaml\n"
        "bitcycle cost configs/quickstart.yaml --precision cyclic_cosine:4-8/8,cycles=8 --format csv\n"
        "bitcycle cost configs/quickstart.yaml --accelerator bitfusion-45nm --accelerator stripes\n"

@@ -148,8 +148,9 @@ bool is_layers_file(const std::string& path) { return fs::path(path).extension()
 Topology read_layers(const std::string& path) { return read_topology(path); }
 
 std::vector<OptionSpec> schedule_options() {
-  return {{"schedule", "CONFIG", "the schedule of this config (or run folder), for layers of one's own"},
-          {"precision", "TEXT", "a schedule in one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
+  return {{"schedule", "CONFIG", "the schedule of this config (or run folder), for your own layers"},
+          {"precision", "TEXT",
+           "a schedule written as one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
           {"inference", "", "the forward pass alone"}};
 }
 

@@ -126,8 +126,9 @@ int price_scheduled(const CommandLine& line, const std::vector<Accelerator>& acc
   priced.heading = heading(input) + ", widths as " + (options.executed ? "executed" : "scheduled");
   priced.training = !input.inference;
   const LayerWidths fixed = baseline.value_or(input.plan.max());
-  priced.against = "the same steps static at " + fixed.forward.text() + "/" + fixed.gradient.text() + " bits" +
-                   (!baseline && sets_layers_apart(input) ? ", layers that are set apart at their own largest" : "");
+  priced.against =
+      "the same steps static at " + fixed.forward.text() + "/" + fixed.gradient.text() + " bits" +
+      (!baseline && sets_layers_apart(input) ? ", layers with a schedule of their own at its largest widths" : "");
   for (const auto& accelerator : accelerators) {
     priced.costs.push_back(price_training(accelerator, input.workload, input.plan, 0, input.steps, options));
     priced.baselines.push_back(
@@ -183,9 +184,9 @@ std::vector<OptionSpec> pricing_options() {
       {"accelerator", "NAME", "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
       {"metric", "NAME", "widths that are priced: paper (as scheduled) or executed; default: paper"},
       {"baseline", "WIDTHS", "compares with a static run, e.g. static-8 or static-8/6; default: the largest widths"},
-      {"weight-update", "", "adds the optimiser's traffic and arithmetic as lines of their own"},
-      {"quantisation", "", "adds the quantisers', likewise"},
-      {"batch-norm", "", "adds batch norm's, likewise"}};
+      {"weight-update", "", "adds lines for the traffic and the arithmetic of the optimiser"},
+      {"quantisation", "", "adds the same for the quantisers"},
+      {"batch-norm", "", "adds the same for batch norm"}};
 }
 
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback) {

@@ -102,7 +102,7 @@ void print_schedule(std::ostream& out, const ScheduleReport& report, const Conso
       << " bits by the metric 'paper'"
       << (report.groups.size() == 1 ? ", where every layer has these widths"
           : report.common_baseline  ? ", every layer"
-                                    : ", layers that are set apart at their own largest widths")
+                                    : ", layers with a schedule of their own at its largest widths")
       << "\n";
   const auto& all = report.groups.front().stretches;
   if (all.size() > 1) print_changes(out, all);
@@ -122,8 +122,8 @@ int run_schedule(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"format", "NAME", "table, csv (every change of width) or json; default: table"},
       {"out", "FILE", "writes to this file"},
-      {"layer", "NAME", "the widths of this layer, where the config sets some layers apart"},
-      {"plot", "", "draws the plot although the output is no terminal"},
+      {"layer", "NAME", "the widths of this layer, if the config gives some layers a schedule of their own"},
+      {"plot", "", "draws the plot even if the output is not a terminal"},
       {"accelerator", "NAME",
        "energy and time on this design, too: a name of configs/accelerators, or a file; may be repeated"},
       {"metric", "NAME", "widths that accelerators price: paper (as scheduled) or executed; default: paper"},
@@ -135,10 +135,10 @@ int run_schedule(const std::vector<std::string>& arguments) {
   CommandLine line(
       {"schedule", "[LAYERS] CONFIG...",
        "Shows the widths that CONFIG (a YAML file, or a run folder) gives to every step: how many steps the\n"
-       "run spends at each, and when they change; on a terminal also as a plot. Of several CONFIGs: the widths\n"
-       "and the cost of each in one table, all relative to one static training: --baseline, or the largest\n"
-       "widths of all. --precision adds a schedule that is written in one word. LAYERS is a file of layers\n"
-       "(.csv) that all of them are priced on, in place of each CONFIG's model.",
+       "run spends at each, and when they change; on a terminal also as a plot. With several CONFIGs it shows\n"
+       "the widths and the cost of each in one table, relative to one static training: that of --baseline, or\n"
+       "the largest widths of all. --precision adds a schedule that is written as one word. With a file LAYERS\n"
+       "(.csv), all schedules are priced on its layers instead of the model of each CONFIG.",
        "bitcycle schedule configs/quickstart.yaml\n"
        "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv\n"
        "bitcycle schedule configs/experiments/cifar10/resnet20-*.yaml --baseline static-8 --sort bitops_percent\n"

@@ -51,3 +51,8 @@ test_filters_in_documents_select_tests() {
     grep -qE -e "$filter" <<<"$list" || failed "no test matches the filter '$filter', which a document names"
   done <filters
 }
+test_commands_for_architects_work() {
+  page docs/for-architects.md 9
+  contains "$out" "my-design"
+}
+
