@@ -49,7 +49,7 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
 
 std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
   const std::string best = nearest_name(name, known);
-  return best.empty() ? "nothing known is like it" : "did you mean '" + best + "'?";
+  return best.empty() ? "no known name is similar" : "did you mean '" + best + "'?";
 }
 
 }  // namespace bitcycle

@@ -11,7 +11,7 @@ namespace bitcycle {
 /// length).
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
-/// "did you mean 'x'?", or "nothing known is like it".
+/// "did you mean 'x'?", or "no known name is similar".
 std::string suggestion(const std::string& name, const std::vector<std::string>& known);
 
 }  // namespace bitcycle
