@@ -11,6 +11,7 @@ const std::vector<Verb>& verbs() {
       {"export", "a trained network as integer codes and as plain ONNX", run_export},
       {"report", "one HTML page of runs: accuracy against cost, curves, energy per layer", run_report},
       {"schedule", "the bits over the run, as dwell times and as a plot", run_schedule},
+      {"program", "the step as a program: its operations, their tensors, the kernels chosen", run_program},
       {"replay", "computes a recorded case again and compares", run_replay},
       {"verify", "compares two runs, or two devices; names the first step and tensor that differ", run_verify},
       {"data", "checks the folder of a data set; --help says where to get each", run_data},

@@ -21,6 +21,7 @@ int run_eval(const std::vector<std::string>& arguments);
 int run_cost(const std::vector<std::string>& arguments);
 int run_export(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
+int run_program(const std::vector<std::string>& arguments);
 int run_schedule(const std::vector<std::string>& arguments);
 int run_replay(const std::vector<std::string>& arguments);
 int run_verify(const std::vector<std::string>& arguments);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "nn/builder/builder.h"
 #include "nn/models/resnet.h"
 
 namespace bitcycle {
@@ -24,19 +25,35 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-std::unique_ptr<Network> make_model(const std::string& name, std::int64_t classes) {
+namespace {
+
+const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
   if (classes < 2) {
     throw std::invalid_argument("model.classes is " + std::to_string(classes) + ": a classifier needs at least 2");
   }
   for (const auto& family : families()) {
-    if (std::find(family.names.begin(), family.names.end(), name) == family.names.end()) continue;
-    auto network = std::make_unique<Network>(name);
-    family.build(*network, name, classes);
-    return network;
+    if (std::find(family.names.begin(), family.names.end(), name) != family.names.end()) return family;
   }
   std::string known;
   for (const auto& other : model_names()) known += (known.empty() ? "" : ", ") + other;
   throw std::invalid_argument("model.name is '" + name + "': there is no such model; there are " + known);
+}
+
+}  // namespace
+
+std::unique_ptr<Network> make_model(const std::string& name, std::int64_t classes) {
+  const ModelFamily& family = family_of(name, classes);
+  auto network = std::make_unique<Network>(name);
+  family.build(*network, name, classes);
+  return network;
+}
+
+std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
+                                                     const builder::Options& options) {
+  const ModelFamily& family = family_of(name, classes);
+  builder::Builder builder(name, options);
+  family.write(builder, name, classes);
+  return builder.finish();
 }
 
 Workload model_workload(const Config& config) {

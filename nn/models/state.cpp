@@ -10,6 +10,7 @@
 
 #include "nn/io/layout.h"
 #include "nn/layers/tensor_id.h"
+#include "nn/models/state_arenas.h"
 #include "sim/number/elementary.h"
 #include "sim/number/philox.h"
 
@@ -33,27 +34,45 @@ void from_canonical(const Parameter& parameter, const std::vector<float>& tensor
   std::copy(device.begin(), device.end(), arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
 }
 
-std::vector<float> fetch(Backend& backend, const float* device, std::int64_t size) {
-  std::vector<float> host(static_cast<std::size_t>(size));
-  backend.to_host(host.data(), device, host.size() * sizeof(float));
-  return host;
-}
+/// Arenas in a backend's memory.
+class BackendArenas final : public StateArenas {
+ public:
+  BackendArenas(const Network& network, Backend& backend) : network_(network), backend_(backend) {}
+  const ParameterStore& parameters() const override { return network_.parameters(); }
+  const std::string& model() const override { return network_.model(); }
+  std::vector<float> values() override { return fetch(parameters().values(), parameters().size()); }
+  std::vector<float> momenta() override { return fetch(parameters().momenta(), parameters().trained_size()); }
+  std::vector<float> gradients() override { return fetch(parameters().gradients(), parameters().trained_size()); }
+  void set_values(const std::vector<float>& arena) override { put(parameters().values(), arena); }
+  void set_momenta(const std::vector<float>& arena) override { put(parameters().momenta(), arena); }
+
+ private:
+  std::vector<float> fetch(const float* device, std::int64_t size) {
+    std::vector<float> host(static_cast<std::size_t>(size));
+    backend_.to_host(host.data(), device, host.size() * sizeof(float));
+    return host;
+  }
+  void put(const float* device, const std::vector<float>& arena) {
+    backend_.to_device(const_cast<float*>(device), arena.data(), arena.size() * sizeof(float));
+  }
+  const Network& network_;
+  Backend& backend_;
+};
 
 using Visit = std::function<void(const std::string& name, const Parameter& parameter, std::vector<float>&& canonical)>;
 
-void visit_part(const ParameterStore& store, Backend& backend, Part part, const Visit& visit) {
-  const float* device = part == Part::kValue      ? store.values()
-                        : part == Part::kGradient ? store.gradients()
-                                                  : store.momenta();
-  const auto host = fetch(backend, device, part == Part::kValue ? store.size() : store.trained_size());
-  for (const auto& parameter : store.all()) {
+void visit_part(StateArenas& state, Part part, const Visit& visit) {
+  const std::vector<float> host = part == Part::kValue      ? state.values()
+                                  : part == Part::kGradient ? state.gradients()
+                                                            : state.momenta();
+  for (const auto& parameter : state.parameters().all()) {
     if (part != Part::kValue && !parameter.trained) continue;
     visit(part == Part::kMomentum ? momentum_name(parameter.name) : parameter.name, parameter,
           to_canonical(parameter, host));
   }
 }
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
+std::string file_shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   return text + "]";
@@ -86,11 +105,11 @@ std::vector<std::string> foreign_tensors(const ParameterStore& store,
   return foreign;
 }
 
-void load(Network& network, Backend& backend, const TensorFile& file, const std::string& origin, bool whole) {
-  ParameterStore& store = network.parameters();
+void load(StateArenas& state, const TensorFile& file, const std::string& origin, bool whole) {
+  const ParameterStore& store = state.parameters();
   const auto tensors = by_name(file);
-  auto values = fetch(backend, store.values(), store.size());
-  auto momenta = fetch(backend, store.momenta(), store.trained_size());
+  auto values = state.values();
+  auto momenta = state.momenta();
   std::vector<std::string> missing, wrong;
   const auto take = [&](const std::string& name, const Parameter& parameter, bool needed, std::vector<float>& arena) {
     const auto found = tensors.find(name);
@@ -100,7 +119,8 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
     }
     const NamedTensor& tensor = *found->second;
     if (tensor.shape != parameter.shape) {
-      wrong.push_back(name + " is " + shape_text(tensor.shape) + ", the model's " + shape_text(parameter.shape));
+      wrong.push_back(name + " is " + file_shape_text(tensor.shape) + ", the model's " +
+                      file_shape_text(parameter.shape));
     } else if (!std::all_of(tensor.data.begin(), tensor.data.end(), [](float x) { return std::isfinite(x); })) {
       wrong.push_back(name + " holds a number that is not finite");
     } else {
@@ -113,7 +133,7 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
   }
   const auto foreign = foreign_tensors(store, tensors);
   if (!missing.empty() || !wrong.empty() || !foreign.empty()) {
-    std::string text = origin + " does not fit the model " + network.model();
+    std::string text = origin + " does not fit the model " + state.model();
     const auto list = [&](const std::string& title, const std::vector<std::string>& items) {
       if (items.empty()) return;
       text += "\n  " + title;
@@ -125,8 +145,8 @@ void load(Network& network, Backend& backend, const TensorFile& file, const std:
     list("of layers that the model does not have:", foreign);
     throw std::runtime_error(text);
   }
-  backend.to_device(store.values(), values.data(), values.size() * sizeof(float));
-  backend.to_device(store.momenta(), momenta.data(), momenta.size() * sizeof(float));
+  state.set_values(values);
+  state.set_momenta(momenta);
 }
 
 /// Normal deviates of a tensor's stream, canonical order, times `deviation` (8.4).
@@ -182,66 +202,95 @@ std::vector<float> initial_values(const ParameterStore& store, const Parameter& 
 
 std::string momentum_name(const std::string& parameter) { return "momentum/" + parameter; }
 
-void initialise(Network& network, Backend& backend, std::uint64_t seed) {
-  ParameterStore& store = network.parameters();
+void initialise(StateArenas& state, std::uint64_t seed) {
+  const ParameterStore& store = state.parameters();
   std::vector<float> values(static_cast<std::size_t>(store.size()));
   for (const auto& parameter : store.all()) {
     from_canonical(parameter, initial_values(store, parameter, seed), values);
   }
-  backend.to_device(store.values(), values.data(), values.size() * sizeof(float));
-  backend.fill_zero(store.momenta(), static_cast<std::size_t>(store.trained_size()) * sizeof(float));
+  state.set_values(values);
+  state.set_momenta(std::vector<float>(static_cast<std::size_t>(store.trained_size())));
 }
 
-std::vector<NamedTensor> save_state(const Network& network, Backend& backend) {
+std::vector<NamedTensor> save_state(StateArenas& state) {
   std::vector<NamedTensor> tensors;
   const Visit add = [&](const std::string& name, const Parameter& parameter, std::vector<float>&& canonical) {
     tensors.push_back({name, parameter.shape, std::move(canonical)});
   };
-  visit_part(network.parameters(), backend, Part::kValue, add);
-  visit_part(network.parameters(), backend, Part::kMomentum, add);
+  visit_part(state, Part::kValue, add);
+  visit_part(state, Part::kMomentum, add);
   return tensors;
 }
 
-std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend) {
+std::vector<NamedTensor> save_gradients(StateArenas& state) {
   std::vector<NamedTensor> tensors;
-  visit_part(network.parameters(), backend, Part::kGradient,
+  visit_part(state, Part::kGradient,
              [&](const std::string& name, const Parameter& parameter, std::vector<float>&& canonical) {
                tensors.push_back({name, parameter.shape, std::move(canonical)});
              });
   return tensors;
 }
 
-void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
-  load(network, backend, file, origin, false);
+void load_weights(StateArenas& state, const TensorFile& file, const std::string& origin) {
+  load(state, file, origin, false);
 }
 
-void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
-  load(network, backend, file, origin, true);
+void load_state(StateArenas& state, const TensorFile& file, const std::string& origin) {
+  load(state, file, origin, true);
 }
 
-StateDigest digest_state(const Network& network, Backend& backend) {
-  StateDigest state;
+StateDigest digest_state(StateArenas& state) {
+  StateDigest digest;
   const Visit add = [&](const std::string& name, const Parameter&, std::vector<float>&& canonical) {
-    state.tensors.emplace_back(name, digest_of(canonical));
+    digest.tensors.emplace_back(name, digest_of(canonical));
   };
-  visit_part(network.parameters(), backend, Part::kValue, add);
-  visit_part(network.parameters(), backend, Part::kMomentum, add);
-  std::sort(state.tensors.begin(), state.tensors.end());
+  visit_part(state, Part::kValue, add);
+  visit_part(state, Part::kMomentum, add);
+  std::sort(digest.tensors.begin(), digest.tensors.end());
   RootDigest root;
-  for (const auto& [name, digest] : state.tensors) root.add(name, digest);
-  state.root = root.value();
-  return state;
+  for (const auto& [name, tensor] : digest.tensors) root.add(name, tensor);
+  digest.root = root.value();
+  return digest;
 }
 
-std::string non_finite_state(const Network& network, Backend& backend) {
+std::string non_finite_state(StateArenas& state) {
   std::string first;
   const Visit look = [&](const std::string& name, const Parameter&, std::vector<float>&& canonical) {
     const bool finite = std::all_of(canonical.begin(), canonical.end(), [](float x) { return std::isfinite(x); });
     if (!finite && first.empty()) first = name;
   };
-  visit_part(network.parameters(), backend, Part::kValue, look);
-  visit_part(network.parameters(), backend, Part::kMomentum, look);
+  visit_part(state, Part::kValue, look);
+  visit_part(state, Part::kMomentum, look);
   return first;
+}
+
+void initialise(Network& network, Backend& backend, std::uint64_t seed) {
+  BackendArenas state(network, backend);
+  initialise(state, seed);
+}
+std::vector<NamedTensor> save_state(const Network& network, Backend& backend) {
+  BackendArenas state(network, backend);
+  return save_state(state);
+}
+std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend) {
+  BackendArenas state(network, backend);
+  return save_gradients(state);
+}
+void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
+  BackendArenas state(network, backend);
+  load_weights(state, file, origin);
+}
+void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
+  BackendArenas state(network, backend);
+  load_state(state, file, origin);
+}
+StateDigest digest_state(const Network& network, Backend& backend) {
+  BackendArenas state(network, backend);
+  return digest_state(state);
+}
+std::string non_finite_state(const Network& network, Backend& backend) {
+  BackendArenas state(network, backend);
+  return non_finite_state(state);
 }
 
 }  // namespace bitcycle

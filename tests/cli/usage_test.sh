@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 # The command line itself: verbs, options, help, output streams.
 
-all_verbs="train eval cost schedule replay verify data info"
+all_verbs="train eval cost schedule program replay verify data info"
 
 test_no_verb_shows_help_and_is_an_error() {
   run 2 "$BITCYCLE"

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/builder/builder.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "nn/layers/tensor_id.h"
+
+namespace bitcycle::builder {
+
+Builder::Builder(const std::string& model, Options options)
+    : options_(std::move(options)), result_(std::make_unique<NetworkProgram>(model, options_.batch)) {
+  if (!options_.training) return;
+  result_->step = tensor("", "step", Element::kUint32, {}, Lifetime::kInput);
+  if (options_.sgd) result_->rate = tensor("", "learning rate", Element::kFloat32, {}, Lifetime::kInput);
+}
+
+Value* Builder::value(const std::string& layer, Tensor tensor, std::int64_t h, std::int64_t w, std::int64_t c) {
+  Value& value = values_.emplace_back();
+  value.layer = layer;
+  value.tensor = tensor;
+  value.h = h;
+  value.w = w;
+  value.c = c;
+  return &value;
+}
+
+Tensor Builder::tensor(const std::string& layer, const std::string& what, Element element,
+                       std::vector<std::int64_t> shape, Lifetime lifetime) {
+  TensorSpec spec;
+  spec.name = layer.empty() ? what : layer + "/" + what;
+  spec.element = element;
+  spec.shape = std::move(shape);
+  spec.lifetime = lifetime;
+  return result_->program.add(std::move(spec));
+}
+
+Tensor Builder::samples(const std::string& layer, const std::string& what, Element element,
+                        std::vector<std::int64_t> shape, Lifetime lifetime) {
+  TensorSpec spec;
+  spec.name = layer.empty() ? what : layer + "/" + what;
+  spec.element = element;
+  spec.shape = std::move(shape);
+  spec.lifetime = lifetime;
+  spec.sample_axis = 0;
+  return result_->program.add(std::move(spec));
+}
+
+Value* Builder::images(std::int64_t h, std::int64_t w, std::int64_t c) {
+  NetworkProgram& result = *result_;
+  result.image_h = h;
+  result.image_w = w;
+  result.image_c = c;
+  result.images = samples("", "images", Element::kFloat32, {batch(), h, w, c}, Lifetime::kInput);
+  Value* images = value("images", result.images, h, w, c);
+  images->wants_gradient = false;
+  return images;
+}
+
+Builder::Parameter Builder::trained(const std::string& name, std::vector<std::int64_t> shape,
+                                    std::vector<std::int64_t> device_shape, bool ohwi) {
+  result_->parameters.add_trained(name, std::move(shape), ohwi);
+  result_->places.push_back({name, 0});
+  Parameter parameter;
+  parameter.value = tensor("", name, Element::kFloat32, device_shape, Lifetime::kState);
+  if (!training()) return parameter;
+  parameter.gradient = tensor("gradient", name, Element::kFloat32, std::move(device_shape));
+  result_->gradients.push_back(parameter.gradient);
+  return parameter;
+}
+
+Tensor Builder::running(const std::string& name, std::int64_t size) {
+  statistics_.push_back(result_->parameters.add_state(name, {size}));
+  result_->places.push_back({name, 0});
+  return tensor("", name, Element::kFloat32, {size}, Lifetime::kState);
+}
+
+Tensor Builder::running_range(const std::string& layer) {
+  const std::string name = layer + ".quantize_input.";
+  statistics_.push_back(result_->parameters.add_state(name + "running_zero_point", {1, 1, 1, 1}));
+  statistics_.push_back(result_->parameters.add_state(name + "running_range", {1, 1, 1, 1}));
+  const Tensor running = tensor("", name + "running", Element::kFloat32, {2}, Lifetime::kState);
+  result_->places.push_back({name + "running", 0});
+  result_->places.push_back({name + "running", 1});
+  return running;
+}
+
+Tensor Builder::range_of(Value* value) {
+  if (!value->range) {
+    const std::string& name = result_->program.spec(value->tensor).name;
+    value->range = tensor(name, "range", Element::kRange, {}, Lifetime::kReport);
+    write(value->layer, Pass::kForward, ops::Range{value->tensor, *value->range, ops::one_group()});
+  }
+  return *value->range;
+}
+
+Tensor Builder::magnitude_of(const std::string& layer, const std::string& what, Pass pass, Tensor x) {
+  const Tensor bound = tensor(layer, what, Element::kFloat32);
+  write(layer, pass, ops::Magnitude{x, bound});
+  return bound;
+}
+
+void Builder::backward(std::function<void()> write) {
+  if (training()) backward_.push_back(std::move(write));
+}
+
+void Builder::contribute(Value* value, Gradient part) {
+  if (value->wants_gradient) value->contributions.push_back(std::move(part));
+}
+
+Gradient Builder::gradient(Value* value) {
+  auto& parts = value->contributions;
+  const std::string name = result_->program.spec(value->tensor).name;
+  if (parts.empty()) throw std::logic_error("nothing reads " + name + ", so it has no gradient");
+  const auto exact = [this, name, layer = value->layer](const std::string& what, Tensor x) -> Bound {
+    return [this, name, layer, what, x] {
+      const Tensor bound = tensor(name, what + " magnitude", Element::kFloat32);
+      write(layer, Pass::kError, ops::Magnitude{x, bound});
+      return bound;
+    };
+  };
+  Gradient whole = parts.front();
+  if (!whole.bound) whole.bound = exact("gradient", whole.tensor);
+  // The first reader's part comes last; its own bound and the exact one of the rest bound the sum.
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const std::string number = parts.size() == 2 ? "" : " " + std::to_string(i);
+    Gradient sum;
+    sum.tensor = samples(name, "gradient" + number, Element::kFloat32, result_->program.spec(value->tensor).shape);
+    write(value->layer, Pass::kError, ops::Add{parts[i].tensor, whole.tensor, sum.tensor});
+    const Bound own = parts[i].bound ? parts[i].bound : exact("part" + number, parts[i].tensor);
+    const Bound rest = exact("rest" + number, whole.tensor);
+    sum.bound = [this, name, number, own, rest, layer = value->layer] {
+      const Tensor a = own(), b = rest();
+      const Tensor bound = tensor(name, "gradient" + number + " bound", Element::kFloat64);
+      write(layer, Pass::kError, ops::SumBound{a, b, bound});
+      return bound;
+    };
+    whole = sum;
+  }
+  // Written once, however many ask.
+  whole.bound = [made = std::make_shared<Tensor>(), make = whole.bound] {
+    if (!*made) *made = make();
+    return *made;
+  };
+  return whole;
+}
+
+void Builder::write_sgd() {
+  NetworkProgram& result = *result_;
+  const auto place = [&](const std::string& what) { return tensor("", what, Element::kInt64, {}, Lifetime::kReport); };
+  const Tensor gradients_place = place("gradients not finite");
+  write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_place});
+  result.watches.push_back({Watch::What::kPlace, gradients_place, "gradient of ", true});
+  if (!options_.sgd) return;
+  ops::SgdUpdate sgd;
+  sgd.gradients = result.gradients;
+  sgd.rate = result.rate;
+  sgd.guard = gradients_place;
+  sgd.momentum = options_.sgd->momentum;
+  sgd.weight_decay = options_.sgd->weight_decay;
+  for (const auto& parameter : result.parameters.all()) {
+    if (!parameter.trained) continue;
+    const Tensor value = result.program.find(parameter.name);
+    sgd.parameters.push_back(value);
+    sgd.momenta.push_back(
+        tensor("momentum", parameter.name, Element::kFloat32, result.program.spec(value).shape, Lifetime::kState));
+  }
+  write("", std::nullopt, sgd);
+  const Tensor parameters_place = place("parameters not finite");
+  write("", std::nullopt, ops::FindNonFinite{sgd.parameters, parameters_place});
+  result.watches.push_back({Watch::What::kPlace, parameters_place, "", true});
+}
+
+std::unique_ptr<NetworkProgram> Builder::finish() {
+  if (!result_->loss) throw std::logic_error("model " + result_->program.name() + " has no loss");
+  std::vector<std::string> names;
+  for (const auto& parameter : result_->parameters.all()) names.push_back(parameter.name);
+  check_tensor_ids(names);
+  if (training()) {
+    for (auto write = backward_.rbegin(); write != backward_.rend(); ++write) (*write)();
+    write_sgd();
+  }
+  // As in an allocated store: behind the trained ones.
+  for (auto* parameter : statistics_) parameter->offset += static_cast<std::size_t>(result_->parameters.trained_size());
+  result_->program.validate();
+  return std::move(result_);
+}
+
+}  // namespace bitcycle::builder

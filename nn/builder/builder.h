@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builder: writes a network's step as a program. A model calls functions (conv, batch_norm, relu, add, average_pool,
+// linear, softmax_loss); each writes its forward nodes at once and records how to write its backward nodes. Backward
+// they are written in the reverse order; the gradient of a value is the sum of its readers' contributions, the last
+// reader's first, so that the first reader completes it (docs/numerics.md, 7.6).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/layers/layer.h"
+#include "nn/layers/parameter_store.h"
+#include "sim/program/program.h"
+
+namespace bitcycle::builder {
+
+/// What a network's step is to do, and how it quantises.
+struct Options {
+  std::int64_t batch = 1;
+  /// Forward, loss and gradients, with this batch's statistics and ranges; else forward and loss with running ones.
+  bool training = true;
+  std::uint64_t seed = 0;
+  QuantisationOptions quantisation;
+  /// Widest widths of a layer over all steps that the program is for: containers and sums are made for these. float32:
+  /// that operand of the layer is not quantised.
+  std::function<LayerWidths(const std::string& layer)> widest;
+  /// Training: SGD with momentum on all parameters at the end of the step.
+  struct Sgd {
+    float momentum = 0.0F, weight_decay = 0.0F;
+  };
+  std::optional<Sgd> sgd;
+};
+
+/// A bound of a gradient's magnitude; nodes that make it are written when it is asked for.
+using Bound = std::function<Tensor()>;
+
+/// One reader's part of a value's gradient, or all of it. Without a bound, the exact largest magnitude is one.
+struct Gradient {
+  Tensor tensor;
+  Bound bound;
+};
+
+/// A tensor between layers, (n, h, w, c).
+struct Value {
+  std::string layer;  // that made it
+  Tensor tensor;
+  std::int64_t h = 1, w = 1, c = 1;
+  bool wants_gradient = true;
+  /// Of the product that made it: a bound of each channel's magnitude, float64 (c) (7.2).
+  std::function<Tensor()> channel_bound;
+
+  std::optional<Tensor> range;          // once somebody needed it
+  std::vector<Gradient> contributions;  // backward, the last reader's first
+};
+
+/// What the host learns from a step's report: where a number that is not finite came up first, in this order.
+struct Watch {
+  enum class What : std::uint8_t { kRange, kNorm, kPlace, kLoss } what = What::kRange;
+  Tensor tensor;
+  std::string name;  // "input of conv1"; kPlace over parameters: what the parameter's name is put behind
+  bool parameters = false;
+};
+
+/// A network's step, and what running it needs to know.
+struct NetworkProgram {
+  NetworkProgram(const std::string& name, std::int64_t batch) : program(name, batch) {}
+
+  Program program;
+  ParameterStore parameters;  // names and layouts of the state, no memory
+  /// Where the parameters lie, in the order of `parameters`: element `first` of the state tensor of this name.
+  struct Place {
+    std::string tensor;
+    std::size_t first = 0;
+  };
+  std::vector<Place> places;
+  std::vector<Tensor> gradients;  // of the trained parameters, in their order
+
+  std::int64_t image_h = 0, image_w = 0, image_c = 0, classes = 0;
+  Tensor images, labels, step, rate;  // inputs; step and rate in training only
+  Tensor logits, loss;
+  Tensor losses;  // evaluation only: of every sample
+  /// Width records of the quantised layers, in the order of the forward pass; none where that operand is float32.
+  struct Layer {
+    std::string name;
+    Tensor forward, gradient;
+  };
+  std::vector<Layer> layers;
+  std::vector<Watch> watches;
+  std::vector<Tensor> grids;        // grid (): their quantiser's step was min_scale where step_bound is set
+  std::vector<Tensor> step_bounds;  // uint32: the same of weights' grids
+};
+
+class Builder {
+ public:
+  Builder(const std::string& model, Options options);
+
+  const Options& options() const { return options_; }
+  bool training() const { return options_.training; }
+  std::int64_t batch() const { return options_.batch; }
+
+  /// The images, float32 (n, h, w, c): an input, without a gradient.
+  Value* images(std::int64_t h, std::int64_t w, std::int64_t c);
+  /// Backward pass and optimiser where asked for, and what the host wants to know. Ends the building.
+  std::unique_ptr<NetworkProgram> finish();
+
+  // For the functions below.
+  NetworkProgram& result() { return *result_; }
+  Value* value(const std::string& layer, Tensor tensor, std::int64_t h, std::int64_t w, std::int64_t c);
+  /// A tensor of the step, named layer/what.
+  Tensor tensor(const std::string& layer, const std::string& what, Element element,
+                std::vector<std::int64_t> shape = {}, Lifetime lifetime = Lifetime::kStep);
+  /// A tensor whose first axis counts samples.
+  Tensor samples(const std::string& layer, const std::string& what, Element element, std::vector<std::int64_t> shape,
+                 Lifetime lifetime = Lifetime::kStep);
+  template <typename Op>
+  void write(const std::string& layer, std::optional<Pass> pass, const Op& op) {
+    result_->program.add(Site{layer, pass}, op);
+  }
+  /// A parameter of canonical shape, as a state tensor of `device_shape`. Its gradient tensor in training.
+  struct Parameter {
+    Tensor value, gradient;
+  };
+  Parameter trained(const std::string& name, std::vector<std::int64_t> shape, std::vector<std::int64_t> device_shape,
+                    bool ohwi = false);
+  /// Running statistics.
+  Tensor running(const std::string& name, std::int64_t size);
+  /// Running zero point and range of a layer's input: two parameters, one tensor.
+  Tensor running_range(const std::string& layer);
+  /// Exact range of a value, made once.
+  Tensor range_of(Value* value);
+  /// Exact largest magnitude of a tensor.
+  Tensor magnitude_of(const std::string& layer, const std::string& what, Pass pass, Tensor x);
+
+  /// Records how to write the backward nodes; ignored in evaluation.
+  void backward(std::function<void()> write);
+  /// Adds a reader's part of a value's gradient.
+  void contribute(Value* value, Gradient part);
+  /// The whole gradient, when all readers have contributed. Written once.
+  Gradient gradient(Value* value);
+
+ private:
+  void write_sgd();
+
+  Options options_;
+  std::unique_ptr<NetworkProgram> result_;
+  std::deque<Value> values_;                      // addresses stay
+  std::vector<bitcycle::Parameter*> statistics_;  // parameters that are not trained
+  std::vector<std::function<void()>> backward_;
+};
+
+/// A convolution as a model writes it down: quantised at the widths of its layer, without bias.
+struct ConvSpec {
+  std::string name;
+  std::int64_t channels = 0;
+  std::int64_t kernel = 3, stride = 1, padding = 1, groups = 1;
+};
+Value* conv(Builder& builder, Value* x, const ConvSpec& spec);
+/// Of a product's result, in training with the batch's statistics.
+Value* batch_norm(Builder& builder, Value* x, const std::string& name);
+Value* relu(Builder& builder, Value* x);
+/// fl(a + b)
+Value* add(Builder& builder, Value* a, Value* b);
+/// Mean over all positions.
+Value* average_pool(Builder& builder, Value* x, const std::string& name);
+/// Fully connected, float32, with bias.
+Value* linear(Builder& builder, Value* x, const std::string& name, std::int64_t outputs);
+/// The end of a classifier: its labels and its loss.
+void softmax_loss(Builder& builder, Value* logits);
+
+}  // namespace bitcycle::builder

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Device: compiles programs. Executable: runs one. State: the tensors that outlive a step, by name, so that the
+// programs of a run (training, evaluation) share them.
+//
+// The contract of every device:
+//  1. The bytes of every tensor that it makes are those of the reference device (docs/numerics.md). It may fuse and
+//     reorder nodes, and leave out tensors that nobody asked for.
+//  2. Nothing is allocated after compile().
+//  3. A step that fails, when it is started or later, throws from start() or finish() with the reason. State that the
+//     step was to update is then not to be gone on with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/program/host_records.h"
+#include "sim/program/program.h"
+
+namespace bitcycle {
+
+/// Device memory of a run's state. Reading and writing waits for steps that are on their way.
+class State {
+ public:
+  virtual ~State() = default;
+  virtual std::size_t bytes() const = 0;
+  /// Throws std::invalid_argument: no such tensor.
+  virtual void read(const std::string& name, void* host) = 0;
+  virtual void write(const std::string& name, const void* host) = 0;
+};
+
+struct CompileOptions {
+  /// State of the run. Its tensors are the program's by name; an error where it lacks one, or has another shape.
+  std::shared_ptr<State> state;
+  /// Tensors that read() is to find after a step. Only fusions that would not make them are switched off.
+  std::vector<Tensor> kept;
+};
+
+/// A step that was started.
+struct Ticket {
+  std::uint64_t number = 0;
+};
+
+/// One kernel of a compiled program: a launch, or what stands for one on a CPU.
+struct KernelUse {
+  std::string kernel;
+  std::vector<int> nodes;       // that it executes
+  std::vector<int> recomputed;  // whose results it makes again for itself
+  std::vector<Tensor> writes;   // results that are there after it
+};
+
+class Executable {
+ public:
+  virtual ~Executable() = default;
+
+  /// Queues a step. At most two may be on their way; the inputs' memory stays until the step is finished.
+  virtual Ticket start(const StepInputs& inputs) = 0;
+  /// Waits for a step, oldest first. The report is valid until the step after the next one is started.
+  virtual const Report& finish(Ticket ticket) = 0;
+  const Report& run(const StepInputs& inputs) { return finish(start(inputs)); }
+  /// A tensor of the last step that was started: kept ones, state, inputs and reports. Throws std::invalid_argument for
+  /// another, naming CompileOptions::kept. `host` has room for the whole batch.
+  virtual void read(Tensor tensor, void* host) = 0;
+
+  virtual const std::vector<KernelUse>& kernels() const = 0;
+  /// Memory of tensors of a step.
+  virtual std::size_t step_bytes() const = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual std::string name() const = 0;
+  /// Zero-filled memory for every state tensor of the program.
+  virtual std::shared_ptr<State> make_state(const Program& program) = 0;
+  /// `program` must live on. Throws std::invalid_argument where this device cannot run it, naming the node and one that
+  /// can.
+  virtual std::unique_ptr<Executable> compile(const Program& program, const CompileOptions& options) = 0;
+  /// The kernels that compile() would choose, without any memory.
+  virtual std::vector<KernelUse> explain(const Program& program, const std::vector<Tensor>& kept) = 0;
+};
+
+/// The specification: interprets node by node, one thread, host memory.
+std::unique_ptr<Device> make_reference_device();
+
+}  // namespace bitcycle

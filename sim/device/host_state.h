@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// HostState: a run's state in host memory, for devices that compute there.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "sim/device/device.h"
+#include "sim/program/memory_plan.h"
+
+namespace bitcycle {
+
+/// Zero-filled bytes, aligned to 64, with a margin that kernels may read.
+class AlignedMemory {
+ public:
+  explicit AlignedMemory(std::size_t bytes);
+  std::byte* data() { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* data) const noexcept;
+  };
+  std::unique_ptr<std::byte, Free> data_;
+};
+
+class HostState final : public State {
+ public:
+  explicit HostState(const Program& program);
+
+  std::size_t bytes() const override { return plan_.bytes; }
+  void read(const std::string& name, void* host) override;
+  void write(const std::string& name, const void* host) override;
+  /// Throws std::invalid_argument where there is no such tensor, or it has another shape.
+  void* address(const TensorSpec& spec);
+
+ private:
+  struct Entry {
+    TensorSpec spec;
+    void* data;
+  };
+  const Entry& entry(const std::string& name) const;
+
+  TensorPlan plan_;
+  AlignedMemory memory_;
+  std::map<std::string, Entry> entries_;
+};
+
+/// Throws std::invalid_argument where it is none of this kind.
+std::shared_ptr<HostState> host_state(const std::shared_ptr<State>& state);
+
+}  // namespace bitcycle

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a program's tensors lie: tensors of a step share memory where they do not live at the same time, everything
+// else lies side by side. Tensors that an operation takes as a list are neighbours in its order, and nothing else lies
+// there, so that a device can treat them as one. Which stretch a tensor lives for is the device's word: it depends on
+// what is fused.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "sim/program/program.h"
+
+namespace bitcycle {
+
+/// From the first to the last event that needs a tensor, both included; begin < 0: it is never made.
+struct LiveSpan {
+  int begin = -1, end = -1;
+};
+
+/// Events are nodes, each executed for itself. Tensors of `kept` live to the end of the step.
+std::vector<LiveSpan> live_spans(const Program& program, const std::vector<Tensor>& kept);
+
+/// Bytes from the start of one stretch of memory, by tensor.
+struct TensorPlan {
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+  static constexpr std::size_t kAlignment = 64;
+  std::vector<std::size_t> offset;
+  std::size_t bytes = 0;
+};
+
+/// Tensors of lifetime kStep. Greedy: the largest first, each at the lowest place that is free while it lives.
+TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live);
+/// Tensors of another lifetime, lists first, then in the order of the program.
+TensorPlan plan_side_by_side(const Program& program, Lifetime lifetime);
+
+}  // namespace bitcycle
