@@ -66,8 +66,8 @@ void peak(benchmark::State& state) {
     for (int t = 0; t < threads; ++t) running.emplace_back([] { benchmark::DoNotOptimize(dot_products(kRounds)); });
     for (auto& thread : running) thread.join();
   }
-  state.counters["GMAC/s"] =
-      benchmark::Counter(1e-9 * 64.0 * 16.0 * static_cast<double>(kRounds) * threads, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * 64.0 * 16.0 * static_cast<double>(kRounds) * threads,
+                                                benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(peak)->UseRealTime()->MinTime(1.0);
 #endif
@@ -146,7 +146,8 @@ void pass(benchmark::State& state, Kind kind) {
     }
   }
   for (auto _ : state) run(fast, kind);
-  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GMAC/s"] =
+      benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK_CAPTURE(pass, forward, kForward)->DenseRange(1, 3)->UseRealTime();
 BENCHMARK_CAPTURE(pass, error_requantised, kErrorRequantised)->DenseRange(1, 3)->UseRealTime();

@@ -15,8 +15,8 @@
 #include "cli/exit_code.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
-#include "nn/config/config_schema.h"
 #include "cuda/cuda_device.h"
+#include "nn/config/config_schema.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -65,8 +65,9 @@ std::string gpu_text(const std::optional<GpuFacts>& gpu) {
   if (!gpu) return "no GPU at hand";
   const auto kib = [](std::size_t bytes) { return std::to_string(bytes / 1024); };
   return "GPU: " + gpu->name + ", compute capability " + gpu->compute_capability + ", " +
-         std::to_string(gpu->multiprocessors) + " multiprocessors\n                    shared memory: " +
-         kib(gpu->shared_per_block_optin) + " KiB a block at most, " + kib(gpu->shared_per_multiprocessor) +
+         std::to_string(gpu->multiprocessors) +
+         " multiprocessors\n                    shared memory: " + kib(gpu->shared_per_block_optin) +
+         " KiB a block at most, " + kib(gpu->shared_per_multiprocessor) +
          " KiB a multiprocessor; memory: " + kib(gpu->memory_free / 1024) + " of " + kib(gpu->memory / 1024) +
          " MiB free\n                    driver for CUDA " + gpu->driver + ", runtime " + gpu->runtime;
 }
@@ -74,7 +75,8 @@ std::string gpu_text(const std::optional<GpuFacts>& gpu) {
 }  // namespace
 
 int run_info(const std::vector<std::string>& arguments) {
-  std::vector<OptionSpec> options{{"schema", "", "writes the JSON Schema of config files, for editors, and nothing else"}};
+  std::vector<OptionSpec> options{
+      {"schema", "", "writes the JSON Schema of config files, for editors, and nothing else"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
   CommandLine line({"info", "",

@@ -28,8 +28,8 @@ Config read_config(const std::string& path, const CommandLine& line);
 /// Steps that a cost is counted of: all of a config's, those that a run has done. Throws where it has done none.
 std::int64_t priced_steps(const ConfigInput& input);
 
-/// The device of key `device`, with the options of --cuda-... Throws where the device or the instruction set is not there,
-/// naming what is.
+/// The device of key `device`, with the options of --cuda-... Throws where the device or the instruction set is not
+/// there, naming what is.
 std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const CommandLine& line);
 
 }  // namespace bitcycle::cli

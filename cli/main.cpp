@@ -72,9 +72,10 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const MismatchError& error) {
     return complain(error.what(), kMismatch);
   } catch (const std::bad_alloc&) {
-    return complain("out of memory: this command needs more than the system gives it (free memory, ulimit -v, or the "
-                    "limit of a container)",
-                    kFailure);
+    return complain(
+        "out of memory: this command needs more than the system gives it (free memory, ulimit -v, or the "
+        "limit of a container)",
+        kFailure);
   } catch (const std::exception& error) {
     return complain(error.what(), kFailure);
   }

@@ -29,13 +29,13 @@ struct BitOpsOptions {
 struct BitOpsRow {
   std::string layer;
   Pass pass = Pass::kForward;
-  LayerWidths scheduled;      // what the schedule says
-  int lhs_bits = 0, rhs_bits = 0;                    // `executed` widths of the two operands
-  int paper_lhs_bits = 0, paper_rhs_bits = 0;        // `paper` widths
+  LayerWidths scheduled;                       // what the schedule says
+  int lhs_bits = 0, rhs_bits = 0;              // `executed` widths of the two operands
+  int paper_lhs_bits = 0, paper_rhs_bits = 0;  // `paper` widths
   std::int64_t steps = 0;
-  double macs = 0.0;                                 // over those steps and the whole batch, as the paper counts
+  double macs = 0.0;  // over those steps and the whole batch, as the paper counts
   double paper_bitops = 0.0;
-  double executed_bitops = 0.0;                      // 0 where the pass did not run
+  double executed_bitops = 0.0;  // 0 where the pass did not run
 };
 
 struct BitOps {

@@ -38,7 +38,7 @@ struct BitOpsReport {
   std::int64_t macs_per_image = 0;  // forward
   std::int64_t steps = 0;
   BitOpsOptions options;
-  LayerWidths static_widths;  // of the baseline, layers of their own left out
+  LayerWidths static_widths;     // of the baseline, layers of their own left out
   bool common_baseline = false;  // every layer of the baseline has these widths; else each its own largest
   BitOpsSum total;
   BitOpsSum static_total;

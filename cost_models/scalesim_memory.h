@@ -31,8 +31,8 @@ struct LhsFolds {
 };
 
 /// Fetches of the left operand. One image: every request in SCALE-Sim's order, to the word. A batch: images share no
-/// inputs, so each is counted from an empty buffer, unless all of them fit one filling. Beyond 2^28 requests or 2^24 windows of an
-/// image they are not followed one by one: each pass over the image fetches what it touches once.
+/// inputs, so each is counted from an empty buffer, unless all of them fit one filling. Beyond 2^28 requests or 2^24
+/// windows of an image they are not followed one by one: each pass over the image fetches what it touches once.
 double lhs_fetches(const LhsFolds& folds, const Windows& windows, double filling);
 
 /// Words that leave the write buffer: those written, and, as in its reports, the empty places of a first partial line

@@ -212,7 +212,8 @@ stage_train() {
   for run in "${TRAIN_CONFIGS[@]}"; do
     start=$(now)
     name=$(basename "$run" .yaml)
-    (cd -- "$bundle" && "$bitcycle" train "$run" --set data.path="$data/$TRAIN_SET" "${TRAIN_OPTIONS[@]}" --device "$device" --out "$out/runs/$name") || status=1
+    (cd -- "$bundle" && "$bitcycle" train "$run" --set data.path="$data/$TRAIN_SET" "${TRAIN_OPTIONS[@]}" \
+      --device "$device" --out "$out/runs/$name") || status=1
     say "$name: $(since "$start") s"
   done
   found "$(grep -hE '^  (test accuracy|digest)' "$log" | sed 's/  */ /g' | tr '\n' ';')"

@@ -26,8 +26,20 @@ struct OperationShape {
 
   OperationShape() = default;
   OperationShape(const ConvShape& s)  // NOLINT: every ConvShape is one
-      : n(s.n), h(s.h), w(s.w), c(s.c), o(s.o), kh(s.kh), kw(s.kw), stride_h(s.stride), stride_w(s.stride),
-        pad_top(s.padding), pad_bottom(s.padding), pad_left(s.padding), pad_right(s.padding), groups(s.groups) {}
+      : n(s.n),
+        h(s.h),
+        w(s.w),
+        c(s.c),
+        o(s.o),
+        kh(s.kh),
+        kw(s.kw),
+        stride_h(s.stride),
+        stride_w(s.stride),
+        pad_top(s.padding),
+        pad_bottom(s.padding),
+        pad_left(s.padding),
+        pad_right(s.padding),
+        groups(s.groups) {}
 
   /// Extent of the dilated kernel.
   std::int64_t reach_h() const { return dilation_h * (kh - 1) + 1; }
@@ -44,11 +56,11 @@ struct OperationShape {
 };
 
 struct MatrixOperation {
-  std::string layer;             // name as in the precision plan and the parameters, without ".weight"
-  std::string kind = "conv2d";   // conv2d, linear, matmul
-  OperationShape shape;          // n = 1: one sample
-  bool quantised = true;         // false: float32 whatever the schedule says (the classifier)
-  bool input_gradient = true;    // false: nothing needs its error pass (the first layer)
+  std::string layer;               // name as in the precision plan and the parameters, without ".weight"
+  std::string kind = "conv2d";     // conv2d, linear, matmul
+  OperationShape shape;            // n = 1: one sample
+  bool quantised = true;           // false: float32 whatever the schedule says (the classifier)
+  bool input_gradient = true;      // false: nothing needs its error pass (the first layer)
   bool rhs_is_activation = false;  // the right operand belongs to the sample, as in attention; else it is a weight
   std::array<bool, 3> passes{true, true, true};  // those that there are: forward, error, weight gradient
 

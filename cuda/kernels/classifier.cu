@@ -6,11 +6,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 std::vector<gpu::KernelEntry> classifier_kernels() {
   return {
-      BITCYCLE_KERNEL(LinearForwardKernel),
-      BITCYCLE_KERNEL(LinearErrorKernel),
-      BITCYCLE_KERNEL(LinearBoundsKernel),
-      BITCYCLE_KERNEL(LinearGradientKernel),
-      BITCYCLE_KERNEL(SoftmaxKernel),
+      BITCYCLE_KERNEL(LinearForwardKernel),  BITCYCLE_KERNEL(LinearErrorKernel), BITCYCLE_KERNEL(LinearBoundsKernel),
+      BITCYCLE_KERNEL(LinearGradientKernel), BITCYCLE_KERNEL(SoftmaxKernel),
   };
 }
 

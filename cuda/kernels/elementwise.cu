@@ -6,12 +6,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 std::vector<gpu::KernelEntry> elementwise_kernels() {
   return {
-      BITCYCLE_KERNEL(StepStartKernel),
-      BITCYCLE_KERNEL(RangeKernel),
-      BITCYCLE_KERNEL(ActivationScaleKernel),
-      BITCYCLE_KERNEL(AveragePoolKernel),
-      BITCYCLE_KERNEL(LoadImagesKernel),
-      BITCYCLE_KERNEL(SgdKernel),
+      BITCYCLE_KERNEL(StepStartKernel),   BITCYCLE_KERNEL(RangeKernel),      BITCYCLE_KERNEL(ActivationScaleKernel),
+      BITCYCLE_KERNEL(AveragePoolKernel), BITCYCLE_KERNEL(LoadImagesKernel), BITCYCLE_KERNEL(SgdKernel),
       BITCYCLE_KERNEL(NonFiniteKernel),
   };
 }

@@ -6,10 +6,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 std::vector<gpu::KernelEntry> norm_kernels() {
   return {
-      BITCYCLE_KERNEL(GradientScaleKernel),
-      BITCYCLE_KERNEL(NormPrepareKernel),
-      BITCYCLE_KERNEL(NormFromRunningKernel),
-      BITCYCLE_KERNEL(NormForwardKernel),
+      BITCYCLE_KERNEL(GradientScaleKernel),       BITCYCLE_KERNEL(NormPrepareKernel),
+      BITCYCLE_KERNEL(NormFromRunningKernel),     BITCYCLE_KERNEL(NormForwardKernel),
       BITCYCLE_KERNEL(NormGradientPrepareKernel),
   };
 }

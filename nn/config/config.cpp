@@ -42,7 +42,8 @@ bool is_section(const std::string& key) {
   std::vector<std::string> known{"base"};
   for (const auto& entry : config_table()) {
     known.push_back(entry.key);
-    for (auto dot = entry.key.find('.'); dot != std::string::npos; dot = entry.key.find('.', dot + 1)) known.push_back(entry.key.substr(0, dot));
+    for (auto dot = entry.key.find('.'); dot != std::string::npos; dot = entry.key.find('.', dot + 1))
+      known.push_back(entry.key.substr(0, dot));
   }
   throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
 }
@@ -62,8 +63,8 @@ YAML::Node load_document(const std::string& yaml, const std::string& origin) {
     throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
   }
   if (documents.size() > 1) {
-    throw ConfigError(place(origin, documents[1].Mark()) + ": a second YAML document begins here (after a line '---'); " +
-                      "a config is one document");
+    throw ConfigError(place(origin, documents[1].Mark()) +
+                      ": a second YAML document begins here (after a line '---'); " + "a config is one document");
   }
   return documents.empty() ? YAML::Node() : documents[0];
 }
@@ -103,7 +104,8 @@ class Reader {
         given_.insert(key);
       } else if (is_section(key)) {
         if (item.second.IsNull()) continue;
-        if (!item.second.IsMap()) throw ConfigError(at + ": '" + key + "' is a section; its keys belong indented below it");
+        if (!item.second.IsMap())
+          throw ConfigError(at + ": '" + key + "' is a section; its keys belong indented below it");
         read_section(item.second, key, origin, folder);
       } else {
         fail_unknown(at, key);
@@ -119,7 +121,9 @@ class Reader {
       if (const auto base = root["base"]) {
         const std::string at = place(origin, base.Mark());
         if (!base.IsScalar()) throw ConfigError(at + ": base must be the name of one file");
-        if (depth >= kMaxBases) throw ConfigError(at + ": more than " + std::to_string(kMaxBases) + " files name each other as base; is there a cycle?");
+        if (depth >= kMaxBases)
+          throw ConfigError(at + ": more than " + std::to_string(kMaxBases) +
+                            " files name each other as base; is there a cycle?");
         const auto file = folder / base.Scalar();
         std::string text;
         try {
@@ -139,7 +143,8 @@ class Reader {
     const std::string at = "--set " + change.key + "=" + change.value;
     const auto* entry = find_entry(change.key);
     if (entry == nullptr) {
-      if (is_section(change.key)) throw ConfigError(at + ": '" + change.key + "' is a section, not a key; docs/config.md lists its keys");
+      if (is_section(change.key))
+        throw ConfigError(at + ": '" + change.key + "' is a section, not a key; docs/config.md lists its keys");
       fail_unknown(at, change.key);
     }
     YAML::Node node;
@@ -233,7 +238,8 @@ ConfigOverride parse_override(const std::string& text) {
 Config load_config(const std::filesystem::path& file, const std::vector<ConfigOverride>& overrides) {
   const auto some_key = [&](const std::set<std::string>& given) {
     if (!given.empty()) return;
-    throw ConfigError(file.string() + ": holds no key at all, so it describes no training; configs/quickstart.yaml is " +
+    throw ConfigError(file.string() +
+                      ": holds no key at all, so it describes no training; configs/quickstart.yaml is " +
                       "an example, docs/config.md lists the keys");
   };
   return read_config(read_file(file), file.string(), file.parent_path(), file.stem().string(), overrides, some_key);
@@ -251,10 +257,11 @@ Config parse_complete_config(const std::string& yaml, const std::string& origin)
       if (given.count(entry.key) == 0 && missing++ == 0) first = entry.key;
     }
     if (missing == 0) return;
-    throw ConfigError(origin + ": '" + first + "' is missing" +
-                      (missing > 1 ? ", and " + std::to_string(missing - 1) + " more keys" : "") +
-                      ". The config of a run has every key, so this file is damaged or was cut off: bring it back, or " +
-                      "begin anew with --restart");
+    throw ConfigError(
+        origin + ": '" + first + "' is missing" +
+        (missing > 1 ? ", and " + std::to_string(missing - 1) + " more keys" : "") +
+        ". The config of a run has every key, so this file is damaged or was cut off: bring it back, or " +
+        "begin anew with --restart");
   };
   return read_config(yaml, origin, std::filesystem::path(), "run", {}, every_key);
 }
@@ -290,16 +297,21 @@ void check_config(const Config& config) {
   }
   check_learning_rate(config.learning_rate);
   if (config.data.name == "cifar10" && config.model.classes != 10) {
-    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is cifar10: set model.classes to 10");
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
+                      ", but data.name is cifar10: set model.classes to 10");
   }
   if (config.data.name == "cifar100" && config.model.classes != 100) {
-    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is cifar100: set model.classes to 100");
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
+                      ", but data.name is cifar100: set model.classes to 100");
   }
   if (config.data.name == "synthetic" && config.model.classes != 10) {
-    throw ConfigError("model.classes is " + std::to_string(config.model.classes) + ", but data.name is synthetic: set model.classes to 10");
+    throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
+                      ", but data.name is synthetic: set model.classes to 10");
   }
-  const bool controls = std::any_of(config.name.begin(), config.name.end(), [](char c) { return (c >= 0 && c < ' ') || c == 127; });
-  if (controls) throw ConfigError("name holds a control character; it names a folder and is printed, so it must be text");
+  const bool controls =
+      std::any_of(config.name.begin(), config.name.end(), [](char c) { return (c >= 0 && c < ' ') || c == 127; });
+  if (controls)
+    throw ConfigError("name holds a control character; it names a folder and is printed, so it must be text");
   if (config.name.find_first_of("/\\\n") != std::string::npos || config.name == "." || config.name == "..") {
     throw ConfigError("name is '" + config.name + "'; it names a folder and must not hold a slash");
   }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/config/config_table.h"
 
-#include "sim/backend.h"
-
 #include <charconv>
 #include <limits>
 #include <stdexcept>
@@ -12,6 +10,7 @@
 #include "nn/config/layer_overrides.h"
 #include "nn/config/precision_history.h"
 #include "nn/config/schedule_points.h"
+#include "sim/backend.h"
 
 namespace bitcycle {
 namespace {
@@ -33,7 +32,8 @@ std::string enum_schema(const std::vector<std::string>& values) {
 
 std::string quoted(const std::string& word) { return "\"" + word + "\""; }
 
-const std::string kWidthSchema = R"({"anyOf": [{"type": "integer", "minimum": 2, "maximum": 32}, {"const": "float32"}]})";
+const std::string kWidthSchema =
+    R"({"anyOf": [{"type": "integer", "minimum": 2, "maximum": 32}, {"const": "float32"}]})";
 const std::string kPointsSchema =
     R"({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}}]})";
 
@@ -42,12 +42,13 @@ std::string layers_schema() {
   std::vector<std::string> names;
   for (const auto& name : schedule_names()) names.push_back(quoted(name));
   const std::string schedule = R"({"type": "object", "additionalProperties": false, "required": [], "properties": {)"
-                               R"("schedule": )" + enum_schema(names) + R"(, "min": )" + kWidthSchema + R"(, "max": )" +
-                               kWidthSchema + R"(, "cycles": {"type": "integer", "minimum": 1}, "points": )" +
-                               kPointsSchema + "}}";
+                               R"("schedule": )" +
+                               enum_schema(names) + R"(, "min": )" + kWidthSchema + R"(, "max": )" + kWidthSchema +
+                               R"(, "cycles": {"type": "integer", "minimum": 1}, "points": )" + kPointsSchema + "}}";
   const std::string either = R"({"anyOf": [)" + kWidthSchema + ", " + schedule + "]}";
   return R"({"type": "array", "items": {"type": "object", "additionalProperties": false, "required": ["match"], )"
-         R"("properties": {"match": {"type": "string"}, "forward": )" + either + R"(, "gradient": )" + either + "}}}";
+         R"("properties": {"match": {"type": "string"}, "forward": )" +
+         either + R"(, "gradient": )" + either + "}}}";
 }
 
 /// A reference to the field of a config, const or not.
@@ -57,7 +58,7 @@ using Value = std::remove_reference_t<std::invoke_result_t<F, Config&>>;
 template <typename F>
 ConfigTableEntry text(const std::string& key, F field, const std::string& meaning) {
   return with_schema({key, "text", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_text(n); },
-          [field](const Config& c) { return write_text(field(const_cast<Config&>(c))); }},
+                      [field](const Config& c) { return write_text(field(const_cast<Config&>(c))); }},
                      R"({"type": "string"})");
 }
 
@@ -69,69 +70,80 @@ std::vector<std::string> isa_choices() {
 }
 
 template <typename F>
-ConfigTableEntry choice(const std::string& key, F field, const std::vector<std::string>& choices, const std::string& meaning) {
+ConfigTableEntry choice(const std::string& key, F field, const std::vector<std::string>& choices,
+                        const std::string& meaning) {
   std::string type;
   std::vector<std::string> words;
   for (const auto& entry : choices) {
     type += (type.empty() ? "" : ", ") + entry;
     words.push_back(quoted(entry));
   }
-  return with_schema({key, type, meaning, true, [field, choices](Config& c, const YAML::Node& n) { field(c) = read_choice(n, choices); },
-          [field](const Config& c) { return field(const_cast<Config&>(c)); }},
+  return with_schema({key, type, meaning, true,
+                      [field, choices](Config& c, const YAML::Node& n) { field(c) = read_choice(n, choices); },
+                      [field](const Config& c) { return field(const_cast<Config&>(c)); }},
                      enum_schema(words));
 }
 
 template <typename F>
-ConfigTableEntry count(const std::string& key, F field, std::int64_t first, std::int64_t last, const std::string& meaning) {
+ConfigTableEntry count(const std::string& key, F field, std::int64_t first, std::int64_t last,
+                       const std::string& meaning) {
   const std::string type = last == kAnyCount ? "integer >= " + std::to_string(first)
                                              : "integer " + std::to_string(first) + ".." + std::to_string(last);
   return with_schema({key, type, meaning, true,
-          [field, first, last](Config& c, const YAML::Node& n) {
-            field(c) = static_cast<Value<F>>(read_integer(n, first, last));
-          },
-          [field](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }},
+                      [field, first, last](Config& c, const YAML::Node& n) {
+                        field(c) = static_cast<Value<F>>(read_integer(n, first, last));
+                      },
+                      [field](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }},
                      R"({"type": "integer", "minimum": )" + std::to_string(first) +
                          (last == kAnyCount ? "" : R"(, "maximum": )" + std::to_string(last)) + "}");
 }
 
 template <typename F>
 ConfigTableEntry real(const std::string& key, F field, double first, double last, const std::string& meaning) {
-  const std::string type = last == kAnyReal ? "number >= " + write_real(first) : "number " + write_real(first) + ".." + write_real(last);
+  const std::string type =
+      last == kAnyReal ? "number >= " + write_real(first) : "number " + write_real(first) + ".." + write_real(last);
   return with_schema({key, type, meaning, true,
-          [field, first, last](Config& c, const YAML::Node& n) { field(c) = static_cast<Value<F>>(read_real(n, first, last)); },
-          [field](const Config& c) {
-            if constexpr (std::is_same_v<Value<F>, float>) {
-              // The shortest text of the binary32 value, so that 1e-8 stays 1e-8.
-              char buffer[40];
-              const auto end = std::to_chars(buffer, buffer + sizeof buffer, field(const_cast<Config&>(c))).ptr;
-              return std::string(buffer, end);
-            } else {
-              return write_real(field(const_cast<Config&>(c)));
-            }
-          }},
+                      [field, first, last](Config& c, const YAML::Node& n) {
+                        field(c) = static_cast<Value<F>>(read_real(n, first, last));
+                      },
+                      [field](const Config& c) {
+                        if constexpr (std::is_same_v<Value<F>, float>) {
+                          // The shortest text of the binary32 value, so that 1e-8 stays 1e-8.
+                          char buffer[40];
+                          const auto end =
+                              std::to_chars(buffer, buffer + sizeof buffer, field(const_cast<Config&>(c))).ptr;
+                          return std::string(buffer, end);
+                        } else {
+                          return write_real(field(const_cast<Config&>(c)));
+                        }
+                      }},
                      R"({"type": "number", "minimum": )" + write_real(first) +
                          (last == kAnyReal ? "" : R"(, "maximum": )" + write_real(last)) + "}");
 }
 
 template <typename F>
 ConfigTableEntry flag(const std::string& key, F field, const std::string& meaning) {
-  return with_schema({key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
-          [field](const Config& c) { return write_bool(field(const_cast<Config&>(c))); }},
-                     R"({"type": "boolean"})");
+  return with_schema(
+      {key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
+       [field](const Config& c) { return write_bool(field(const_cast<Config&>(c))); }},
+      R"({"type": "boolean"})");
 }
 
 template <typename F>
 ConfigTableEntry width(const std::string& key, F field, const std::string& meaning) {
-  return with_schema({key, "2..32, float32", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_width(n); },
-          [field](const Config& c) { return field(const_cast<Config&>(c)).text(); }},
-                     kWidthSchema);
+  return with_schema(
+      {key, "2..32, float32", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_width(n); },
+       [field](const Config& c) { return field(const_cast<Config&>(c)).text(); }},
+      kWidthSchema);
 }
 
 /// Points of a piecewise schedule, in the config or in a CSV file.
 template <typename F>
 ConfigTableEntry points(const std::string& key, F field, const std::string& meaning) {
-  ConfigTableEntry entry{key, "list, or path of a CSV file", meaning, true, {},
-                         [field](const Config& c) { return write_schedule_points(field(const_cast<Config&>(c))); }};
+  ConfigTableEntry entry{
+      key,     "list, or path of a CSV file",
+      meaning, true,
+      {},      [field](const Config& c) { return write_schedule_points(field(const_cast<Config&>(c))); }};
   entry.read_in = [field](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     field(c) = read_schedule_points(n, folder);
   };
@@ -141,7 +153,8 @@ ConfigTableEntry points(const std::string& key, F field, const std::string& mean
 
 /// Two or three names for the values of a field.
 template <typename T, typename F>
-ConfigTableEntry named(const std::string& key, F field, const std::vector<std::pair<std::string, T>>& names, const std::string& meaning) {
+ConfigTableEntry named(const std::string& key, F field, const std::vector<std::pair<std::string, T>>& names,
+                       const std::string& meaning) {
   std::vector<std::string> choices, words;
   std::string type;
   for (const auto& [name, value] : names) {
@@ -150,18 +163,18 @@ ConfigTableEntry named(const std::string& key, F field, const std::vector<std::p
     words.push_back(std::is_same_v<T, int> ? name : quoted(name));
   }
   return with_schema({key, type, meaning, true,
-          [field, names, choices](Config& c, const YAML::Node& n) {
-            const std::string chosen = read_choice(n, choices);
-            for (const auto& [name, value] : names) {
-              if (name == chosen) field(c) = value;
-            }
-          },
-          [field, names](const Config& c) {
-            for (const auto& [name, value] : names) {
-              if (field(const_cast<Config&>(c)) == value) return name;
-            }
-            throw std::logic_error("a value of a config has no name");
-          }},
+                      [field, names, choices](Config& c, const YAML::Node& n) {
+                        const std::string chosen = read_choice(n, choices);
+                        for (const auto& [name, value] : names) {
+                          if (name == chosen) field(c) = value;
+                        }
+                      },
+                      [field, names](const Config& c) {
+                        for (const auto& [name, value] : names) {
+                          if (field(const_cast<Config&>(c)) == value) return name;
+                        }
+                        throw std::logic_error("a value of a config has no name");
+                      }},
                      enum_schema(words));
 }
 
@@ -170,72 +183,110 @@ ConfigTableEntry not_identity(ConfigTableEntry entry) {
   return entry;
 }
 
-#define FIELD(path) [](Config& c) -> auto& { return c.path; }
+#define FIELD(path) \
+  [](Config & c) -> auto& { return c.path; }
 
 std::vector<ConfigTableEntry> make_table() {
   std::vector<ConfigTableEntry> t;
-  t.push_back(not_identity(text("name", FIELD(name), "name of the run; without --out its folder is runs/<name>, or runs/<name>-seed<S> where the command line changes the seed to S. Default: the file's name without .yaml")));
+  t.push_back(
+      not_identity(text("name", FIELD(name),
+                        "name of the run; without --out its folder is runs/<name>, or runs/<name>-seed<S> where the "
+                        "command line changes the seed to S. Default: the file's name without .yaml")));
 
   t.push_back(text("model.name", FIELD(model.name), "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164"));
-  t.push_back(count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
+  t.push_back(
+      count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
-                                "safetensors file to start from (parameter names of the paper's code, `module.` allowed); empty: drawn from train.seed")));
+                                "safetensors file to start from (parameter names of the paper's code, `module.` "
+                                "allowed); empty: drawn from train.seed")));
   t.push_back(
       text("model.initial_weights_digest", FIELD(model.initial_weights_digest),
            "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
 
-  t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100"}, "the image set; `synthetic` is built in"));
-  t.push_back(not_identity(text("data.path", FIELD(data.path), "folder of the official binary files; not for synthetic")));
-  t.push_back(flag("data.augment", FIELD(data.augment), "training images are cropped after padding by 4, and flipped, at random"));
+  t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100"},
+                     "the image set; `synthetic` is built in"));
+  t.push_back(
+      not_identity(text("data.path", FIELD(data.path), "folder of the official binary files; not for synthetic")));
+  t.push_back(flag("data.augment", FIELD(data.augment),
+                   "training images are cropped after padding by 4, and flipped, at random"));
   t.push_back(flag("data.shuffle", FIELD(data.shuffle), "each epoch in a new order; false: in file order"));
-  t.push_back(count("data.train_images", FIELD(data.train_images), 0, 100000000, "use only the first so many; 0: all (synthetic: 10240)"));
-  t.push_back(count("data.test_images", FIELD(data.test_images), 0, 100000000, "use only the first so many; 0: all (synthetic: 2048)"));
+  t.push_back(count("data.train_images", FIELD(data.train_images), 0, 100000000,
+                    "use only the first so many; 0: all (synthetic: 10240)"));
+  t.push_back(count("data.test_images", FIELD(data.test_images), 0, 100000000,
+                    "use only the first so many; 0: all (synthetic: 2048)"));
 
   t.push_back(count("train.steps", FIELD(train.steps), 1, 1000000000, "length of the run, in batches"));
   t.push_back(count("train.batch", FIELD(train.batch), 1, 65536, "images a step"));
-  t.push_back(with_schema({"train.seed", "integer >= 0", "key of all random numbers: initial weights, order, augmentation, rounding", true,
-               [](Config& c, const YAML::Node& n) { c.train.seed = read_unsigned(n); },
-               [](const Config& c) { return std::to_string(c.train.seed); }},
-                          R"({"type": "integer", "minimum": 0})"));
-  t.push_back(count("train.evaluate_every", FIELD(train.evaluate_every), 1, kAnyCount, "steps between evaluations; the last step is always evaluated"));
-  t.push_back(not_identity(count("train.checkpoint_every", FIELD(train.checkpoint_every), 1, kAnyCount, "steps between checkpoints; the last step always has one")));
-  t.push_back(not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount, "steps between progress lines")));
-  t.push_back(not_identity(count("train.evaluation_batch", FIELD(train.evaluation_batch), 0, 65536, "images at a time in evaluation; 0: train.batch")));
+  t.push_back(with_schema(
+      {"train.seed", "integer >= 0", "key of all random numbers: initial weights, order, augmentation, rounding", true,
+       [](Config& c, const YAML::Node& n) { c.train.seed = read_unsigned(n); },
+       [](const Config& c) { return std::to_string(c.train.seed); }},
+      R"({"type": "integer", "minimum": 0})"));
+  t.push_back(count("train.evaluate_every", FIELD(train.evaluate_every), 1, kAnyCount,
+                    "steps between evaluations; the last step is always evaluated"));
+  t.push_back(not_identity(count("train.checkpoint_every", FIELD(train.checkpoint_every), 1, kAnyCount,
+                                 "steps between checkpoints; the last step always has one")));
+  t.push_back(
+      not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount, "steps between progress lines")));
+  t.push_back(not_identity(count("train.evaluation_batch", FIELD(train.evaluation_batch), 0, 65536,
+                                 "images at a time in evaluation; 0: train.batch")));
 
-  t.push_back(choice("precision.forward.schedule", FIELD(precision.forward.name), schedule_names(), "width of activations and weights over the run"));
-  t.push_back(width("precision.forward.min", FIELD(precision.forward.min), "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
-  t.push_back(width("precision.forward.max", FIELD(precision.forward.max), "highest width; the width of `constant`; that of `piecewise` follows from its points"));
+  t.push_back(choice("precision.forward.schedule", FIELD(precision.forward.name), schedule_names(),
+                     "width of activations and weights over the run"));
+  t.push_back(width("precision.forward.min", FIELD(precision.forward.min),
+                    "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
+  t.push_back(width("precision.forward.max", FIELD(precision.forward.max),
+                    "highest width; the width of `constant`; that of `piecewise` follows from its points"));
   t.push_back(count("precision.forward.cycles", FIELD(precision.forward.cycles), 1, 1000000000,
                     "periods over the run; `triangular`: ramps; `constant` and `piecewise` do not use it"));
   t.push_back(points("precision.forward.points", FIELD(precision.forward.points),
-                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read into the run's config"));
-  t.push_back(choice("precision.gradient.schedule", FIELD(precision.gradient.name), schedule_names(), "width of gradients over the run"));
-  t.push_back(width("precision.gradient.min", FIELD(precision.gradient.min), "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
-  t.push_back(width("precision.gradient.max", FIELD(precision.gradient.max), "highest width; the width of `constant`; that of `piecewise` follows from its points"));
+                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read "
+                     "into the run's config"));
+  t.push_back(choice("precision.gradient.schedule", FIELD(precision.gradient.name), schedule_names(),
+                     "width of gradients over the run"));
+  t.push_back(width("precision.gradient.min", FIELD(precision.gradient.min),
+                    "lowest width; `constant` does not use it, that of `piecewise` follows from its points"));
+  t.push_back(width("precision.gradient.max", FIELD(precision.gradient.max),
+                    "highest width; the width of `constant`; that of `piecewise` follows from its points"));
   t.push_back(count("precision.gradient.cycles", FIELD(precision.gradient.cycles), 1, 1000000000,
                     "periods over the run; `triangular`: ramps; `constant` and `piecewise` do not use it"));
   t.push_back(points("precision.gradient.points", FIELD(precision.gradient.points),
-                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read into the run's config"));
-  t.push_back(named<bool>("precision.gradient.rounding", FIELD(precision.stochastic), {{"stochastic", true}, {"nearest", false}},
-                    "rounding of gradients; activations and weights round to nearest"));
-  t.push_back(flag("precision.gradient.zero_on_grid", FIELD(precision.zero_on_grid), "widen the gradient's range so that 0 is a code (the paper's quantiser has none)"));
+                     "`piecewise`: pairs [step, width], ascending from step 0, or a CSV file of them, which is read "
+                     "into the run's config"));
+  t.push_back(named<bool>("precision.gradient.rounding", FIELD(precision.stochastic),
+                          {{"stochastic", true}, {"nearest", false}},
+                          "rounding of gradients; activations and weights round to nearest"));
+  t.push_back(flag("precision.gradient.zero_on_grid", FIELD(precision.zero_on_grid),
+                   "widen the gradient's range so that 0 is a code (the paper's quantiser has none)"));
   t.push_back(named<ErrorWeights>("precision.error_weights", FIELD(precision.error_weights),
-                    {{"shared", ErrorWeights::kShared}, {"requantised", ErrorWeights::kRequantised}},
-                    "weights of the error pass: the forward codes' values on one grid (the paper's code), or quantised again per input channel (integer hardware)"));
-  t.push_back(named<int>("precision.error_grid_bits", FIELD(precision.error_grid_bits), {{"16", 16}, {"24", 24}}, "width of that grid where error_weights is shared"));
-  t.push_back(real("precision.min_scale", FIELD(precision.min_scale.narrow), 0.0, 1.0, "smallest step of a quantiser of up to 16 bits"));
-  t.push_back(real("precision.min_scale_wide", FIELD(precision.min_scale.wide), 0.0, 1.0, "smallest step of a quantiser of 17 bits and more"));
-  ConfigTableEntry layers{"precision.layers", "list",
-                          "schedules of single layers by name pattern: {match: PATTERN, forward: WIDTH or {schedule, min, max, cycles, points}, gradient: the same}; the last match wins",
-                          true, {}, [](const Config& c) { return write_layer_overrides(c.precision.layers); }};
+                                  {{"shared", ErrorWeights::kShared}, {"requantised", ErrorWeights::kRequantised}},
+                                  "weights of the error pass: the forward codes' values on one grid (the paper's "
+                                  "code), or quantised again per input channel (integer hardware)"));
+  t.push_back(named<int>("precision.error_grid_bits", FIELD(precision.error_grid_bits), {{"16", 16}, {"24", 24}},
+                         "width of that grid where error_weights is shared"));
+  t.push_back(real("precision.min_scale", FIELD(precision.min_scale.narrow), 0.0, 1.0,
+                   "smallest step of a quantiser of up to 16 bits"));
+  t.push_back(real("precision.min_scale_wide", FIELD(precision.min_scale.wide), 0.0, 1.0,
+                   "smallest step of a quantiser of 17 bits and more"));
+  ConfigTableEntry layers{"precision.layers",
+                          "list",
+                          "schedules of single layers by name pattern: {match: PATTERN, forward: WIDTH or {schedule, "
+                          "min, max, cycles, points}, gradient: the same}; the last match wins",
+                          true,
+                          {},
+                          [](const Config& c) { return write_layer_overrides(c.precision.layers); }};
   layers.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     c.precision.layers = read_layer_overrides(n, folder);
   };
   layers.schema = layers_schema();
   t.push_back(layers);
-  ConfigTableEntry history{"precision.history", "list",
-                           "widths of the steps that a fork took over, where this config gives them others: {until, steps, forward, gradient, layers}; `train --from` records it",
-                           true, {}, [](const Config& c) { return write_precision_history(c.precision.history); }};
+  ConfigTableEntry history{"precision.history",
+                           "list",
+                           "widths of the steps that a fork took over, where this config gives them others: {until, "
+                           "steps, forward, gradient, layers}; `train --from` records it",
+                           true,
+                           {},
+                           [](const Config& c) { return write_precision_history(c.precision.history); }};
   history.read_in = [](Config& c, const YAML::Node& n, const std::filesystem::path& folder) {
     c.precision.history = read_precision_history(n, folder);
   };
@@ -245,36 +296,54 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd"}, "the optimiser: SGD with momentum"));
   t.push_back(real("optimizer.lr", FIELD(optimizer.lr), 0.0, kAnyReal, "learning rate, before its schedule"));
   t.push_back(real("optimizer.momentum", FIELD(optimizer.momentum), 0.0, 1.0, "momentum"));
-  t.push_back(real("optimizer.weight_decay", FIELD(optimizer.weight_decay), 0.0, kAnyReal, "weight decay, of all trained parameters"));
+  t.push_back(real("optimizer.weight_decay", FIELD(optimizer.weight_decay), 0.0, kAnyReal,
+                   "weight decay, of all trained parameters"));
 
-  t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(), "the learning rate over the run"));
-  t.push_back(with_schema({"learning_rate.points", "list of numbers", "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step", true,
-               [](Config& c, const YAML::Node& n) { c.learning_rate.points = read_reals(n); },
-               [](const Config& c) {
-                 std::string list;
-                 for (const double point : c.learning_rate.points) list += (list.empty() ? "" : ", ") + write_real(point);
-                 return "[" + list + "]";
-               }},
+  t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(),
+                     "the learning rate over the run"));
+  t.push_back(with_schema({"learning_rate.points", "list of numbers",
+                           "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step", true,
+                           [](Config& c, const YAML::Node& n) { c.learning_rate.points = read_reals(n); },
+                           [](const Config& c) {
+                             std::string list;
+                             for (const double point : c.learning_rate.points)
+                               list += (list.empty() ? "" : ", ") + write_real(point);
+                             return "[" + list + "]";
+                           }},
                           R"({"type": "array", "items": {"type": "number", "minimum": 0}})"));
-  t.push_back(real("learning_rate.factor", FIELD(learning_rate.factor), 0.0, kAnyReal, "piecewise: multiplier at each point; anneal_cosine: the floor is lr * factor^2"));
+  t.push_back(real("learning_rate.factor", FIELD(learning_rate.factor), 0.0, kAnyReal,
+                   "piecewise: multiplier at each point; anneal_cosine: the floor is lr * factor^2"));
   t.push_back(real("learning_rate.ratio", FIELD(learning_rate.ratio), 0.0, 1.0, "linear: final share of lr"));
   t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal, "cyclic: lowest rate"));
-  t.push_back(count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000, "cyclic: periods over the run"));
-  t.push_back(flag("learning_rate.warm_up", FIELD(learning_rate.warm_up), "start with warm_up_steps steps at warm_up_lr"));
-  t.push_back(count("learning_rate.warm_up_steps", FIELD(learning_rate.warm_up_steps), 0, kAnyCount, "length of the warm-up"));
+  t.push_back(
+      count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000, "cyclic: periods over the run"));
+  t.push_back(
+      flag("learning_rate.warm_up", FIELD(learning_rate.warm_up), "start with warm_up_steps steps at warm_up_lr"));
+  t.push_back(
+      count("learning_rate.warm_up_steps", FIELD(learning_rate.warm_up_steps), 0, kAnyCount, "length of the warm-up"));
   t.push_back(real("learning_rate.warm_up_lr", FIELD(learning_rate.warm_up_lr), 0.0, kAnyReal, "rate of the warm-up"));
 
-  t.push_back(count("digest.every", FIELD(digest.every), 1, kAnyCount, "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
-  t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm), "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
+  t.push_back(count("digest.every", FIELD(digest.every), 1, kAnyCount,
+                    "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
+  t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm),
+                   "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
 
-  t.push_back(not_identity(text("fork.run", FIELD(fork.run), "folder of another run, from whose checkpoint this one goes on, with its optimiser's state; `train --from` sets it")));
-  t.push_back(count("fork.step", FIELD(fork.step), 0, 1000000000, "the steps that are taken over; 0: its newest checkpoint; `train` records the number"));
-  t.push_back(text("fork.digest", FIELD(fork.digest), "digest of the state that is taken over; `train` records it, and a checkpoint with another one is an error"));
+  t.push_back(not_identity(text("fork.run", FIELD(fork.run),
+                                "folder of another run, from whose checkpoint this one goes on, with its optimiser's "
+                                "state; `train --from` sets it")));
+  t.push_back(count("fork.step", FIELD(fork.step), 0, 1000000000,
+                    "the steps that are taken over; 0: its newest checkpoint; `train` records the number"));
+  t.push_back(text(
+      "fork.digest", FIELD(fork.digest),
+      "digest of the state that is taken over; `train` records it, and a checkpoint with another one is an error"));
 
-  t.push_back(not_identity(choice("device", FIELD(execution.device), {"cpu", "cuda", "reference", "cuda-on-host"}, "where to run")));
+  t.push_back(not_identity(
+      choice("device", FIELD(execution.device), {"cpu", "cuda", "reference", "cuda-on-host"}, "where to run")));
   t.push_back(not_identity(choice("isa", FIELD(execution.isa), isa_choices(), "instruction set of the CPU kernels")));
   t.push_back(not_identity(count("threads", FIELD(execution.threads), 0, 4096, "threads; 0: all cores")));
-  t.push_back(not_identity(flag("tensorboard", FIELD(execution.tensorboard), "write TensorBoard's event file into the run folder, too; `train --tensorboard` sets it")));
+  t.push_back(
+      not_identity(flag("tensorboard", FIELD(execution.tensorboard),
+                        "write TensorBoard's event file into the run folder, too; `train --tensorboard` sets it")));
   return t;
 }
 
@@ -291,7 +360,8 @@ const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> result;
     const Config defaults;
-    for (const auto& entry : config_table()) result.push_back({entry.key, entry.type, entry.write(defaults), entry.meaning});
+    for (const auto& entry : config_table())
+      result.push_back({entry.key, entry.type, entry.write(defaults), entry.meaning});
     return result;
   }();
   return keys;

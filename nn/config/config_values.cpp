@@ -12,7 +12,8 @@ namespace {
 std::string scalar(const YAML::Node& node, const std::string& wanted) {
   if (!node.IsDefined() || node.IsNull()) throw std::invalid_argument("it has no value; it must be " + wanted);
   if (!node.IsScalar()) {
-    throw std::invalid_argument(std::string("it is a ") + (node.IsMap() ? "section" : "list") + "; it must be " + wanted);
+    throw std::invalid_argument(std::string("it is a ") + (node.IsMap() ? "section" : "list") + "; it must be " +
+                                wanted);
   }
   return node.Scalar();
 }

@@ -77,12 +77,14 @@ CifarFormat cifar_format(const std::string& name) { return layout_of(name).forma
 
 void append_records(std::string_view bytes, const CifarFormat& format, const std::string& origin, ImageSet& set) {
   const auto record_size = static_cast<std::size_t>(format.record_size());
-  if (bytes.empty()) throw std::runtime_error("'" + origin + "' is empty; a " + format.name + " record has " + std::to_string(record_size) + " bytes");
+  if (bytes.empty())
+    throw std::runtime_error("'" + origin + "' is empty; a " + format.name + " record has " +
+                             std::to_string(record_size) + " bytes");
   if (bytes.size() % record_size != 0) {
-    throw std::runtime_error("'" + origin + "' has " + std::to_string(bytes.size()) + " bytes, which is no whole number of " +
-                             format.name + " records of " + std::to_string(record_size) + ": record " +
-                             std::to_string(bytes.size() / record_size) + " is incomplete (truncated download, or " +
-                             (format.name == "cifar10" ? "CIFAR-100" : "CIFAR-10") + " files?)");
+    throw std::runtime_error(
+        "'" + origin + "' has " + std::to_string(bytes.size()) + " bytes, which is no whole number of " + format.name +
+        " records of " + std::to_string(record_size) + ": record " + std::to_string(bytes.size() / record_size) +
+        " is incomplete (truncated download, or " + (format.name == "cifar10" ? "CIFAR-100" : "CIFAR-10") + " files?)");
   }
   const std::size_t records = bytes.size() / record_size;
   for (std::size_t i = 0; i < records; ++i) {
@@ -90,7 +92,8 @@ void append_records(std::string_view bytes, const CifarFormat& format, const std
     const int label = record[format.label_index];
     if (label >= format.classes) {
       throw std::runtime_error("'" + origin + "': record " + std::to_string(i) + " has label " + std::to_string(label) +
-                               "; " + format.name + " labels are 0 to " + std::to_string(format.classes - 1) + " (damaged file?)");
+                               "; " + format.name + " labels are 0 to " + std::to_string(format.classes - 1) +
+                               " (damaged file?)");
     }
     set.labels.push_back(label);
     const std::uint8_t* planes = record + format.label_bytes;
@@ -106,10 +109,12 @@ void append_records(std::string_view bytes, const CifarFormat& format, const std
 Dataset load_cifar(const std::filesystem::path& given, const std::string& name) {
   const Layout& layout = layout_of(name);
   if (given.empty()) {
-    throw std::runtime_error("data.path is not given: data '" + name + "' needs the folder of its files, for example --set data.path=" +
-                             layout.subfolder + "; they are " + layout.source);
+    throw std::runtime_error("data.path is not given: data '" + name +
+                             "' needs the folder of its files, for example --set data.path=" + layout.subfolder +
+                             "; they are " + layout.source);
   }
-  if (!std::filesystem::is_directory(given)) throw std::runtime_error("data.path '" + given.string() + "' is not a folder");
+  if (!std::filesystem::is_directory(given))
+    throw std::runtime_error("data.path '" + given.string() + "' is not a folder");
   std::filesystem::path folder = given;
   if (!std::filesystem::exists(folder / layout.train[0]) && std::filesystem::is_directory(folder / layout.subfolder)) {
     folder /= layout.subfolder;
@@ -121,7 +126,8 @@ Dataset load_cifar(const std::filesystem::path& given, const std::string& name) 
     }
   }
   if (!missing.empty()) {
-    throw std::runtime_error("'" + folder.string() + "' lacks " + missing + "; data '" + name + "' is read from the files of " + layout.source);
+    throw std::runtime_error("'" + folder.string() + "' lacks " + missing + "; data '" + name +
+                             "' is read from the files of " + layout.source);
   }
   Dataset dataset;
   dataset.name = name;

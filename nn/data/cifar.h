@@ -12,7 +12,7 @@ namespace bitcycle {
 
 /// One file format: how many label bytes, and which of them is the label.
 struct CifarFormat {
-  std::string name;            // cifar10, cifar100
+  std::string name;  // cifar10, cifar100
   std::int64_t classes = 10;
   std::int64_t label_bytes = 1;
   std::int64_t label_index = 0;

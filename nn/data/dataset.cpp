@@ -13,7 +13,8 @@ namespace {
 void keep_first(ImageSet& set, std::int64_t images, const std::string& key) {
   if (images == 0) return;
   if (images > set.count) {
-    throw std::runtime_error(key + " is " + std::to_string(images) + ", the set has " + std::to_string(set.count) + " images");
+    throw std::runtime_error(key + " is " + std::to_string(images) + ", the set has " + std::to_string(set.count) +
+                             " images");
   }
   set.count = images;
   set.labels.resize(static_cast<std::size_t>(images));

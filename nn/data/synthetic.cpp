@@ -57,10 +57,8 @@ constexpr std::array<Shape, kSyntheticClasses> kShapes{{
     {"frame", [](int dy, int dx, int r, int) { return in_box(dy, dx, r - 1) && !in_box(dy, dx, r - 4); }},
     {"triangle", [](int dy, int dx, int r, int) { return dy <= r - 1 && dy >= 1 - r && 2 * std::abs(dx) <= dy + r; }},
     {"plus", [](int dy, int dx, int r, int) { return in_box(dy, dx, r) && (std::abs(dy) <= 1 || std::abs(dx) <= 1); }},
-    {"saltire",
-     [](int dy, int dx, int r, int) {
-       return in_box(dy, dx, r) && (std::abs(dy - dx) <= 1 || std::abs(dy + dx) <= 1);
-     }},
+    {"saltire", [](int dy, int dx, int r,
+                   int) { return in_box(dy, dx, r) && (std::abs(dy - dx) <= 1 || std::abs(dy + dx) <= 1); }},
     {"rows", [](int dy, int dx, int r, int period) { return in_box(dy, dx, r) && (dy + 64) % period < period / 2; }},
     {"columns", [](int dy, int dx, int r, int period) { return in_box(dy, dx, r) && (dx + 64) % period < period / 2; }},
     {"checks",
@@ -89,8 +87,8 @@ void draw(std::uint8_t* pixels, int label, std::uint32_t image, bool test) {  //
       const std::uint32_t word = draws.word();
       for (std::size_t c = 0; c < 3; ++c) {
         const int grain = static_cast<int>((word >> (8 * c)) & 0xFF) - 128;  // -128..127
-        const int value = background[c] + slope_y * (y - 16) + slope_x * (x - 16) + (on ? contrast[c] : 0) +
-                          (grain * noise) / 128;
+        const int value =
+            background[c] + slope_y * (y - 16) + slope_x * (x - 16) + (on ? contrast[c] : 0) + (grain * noise) / 128;
         pixels[(static_cast<std::size_t>(y) * kSide + static_cast<std::size_t>(x)) * 3 + c] =
             static_cast<std::uint8_t>(std::clamp(value, 0, 255));
       }

@@ -205,8 +205,7 @@ NpyArray parse_npy(std::string_view bytes, const std::string& name) {
   const std::uint64_t wanted = static_cast<std::uint64_t>(*count) * element;
   if (data.size() != wanted) {
     errors.fail("shape " + array.shape_text() + " of " + npy_descr(array.type) + " needs " + std::to_string(wanted) +
-                " bytes of data, it has " + std::to_string(data.size()) +
-                (data.size() < wanted ? " (truncated)" : ""));
+                " bytes of data, it has " + std::to_string(data.size()) + (data.size() < wanted ? " (truncated)" : ""));
   }
   const auto raw = std::as_bytes(std::span(data));
   array.data.assign(raw.begin(), raw.end());
@@ -221,8 +220,8 @@ std::string npy_bytes(const NpyArray& array) {
     throw std::invalid_argument("an array of shape " + array.shape_text() + " and type " + npy_descr(array.type) +
                                 " cannot have " + std::to_string(array.data.size()) + " bytes of data");
   }
-  std::string header = "{'descr': '" + npy_descr(array.type) + "', 'fortran_order': False, 'shape': " +
-                       array.shape_text() + ", }";
+  std::string header =
+      "{'descr': '" + npy_descr(array.type) + "', 'fortran_order': False, 'shape': " + array.shape_text() + ", }";
   constexpr std::size_t kPrefix = 10, kAlignment = 64;
   header.append((kAlignment - (kPrefix + header.size() + 1) % kAlignment) % kAlignment, ' ');
   header += '\n';

@@ -33,8 +33,10 @@ nlohmann::json parse_header(std::string_view text, const std::string& origin) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quoted) {
-      if (c == '\\') ++i;
-      else if (c == '"') quoted = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
@@ -64,12 +66,13 @@ const NamedTensor* TensorFile::find(const std::string& name) const {
 }
 
 TensorFile parse_safetensors(const std::string& bytes, const std::string& origin) {
-  if (bytes.size() < 8) fail(origin, "truncated: " + std::to_string(bytes.size()) + " bytes, a header needs at least 8");
+  if (bytes.size() < 8)
+    fail(origin, "truncated: " + std::to_string(bytes.size()) + " bytes, a header needs at least 8");
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   if (length > kMaxHeader || length > bytes.size() - 8) {
-    fail(origin, "truncated or not a safetensors file: the header should have " + std::to_string(length) + " bytes, the file has " +
-                     std::to_string(bytes.size() - 8) + " after the first 8");
+    fail(origin, "truncated or not a safetensors file: the header should have " + std::to_string(length) +
+                     " bytes, the file has " + std::to_string(bytes.size() - 8) + " after the first 8");
   }
   const auto header = parse_header(std::string_view(bytes).substr(8, length), origin);
   const std::uint64_t data_size = bytes.size() - 8 - length;
@@ -91,8 +94,10 @@ TensorFile parse_safetensors(const std::string& bytes, const std::string& origin
     }
     if (!entry["dtype"].is_string()) fail(origin, "tensor '" + name + "': dtype is not a string");
     const auto dtype = entry["dtype"].get<std::string>();
-    if (name.ends_with("num_batches_tracked") && dtype != "F32") continue;  // a counter that frameworks keep; no value here
-    if (dtype != "F32") fail(origin, "tensor '" + name + "' has dtype " + dtype + "; only F32 is read: convert it first");
+    if (name.ends_with("num_batches_tracked") && dtype != "F32")
+      continue;  // a counter that frameworks keep; no value here
+    if (dtype != "F32")
+      fail(origin, "tensor '" + name + "' has dtype " + dtype + "; only F32 is read: convert it first");
     const auto& offsets = entry["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2) fail(origin, "tensor '" + name + "': data_offsets is not a pair");
     const std::uint64_t begin = unsigned_of(offsets[0], origin, name, "data_offsets");
@@ -107,7 +112,8 @@ TensorFile parse_safetensors(const std::string& bytes, const std::string& origin
     if (!entry["shape"].is_array()) fail(origin, "tensor '" + name + "': shape is not a list");
     for (const auto& extent : entry["shape"]) {
       const std::uint64_t size = unsigned_of(extent, origin, name, "shape");
-      if (size != 0 && elements > std::numeric_limits<std::uint32_t>::max() / size) fail(origin, "tensor '" + name + "': shape is too large");
+      if (size != 0 && elements > std::numeric_limits<std::uint32_t>::max() / size)
+        fail(origin, "tensor '" + name + "': shape is too large");
       elements *= size;
       tensor.shape.push_back(static_cast<std::int64_t>(size));
     }
@@ -122,12 +128,15 @@ TensorFile parse_safetensors(const std::string& bytes, const std::string& origin
   }
   std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) { return a.begin < b.begin; });
   for (std::size_t i = 1; i < extents.size(); ++i) {
-    if (extents[i].begin < extents[i - 1].end) fail(origin, "tensors '" + extents[i - 1].name + "' and '" + extents[i].name + "' overlap");
+    if (extents[i].begin < extents[i - 1].end)
+      fail(origin, "tensors '" + extents[i - 1].name + "' and '" + extents[i].name + "' overlap");
   }
   return file;
 }
 
-TensorFile read_safetensors(const std::filesystem::path& path) { return parse_safetensors(read_file(path), path.string()); }
+TensorFile read_safetensors(const std::filesystem::path& path) {
+  return parse_safetensors(read_file(path), path.string());
+}
 
 std::string format_safetensors(const std::vector<TensorBytes>& tensors,
                                const std::map<std::string, std::string>& metadata) {
@@ -136,8 +145,7 @@ std::string format_safetensors(const std::vector<TensorBytes>& tensors,
   std::uint64_t offset = 0;
   for (const auto& tensor : tensors) {
     const std::uint64_t size = tensor.bytes.size();
-    header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
+    header[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
   std::string text = header.is_null() ? "{}" : header.dump();
@@ -154,7 +162,9 @@ std::string format_safetensors(const std::vector<TensorBytes>& tensors,
 std::string format_safetensors(const TensorFile& file) {
   std::vector<TensorBytes> tensors;
   for (const auto& tensor : file.tensors) {
-    tensors.push_back({tensor.name, "F32", tensor.shape,
+    tensors.push_back({tensor.name,
+                       "F32",
+                       tensor.shape,
                        {reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size() * sizeof(float)}});
   }
   return format_safetensors(tensors, file.metadata);

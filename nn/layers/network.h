@@ -118,7 +118,7 @@ class Network {
   ScratchPlan scratch_;
   RecordArena records_;
   Buffer labels_;
-  Buffer losses_;  // of an evaluation's images
+  Buffer losses_;                          // of an evaluation's images
   std::optional<ImageBatch> image_batch_;  // loaded by the next pass
   std::vector<Buffer> kept_;               // values that live longer than a step's scratch
   LossRecord* loss_ = nullptr;

@@ -98,7 +98,8 @@ std::vector<std::string> foreign_tensors(const ParameterStore& store,
   for (const auto& parameter : store.all()) layers.insert(layer_of(parameter.name));
   std::vector<std::string> foreign;
   for (const auto& [name, tensor] : tensors) {
-    if (layers.count(layer_of(name.rfind(momentum_name(""), 0) == 0 ? name.substr(momentum_name("").size()) : name)) == 0) {
+    if (layers.count(layer_of(name.rfind(momentum_name(""), 0) == 0 ? name.substr(momentum_name("").size()) : name)) ==
+        0) {
       foreign.push_back(name);
     }
   }

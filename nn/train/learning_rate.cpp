@@ -81,14 +81,16 @@ void check_learning_rate(const LearningRateSpec& spec) {
   for (const auto& name : learning_rate_names()) known += (known.empty() ? "" : ", ") + name;
   require(function_of(spec.schedule) != nullptr,
           "schedule is '" + spec.schedule + "'; the learning-rate schedules are " + known);
-  require(std::isfinite(spec.lr) && spec.lr > 0.0, "lr (optimizer.lr) is " + std::to_string(spec.lr) + "; it must be above 0");
+  require(std::isfinite(spec.lr) && spec.lr > 0.0,
+          "lr (optimizer.lr) is " + std::to_string(spec.lr) + "; it must be above 0");
   require(spec.steps >= 1, "steps (train.steps) is " + std::to_string(spec.steps) + "; it must be at least 1");
   for (std::size_t i = 0; i < spec.points.size(); ++i) {
     require(std::isfinite(spec.points[i]) && spec.points[i] > 0.0,
             "points holds " + std::to_string(spec.points[i]) +
                 "; a point is a fraction of the run (above 0, at most 1) or a step (above 1)");
   }
-  require(std::isfinite(spec.factor) && spec.factor > 0.0, "factor is " + std::to_string(spec.factor) + "; it must be above 0");
+  require(std::isfinite(spec.factor) && spec.factor > 0.0,
+          "factor is " + std::to_string(spec.factor) + "; it must be above 0");
   require(std::isfinite(spec.ratio) && spec.ratio >= 0.0 && spec.ratio <= 1.0,
           "ratio is " + std::to_string(spec.ratio) + "; it must be 0 to 1");
   require(std::isfinite(spec.cyclic_min) && spec.cyclic_min >= 0.0 && spec.cyclic_min <= spec.lr,
@@ -97,7 +99,8 @@ void check_learning_rate(const LearningRateSpec& spec) {
     require(spec.cycles >= 1 && spec.cycles <= spec.steps,
             "cycles is " + std::to_string(spec.cycles) + "; it must be 1 to train.steps");
   }
-  require(spec.warm_up_steps >= 0, "warm_up_steps is " + std::to_string(spec.warm_up_steps) + "; it must not be negative");
+  require(spec.warm_up_steps >= 0,
+          "warm_up_steps is " + std::to_string(spec.warm_up_steps) + "; it must not be negative");
   require(std::isfinite(spec.warm_up_lr) && spec.warm_up_lr > 0.0,
           "warm_up_lr is " + std::to_string(spec.warm_up_lr) + "; it must be above 0");
 }

@@ -31,8 +31,8 @@ struct LearningRateSpec {
 ///   cyclic         cyclic_min + 0.5 * (lr - cyclic_min) * (1 + cos(pi * ((step mod P) / P))), P = int(steps / cycles):
 ///                  from lr down to cyclic_min, then back at once (cyclic learning rate on a static precision)
 /// With warm_up the first warm_up_steps steps of every schedule run at warm_up_lr. The paper's code has the first three
-/// (GATECH-EIC/CPT, cpt_cifar/train.py): its piecewise points are steps 32,000 and 48,000 of 64,000, its pi has ten digits,
-/// and its anneal_cosine takes no warm-up.
+/// (GATECH-EIC/CPT, cpt_cifar/train.py): its piecewise points are steps 32,000 and 48,000 of 64,000, its pi has ten
+/// digits, and its anneal_cosine takes no warm-up.
 std::vector<std::string> learning_rate_names();
 /// Throws std::invalid_argument naming key, value and what is legal.
 void check_learning_rate(const LearningRateSpec& spec);

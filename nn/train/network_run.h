@@ -40,8 +40,8 @@ class NetworkRun {
 
   /// Begins a training step. Where the backend runs behind, the next one may be started before this one is finished.
   void start(std::int64_t step);
-  /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the state is then not to
-  /// be gone on with. Where it is the gradients that are not finite, the parameters are still those before the step.
+  /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the state is then not
+  /// to be gone on with. Where it is the gradients that are not finite, the parameters are still those before the step.
   StepResult finish();
   StepResult step(std::int64_t step) {
     start(step);

@@ -165,9 +165,8 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   const auto add = [&](const std::string& name, bool exact) {
     result.recorded.push_back({name, exact, read_npy(case_dir / (name + ".npy"))});
   };
-  for (const auto& name :
-       file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g", "qw_requantised",
-                            "lo_w_requantised", "s_w_requantised"})) {
+  for (const auto& name : file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g",
+                                               "qw_requantised", "lo_w_requantised", "s_w_requantised"})) {
     add(name, true);
   }
   for (const auto& name : file.names("close", {"y", "dx", "dw", "dx_requantised"})) add(name, false);

@@ -23,8 +23,8 @@ struct RecordedArray {
 struct OperatorCase {
   std::optional<double> close_tolerance;  // of arrays that are not exact, where the case gives one
   ConvShape shape;
-  BitWidth width;           // x and w
-  BitWidth gradient_width;  // dy
+  BitWidth width;               // x and w
+  BitWidth gradient_width;      // dy
   std::vector<float> x, w, dy;  // NHWC, OHWI, NHWC
   std::vector<float> noise;     // as dy; empty: rounding to nearest
   std::vector<RecordedArray> recorded;

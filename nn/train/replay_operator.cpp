@@ -268,8 +268,7 @@ double largest_deviation(const std::vector<double>& recorded, const std::vector<
   return relative && magnitude > 0.0 ? deviation / magnitude : deviation;
 }
 
-ReplayLine compare(const RecordedArray& recorded, const NpyArray& computed, const std::string& name,
-                   double tolerance) {
+ReplayLine compare(const RecordedArray& recorded, const NpyArray& computed, const std::string& name, double tolerance) {
   if (recorded.array.shape != computed.shape) {
     throw std::runtime_error("array '" + recorded.name + "' has shape " + recorded.array.shape_text() +
                              ", the case makes " + computed.shape_text());

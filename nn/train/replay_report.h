@@ -31,7 +31,8 @@ struct ReplayReport {
   }
   /// Something was compared, and every line of it holds.
   bool ok() const {
-    return compared() && std::all_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return !l.checked || l.ok; });
+    return compared() &&
+           std::all_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return !l.checked || l.ok; });
   }
 };
 

@@ -116,8 +116,8 @@ void stage_pixels(const StagePixels& row) {
           four[k] = _mm_xor_si128(four[k], offset);
         }
       }
-      const __m512i pixels = _mm512_inserti64x4(
-          _mm512_castsi256_si512(_mm256_set_m128i(four[1], four[0])), _mm256_set_m128i(four[3], four[2]), 1);
+      const __m512i pixels = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(four[1], four[0])),
+                                                _mm256_set_m128i(four[3], four[2]), 1);
       const std::int64_t stored = row.lanes - c < kLanes ? row.lanes - c : kLanes;
       _mm512_mask_storeu_epi32(out + 4 * c, first_lanes(stored), channels_of_pixels(pixels));
     }

@@ -62,8 +62,8 @@ void CpuBackend::join_pixels(const GradientJoin& join, const float* first, std::
   for (const auto& norm : join.norm) {
     if (norm.sums == nullptr) continue;
     const int i = rows.norms++;
-    rows.norm[i] = {norm.y + element,  join_mean_[i].data(),  join_scale_[i].data(),
-                    join_scale_u_,     state.s_u[i].data(),   state.s_ut[i].data()};
+    rows.norm[i] = {norm.y + element, join_mean_[i].data(), join_scale_[i].data(),
+                    join_scale_u_,    state.s_u[i].data(),  state.s_ut[i].data()};
   }
   kernels_.join(rows);
 }
@@ -114,8 +114,9 @@ void CpuBackend::error_coefficients(const ConvBackward& args, const CpuWeights& 
     b[i] = scale.b;
     for (std::int64_t c = 0; c < product.classes(); ++c) {
       const double sum = product.weight_sums.data()[c * lanes + i];
-      offset[c * lanes + i] = shared ? shared_offset(*args.g.affine, affine->step, sum)
-                                     : product_offset(*args.g.affine, affine[i], sum, product.terms[static_cast<std::size_t>(c)]);
+      offset[c * lanes + i] =
+          shared ? shared_offset(*args.g.affine, affine->step, sum)
+                 : product_offset(*args.g.affine, affine[i], sum, product.terms[static_cast<std::size_t>(c)]);
     }
   }
 }

@@ -3,11 +3,10 @@
 // convolution is in conv_backward.cpp.
 #include "sim/cpu/cpu_backend.h"
 
-#include "sim/cpu/isa.h"
-
 #include <algorithm>
 #include <stdexcept>
 
+#include "sim/cpu/isa.h"
 #include "sim/cpu/timing.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/ops/activation.h"
@@ -374,8 +373,8 @@ std::unique_ptr<Backend> make_cpu_backend(Isa isa, int threads) {
   const cpu::IsaEntry* entry = cpu::isa_entry(isa);
   if (entry == nullptr || !entry->available()) {
     const char* best = cpu::isa_entry(Isa::kAuto)->name;
-    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " + best +
-                                " (--isa " + best + ", or leave it out)");
+    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " +
+                                best + " (--isa " + best + ", or leave it out)");
   }
   return std::make_unique<cpu::CpuBackend>(*entry->kernels, threads);
 }

@@ -218,8 +218,7 @@ void quantise(const QuantiseRow& row) {
   const Floats lo = all(row.lo), step = all(row.step), max_code = all(row.max_code), zero = all(0.0F);
   std::int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
-    const Ints codes =
-        codes_of(load(row.x + i), row.noise == nullptr ? zero : load(row.noise + i), lo, step, max_code);
+    const Ints codes = codes_of(load(row.x + i), row.noise == nullptr ? zero : load(row.noise + i), lo, step, max_code);
     if (row.codes8 != nullptr) {
       store_bytes(row.codes8 + i, codes);
     } else if (row.codes16 != nullptr) {
@@ -386,8 +385,8 @@ void add_on_grid(const float* x, std::int64_t count, float scale, std::int64_t* 
   store(lanes, rounded_long(mul(load_some(x + i, count - i), to_grid)));
   // Modulo 2^64, as vectors add: what is not finite is the smallest integer on the grid.
   for (std::int64_t j = 0; i + j < count; ++j) {
-    sums[i + j] = static_cast<std::int64_t>(static_cast<std::uint64_t>(sums[i + j]) +
-                                            static_cast<std::uint64_t>(lanes[j]));
+    sums[i + j] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(sums[i + j]) + static_cast<std::uint64_t>(lanes[j]));
   }
 }
 
@@ -476,7 +475,8 @@ void rescale_sums(const RescaleSums& row) {
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
     const Doubles a = load(row.a + c), b = load(row.b + c), offset = load(row.offset + c);
     for (std::int64_t p = 0; p < row.pixels; ++p) {
-      const Doubles sum = row.lane_sums == nullptr ? all(row.position_sums[p]) : load(row.lane_sums + p * row.lanes + c);
+      const Doubles sum =
+          row.lane_sums == nullptr ? all(row.position_sums[p]) : load(row.lane_sums + p * row.lanes + c);
       const Doubles value = fused(a, load(row.sums + p * row.lanes + c), fused(b, sum, offset));
       store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Staging for machines whose fastest exact product of small integers is that of binary32: groups of one element, which is
-// a float that holds an integer. Included inside an unnamed namespace of kernels_portable.cpp.
+// Staging for machines whose fastest exact product of small integers is that of binary32: groups of one element, which
+// is a float that holds an integer. Included inside an unnamed namespace of kernels_portable.cpp.
 
 constexpr std::int64_t kGroup = 1;
 /// Terms of at most 255 * 255 whose sum binary32 holds exactly: below 2^24.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one instruction set provides: accumulator kernels, staging and elementwise rows, as functions over plain records.
-// Each kernels_*.cpp defines one table; everything above them is compiled once, for the baseline instruction set.
+// What one instruction set provides: accumulator kernels, staging and elementwise rows, as functions over plain
+// records. Each kernels_*.cpp defines one table; everything above them is compiled once, for the baseline instruction
+// set.
 //
-// Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, 2 signed
-// 16-bit words, or a float), holding code - 128 where a code exists and 0 where none does. Weights stand opposite in blocks
-// of 16 lanes (output channels), 64 bytes a group.
+// Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, 2
+// signed 16-bit words, or a float), holding code - 128 where a code exists and 0 where none does. Weights stand
+// opposite in blocks of 16 lanes (output channels), 64 bytes a group.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ struct RowProduct {
   const char* x = nullptr;                // the row's origin in the staged operand
   const std::int64_t* offsets = nullptr;  // (taps) bytes from x
   std::int64_t taps = 0;
-  std::int64_t groups = 0;  // channel groups
-  std::int64_t plane = 0;   // bytes from one channel group to the next; neighbouring pixels are 4 bytes apart
+  std::int64_t groups = 0;        // channel groups
+  std::int64_t plane = 0;         // bytes from one channel group to the next; neighbouring pixels are 4 bytes apart
   const char* weights = nullptr;  // (blocks, taps, groups, 16 lanes, 4 bytes)
   std::int64_t block_stride = 0;  // bytes from one block to the next
   std::int64_t blocks = 0;
@@ -114,8 +115,8 @@ struct RescaleRow {
 struct StatisticsRow {
   const float* y = nullptr;
   std::int64_t pixels = 0, channels = 0, step = 0;
-  const float* scale = nullptr;    // (lanes)
-  std::int64_t* s1 = nullptr;      // (lanes) all
+  const float* scale = nullptr;  // (lanes)
+  std::int64_t* s1 = nullptr;    // (lanes) all
   std::int64_t* s2 = nullptr;
   std::int32_t* lo = nullptr;
   std::int32_t* hi = nullptr;
@@ -148,7 +149,7 @@ struct GradientRows {
   const float* a = nullptr;
   const float* k = nullptr;
   const float* c = nullptr;
-  float* dy = nullptr;       // null: only the range is wanted
+  float* dy = nullptr;         // null: only the range is wanted
   std::int32_t* lo = nullptr;  // (1) keys, updated; null: not wanted
   std::int32_t* hi = nullptr;
 };
@@ -216,7 +217,7 @@ struct JoinNorm {
   const float* mean = nullptr;      // (lanes)
   const float* scale_ut = nullptr;  // (lanes) 2^e
   float scale_u = 0.0F;
-  std::int64_t* s_u = nullptr;      // (lanes)
+  std::int64_t* s_u = nullptr;  // (lanes)
   std::int64_t* s_ut = nullptr;
 };
 

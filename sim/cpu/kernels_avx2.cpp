@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2 kernels: vpmaddwd on pairs of 16-bit words, which is exact (the saturating vpmaddubsw is not used), 32-bit sums.
-#include "sim/cpu/kernels.h"
-
 #include <immintrin.h>
+
+#include "sim/cpu/kernels.h"
 
 namespace bitcycle::cpu {
 namespace {
 
+// Each needs those before it.
+// clang-format off
 #include "sim/cpu/simd_avx2.inl"
 #include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
+// clang-format on
 
 inline __m256i broadcast(const char* p) {
   std::int32_t pair = 0;

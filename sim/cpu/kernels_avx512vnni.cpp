@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-512 VNNI kernels: vpdpbusd on groups of four bytes, unsigned weights (or gradients) in a register, 16 lanes,
-// against a broadcast group of the signed operand; 16 sums in registers. 32-bit sums do not overflow below 65,793 terms.
-#include "sim/cpu/kernels.h"
-
+// against a broadcast group of the signed operand; 16 sums in registers. 32-bit sums do not overflow below 65,793
+// terms.
 #include <immintrin.h>
+
+#include "sim/cpu/kernels.h"
 
 namespace bitcycle::cpu {
 namespace {
 
+// Each needs those before it.
+// clang-format off
 #include "sim/cpu/simd_avx512.inl"
 #include "sim/cpu/bytes.inl"
 #include "sim/cpu/elementwise.inl"
+// clang-format on
 
 inline __m512i broadcast(const char* p) { return _mm512_set1_epi32(static_cast<int>(four_bytes(p))); }
 

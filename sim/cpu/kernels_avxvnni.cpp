@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-VNNI kernels, of processors that have vpdpbusd on 256 bits and no AVX-512: unsigned weights (or gradients) of 16
-// lanes in two registers against a broadcast group of the signed operand. 32-bit sums do not overflow below 65,793 terms.
-#include "sim/cpu/kernels.h"
-
+// lanes in two registers against a broadcast group of the signed operand. 32-bit sums do not overflow below 65,793
+// terms.
 #include <immintrin.h>
+
+#include "sim/cpu/kernels.h"
 
 namespace bitcycle::cpu {
 namespace {
 
+// Each needs those before it.
+// clang-format off
 #include "sim/cpu/simd_avx2.inl"
 #include "sim/cpu/bytes256.inl"
 #include "sim/cpu/elementwise.inl"
+// clang-format on
 
 inline __m256i broadcast(const char* p) { return _mm256_set1_epi32(static_cast<int>(four_bytes(p))); }
 

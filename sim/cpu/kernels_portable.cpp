@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels for any machine. Products of codes are taken in binary32, in runs so short that no sum rounds, and added up as
-// 32-bit integers: what a processor of any make multiplies fastest, and the same integers.
+// Kernels for any machine. Products of codes are taken in binary32, in runs so short that no sum rounds, and added up
+// as 32-bit integers: what a processor of any make multiplies fastest, and the same integers.
 #include "sim/cpu/kernels.h"
 
 namespace bitcycle::cpu {
 namespace {
 
+// Each needs those before it.
+// clang-format off
 #include "sim/cpu/simd_portable.inl"
 #include "sim/cpu/floats.inl"
 #include "sim/cpu/elementwise.inl"
+// clang-format on
 
 /// Sums of 16 lanes for kCount elements of the other operand: exact runs in binary32, then integers.
 template <int kCount>

@@ -41,7 +41,7 @@ struct PackedProduct {
   std::vector<ProductPhase> phases;
   std::vector<std::int64_t> row_class;  // (out_h)
   std::int64_t row_classes = 0, column_classes = 0;
-  std::vector<double> terms;  // (classes): n, taps that exist times channels
+  std::vector<double> terms;                          // (classes): n, taps that exist times channels
   std::vector<std::vector<std::int64_t>> class_taps;  // (classes): the taps that exist
   std::int64_t limb_bytes = 0;                        // packed bytes of one limb, all phases
 

@@ -4,11 +4,21 @@
 
 constexpr int kFloatChains = 5, kDoubleChains = 2;  // as many as the registers hold
 
-struct Floats { __m256 a, b; };
-struct Ints { __m256i a, b; };
-struct Doubles { __m256d v[4]; };
-struct Longs { __m256i v[4]; };
-struct Mask { __m256 a, b; };
+struct Floats {
+  __m256 a, b;
+};
+struct Ints {
+  __m256i a, b;
+};
+struct Doubles {
+  __m256d v[4];
+};
+struct Longs {
+  __m256i v[4];
+};
+struct Mask {
+  __m256 a, b;
+};
 
 inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline Floats load_some(const float* p, std::int64_t count) {
@@ -68,7 +78,9 @@ inline Ints both(Ints x, Ints y) { return {_mm256_and_si256(x.a, y.a), _mm256_an
 inline Ints larger(Ints x, Ints y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
 inline Ints smaller(Ints x, Ints y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
 template <int kBits>
-inline Ints shift_right(Ints x) { return {_mm256_srli_epi32(x.a, kBits), _mm256_srli_epi32(x.b, kBits)}; }
+inline Ints shift_right(Ints x) {
+  return {_mm256_srli_epi32(x.a, kBits), _mm256_srli_epi32(x.b, kBits)};
+}
 inline Ints sign_of(Ints x) { return {_mm256_srai_epi32(x.a, 31), _mm256_srai_epi32(x.b, 31)}; }
 inline Ints bits_of(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
 inline Ints rounded(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
@@ -144,7 +156,8 @@ inline Longs add(const Longs& x, const Longs& y) {
 }
 inline Longs to_longs(Ints x) {
   return {{_mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.a)), _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.a, 1)),
-           _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.b)), _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.b, 1))}};
+           _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.b)),
+           _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.b, 1))}};
 }
 /// Squares of signed 32-bit numbers.
 inline Longs squares(Ints x) {
@@ -161,13 +174,15 @@ inline Longs rounded_long(Floats x) {
                             _mm256_castpd_si256(magic));
   };
   const __m256 a = _mm256_round_ps(x.a, kNearest), b = _mm256_round_ps(x.b, kNearest);
-  return {{convert(_mm256_castps256_ps128(a)), convert(_mm256_extractf128_ps(a, 1)),
-           convert(_mm256_castps256_ps128(b)), convert(_mm256_extractf128_ps(b, 1))}};
+  return {{convert(_mm256_castps256_ps128(a)), convert(_mm256_extractf128_ps(a, 1)), convert(_mm256_castps256_ps128(b)),
+           convert(_mm256_extractf128_ps(b, 1))}};
 }
 
 // Philox words, one block a 64-bit lane: the low 32 bits of a lane count, the others are left over.
 template <typename Function>
-inline Longs each_long(Function function) { return {{function(0), function(1), function(2), function(3)}}; }
+inline Longs each_long(Function function) {
+  return {{function(0), function(1), function(2), function(3)}};
+}
 inline Longs all_longs(std::uint64_t x) {
   const __m256i v = _mm256_set1_epi64x(static_cast<std::int64_t>(x));
   return {{v, v, v, v}};

@@ -4,11 +4,21 @@
 
 constexpr int kFloatChains = 8, kDoubleChains = 8;  // as many as the registers hold
 
-struct Floats { __m512 v; };
-struct Ints { __m512i v; };
-struct Doubles { __m512d lo, hi; };
-struct Longs { __m512i lo, hi; };
-struct Mask { __mmask16 v; };
+struct Floats {
+  __m512 v;
+};
+struct Ints {
+  __m512i v;
+};
+struct Doubles {
+  __m512d lo, hi;
+};
+struct Longs {
+  __m512i lo, hi;
+};
+struct Mask {
+  __mmask16 v;
+};
 
 inline __mmask16 first_lanes(std::int64_t count) { return static_cast<__mmask16>((1U << count) - 1U); }
 
@@ -41,7 +51,9 @@ inline Ints both(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline Ints larger(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline Ints smaller(Ints a, Ints b) { return {_mm512_min_epi32(a.v, b.v)}; }
 template <int kBits>
-inline Ints shift_right(Ints a) { return {_mm512_srli_epi32(a.v, kBits)}; }
+inline Ints shift_right(Ints a) {
+  return {_mm512_srli_epi32(a.v, kBits)};
+}
 inline Ints sign_of(Ints a) { return {_mm512_srai_epi32(a.v, 31)}; }
 inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.v)}; }
 inline Ints rounded(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }

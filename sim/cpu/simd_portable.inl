@@ -24,7 +24,9 @@ inline Lanes<Out> lanes_of(Function function) {
 }
 
 template <typename T>
-inline Lanes<T> load(const T* p) { return lanes_of<T>([&](int i) { return p[i]; }); }
+inline Lanes<T> load(const T* p) {
+  return lanes_of<T>([&](int i) { return p[i]; });
+}
 template <typename T>
 inline void store(T* p, const Lanes<T>& x) {
   for (int i = 0; i < kLanes; ++i) p[i] = x.v[i];
@@ -35,15 +37,25 @@ inline Floats load_some(const float* p, std::int64_t count) {
 inline void store_some(float* p, const Floats& x, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) p[i] = x.v[i];
 }
-inline Floats all(float x) { return lanes_of<float>([&](int) { return x; }); }
-inline Doubles all(double x) { return lanes_of<double>([&](int) { return x; }); }
-inline Ints all_ints(std::int32_t x) { return lanes_of<std::int32_t>([&](int) { return x; }); }
-inline Longs no_longs() { return lanes_of<std::int64_t>([](int) { return std::int64_t{0}; }); }
+inline Floats all(float x) {
+  return lanes_of<float>([&](int) { return x; });
+}
+inline Doubles all(double x) {
+  return lanes_of<double>([&](int) { return x; });
+}
+inline Ints all_ints(std::int32_t x) {
+  return lanes_of<std::int32_t>([&](int) { return x; });
+}
+inline Longs no_longs() {
+  return lanes_of<std::int64_t>([](int) { return std::int64_t{0}; });
+}
 
 inline std::int32_t wrapped(std::uint32_t x) { return static_cast<std::int32_t>(x); }
 inline std::uint32_t word(std::int32_t x) { return static_cast<std::uint32_t>(x); }
 
-inline Floats add(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] + b.v[i]; }); }
+inline Floats add(const Floats& a, const Floats& b) {
+  return lanes_of<float>([&](int i) { return a.v[i] + b.v[i]; });
+}
 inline Doubles add(const Doubles& a, const Doubles& b) {
   return lanes_of<double>([&](int i) { return a.v[i] + b.v[i]; });
 }
@@ -55,9 +67,15 @@ inline Longs add(const Longs& a, const Longs& b) {
 inline Ints add(const Ints& a, const Ints& b) {
   return lanes_of<std::int32_t>([&](int i) { return wrapped(word(a.v[i]) + word(b.v[i])); });
 }
-inline Floats sub(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] - b.v[i]; }); }
-inline Floats mul(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] * b.v[i]; }); }
-inline Floats div(const Floats& a, const Floats& b) { return lanes_of<float>([&](int i) { return a.v[i] / b.v[i]; }); }
+inline Floats sub(const Floats& a, const Floats& b) {
+  return lanes_of<float>([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline Floats mul(const Floats& a, const Floats& b) {
+  return lanes_of<float>([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline Floats div(const Floats& a, const Floats& b) {
+  return lanes_of<float>([&](int i) { return a.v[i] / b.v[i]; });
+}
 inline Floats fused(const Floats& a, const Floats& b, const Floats& c) {
   return lanes_of<float>([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); });
 }
@@ -172,9 +190,8 @@ inline Longs multiply_words(const Longs& a, const Longs& b) {
   });
 }
 inline Longs high_words(const Longs& a) {
-  return lanes_of<std::int64_t>([&](int i) {
-    return static_cast<std::int64_t>(static_cast<std::uint64_t>(a.v[i]) >> 32);
-  });
+  return lanes_of<std::int64_t>(
+      [&](int i) { return static_cast<std::int64_t>(static_cast<std::uint64_t>(a.v[i]) >> 32); });
 }
 inline Longs exclusive_or(const Longs& a, const Longs& b, const Longs& c) {
   return lanes_of<std::int64_t>([&](int i) { return a.v[i] ^ b.v[i] ^ c.v[i]; });
@@ -184,7 +201,8 @@ inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
   for (int lane = 0; lane < kLanes; ++lane) {
     const std::int64_t block = kBlockOfLane[lane];
     for (int word = 0; word < 4; ++word) {
-      words[block / 4].v[4 * (block % 4) + word] = static_cast<std::int32_t>(static_cast<std::uint32_t>(c[word].v[lane]));
+      words[block / 4].v[4 * (block % 4) + word] =
+          static_cast<std::int32_t>(static_cast<std::uint32_t>(c[word].v[lane]));
     }
   }
 }

@@ -183,8 +183,8 @@ void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, st
           acc += partial.total.data()[at] + partial.sums.data()[at];
           sum_g += partial.total_g.data()[t * g_lanes_ + o] + partial.sum_g.data()[t * g_lanes_ + o];
         }
-        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(scale, to_binary64(acc + 128 * sum_g), to_binary64(sum_g),
-                                                               to_binary64(sum_x), to_binary64(terms));
+        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(
+            scale, to_binary64(acc + 128 * sum_g), to_binary64(sum_g), to_binary64(sum_x), to_binary64(terms));
       }
     }
   });

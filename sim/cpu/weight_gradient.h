@@ -24,11 +24,11 @@ class WeightGradient {
 
   /// One thread's sums.
   struct Partial {
-    Scratch<char> x, g;               // staged
+    Scratch<char> x, g;  // staged
     Scratch<char> present;
-    Scratch<std::int32_t> sums;       // (taps, g blocks, x lanes, 16)
-    Scratch<std::int32_t> sum_g;      // (taps, g lanes)
-    Scratch<std::int32_t> sum_x;      // (taps, x lanes), of code - 128
+    Scratch<std::int32_t> sums;                     // (taps, g blocks, x lanes, 16)
+    Scratch<std::int32_t> sum_g;                    // (taps, g lanes)
+    Scratch<std::int32_t> sum_x;                    // (taps, x lanes), of code - 128
     Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
     Scratch<std::int32_t*> targets;                 // (kh)
     std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones

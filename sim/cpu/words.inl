@@ -48,7 +48,8 @@ void stage_pixels(const StagePixels& row) {
     const std::int64_t step_a = has_first ? 1 : 0, step_b = has_second ? 1 : 0;
     const std::int32_t offset_a = has_first ? offset : 0, offset_b = has_second ? offset : 0;
     char* out = row.out + p / kGroup * row.lanes * 4;
-    for (std::int64_t c = 0; c < row.channels; ++c) put_pair(out + c * 4, a[c * step_a] - offset_a, b[c * step_b] - offset_b);
+    for (std::int64_t c = 0; c < row.channels; ++c)
+      put_pair(out + c * 4, a[c * step_a] - offset_a, b[c * step_b] - offset_b);
     for (std::int64_t c = row.channels; c < row.lanes; ++c) put_pair(out + c * 4, 0, 0);
   }
 }

@@ -61,9 +61,8 @@ class Workers {
   /// body(thread, begin, end) over 0..count-1 in pieces of `grain`.
   template <typename Body>
   void pieces(std::int64_t count, std::int64_t grain, const Body& body) {
-    each((count + grain - 1) / grain, [&](int thread, std::int64_t piece) {
-      body(thread, piece * grain, std::min(count, (piece + 1) * grain));
-    });
+    each((count + grain - 1) / grain,
+         [&](int thread, std::int64_t piece) { body(thread, piece * grain, std::min(count, (piece + 1) * grain)); });
   }
 
  private:

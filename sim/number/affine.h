@@ -21,8 +21,8 @@ struct Range {
 struct Affine {
   double lo = 0.0;
   double step = 1.0;
-  std::uint32_t max_code = 0;   // 2^b - 1; 0 for float32
-  std::uint32_t step_bound = 0; // 1 where min_scale was larger than the group's own step
+  std::uint32_t max_code = 0;    // 2^b - 1; 0 for float32
+  std::uint32_t step_bound = 0;  // 1 where min_scale was larger than the group's own step
 };
 
 /// Lower bound of the step: the paper's 1e-8 up to 16 bits; from 17 bits `wide` (default 0).

@@ -57,8 +57,6 @@ BITCYCLE_HD void add_wrapping(std::int64_t& sum, std::int64_t q) {
 }
 
 /// Value of a sum: the integer rounded once to binary64, times 2^-e (exact).
-BITCYCLE_HD double sum_value(std::int64_t sum, int e) {
-  return ldexp(static_cast<double>(sum), -e);
-}
+BITCYCLE_HD double sum_value(std::int64_t sum, int e) { return ldexp(static_cast<double>(sum), -e); }
 
 }  // namespace bitcycle

@@ -64,9 +64,7 @@ BITCYCLE_HD std::uint32_t philox_word(const PhiloxStream& stream, std::uint64_t 
 }
 
 /// Rounding noise u = (r >> 8) * 2^-24 - 0.5, in [-0.5, 0.5), exact in binary32.
-BITCYCLE_HD float rounding_noise(std::uint32_t word) {
-  return static_cast<float>(word >> 8) * 0x1p-24F - 0.5F;
-}
+BITCYCLE_HD float rounding_noise(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24F - 0.5F; }
 
 /// Uniform integer in 0..bound-1 by multiply and shift: (word * bound) >> 32. bound > 0.
 BITCYCLE_HD std::uint32_t bounded(std::uint32_t word, std::uint32_t bound) {

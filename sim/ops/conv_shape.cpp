@@ -50,7 +50,7 @@ namespace {
 /// Output positions p with 0 <= p * stride - padding + tap < size, within 0..count.
 void valid_span(std::int64_t tap, std::int64_t size, std::int64_t count, const ConvShape& shape, std::int64_t& begin,
                 std::int64_t& end) {
-  const std::int64_t first = shape.padding - tap;         // p * stride >= first
+  const std::int64_t first = shape.padding - tap;            // p * stride >= first
   const std::int64_t last = size - 1 + shape.padding - tap;  // p * stride <= last
   begin = first <= 0 ? 0 : (first + shape.stride - 1) / shape.stride;
   end = last < 0 ? 0 : std::min(count, last / shape.stride + 1);

@@ -64,9 +64,7 @@ BITCYCLE_HD float inverse_deviation(double variance) { return static_cast<float>
 BITCYCLE_HD float norm_centre(float y, const NormChannel& norm) { return y - norm.mean; }
 
 /// z = fma(fl(y - mean), a, beta) (7.4).
-BITCYCLE_HD float norm_apply(float y, const NormChannel& norm) {
-  return fmaf(norm_centre(y, norm), norm.a, norm.beta);
-}
+BITCYCLE_HD float norm_apply(float y, const NormChannel& norm) { return fmaf(norm_centre(y, norm), norm.a, norm.beta); }
 
 struct MeanVariance {
   double mean = 0.0;

@@ -60,10 +60,10 @@ BITCYCLE_HD float rescale_shared(double a, double acc, double e) { return static
 /// Weight gradient (4.5): dw = fl32(fma(A, [q_g q_x], fma(B, [q_g], fma(C, [q_x], D)))), n = number of
 /// (sample, position) pairs for which the tap exists.
 struct WeightGradientScale {
-  double a;       // fl64(s_g * s_x)
-  double b;       // fl64(s_g * lo_x)
-  double c;       // fl64(lo_g * s_x)
-  double lo_lo;   // fl64(lo_g * lo_x); D = fl64(lo_lo * n)
+  double a;      // fl64(s_g * s_x)
+  double b;      // fl64(s_g * lo_x)
+  double c;      // fl64(lo_g * s_x)
+  double lo_lo;  // fl64(lo_g * lo_x); D = fl64(lo_lo * n)
 };
 BITCYCLE_HD WeightGradientScale weight_gradient_scale(const Affine& g, const Affine& x) {
   return {g.step * x.step, g.step * x.lo, g.lo * x.step, g.lo * x.lo};

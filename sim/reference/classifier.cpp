@@ -85,7 +85,8 @@ void linear_bias_gradient(const LinearBackward& args) {
   const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(args.n));
   for (std::int64_t o = 0; o < args.outputs; ++o) {
     std::int64_t sum = 0;
-    for (std::int64_t n = 0; n < args.n; ++n) add_wrapping(sum, on_grid(args.dy[n * args.outputs + o], power_of_two(exponent)));
+    for (std::int64_t n = 0; n < args.n; ++n)
+      add_wrapping(sum, on_grid(args.dy[n * args.outputs + o], power_of_two(exponent)));
     args.dbias[o] = static_cast<float>(sum_value(sum, exponent));
   }
 }

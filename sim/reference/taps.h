@@ -41,8 +41,7 @@ void for_each_tap_of_input(const ConvShape& s, std::int64_t h, std::int64_t w, V
 inline std::int64_t input_index(const ConvShape& s, std::int64_t n, std::int64_t h, std::int64_t w, std::int64_t i) {
   return ((n * s.h + h) * s.w + w) * s.c + i;
 }
-inline std::int64_t output_index(const ConvShape& s, std::int64_t n, std::int64_t oh, std::int64_t ow,
-                                 std::int64_t o) {
+inline std::int64_t output_index(const ConvShape& s, std::int64_t n, std::int64_t oh, std::int64_t ow, std::int64_t o) {
   return ((n * s.out_h() + oh) * s.out_w() + ow) * s.o + o;
 }
 inline std::int64_t weight_index(const ConvShape& s, std::int64_t o, std::int64_t kh, std::int64_t kw,

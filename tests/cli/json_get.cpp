@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// json_get [KEY]: reads stdin, which must be exactly one JSON object (or, with KEY, array), and prints the value of a key
-// (a path with '/'), or all top-level keys, one a line. Exit code 1 where it is not JSON, 2 where the key is not there.
+// json_get [KEY]: reads stdin, which must be exactly one JSON object (or, with KEY, array), and prints the value of a
+// key (a path with '/'), or all top-level keys, one a line. Exit code 1 where it is not JSON, 2 where the key is not
+// there.
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cuda/host/host_runtime.h"
-#include "cuda/kernels/kernel_entry.h"
 #include "cuda/kernels/device.h"
+#include "cuda/kernels/kernel_entry.h"
 #include "sim/number/philox.h"
 
 namespace bitcycle::cuda_on_host {

@@ -91,8 +91,8 @@ TEST(DeviceTraining, LoadsTheImagesThatTheCpuLoads) {
   }
 }
 
-/// Quickstart as it is: its first ten steps, or, where a device takes half a minute a step, three; BITCYCLE_LONG_TESTS=1
-/// asks for all ten.
+/// Quickstart as it is: its first ten steps, or, where a device takes half a minute a step, three;
+/// BITCYCLE_LONG_TESTS=1 asks for all ten.
 TEST(DeviceTraining, QuickstartHasTheDigestsOfTheCpu) {
   const auto gpu = device();
   const bool slow = gpu->name().find("host") != std::string::npos && std::getenv("BITCYCLE_LONG_TESTS") == nullptr;

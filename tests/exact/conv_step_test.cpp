@@ -84,7 +84,8 @@ TEST(ExactOverflow, TheWeightGradientOfLargeBatchesDoesNotOverflow) {
       backward.shape = s;
       backward.dw = dw.as<float>();
       backend->conv_backward(backward);
-      EXPECT_EQ(*dw.as<float>(), static_cast<float>(255.0 * 255.0 * 1024.0 * static_cast<double>(batch))) << isa_name(isa);
+      EXPECT_EQ(*dw.as<float>(), static_cast<float>(255.0 * 255.0 * 1024.0 * static_cast<double>(batch)))
+          << isa_name(isa);
     }
   }
 }

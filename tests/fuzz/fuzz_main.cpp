@@ -35,7 +35,8 @@ int main(int count, char** arguments) {
   for (const auto& seed : seeds) run(seed);
   const long inputs = std::atol(arguments[1]);
   for (long n = 0; n < inputs; ++n) {
-    const auto stream = bitcycle::philox_stream(1, static_cast<std::uint32_t>(n), bitcycle::RandomPurpose::kSyntheticData, 7);
+    const auto stream =
+        bitcycle::philox_stream(1, static_cast<std::uint32_t>(n), bitcycle::RandomPurpose::kSyntheticData, 7);
     std::uint64_t drawn = 0;
     const auto below = [&](std::size_t bound) {
       return bitcycle::bounded(bitcycle::philox_word(stream, drawn++), static_cast<std::uint32_t>(bound));

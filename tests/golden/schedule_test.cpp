@@ -34,11 +34,13 @@ TEST(CyclicCosineSchedule, DwellTablesEqualTheRecordedOnes) {
   ASSERT_EQ(recorded.size(), 12U);
   for (const auto& [key, changes] : recorded) {
     const auto [min, max, steps, cycles] = key;
-    const auto schedule = make_schedule({"cyclic_cosine", BitWidth::integer(min), BitWidth::integer(max), cycles, steps});
+    const auto schedule =
+        make_schedule({"cyclic_cosine", BitWidth::integer(min), BitWidth::integer(max), cycles, steps});
     const auto table = dwell_table(*schedule, steps);
     ASSERT_GE(table.size(), changes.size());
     for (std::size_t i = 0; i < changes.size(); ++i) {
-      EXPECT_EQ(table[i].first_step, changes[i].first) << min << "-" << max << ", " << cycles << " cycles, change " << i;
+      EXPECT_EQ(table[i].first_step, changes[i].first)
+          << min << "-" << max << ", " << cycles << " cycles, change " << i;
       EXPECT_EQ(table[i].width.bits(), changes[i].second) << min << "-" << max << " at step " << changes[i].first;
     }
   }
@@ -56,7 +58,8 @@ TEST(CyclicCosineSchedule, EqualsItsFormulaAtEveryStep) {
   struct Run {
     std::int64_t steps, cycles;
   };
-  for (const auto [steps, cycles] : {Run{64000, 32}, Run{64000, 7}, Run{4095, 4}, Run{480, 8}, Run{30, 10}, Run{7, 7}}) {
+  for (const auto [steps, cycles] :
+       {Run{64000, 32}, Run{64000, 7}, Run{4095, 4}, Run{480, 8}, Run{30, 10}, Run{7, 7}}) {
     for (int min = 2; min <= 32; ++min) {
       for (const int max : {min, min + 1, min + 5, 16, 32}) {
         if (max < min || max > 32) continue;
@@ -78,8 +81,8 @@ TEST(CyclicCosineSchedule, DwellTimesOfThePapersRunsAreThoseOfEveryCycle) {
       {{3, 8}, {410, 329, 261, 262, 329, 409}}, {{3, 6}, {536, 465, 464, 535}}, {{3, 4}, {1000, 1000}},
       {{4, 8}, {461, 379, 321, 379, 460}},      {{4, 6}, {667, 667, 666}},      {{5, 8}, {536, 465, 464, 535}}};
   for (const auto& [bounds, dwell] : published) {
-    const auto schedule = make_schedule(
-        {"cyclic_cosine", BitWidth::integer(bounds.first), BitWidth::integer(bounds.second), 32, 64000});
+    const auto schedule =
+        make_schedule({"cyclic_cosine", BitWidth::integer(bounds.first), BitWidth::integer(bounds.second), 32, 64000});
     const auto table = dwell_table(*schedule, 64000);
     ASSERT_EQ(table.size(), 32 * dwell.size());
     for (std::size_t i = 0; i < table.size(); ++i) {
@@ -109,7 +112,8 @@ TEST(LinearSchedules, ChangesOfWidthEqualTheRecordedOnes) {
     int min = 0, max = 0, bits = 0;
     long steps = 0, cycles = 0, first = 0;
     char name[8] = "";
-    ASSERT_EQ(std::sscanf(line.c_str(), "%7[^,],%d,%d,%ld,%ld,%ld,%d", name, &min, &max, &steps, &cycles, &first, &bits), 7);
+    ASSERT_EQ(
+        std::sscanf(line.c_str(), "%7[^,],%d,%d,%ld,%ld,%ld,%d", name, &min, &max, &steps, &cycles, &first, &bits), 7);
     recorded[{name, min, max, steps, cycles}].emplace_back(first, bits);
   }
   ASSERT_EQ(recorded.size(), 12U);
@@ -141,7 +145,8 @@ TEST(PiecewiseSchedule, HoldsEachWidthUntilTheNextPointIsReached) {
   ScheduleSpec spec;
   spec.name = "piecewise";
   spec.steps = 10;
-  spec.points = {{0, BitWidth::integer(4)}, {3, BitWidth::float32()}, {7, BitWidth::integer(12)}, {90, BitWidth::integer(2)}};
+  spec.points = {
+      {0, BitWidth::integer(4)}, {3, BitWidth::float32()}, {7, BitWidth::integer(12)}, {90, BitWidth::integer(2)}};
   const auto schedule = make_schedule(spec);
   const auto table = dwell_table(*schedule, spec.steps);
   ASSERT_EQ(table.size(), 3U) << "the point behind the end waits";
@@ -164,7 +169,8 @@ TEST(ScheduleRegistry, RefusesWhatCannotBe) {
     return std::string();
   };
   const auto three = BitWidth::integer(3), eight = BitWidth::integer(8);
-  EXPECT_NE(error_of({"cosine", three, eight, 1, 10}).find("constant, cyclic_cosine, linear, piecewise, triangular"), std::string::npos);
+  EXPECT_NE(error_of({"cosine", three, eight, 1, 10}).find("constant, cyclic_cosine, linear, piecewise, triangular"),
+            std::string::npos);
   EXPECT_NE(error_of({"cyclic_cosine", eight, three, 1, 10}).find("above max"), std::string::npos);
   EXPECT_NE(error_of({"cyclic_cosine", three, eight, 11, 10}).find("cycles is 11"), std::string::npos);
   for (const char* name : {"cyclic_cosine", "linear", "triangular"}) {
@@ -175,8 +181,9 @@ TEST(ScheduleRegistry, RefusesWhatCannotBe) {
   }
   EXPECT_NE(error_of({"piecewise", three, eight, 1, 10}).find("needs points"), std::string::npos);
   EXPECT_NE(error_of({"piecewise", three, eight, 1, 10, {{1, three}}}).find("step 0 is missing"), std::string::npos);
-  EXPECT_NE(error_of({"piecewise", three, eight, 1, 10, {{0, three}, {5, eight}, {5, three}}}).find("step 5 follows step 5"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of({"piecewise", three, eight, 1, 10, {{0, three}, {5, eight}, {5, three}}}).find("step 5 follows step 5"),
+      std::string::npos);
 }
 
 }  // namespace

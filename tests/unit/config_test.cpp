@@ -37,9 +37,12 @@ TEST(Config, EveryKindOfValueReadsBack) {
       "name: a b\nmodel: {name: resnet14, classes: 100}\ndata: {name: cifar100, path: \"/d \\\"q\\\"\"}\n"
       "train: {steps: 100, seed: 18446744073709551615}\n"
       "precision:\n  forward: {schedule: cyclic_cosine, min: 4, max: 17, cycles: 3}\n"
-      "  gradient: {schedule: constant, max: 12, rounding: nearest}\n  error_weights: requantised\n  error_grid_bits: 24\n"
-      "  min_scale: 3e-9\n  layers:\n    - {match: conv1, forward: 8}\n    - {match: 'group*', gradient: {schedule: cyclic_cosine, min: 6, max: 8, cycles: 2}}\n"
-      "optimizer: {lr: 5e-2, weight_decay: 1E-4}\nlearning_rate: {schedule: piecewise, points: [0.25, 80]}\nthreads: 3\n",
+      "  gradient: {schedule: constant, max: 12, rounding: nearest}\n  error_weights: requantised\n  error_grid_bits: "
+      "24\n"
+      "  min_scale: 3e-9\n  layers:\n    - {match: conv1, forward: 8}\n    - {match: 'group*', gradient: {schedule: "
+      "cyclic_cosine, min: 6, max: 8, cycles: 2}}\n"
+      "optimizer: {lr: 5e-2, weight_decay: 1E-4}\nlearning_rate: {schedule: piecewise, points: [0.25, 80]}\nthreads: "
+      "3\n",
       "x.yaml");
   EXPECT_EQ(config.train.seed, 18446744073709551615ULL);
   EXPECT_EQ(config.precision.gradient.min.bits(), 12) << "constant takes its width from max";
@@ -84,7 +87,8 @@ TEST(Config, WidthsFromACsvFileArePartOfTheConfigWhereverTheFileIs) {
   const auto write = [&](const std::string& name, const std::string& text) {
     std::ofstream(folder.path() / name, std::ios::binary) << text;
   };
-  write("sub/widths.csv", "\xEF\xBB\xBF# tuned by hand\r\nstep,width\r\n0,4\r\n 100 , 6\r\n\r\n200,6\r\n300,float32\r\n");
+  write("sub/widths.csv",
+        "\xEF\xBB\xBF# tuned by hand\r\nstep,width\r\n0,4\r\n 100 , 6\r\n\r\n200,6\r\n300,float32\r\n");
   write("sub/a.yaml", "precision: {forward: {schedule: piecewise, points: widths.csv}}\n");
   write("b.yaml", "base: sub/a.yaml\n");
   const Config config = load_config(folder.path() / "b.yaml");
@@ -93,7 +97,8 @@ TEST(Config, WidthsFromACsvFileArePartOfTheConfigWhereverTheFileIs) {
   EXPECT_THAT(text, HasSubstr("points: [[0, 4], [100, 6], [300, float32]]"));
   EXPECT_EQ(config_yaml(parse_config(text, "y.yaml")), text) << "the run folder does not need the file";
 
-  const std::string layers = "precision: {layers: [{match: conv1, forward: {schedule: piecewise, points: widths.csv}}]}\n";
+  const std::string layers =
+      "precision: {layers: [{match: conv1, forward: {schedule: piecewise, points: widths.csv}}]}\n";
   write("sub/c.yaml", layers);
   EXPECT_EQ(load_config(folder.path() / "sub" / "c.yaml").precision.layers[0].forward->points.size(), 3U);
 
@@ -108,7 +113,8 @@ TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
   const auto forward = [](const std::string& points) {
     return error_of("precision:\n  forward:\n    schedule: piecewise\n    points: " + points + "\n");
   };
-  EXPECT_THAT(forward("[[0, 1]]"), testing::AllOf(HasSubstr("x.yaml:4:5"), HasSubstr("point 1: a width of 1 bits is impossible")));
+  EXPECT_THAT(forward("[[0, 1]]"),
+              testing::AllOf(HasSubstr("x.yaml:4:5"), HasSubstr("point 1: a width of 1 bits is impossible")));
   EXPECT_THAT(forward("[[0, 33]]"), HasSubstr("2..32"));
   EXPECT_THAT(forward("[[5, 4]]"), HasSubstr("the width of step 0 is missing"));
   EXPECT_THAT(forward("[[0, 4], [9, 5], [8, 6]]"), HasSubstr("point 3: step 8 follows step 9"));
@@ -119,7 +125,8 @@ TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
   EXPECT_THAT(forward("[]"), HasSubstr("needs points"));
   EXPECT_THAT(forward("missing.csv"), HasSubstr("missing.csv"));
   EXPECT_THAT(error_of("precision: {forward: {points: [[0, 4]]}}"), HasSubstr("'cyclic_cosine' does not use them"));
-  EXPECT_THAT(error_of("precision: {layers: [{match: conv1, forward: {schedule: piecewise}}]}"), HasSubstr("lacks points"));
+  EXPECT_THAT(error_of("precision: {layers: [{match: conv1, forward: {schedule: piecewise}}]}"),
+              HasSubstr("lacks points"));
 
   const test::TemporaryFolder folder;
   const auto csv = [&](const std::string& text) {
@@ -138,15 +145,18 @@ TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
 }
 
 TEST(Config, UnknownKeysAreNamedWithPlaceAndTheNearestRightOne) {
-  EXPECT_THAT(error_of("train:\n  stpes: 10\n"), testing::AllOf(HasSubstr("x.yaml:2:3"), HasSubstr("'train.stpes'"), HasSubstr("'train.steps'")));
+  EXPECT_THAT(error_of("train:\n  stpes: 10\n"),
+              testing::AllOf(HasSubstr("x.yaml:2:3"), HasSubstr("'train.stpes'"), HasSubstr("'train.steps'")));
   EXPECT_THAT(error_of("precison: {}\n"), HasSubstr("did you mean 'precision'?"));
   EXPECT_THAT(error_of("steps: 5\n"), HasSubstr("did you mean 'train.steps'?"));
-  EXPECT_THAT(error_of("", {{"train.bacth", "5"}}), testing::AllOf(HasSubstr("--set train.bacth=5"), HasSubstr("'train.batch'")));
+  EXPECT_THAT(error_of("", {{"train.bacth", "5"}}),
+              testing::AllOf(HasSubstr("--set train.bacth=5"), HasSubstr("'train.batch'")));
   EXPECT_THAT(error_of("", {{"train", "5"}}), HasSubstr("is a section"));
 }
 
 TEST(Config, ImpossibleValuesSayWhatIsLegal) {
-  EXPECT_THAT(error_of("train: {steps: 0}"), testing::AllOf(HasSubstr("x.yaml:1:9"), HasSubstr("train.steps"), HasSubstr("1 to")));
+  EXPECT_THAT(error_of("train: {steps: 0}"),
+              testing::AllOf(HasSubstr("x.yaml:1:9"), HasSubstr("train.steps"), HasSubstr("1 to")));
   EXPECT_THAT(error_of("train: {steps: 1.5}"), HasSubstr("whole number"));
   EXPECT_THAT(error_of("precision: {forward: {max: 33}}"), testing::AllOf(HasSubstr("33"), HasSubstr("32")));
   EXPECT_THAT(error_of("precision: {forward: {max: 1}}"), HasSubstr("precision.forward.max"));
@@ -166,7 +176,8 @@ TEST(Config, ImpossibleValuesSayWhatIsLegal) {
 
 TEST(Config, StructureErrorsHaveAPlace) {
   EXPECT_THAT(error_of("train: {steps: 5\n"), HasSubstr("not valid YAML"));
-  EXPECT_THAT(error_of("train:\n  steps: 5\n  steps: 6\n"), testing::AllOf(HasSubstr("x.yaml:3:3"), HasSubstr("given twice")));
+  EXPECT_THAT(error_of("train:\n  steps: 5\n  steps: 6\n"),
+              testing::AllOf(HasSubstr("x.yaml:3:3"), HasSubstr("given twice")));
   EXPECT_THAT(error_of("- a\n- b\n"), HasSubstr("key: value"));
   EXPECT_THAT(error_of("train: 7\n"), HasSubstr("is a section"));
   EXPECT_THAT(error_of("train: {steps: [1]}\n"), HasSubstr("list"));
@@ -180,7 +191,8 @@ TEST(Config, BaseGivesDefaultsAndCyclesAreFound) {
   const test::TemporaryFolder folder;
   std::ofstream(folder.path() / "base.yaml") << "train: {steps: 7, batch: 9}\nmodel: {name: resnet14}\n";
   std::ofstream(folder.path() / "run.yaml") << "base: base.yaml\ntrain: {batch: 5}\n";
-  const Config config = load_config(folder.path() / "run.yaml", {{"train.seed", "3"}, {"precision.forward.cycles", "1"}});
+  const Config config =
+      load_config(folder.path() / "run.yaml", {{"train.seed", "3"}, {"precision.forward.cycles", "1"}});
   EXPECT_EQ(config.train.steps, 7);
   EXPECT_EQ(config.train.batch, 5);
   EXPECT_EQ(config.model.name, "resnet14");
@@ -193,7 +205,8 @@ TEST(Config, BaseGivesDefaultsAndCyclesAreFound) {
 
 TEST(Config, IdentityLeavesOutHowARunIsCarriedOut) {
   const Config a = parse_config("", "a.yaml");
-  const Config b = parse_config("threads: 7\nisa: portable\nname: other\ndata: {path: /d}\ntrain: {log_every: 3}\n", "b.yaml");
+  const Config b =
+      parse_config("threads: 7\nisa: portable\nname: other\ndata: {path: /d}\ntrain: {log_every: 3}\n", "b.yaml");
   EXPECT_EQ(config_identity(a), config_identity(b));
   EXPECT_TRUE(identity_differences(a, b).empty());
   const Config c = parse_config("train: {seed: 2}\n", "c.yaml");
@@ -205,7 +218,8 @@ TEST(Config, TheDocumentListsEveryKeyAsItIs) {
   std::ifstream file(std::string(BITCYCLE_SOURCE) + "/docs/config.md");
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   for (const auto& key : config_keys()) {
-    EXPECT_THAT(text, HasSubstr("| `" + key.key + "` | " + key.type + " | `" + key.default_value + "` | " + key.meaning + " |\n"));
+    EXPECT_THAT(text, HasSubstr("| `" + key.key + "` | " + key.type + " | `" + key.default_value + "` | " +
+                                key.meaning + " |\n"));
   }
 }
 

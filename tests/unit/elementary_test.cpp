@@ -52,10 +52,10 @@ TEST(Elementary, binary64_functions_stay_below_one_unit_in_the_last_place) {
   EXPECT_LT(largest_error<double>(
                 exp_f64, [](long double x) { return std::exp(x); }, [](double t) { return 1400.0 * t - 700.0; }),
             1.0);
-  EXPECT_LT(largest_error<double>(
-                log_f64, [](long double x) { return std::log(x); },
-                [](double t) { return std::exp2(2000.0 * t - 1000.0); }),
-            1.0);
+  EXPECT_LT(
+      largest_error<double>(
+          log_f64, [](long double x) { return std::log(x); }, [](double t) { return std::exp2(2000.0 * t - 1000.0); }),
+      1.0);
   EXPECT_LT(largest_error<double>(
                 log_f64, [](long double x) { return std::log(x); }, [](double t) { return 0.5 + 1.5 * t; }),
             1.0);
@@ -65,10 +65,10 @@ TEST(Elementary, binary32_functions_stay_below_0_5001_units) {
   EXPECT_LT(largest_error<float>(
                 exp_f32, [](long double x) { return std::exp(x); }, [](double t) { return 170.0 * t - 85.0; }),
             0.5001);
-  EXPECT_LT(largest_error<float>(
-                log_f32, [](long double x) { return std::log(x); },
-                [](double t) { return std::exp2(250.0 * t - 125.0); }),
-            0.5001);
+  EXPECT_LT(
+      largest_error<float>(
+          log_f32, [](long double x) { return std::log(x); }, [](double t) { return std::exp2(250.0 * t - 125.0); }),
+      0.5001);
 }
 
 TEST(Elementary, special_arguments_have_exact_values) {

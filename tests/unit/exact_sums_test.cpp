@@ -46,9 +46,9 @@ TEST(Rescale, integers_of_128_bits_are_rounded_once_to_nearest_even) {
   const Int128 one = 1;
   expect(0, 0.0);
   expect(12345, 12345.0);
-  expect((one << 53) + 1, 0x1p53);            // a tie, to even
-  expect((one << 53) + 3, 0x1p53 + 4.0);      // a tie, to even, upwards
-  expect((one << 100) + (one << 47), 0x1p100);  // a tie
+  expect((one << 53) + 1, 0x1p53);                                // a tie, to even
+  expect((one << 53) + 3, 0x1p53 + 4.0);                          // a tie, to even, upwards
+  expect((one << 100) + (one << 47), 0x1p100);                    // a tie
   expect((one << 100) + (one << 47) + 1, 0x1.0000000000001p100);  // just above: the lowest bit decides
   expect((one << 126) - 1, 0x1p126);
   expect((one << 64) - 1, 0x1p64);

@@ -39,8 +39,9 @@ std::string error_of(const std::string& bytes) {
 }
 
 TEST(Npy, what_is_written_is_read_for_every_type) {
-  for (const NpyArray& array : {example<std::uint8_t>(), example<std::uint16_t>(), example<std::uint32_t>(),
-                                example<std::int32_t>(), example<std::int64_t>(), example<float>(), example<double>()}) {
+  for (const NpyArray& array :
+       {example<std::uint8_t>(), example<std::uint16_t>(), example<std::uint32_t>(), example<std::int32_t>(),
+        example<std::int64_t>(), example<float>(), example<double>()}) {
     const std::string bytes = npy_bytes(array);
     const NpyArray read = parse_npy(bytes, "x");
     EXPECT_EQ(read.type, array.type);
@@ -85,7 +86,8 @@ TEST(Npy, damaged_files_are_errors_that_name_the_file_and_the_damage) {
   expect(file_of("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", data), "twice");
   expect(file_of("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", data), "quoted word");
   expect(file_of(good + "x", data), "closing brace");
-  expect(file_of("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 16), }", data), "too large");
+  expect(file_of("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296, 16), }", data),
+         "too large");
   expect(file_of("{'descr': '<f8', 'fortran_order': False, 'shape': (2305843009213693952,), }", data), "too large");
 }
 

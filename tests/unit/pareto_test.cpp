@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Pareto front of the report, against the definition.
-#include <gtest/gtest.h>
-
 #include "report/pareto.h"
+
+#include <gtest/gtest.h>
 
 namespace bitcycle::report {
 namespace {

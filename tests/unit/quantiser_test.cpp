@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The affine quantiser at its edges (docs/numerics.md, section 2).
-#include "sim/number/affine.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "sim/number/affine.h"
 #include "sim/number/philox.h"
 #include "sim/ops/activation.h"
 #include "sim/reference/reference_backend.h"
