@@ -12,6 +12,7 @@
 #include "cli/inputs.h"
 #include "cli/verbs.h"
 #include "nn/export/export_run.h"
+#include "nn/io/atomic_file.h"
 
 namespace bitcycle::cli {
 
@@ -41,6 +42,14 @@ int run_export(const std::vector<std::string>& arguments) {
   ExportOptions what;
   what.out = line.text("out", (std::filesystem::path(run) / "export").string());
   if (what.out.empty()) line.fail("--out is empty: the path of a folder is needed");
+  std::error_code absent;
+  if (std::filesystem::is_directory(what.out, absent) && !std::filesystem::is_empty(what.out, absent)) {
+    const auto readme = what.out / "README.md";
+    if (!std::filesystem::exists(readme, absent) ||
+        read_file(readme).find("exported by bitcycle") == std::string::npos) {
+      line.fail("--out " + what.out.string() + " holds other files, which might be overwritten; name a new folder");
+    }
+  }
   what.checkpoint = line.text("checkpoint", "newest");
   what.samples = line.integer("samples", what.samples, 0);
   what.onnx = !line.has("no-onnx");

@@ -233,6 +233,15 @@ void write_result(const CommandLine& line, const std::string& text) {
   const fs::path file = line.text("out");
   if (file.empty()) line.fail("--out is empty: the path of a file is needed");
   std::error_code ignored;
+  std::vector<std::string> read = line.positional();
+  for (const char* option : {"accelerator", "schedule"}) {
+    for (const auto& path : line.texts(option)) read.push_back(path);
+  }
+  for (const auto& path : read) {
+    if (fs::equivalent(file, path, ignored)) {
+      line.fail("--out " + file.string() + " is a file that is read here, and would be overwritten; name another one");
+    }
+  }
   if (!fs::exists(file, ignored) || fs::is_regular_file(file, ignored)) return write_file_atomically(file, text);
   if (fs::is_directory(file, ignored))
     line.fail("--out " + file.string() + " is a folder; the path of a file is needed");

@@ -56,6 +56,11 @@ int run_replay(const std::vector<std::string>& arguments) {
   paths.case_dir = line.positional()[0];
   if (line.has("data")) paths.data_dir = line.text("data");
   if (line.has("out")) paths.out_dir = line.text("out");
+  std::error_code absent;
+  if (paths.out_dir && std::filesystem::equivalent(*paths.out_dir, paths.case_dir, absent)) {
+    line.fail("--out " + paths.out_dir->string() +
+              " is the case itself, whose recorded arrays would be overwritten; name another folder");
+  }
   const auto backend = make_backend(execution, line);
   const ReplayReport report = replay_case(paths, *backend);
 

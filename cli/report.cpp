@@ -10,6 +10,7 @@
 #include "cli/price.h"
 #include "cli/verbs.h"
 #include "nn/io/atomic_file.h"
+#include "nn/train/run_damage.h"
 
 namespace bitcycle::cli {
 
@@ -48,6 +49,9 @@ int run_report(const std::vector<std::string>& arguments) {
   report::check_report_path(out);
   const auto data = report::report_data(runs, accelerators_of(line, report_accelerators()));
   for (const auto& note : data.notes) console.warning(note);
+  for (const auto& run : runs) {
+    for (const auto& text : damage_of(RunFolder::existing(run))) console.warning(text);
+  }
   write_file_atomically(out, report::report_html(data));
   console.json({{"report", out.string()},
                 {"runs", data.runs.size()},

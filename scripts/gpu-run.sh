@@ -305,7 +305,10 @@ run_stage() {
   case "$code" in
     0) outcome=passed ;;
     77) outcome=skipped ;;
-    124 | 137) outcome="timed out" ;;
+    124 | 137)
+      outcome="timed out"
+      say "=> stopped after ${limit[$stage]} s; --limit $stage=SECONDS gives it more" | tee -a "$log"
+      ;;
     *) outcome=FAILED ;;
   esac
   finding=$(sed -n 's/^=> //p' "$log" | tail -n 1)
@@ -328,7 +331,8 @@ while [ $# -gt 0 ]; do
       case "$2" in cuda | cuda-on-host | cpu) device=$2 ;; *) wrong "--device is '$2': cuda, cuda-on-host or cpu" ;; esac
       shift 2 ;;
     --limit)
-      case "$2" in *=*[!0-9]* | *=) wrong "--limit takes STAGE=SECONDS, not '$2'" ;; esac
+      case "$2" in *=*[!0-9]* | *= | *=0* | *[!=0-9a-z]* | [!a-z]*) wrong "--limit takes STAGE=SECONDS, not '$2'" ;; esac
+      case "$2" in *=*) ;; *) wrong "--limit takes STAGE=SECONDS, not '$2'" ;; esac
       [ -n "${limit[${2%%=*}]:-}" ] || wrong "'${2%%=*}' is no stage"
       limit[${2%%=*}]=${2#*=}; shift 2 ;;
     --report) report=$2; shift 2 ;;
@@ -353,7 +357,10 @@ if [ -n "$inner" ]; then
   exit
 fi
 [ ${#stages[@]} -gt 0 ] || stages=("${all_stages[@]}")
-mkdir -p "$out" || exit 1
+mkdir -p "$out" 2>/dev/null && [ -w "$out" ] || wrong "cannot write in the folder '$out'; name another with --out"
+[ -z "$report" ] || : >>"$report" 2>/dev/null || wrong "cannot write the report '$report'; name another file"
+[ -f "$bundle/expected.tsv" ] && [ -f "$bundle/workloads.sh" ] && [ -x "$bitcycle" ] && [ -x "$bundle/bin/test_gpu" ] ||
+  wrong "the bundle in '$bundle' is not whole; copy it again"
 out=$(cd -- "$out" && pwd -P)
 : >"$out/table.txt"
 bad=()

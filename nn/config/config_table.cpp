@@ -264,9 +264,9 @@ std::vector<ConfigTableEntry> make_table() {
                                   "code), or quantised again per input channel (integer hardware)"));
   t.push_back(named<int>("precision.error_grid_bits", FIELD(precision.error_grid_bits), {{"16", 16}, {"24", 24}},
                          "width of that grid where error_weights is shared"));
-  t.push_back(real("precision.min_scale", FIELD(precision.min_scale.narrow), 0.0, 1.0,
+  t.push_back(real("precision.min_scale", FIELD(precision.min_scale.narrow), 0.0, kAnyReal,
                    "smallest step of a quantiser of up to 16 bits"));
-  t.push_back(real("precision.min_scale_wide", FIELD(precision.min_scale.wide), 0.0, 1.0,
+  t.push_back(real("precision.min_scale_wide", FIELD(precision.min_scale.wide), 0.0, kAnyReal,
                    "smallest step of a quantiser of 17 bits and more"));
   ConfigTableEntry layers{"precision.layers",
                           "list",

@@ -187,3 +187,36 @@ test_a_full_disk_is_an_error() {
   err=$(cat stderr.txt)
   is_error
 }
+
+test_out_never_replaces_what_is_read() {
+  tiny config.yaml
+  cp config.yaml before
+  run 2 "$BITCYCLE" cost config.yaml --format csv --out config.yaml
+  is_error
+  contains "$err" "is a file that is read here"
+  run 2 "$BITCYCLE" schedule config.yaml --format csv --out ./config.yaml
+  contains "$err" "is a file that is read here"
+  cmp config.yaml before || failed "config.yaml was overwritten"
+  cp -r "$SOURCE/tests/golden/ops/linear_b4_g8" case
+  run 2 "$BITCYCLE" replay case --out ./case
+  is_error
+  contains "$err" "is the case itself"
+  run 0 "$BITCYCLE" train config.yaml --out run --quiet
+  mkdir mine
+  echo mine >mine/README.md
+  run 2 "$BITCYCLE" export run --out mine
+  is_error
+  contains "$err" "holds other files"
+  equal "$(cat mine/README.md)" mine "README.md"
+}
+
+test_a_report_warns_of_damaged_records() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out run --quiet
+  run 0 "$BITCYCLE" report run --out page.html
+  lacks "$err" "warning"
+  sed -i '$d' run/metrics.jsonl
+  run 0 "$BITCYCLE" report run --out page.html
+  contains "$err" "warning"
+  contains "$err" "metrics.jsonl"
+}

@@ -91,13 +91,13 @@ TEST(Quantity, impossible_values_are_errors_with_their_line) {
   for (const char* value : {"1e308", "-1", ".nan", ".inf", "-.inf", "1e-300", "1e7", "nan", "ten", "[1]", "''"}) {
     const std::string error = error_of(
         with("bitfusion-45nm", "{value: 15, unit: pJ/bit", "{value: " + std::string(value) + ", unit: pJ/bit"));
-    EXPECT_THAT(error, AllOf(HasSubstr("a.yaml:39: 'dram.energy"), Not(HasSubstr("no error")))) << value;
+    EXPECT_THAT(error, AllOf(HasSubstr("a.yaml:40: 'dram.energy"), Not(HasSubstr("no error")))) << value;
   }
   EXPECT_THAT(error_of(with("bitfusion-45nm", "{value: 15, unit: pJ/bit", "{value: 1e308, unit: pJ/bit")),
               HasSubstr("'dram.energy' = 1e+308 pJ/bit is not possible: it must lie between 1e-9 pJ/bit and 1 uJ/bit"));
   for (const char* value : {"1e-300", "1e300", "0", "-1", ".inf", ".nan"}) {
     EXPECT_THAT(error_of(with("bitfusion-45nm", "{value: 192,", "{value: " + std::string(value) + ",")),
-                HasSubstr("a.yaml:38: 'dram.bandwidth' = "))
+                HasSubstr("a.yaml:39: 'dram.bandwidth' = "))
         << value;
   }
   const auto each = [](const std::string& from, const std::string& to, const std::string& message) {
