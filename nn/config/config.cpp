@@ -2,6 +2,7 @@
 // Reading, writing and comparing configurations, all by the table of keys.
 #include "nn/config/config.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -48,6 +49,22 @@ bool is_section(const std::string& key) {
   throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
 }
 
+/// Where the last document began that a parser came to.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  YAML::Mark last;
+
+  void OnDocumentStart(const YAML::Mark& mark) override { last = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
 /// The one document of a text; null where it is empty.
 YAML::Node load_document(const std::string& yaml, const std::string& origin) {
   if (yaml.size() > kMaxFile) {
@@ -56,17 +73,22 @@ YAML::Node load_document(const std::string& yaml, const std::string& origin) {
   if (yaml.find('\0') != std::string::npos) {
     throw ConfigError(origin + ": holds bytes that are 0; a config is text, and this file is damaged or another kind");
   }
-  std::vector<YAML::Node> documents;
+  // Not YAML::LoadAll: version 0.7 never ends where a document is followed by a stray ']' or '}'.
   try {
-    documents = YAML::LoadAll(yaml);
+    std::istringstream stream(yaml);
+    YAML::Parser parser(stream);
+    DocumentStarts starts;
+    if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
+      const bool separated = yaml.rfind("---", 0) == 0 || yaml.find("\n---") != std::string::npos;
+      throw ConfigError(place(origin, starts.last) +
+                        (separated
+                             ? ": a second YAML document begins here (after a line '---'); a config is one document"
+                             : ": not valid YAML: the config has ended before this character"));
+    }
+    return YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
     throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
   }
-  if (documents.size() > 1) {
-    throw ConfigError(place(origin, documents[1].Mark()) +
-                      ": a second YAML document begins here (after a line '---'); " + "a config is one document");
-  }
-  return documents.empty() ? YAML::Node() : documents[0];
 }
 
 /// `folder`: what paths in values are relative to.

@@ -176,6 +176,9 @@ TEST(Config, ImpossibleValuesSayWhatIsLegal) {
 
 TEST(Config, StructureErrorsHaveAPlace) {
   EXPECT_THAT(error_of("train: {steps: 5\n"), HasSubstr("not valid YAML"));
+  for (const char* text : {"train: {steps: 5}\n]\n", "train: {steps: 5}}\n", "train: [}\n", "]", "- a\n}\n"}) {
+    EXPECT_THAT(error_of(text), HasSubstr("not valid YAML")) << text;
+  }
   EXPECT_THAT(error_of("train:\n  steps: 5\n  steps: 6\n"),
               testing::AllOf(HasSubstr("x.yaml:3:3"), HasSubstr("given twice")));
   EXPECT_THAT(error_of("- a\n- b\n"), HasSubstr("key: value"));
