@@ -75,16 +75,21 @@ void print_group(std::ostream& out, const WidthGroup& group, std::int64_t steps)
   sums.print(out);
 }
 
-void print_changes(std::ostream& out, const std::vector<WidthStretch>& all) {
+void print_changes(std::ostream& out, const WidthGroup& group) {
+  const auto& all = group.stretches;
   const std::size_t round = stretches_in_a_round(all), rounds = (all.size() + round - 1) / round;
-  out << "\n  changes of width" << (rounds > 1 ? ", first of " + std::to_string(rounds) + " cycles" : "") << "\n\n";
+  out << "\n  changes of width"
+      << (!group.all_stretches ? ", the first of more than " + grouped(static_cast<std::int64_t>(all.size()))
+          : rounds > 1         ? ", first of " + std::to_string(rounds) + " cycles"
+                               : "")
+      << "\n\n";
   Table changes({"steps", "dwell", "forward bits", "gradient bits"});
   for (std::size_t i = 0; i < std::min<std::size_t>(round, 64); ++i) {
     changes.add({steps_text(all[i].first_step, all[i].steps), grouped(all[i].steps), all[i].widths.forward.text(),
                  all[i].widths.gradient.text()});
   }
   changes.print(out);
-  if (round > 64) out << "  and " << round - 64 << " more: --format csv lists all\n";
+  if (round > 64 && group.all_stretches) out << "  and " << round - 64 << " more: --format csv lists all\n";
 }
 
 /// One schedule, for people.
@@ -105,7 +110,7 @@ void print_schedule(std::ostream& out, const ScheduleReport& report, const Conso
                                     : ", layers with a schedule of their own at its largest widths")
       << "\n";
   const auto& all = report.groups.front().stretches;
-  if (all.size() > 1) print_changes(out, all);
+  if (all.size() > 1) print_changes(out, report.groups.front());
   if (plot) {
     // As many cycles as can be told apart: eight columns each.
     const std::size_t round = stretches_in_a_round(all), rounds = (all.size() + round - 1) / round;

@@ -12,29 +12,28 @@
 namespace bitcycle {
 namespace {
 
-/// A few seconds' work; a table that somebody reads by program.
-constexpr std::int64_t kMostListedSteps = 100'000'000;
-constexpr std::size_t kMostStretches = 4'000'000;
+/// A table that somebody reads by program; nobody reads a longer one.
+constexpr std::size_t kMostStretches = 1'000'000;
 
 using Json = nlohmann::ordered_json;
 
-WidthGroup group_of(const std::string& name, const PrecisionPlan& plan, const Workload& workload,
-                    std::vector<std::string> layers) {
+WidthGroup group_of(const PrecisionPlan& plan, const Workload& workload, std::vector<std::string> layers) {
   WidthGroup group;
   const std::string& first = layers.front();
-  for (std::int64_t step = 0; step < plan.steps(); ++step) {
+  for (std::int64_t step = 0; step < plan.steps();) {
     const LayerWidths widths = plan.at(step, first);
     if (group.stretches.empty() || group.stretches.back().widths != widths) {
       if (group.stretches.size() == kMostStretches) {
-        throw std::invalid_argument("the widths of " + name + " change more than " + std::to_string(kMostStretches) +
-                                    " times, too often to be listed: fewer precision.forward.cycles or "
-                                    "precision.gradient.cycles are needed here");
+        group.all_stretches = false;
+        break;
       }
       group.stretches.push_back({step, 0, widths});
     }
-    ++group.stretches.back().steps;
+    const std::int64_t next = plan.until(step, first);
+    group.stretches.back().steps += next - step;
+    step = next;
   }
-  for (const auto& stretch : group.stretches) group.totals[stretch.widths] += stretch.steps;
+  group.totals = plan.histogram(first, 0, plan.steps());
   double macs = 0.0, all = 0.0;
   for (const auto& operation : workload.matrix) {
     const auto count = static_cast<double>(operation.shape.macs());
@@ -44,6 +43,16 @@ WidthGroup group_of(const std::string& name, const PrecisionPlan& plan, const Wo
   group.macs_share = all > 0.0 ? macs / all : 1.0;
   group.layers = std::move(layers);
   return group;
+}
+
+void require_all_stretches(const ScheduleReport& report) {
+  for (const auto& group : report.groups) {
+    if (group.all_stretches) continue;
+    throw std::invalid_argument("the widths of " + report.name + " change more than " + std::to_string(kMostStretches) +
+                                " times, too often to be listed as CSV or JSON; the "
+                                "table shows the sums, and fewer precision.forward.cycles or "
+                                "precision.gradient.cycles can be listed");
+  }
 }
 
 Json widths_json(const LayerWidths& widths) {
@@ -87,19 +96,13 @@ ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& pla
                                   known);
     }
   }
-  if (plan.steps() > kMostListedSteps) {
-    throw std::invalid_argument("train.steps of " + name + " is " + std::to_string(plan.steps()) +
-                                ": the widths of at most " + std::to_string(kMostListedSteps) +
-                                " steps are listed, one after the other; `bitcycle cost` prices longer runs");
-  }
   ScheduleReport report;
   report.name = name;
   report.layer = layer;
   report.steps = plan.steps();
   std::vector<std::string> layers;
   for (const auto& operation : shown.matrix) layers.push_back(operation.layer);
-  for (auto& group : groups_of_layers(plan, layers))
-    report.groups.push_back(group_of(name, plan, shown, std::move(group)));
+  for (auto& group : groups_of_layers(plan, layers)) report.groups.push_back(group_of(plan, shown, std::move(group)));
   BitOpsOptions options;
   options.batch = 1;
   const BitOpsReport bitops = bitops_report(name, shown, plan, 0, plan.steps(), options, baseline);
@@ -124,6 +127,7 @@ std::size_t stretches_in_a_round(const std::vector<WidthStretch>& stretches) {
 }
 
 std::string schedule_csv(const ScheduleReport& report) {
+  require_all_stretches(report);
   const bool several = report.groups.size() > 1;
   std::string csv = std::string("first_step,steps,forward_bits,gradient_bits") + (several ? ",layers\n" : "\n");
   for (const auto& group : report.groups) {
@@ -139,6 +143,7 @@ std::string schedule_csv(const ScheduleReport& report) {
 }
 
 nlohmann::ordered_json schedule_json(const ScheduleReport& report) {
+  require_all_stretches(report);
   Json json{{"config", report.name}, {"steps", report.steps}};
   if (!report.layer.empty()) json["layer"] = report.layer;
   json["static_forward_bits"] = width_json(report.static_widths.forward);

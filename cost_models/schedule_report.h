@@ -26,6 +26,7 @@ struct WidthGroup {
   std::vector<std::string> layers;
   double macs_share = 1.0;  // of the workload's forward MACs
   std::vector<WidthStretch> stretches;
+  bool all_stretches = true;  // false: there are more than a million, and these are the first
   std::map<LayerWidths, std::int64_t> totals;  // steps at each pair
 };
 
@@ -55,6 +56,7 @@ ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& pla
 /// where nothing repeats.
 std::size_t stretches_in_a_round(const std::vector<WidthStretch>& stretches);
 
+/// Throws std::invalid_argument where there are too many stretches to be listed, as schedule_json does.
 /// Header: first_step,steps,forward_bits,gradient_bits; where some layers have widths of their own, also `layers`, the
 /// names joined by spaces. One row a stretch and group.
 std::string schedule_csv(const ScheduleReport& report);

@@ -2,6 +2,7 @@
 // Schedule `cyclic_cosine`, of Cyclic Precision Training: with P = int(steps / cycles),
 //   b = rint(min + 0.5*(max - min)*(1 + cos(pi*((t mod P)/P) + pi))),
 // in binary64, ties to even: from min up to max within each period, then back to min at once.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -36,6 +37,13 @@ class CyclicCosine final : public Schedule {
     while (i > 0 && begins_[i] > t) --i;
     return widths_[i];
   }
+
+  std::int64_t until(std::int64_t step) const override {
+    const std::int64_t t = step % period_;
+    const auto next = std::upper_bound(begins_.begin(), begins_.end(), t);
+    return step - t + (next == begins_.end() ? period_ : *next);
+  }
+  std::int64_t period() const override { return period_; }
 
  private:
   int formula(int min, int max, std::int64_t t) const {

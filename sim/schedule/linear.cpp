@@ -16,6 +16,10 @@ class Linear final : public Schedule {
     const double z = static_cast<double>(step % period_) / static_cast<double>(period_);
     return BitWidth::integer(static_cast<int>(std::rint(min_ + (max_ - min_) * z)));
   }
+  std::int64_t until(std::int64_t step) const override {
+    return end_of_width(*this, step, (step / period_ + 1) * period_);
+  }
+  std::int64_t period() const override { return period_; }
 
  private:
   int min_, max_;

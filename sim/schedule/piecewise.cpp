@@ -3,6 +3,7 @@
 // at step 0; float32 is a width like any other. It does not depend on the length of the run: points behind its end
 // wait.
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "sim/schedule/schedule.h"
@@ -17,6 +18,11 @@ class Piecewise final : public Schedule {
     const auto behind = std::upper_bound(points_.begin(), points_.end(), step,
                                          [](std::int64_t s, const SchedulePoint& point) { return s < point.step; });
     return (behind - 1)->width;
+  }
+  std::int64_t until(std::int64_t step) const override {
+    const auto behind = std::upper_bound(points_.begin(), points_.end(), step,
+                                         [](std::int64_t s, const SchedulePoint& point) { return s < point.step; });
+    return behind == points_.end() ? std::numeric_limits<std::int64_t>::max() : behind->step;
   }
 
  private:

@@ -2,8 +2,10 @@
 // PrecisionPlan: schedules by layer, and how many steps each pair of widths lasts.
 #include "sim/schedule/precision_plan.h"
 
+#include <algorithm>
 #include <stdexcept>
 
+#include "sim/schedule/count_widths.h"
 #include "sim/schedule/spliced.h"
 
 namespace bitcycle {
@@ -98,6 +100,11 @@ LayerWidths PrecisionPlan::at(std::int64_t step, const std::string& layer) const
   return {pair.first->at(step), pair.second->at(step)};
 }
 
+std::int64_t PrecisionPlan::until(std::int64_t step, const std::string& layer) const {
+  const Pair pair = schedules_of(layer);
+  return std::min({pair.first->until(step), pair.second->until(step), steps_});
+}
+
 LayerWidths PrecisionPlan::max() const {
   LayerWidths widths = max_;
   for (const auto& past : past_) widths = wider_of(widths, past.plan->max());
@@ -127,19 +134,9 @@ std::map<LayerWidths, std::int64_t> PrecisionPlan::histogram(const std::string& 
   auto found = cache_->histograms.find(key);
   if (found == cache_->histograms.end()) {
     std::map<LayerWidths, std::int64_t> counts;
-    LayerWidths current;
-    std::int64_t run = 0;
-    for (std::int64_t step = begin; step < end; ++step) {
-      const LayerWidths widths{pair.first->at(step), pair.second->at(step)};
-      if (run > 0 && widths == current) {
-        ++run;
-        continue;
-      }
-      if (run > 0) counts[current] += run;
-      current = widths;
-      run = 1;
+    for (const auto& [widths, steps] : count_widths(*pair.first, *pair.second, begin, end)) {
+      counts[{widths.first, widths.second}] = steps;
     }
-    if (run > 0) counts[current] += run;
     found = cache_->histograms.emplace(key, std::move(counts)).first;
   }
   return found->second;

@@ -57,11 +57,14 @@ class PrecisionPlan {
   LayerWidths at(std::int64_t step) const;
   /// Widths of one layer.
   LayerWidths at(std::int64_t step, const std::string& layer) const;
+  /// A later step up to which, exclusive, the layer's widths are those of `step`.
+  std::int64_t until(std::int64_t step, const std::string& layer) const;
   /// Largest widths that the run's own schedules name, now and in its history.
   LayerWidths max() const;
   /// Largest widths of one layer, overrides applied.
   LayerWidths max(const std::string& layer) const;
-  /// Steps in [begin, end) a layer spends at each pair of widths. Fast: one pass a distinct schedule, cached.
+  /// Steps in [begin, end) a layer spends at each pair of widths. Fast: counted by stretches and
+  /// periods, cached.
   std::map<LayerWidths, std::int64_t> histogram(const std::string& layer, std::int64_t begin, std::int64_t end) const;
   /// Overrides that no layer of the list matches: a mistyped pattern.
   std::vector<std::string> unmatched(const std::vector<std::string>& layers) const;

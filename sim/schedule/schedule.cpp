@@ -91,12 +91,28 @@ void check_cycles(const ScheduleSpec& spec) {
   }
 }
 
+std::int64_t end_of_width(const Schedule& schedule, std::int64_t step, std::int64_t end) {
+  const BitWidth width = schedule.at(step);
+  std::int64_t low = step + 1, high = end;  // the first step in [low, high] that has another width, or end
+  while (low < high) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (schedule.at(middle) == width) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 std::vector<Dwell> dwell_table(const Schedule& schedule, std::int64_t steps) {
   std::vector<Dwell> table;
-  for (std::int64_t step = 0; step < steps; ++step) {
+  for (std::int64_t step = 0; step < steps;) {
     const BitWidth width = schedule.at(step);
+    const std::int64_t next = std::min(schedule.until(step), steps);
     if (table.empty() || table.back().width != width) table.push_back({step, 0, width});
-    ++table.back().steps;
+    table.back().steps += next - step;
+    step = next;
   }
   return table;
 }

@@ -42,6 +42,10 @@ class Schedule {
   virtual ~Schedule() = default;
   /// Width at a step, 0 <= step < steps. Contract: a pure function, the same on every machine.
   virtual BitWidth at(std::int64_t step) const = 0;
+  /// A later step up to which, exclusive, the width is that of `step`: what makes long runs cheap to count.
+  virtual std::int64_t until(std::int64_t step) const { return step + 1; }
+  /// Steps after which the widths repeat, from step 0 on for ever; 0: nothing is known to repeat.
+  virtual std::int64_t period() const { return 0; }
 };
 
 /// Throws std::invalid_argument for an unknown name (listing the known ones), min above max, cycles
@@ -58,6 +62,10 @@ bool register_schedule(const std::string& name, ScheduleFactory factory);
 /// For schedules that run from min to max in cycles: throws where min and max are not integers in order, or cycles are
 /// not 1..steps.
 void check_cycles(const ScheduleSpec& spec);
+
+/// The end of the stretch of equal widths from `step` on, before `end`, of a schedule that only rises or only falls
+/// between the two.
+std::int64_t end_of_width(const Schedule& schedule, std::int64_t step, std::int64_t end);
 
 /// A stretch of steps at one width: [first_step, last_step].
 struct Dwell {

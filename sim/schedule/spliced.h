@@ -2,6 +2,7 @@
 // Spliced: schedules one after the other: what a layer's widths were before the steps of the plan's own schedule.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -23,6 +24,12 @@ class Spliced final : public Schedule {
       if (step < part.until) return part.schedule->at(step);
     }
     return rest_->at(step);
+  }
+  std::int64_t until(std::int64_t step) const override {
+    for (const auto& part : parts_) {
+      if (step < part.until) return std::min(part.until, part.schedule->until(step));
+    }
+    return rest_->until(step);
   }
 
  private:

@@ -19,6 +19,8 @@ class Triangular final : public Schedule {
     return BitWidth::integer(
         static_cast<int>(std::rint(falling ? max_ - (max_ - min_) * z : min_ + (max_ - min_) * z)));
   }
+  std::int64_t until(std::int64_t step) const override { return end_of_width(*this, step, (step / ramp_ + 1) * ramp_); }
+  std::int64_t period() const override { return 2 * ramp_; }
 
  private:
   int min_, max_;

@@ -313,3 +313,19 @@ test_hostile_layers_and_options_are_one_clear_error() {
   contains "$(cat read.txt)" "static-8: 1 step"
   run 2 "$BITCYCLE" schedule --precision static-8 --out .
 }
+
+test_a_billion_steps_are_answered_at_once() {
+  local cycles command
+  for cycles in 32 500000000; do
+    for command in cost schedule; do
+      run 0 timeout 5 "$BITCYCLE" "$command" "$SOURCE/configs/quickstart.yaml" --set train.steps=1000000000 \
+        --set "precision.forward.cycles=$cycles"
+      contains "$out" "1,000,000,000"
+    done
+  done
+  contains "$out" "3                         8  500,000,000  50.00 %"
+  # What cannot be listed is refused as a list alone.
+  run 1 "$BITCYCLE" schedule --precision cyclic_cosine:3-8/8,cycles=500000000,steps=1000000000 --format csv
+  is_error
+  contains "$err" "too often to be listed"
+}

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 
 namespace bitcycle {
 namespace {
@@ -80,6 +82,61 @@ TEST(PrecisionPlan, HistogramsCountTheStepsOfAnyStretch) {
   for (const auto& [widths, steps] : plan.histogram("conv1", 0, 1000)) EXPECT_EQ(widths.forward.bits(), 8);
   EXPECT_THROW(plan.histogram("x", 0, 1001), std::invalid_argument);
   EXPECT_THROW(plan.histogram("x", 5, 4), std::invalid_argument);
+}
+
+TEST(PrecisionPlan, NoWidthChangesBeforeItsEnd) {
+  std::vector<ScheduleSpec> specs;
+  for (const char* name : {"constant", "cyclic_cosine", "linear", "triangular"}) {
+    specs.push_back({name, BitWidth::integer(3), BitWidth::integer(8), 7, 500});
+  }
+  specs.push_back({"piecewise", {}, {}, 1, 500, {{0, BitWidth::integer(4)}, {3, BitWidth::float32()}}});
+  for (const auto& spec : specs) {
+    const auto schedule = make_schedule(spec);
+    for (std::int64_t step = 0; step < spec.steps; ++step) {
+      const std::int64_t end = std::min(schedule->until(step), spec.steps);
+      ASSERT_GT(end, step) << spec.name;
+      for (std::int64_t s = step; s < end; ++s) ASSERT_EQ(schedule->at(s), schedule->at(step)) << spec.name << " " << s;
+    }
+  }
+}
+
+TEST(PrecisionPlan, CountsByPeriodsAreThoseOfEveryStep) {
+  std::vector<ScheduleSpec> specs;
+  for (const char* name : {"constant", "cyclic_cosine", "linear", "triangular"}) {
+    for (const std::int64_t cycles : {1, 7, 250}) {
+      specs.push_back({name, BitWidth::integer(3), BitWidth::integer(8), cycles, 500});
+    }
+  }
+  specs.push_back({"piecewise", {}, {}, 1, 500, {{0, BitWidth::integer(4)}, {3, BitWidth::float32()}}});
+  for (const auto& forward : specs) {
+    for (const auto& gradient : specs) {
+      const PrecisionPlan plan({forward, gradient, {}}, 500);
+      for (const auto& [begin, end] : {std::pair{0, 500}, {3, 497}, {11, 11}, {499, 500}}) {
+        std::map<LayerWidths, std::int64_t> counts;
+        for (std::int64_t step = begin; step < end; ++step) ++counts[plan.at(step)];
+        ASSERT_EQ(plan.histogram("x", begin, end), counts) << forward.name << " " << gradient.name << " " << begin;
+      }
+    }
+  }
+}
+
+TEST(PrecisionPlan, ABillionStepsAreCountedAtOnceHoweverOftenWidthsChange) {
+  constexpr std::int64_t kSteps = 1000000000;
+  const auto cycles = [](const char* name, std::int64_t count) {
+    return ScheduleSpec{name, BitWidth::integer(2), BitWidth::integer(32), count, 1};
+  };
+  for (const auto& [forward, gradient] : {std::pair{cycles("cyclic_cosine", 32), cycles("constant", 1)},
+                                          std::pair{cycles("cyclic_cosine", 500000000), cycles("linear", 10)},
+                                          std::pair{cycles("triangular", 31622), cycles("linear", 31623)},
+                                          std::pair{cycles("linear", 1), cycles("cyclic_cosine", 333333333)}}) {
+    const auto before = std::chrono::steady_clock::now();
+    const PrecisionPlan plan({forward, gradient, {}}, kSteps);
+    std::int64_t steps = 0;
+    for (const auto& [widths, count] : plan.histogram("x", 0, kSteps)) steps += count;
+    EXPECT_EQ(steps, kSteps);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
+    EXPECT_LT(seconds.count(), 2.0) << forward.cycles << " " << gradient.cycles;
+  }
 }
 
 }  // namespace
