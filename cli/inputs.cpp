@@ -54,14 +54,11 @@ ConfigInput read_config_or_run(const std::string& path, const CommandLine& line)
 std::int64_t priced_steps(const ConfigInput& input) {
   if (!input.run) return input.config.train.steps;
   const RunFolder folder = RunFolder::existing(*input.run);
-  const std::int64_t done = steps_done(folder), recorded = folder.recorded_steps();
+  const std::int64_t done = steps_done(folder);
   if (done == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
-  if (recorded < done) {
-    throw std::runtime_error("the run '" + input.run->string() + "' has done " + std::to_string(done) +
-                             " steps, and its records (steps.csv, metrics.jsonl, digests.jsonl) hold " +
-                             std::to_string(recorded) + " without a gap: they are damaged or cut short, so that it " +
-                             "cannot be priced as it ran. Its config can: bitcycle cost " +
-                             (*input.run / "config.yaml").string());
+  if (const auto damage = damage_of_records(folder); !damage.empty()) {
+    throw std::runtime_error("the run '" + input.run->string() + "' cannot be priced as it ran: " + damage.front() +
+                             ". Its config can be priced: bitcycle cost " + (*input.run / "config.yaml").string());
   }
   return std::min(input.config.train.steps, done);
 }

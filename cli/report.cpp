@@ -50,7 +50,9 @@ int run_report(const std::vector<std::string>& arguments) {
   const auto data = report::report_data(runs, accelerators_of(line, report_accelerators()));
   for (const auto& note : data.notes) console.warning(note);
   for (const auto& run : runs) {
-    for (const auto& text : damage_of(RunFolder::existing(run))) console.warning(text);
+    const RunFolder folder = RunFolder::existing(run);
+    for (const auto& text : damage_of(folder)) console.warning(text);
+    for (const auto& text : unsealed_note(folder)) console.warning(text);
   }
   write_file_atomically(out, report::report_html(data));
   console.json({{"report", out.string()},

@@ -122,9 +122,10 @@ int run_verify(const std::vector<std::string>& arguments) {
   options.push_back(json_option());
   CommandLine line(
       {"verify", "RUN RUN, or CONFIG with --against",
-       "Compares the digests that two runs recorded (every digest.every steps, and at evaluations and\n"
-       "checkpoints). Exit code 0 where all steps recorded in both are equal, 3 where one differs or none\n"
-       "is common. --isa, --threads and --device apply to --bisect, instead of what each run's config says.\n"
+       "Compares the digests of all tensors that two runs recorded (every digest.every steps, and at evaluations\n"
+       "and checkpoints). Exit code 0 where all steps recorded in both are equal, 3 where one differs or none\n"
+       "is common, 1 where digests.jsonl is damaged, cut short or has gaps. --isa, --threads and --device apply to "
+       "--bisect, instead of what each run's config says.\n"
        "With --against, trains a config on two devices at once, one operation after the other, compares every\n"
        "tensor, and names the first one that differs.",
        "bitcycle verify runs/quickstart runs/quickstart.1\n"
@@ -143,10 +144,11 @@ int run_verify(const std::vector<std::string>& arguments) {
   const std::string runs[2] = {line.positional()[0], line.positional()[1]};
   const RunFolder a = RunFolder::existing(runs[0]);
   const RunFolder b = RunFolder::existing(runs[1]);
+  const RunComparison result = compare_runs(a, b);
   for (const RunFolder* run : {&a, &b}) {
     for (const auto& text : damage_of(*run)) console.warning(text);
+    for (const auto& text : unsealed_note(*run)) console.warning(text);
   }
-  const RunComparison result = compare_runs(a, b);
 
   std::optional<Bisection> bisection;
   if (line.has("bisect") && result.first_different >= 0) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "nn/train/run_damage.h"
 #include "report/words.h"
 
 namespace bitcycle::report {
@@ -20,33 +21,27 @@ namespace fs = std::filesystem;
 
 void check_steps(const RecordedRun& run) {
   const fs::path file = run.folder / "steps.csv";
-  std::int64_t last = -1;
   for (const auto& record : run.steps) {
     const std::string where = "step " + std::to_string(record.step);
-    if (record.step <= last || record.step >= run.planned)
-      damaged(file, where, "steps must ascend from 0 to below train.steps");
+    if (record.step >= run.planned) damaged(file, where, "steps must be below train.steps");
     if (!std::isfinite(record.loss)) damaged(file, where, "the loss is not a finite number");
     for (const int bits : {record.forward_bits, record.gradient_bits}) {
       if (bits < 1 || bits > 32) damaged(file, where, std::to_string(bits) + " bits are not between 1 and 32");
     }
-    last = record.step;
   }
 }
 
 void check_evaluations(const RecordedRun& run) {
   const fs::path file = run.folder / "metrics.jsonl";
-  std::int64_t last = -1;
   for (const auto& record : run.evaluations) {
     const std::string where = "evaluation after step " + std::to_string(record.step);
-    if (record.step <= last || record.step > run.planned)
-      damaged(file, where, "steps must ascend from 0 to train.steps");
+    if (record.step > run.planned) damaged(file, where, "steps must be at most train.steps");
     for (const double accuracy : {record.test_accuracy, record.test_accuracy_max_width}) {
       if (!(accuracy >= 0.0 && accuracy <= 100.0)) damaged(file, where, "an accuracy is not between 0 and 100 %");
     }
     for (const double value : {record.test_loss, record.train_loss, record.epoch}) {
       if (!std::isfinite(value)) damaged(file, where, "a loss is not a finite number");
     }
-    last = record.step;
   }
 }
 
@@ -79,6 +74,9 @@ std::optional<double> RecordedRun::accuracy() const {
 
 RecordedRun read_run(const fs::path& path) {
   const RunFolder folder = RunFolder::existing(path);
+  if (const auto damage = damage_of_records(folder); !damage.empty()) {
+    throw std::runtime_error(damage.front() + "; bring the file back from a copy, or train again with --restart");
+  }
   RecordedRun run;
   run.folder = path;
   run.config = folder.config();

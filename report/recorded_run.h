@@ -30,8 +30,8 @@ struct RecordedRun {
   std::optional<double> accuracy() const;
 };
 
-/// Throws what reading a run folder throws, and std::runtime_error where a record is impossible: an accuracy outside
-/// 0..100 %, a loss that is not finite, widths outside 1..32 bits, steps that do not ascend.
+/// Throws what reading a run folder throws, and std::runtime_error where a record is damaged (run_damage.h) or
+/// impossible: an accuracy outside 0..100 %, a loss that is not finite, widths outside 1..32 bits.
 RecordedRun read_run(const std::filesystem::path& folder);
 
 /// Removes runs that are given twice: the same folder, or a copy, which has the same identity (config and seed) and the

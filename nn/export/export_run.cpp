@@ -15,6 +15,7 @@
 #include "nn/models/model.h"
 #include "nn/models/state.h"
 #include "nn/train/network_run.h"
+#include "nn/train/run_damage.h"
 #include "nn/train/run_folder.h"
 
 namespace bitcycle {
@@ -80,6 +81,7 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
   ExportResult result;
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
+  for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
   const auto network = make_model(config.model.name, config.model.classes);
   const auto& layers = network->convolutions();

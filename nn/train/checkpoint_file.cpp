@@ -49,6 +49,11 @@ std::int64_t steps_of(const TensorFile& file, const std::string& key, const fs::
 
 }  // namespace
 
+std::string identity_digest(const Config& config) {
+  const std::string identity = config_identity(config);
+  return to_text(digest_of(identity.data(), identity.size()));
+}
+
 std::string checkpoint_name(std::int64_t step) {
   char name[48];
   std::snprintf(name, sizeof name, "step-%08lld.safetensors", static_cast<long long>(step));

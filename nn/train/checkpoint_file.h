@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/config/config.h"
 #include "nn/io/safetensors.h"
 #include "sim/number/digest.h"
 
@@ -20,6 +21,10 @@ struct Checkpoint {
   std::int64_t best_step = 0;  // of the best evaluation so far; 0: none
   TensorFile file;
 };
+
+/// The metadata key that says which run a checkpoint is of, and its value: XXH3-128 of the config's identity.
+inline constexpr const char* kIdentityKey = "identity";
+std::string identity_digest(const Config& config);
 
 /// "step-00000480.safetensors"
 std::string checkpoint_name(std::int64_t step);

@@ -5,6 +5,7 @@
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
 #include "nn/train/network_run.h"
+#include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
 
 namespace bitcycle {
@@ -16,6 +17,7 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, 
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
   EvaluateResult result;
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
+  for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun network(config, dataset, backend, options.width);
   load_state(network.network(), backend, checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");

@@ -83,6 +83,12 @@ Config with_fork(Config config, const fs::path& run, bool anew) {
                              std::to_string(config.train.steps) + ": nothing is left to train; raise train.steps, or " +
                              "name an earlier step: --from " + config.fork.run + ":STEP");
   }
+  if (const std::int64_t recorded = parent.recorded_steps(); recorded < checkpoint.step) {
+    std::vector<std::string> damage = parent.record_damage();
+    if (damage.empty()) damage = parent.cut_short(checkpoint.step);
+    throw std::runtime_error("the first " + std::to_string(checkpoint.step) + " steps of '" + config.fork.run +
+                             "' cannot be taken over: " + damage.front());
+  }
   const std::string digest = to_text(digest_root(checkpoint.file.tensors));
   if (!config.fork.digest.empty() && config.fork.digest != digest) {
     throw std::runtime_error("step " + std::to_string(checkpoint.step) + " of '" + config.fork.run +

@@ -23,13 +23,14 @@ std::vector<std::string> whole_lines(const std::filesystem::path& path) {
   return lines;
 }
 
-void append_text(const std::filesystem::path& path, std::string& pending) {
-  if (pending.empty()) return;
+namespace {
+
+void append_text(const std::filesystem::path& path, const std::string& text) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (file < 0) throw_file_error("cannot open", path, errno);
   const off_t before = ::lseek(file, 0, SEEK_END);
   try {
-    write_all(file, pending, path);
+    write_all(file, text, path);
     if (::fsync(file) != 0) throw_file_error("cannot flush", path, errno);
   } catch (...) {
     // A part of a line must not stay: what follows it later would be unreadable.
@@ -39,7 +40,39 @@ void append_text(const std::filesystem::path& path, std::string& pending) {
     throw;
   }
   ::close(file);
-  pending.clear();
+}
+
+}  // namespace
+
+void RecordFile::flush() {
+  if (pending_.empty()) return;
+  LineSeal seal(checksum_ ? *checksum_ : read().last_checksum);
+  std::string text;
+  if (!header_.empty() && !std::filesystem::exists(path_)) text = sealed_header(header_) + "\n";
+  for (const auto& line : pending_) text += seal.seal(line) + "\n";
+  append_text(path_, text);
+  checksum_ = seal.checksum();
+  pending_.clear();
+}
+
+void RecordFile::cut(const std::function<bool(const std::string& line)>& keep) {
+  pending_.clear();
+  checksum_.reset();
+  if (!std::filesystem::exists(path_)) return;
+  LineSeal seal(path_.filename().string());
+  std::string text = header_.empty() ? "" : sealed_header(header_) + "\n";
+  for (const auto& line : read().lines) {
+    bool kept = false;
+    try {
+      kept = keep(line);
+    } catch (const std::exception&) {
+      // Damaged; RunFolder::resume_point() has seen that nothing up to where the run goes on is.
+    }
+    if (!kept) break;
+    text += seal.seal(line) + "\n";
+  }
+  write_file_atomically(path_, text);
+  checksum_ = seal.checksum();
 }
 
 }  // namespace bitcycle

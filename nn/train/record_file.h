@@ -1,37 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of records, one a line, that grow while a run goes on: only whole lines count, and no part of a line stays
-// behind an append that failed.
+// RecordFile: records, one a line, that grow while a run goes on. Only whole lines count, no part of a line stays
+// behind an append that failed, and every line is sealed (sealed_lines.h).
 #pragma once
 
 #include <filesystem>
-#include <stdexcept>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "nn/train/sealed_lines.h"
 
 namespace bitcycle {
 
 /// Lines of a record file; a torn last line, which a kill can leave, is not one. No file: no lines.
 std::vector<std::string> whole_lines(const std::filesystem::path& path);
 
-/// Appends `pending` and flushes it to the disk; then `pending` is empty. Throws std::runtime_error naming the path;
-/// the file is then as it was.
-void append_text(const std::filesystem::path& path, std::string& pending);
+class RecordFile {
+ public:
+  /// `header`: the first line of a file of CSV, without checksums; empty: none.
+  explicit RecordFile(std::filesystem::path path, std::string header = "")
+      : path_(std::move(path)), header_(std::move(header)) {}
 
-/// Every line from `skip` on. Throws std::runtime_error naming path and line where one cannot be read.
-template <typename Record>
-std::vector<Record> read_records(const std::filesystem::path& path, Record (*parse)(const std::string&),
-                                 std::size_t skip = 0) {
-  std::vector<Record> records;
-  const auto lines = whole_lines(path);
-  for (std::size_t i = skip; i < lines.size(); ++i) {
-    try {
-      records.push_back(parse(lines[i]));
-    } catch (const std::exception& error) {
-      throw std::runtime_error("'" + path.string() + "', line " + std::to_string(i + 1) +
-                               " is damaged: " + error.what());
-    }
-  }
-  return records;
-}
+  const std::filesystem::path& path() const { return path_; }
+  /// Its lines, checked, without the header.
+  SealedLines read() const { return read_sealed_lines(path_, header_); }
+  /// Of the first record of a file; 1 or 2.
+  std::size_t first_line() const { return header_.empty() ? 1 : 2; }
+
+  /// A line with its newline, written by the next flush().
+  void append(const std::string& line) { pending_.push_back(line.substr(0, line.size() - 1)); }
+  /// Writes what was appended, to the disk. Throws std::runtime_error naming the path; the file is then as it was.
+  void flush();
+  /// Cuts the file before the first line that `keep` refuses or throws at; what stays of an earlier version is sealed.
+  void cut(const std::function<bool(const std::string& line)>& keep);
+
+ private:
+  std::filesystem::path path_;
+  std::string header_;
+  std::vector<std::string> pending_;
+  std::optional<std::string> checksum_;  // of the last line of the file, once it is known
+};
 
 }  // namespace bitcycle

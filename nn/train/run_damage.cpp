@@ -12,12 +12,10 @@ std::int64_t steps_done(const RunFolder& folder) {
   std::int64_t done = 0;
   const auto checkpoints = folder.checkpoint_steps();
   if (!checkpoints.empty()) done = checkpoints.back();
-  if (const auto text = folder.summary_json()) {
-    try {
-      done = std::max(done, parse_summary(*text).step);
-    } catch (const std::runtime_error&) {
-      // damage_of() says it.
-    }
+  try {
+    if (const auto text = folder.summary_json()) done = std::max(done, parse_summary(*text).step);
+  } catch (const std::runtime_error&) {
+    // damage_of() says it.
   }
   return done > 0 ? done : folder.recorded_steps();
 }
@@ -32,25 +30,50 @@ std::vector<std::string> damage_of(const RunFolder& folder) {
       damage.emplace_back(error.what());
     }
   }
-  if (const auto text = folder.summary_json()) {
-    try {
+  const auto records = damage_of_records(folder);
+  damage.insert(damage.end(), records.begin(), records.end());
+  return damage;
+}
+
+std::vector<std::string> damage_of_records(const RunFolder& folder) {
+  std::vector<std::string> damage = folder.record_damage();
+  const auto cut = folder.cut_short(steps_done(folder));
+  // Where a line is damaged, the file ends there.
+  for (const auto& text : cut) {
+    const std::string path = text.substr(0, text.find("' "));
+    const bool said =
+        std::any_of(damage.begin(), damage.end(), [&](const auto& one) { return one.starts_with(path + ":"); });
+    if (!said) damage.push_back(text);
+  }
+  try {
+    if (const auto text = folder.summary_json()) {
       const TrainSummary summary = parse_summary(*text);
-      const auto digests = folder.digests();
-      if (!digests.empty() && digests.back().step == summary.step && digests.back().root != summary.digest) {
+      const auto recorded = folder.recorded_digest(summary.step);
+      if (recorded && *recorded != summary.digest) {
         damage.push_back("summary.json and digests.jsonl of '" + folder.path().string() +
                          "' give different digests of the last step");
       }
-    } catch (const std::exception& error) {
-      damage.emplace_back(error.what());
+      const auto now = folder.record_digests();
+      for (const auto& [name, digest] : summary.records) {
+        const auto found = now.find(name);
+        if (found == now.end() || found->second == digest) continue;
+        const std::string place = "'" + (folder.path() / name).string();
+        const bool said =
+            std::any_of(damage.begin(), damage.end(), [&](const auto& one) { return one.starts_with(place); });
+        if (said) continue;
+        damage.push_back(place + "' was changed after the run had ended (its checksum is not that of summary.json)");
+      }
     }
-  }
-  const std::int64_t done = steps_done(folder), recorded = folder.recorded_steps();
-  if (recorded < done) {
-    damage.push_back("the records in '" + folder.path().string() + "' (steps.csv, metrics.jsonl, digests.jsonl) are " +
-                     "damaged or cut short: of " + std::to_string(done) + " steps they hold " +
-                     std::to_string(recorded) + " without a gap");
+  } catch (const std::exception& error) {
+    damage.emplace_back(error.what());
   }
   return damage;
+}
+
+std::vector<std::string> unsealed_note(const RunFolder& folder) {
+  if (folder.is_sealed() || folder.recorded_steps() == 0) return {};
+  return {"the records of '" + folder.path().string() +
+          "' carry no checksums, since an earlier version wrote them: " + "changes to them are not found"};
 }
 
 }  // namespace bitcycle

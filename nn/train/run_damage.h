@@ -10,9 +10,13 @@
 namespace bitcycle {
 
 /// One sentence each: checkpoints that are not the bytes that were written or have another digest than was recorded;
-/// a summary that cannot be read; records that are damaged, cut short, or do not reach what the run has done. Empty:
+/// a summary or records that were changed, are cut short, or do not reach what the run has done. Empty:
 /// nothing. A damaged config.yaml is not listed: RunFolder::config() throws.
 std::vector<std::string> damage_of(const RunFolder& folder);
+/// The same without the checkpoints, which are large.
+std::vector<std::string> damage_of_records(const RunFolder& folder);
+/// One sentence where the records are of an earlier version and carry no checksums; else none.
+std::vector<std::string> unsealed_note(const RunFolder& folder);
 
 /// Steps that the run has done, by its summary and its checkpoints; where it has neither, by steps.csv.
 std::int64_t steps_done(const RunFolder& folder);

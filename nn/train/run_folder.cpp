@@ -7,14 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <functional>
 #include <map>
-#include <set>
 #include <stdexcept>
 
 #include "nn/config/recorded_config.h"
 #include "nn/io/atomic_file.h"
-#include "nn/train/record_file.h"
 #include "nn/train/run_extension.h"
 #include "nn/train/run_records.h"
 
@@ -23,10 +20,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kConfig = "config.yaml";
-constexpr const char* kSteps = "steps.csv";
-constexpr const char* kMetrics = "metrics.jsonl";
-constexpr const char* kDigests = "digests.jsonl";
 constexpr const char* kSummary = "summary.json";
+constexpr const char* kCost = "cost.csv";
 constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kLock = ".lock";
 
@@ -58,42 +53,6 @@ class NewFolder {
   std::vector<fs::path> made_;  // the innermost first
 };
 
-/// What of a record file ends at `step` steps, by `keep`; lines that cannot be read end it, too.
-void cut_records(const fs::path& path, std::size_t header, const std::function<bool(const std::string&)>& keep) {
-  if (!fs::exists(path)) return;
-  std::string text;
-  const auto lines = whole_lines(path);
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    bool kept = i < header;
-    try {
-      kept = kept || keep(lines[i]);
-    } catch (const std::runtime_error&) {
-      // Damaged: resume_point() has seen that nothing up to the step is.
-    } catch (const std::invalid_argument&) {
-    }
-    if (!kept) break;
-    text += lines[i] + "\n";
-  }
-  write_file_atomically(path, text);
-}
-
-/// The largest number of steps up to which every multiple of `every` above `first`, and `last`, has a record.
-template <typename Record>
-std::int64_t recorded_up_to(const fs::path& path, Record (*parse)(const std::string&), std::int64_t every,
-                            std::int64_t first, std::int64_t last) {
-  std::set<std::int64_t> recorded;
-  for (const auto& line : whole_lines(path)) {
-    try {
-      recorded.insert(parse(line).step);
-    } catch (const std::exception&) {
-      break;
-    }
-  }
-  std::int64_t next = (first / every + 1) * every;
-  while (recorded.count(next) != 0) next += every;
-  return recorded.count(last) != 0 ? next - 1 : std::min(next, last) - 1;
-}
-
 }  // namespace
 
 /// An advisory lock on the folder's lock file, released with the process whatever happens to it.
@@ -118,7 +77,11 @@ struct RunFolder::Lock {
   int file = -1;
 };
 
-RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {}
+RunFolder::RunFolder(fs::path path)
+    : path_(std::move(path)),
+      steps_(path_ / "steps.csv", kStepsHeader),
+      metrics_(path_ / "metrics.jsonl"),
+      digests_(path_ / "digests.jsonl") {}
 
 void RunFolder::check(const fs::path& path, const Config& config) {
   if (fs::exists(path) && !fs::is_directory(path)) {
@@ -201,24 +164,28 @@ bool RunFolder::finished() const { return fs::exists(path_ / kSummary); }
 
 std::optional<std::string> RunFolder::summary_json() const {
   if (!finished()) return std::nullopt;
-  return read_file(path_ / kSummary);
+  const std::string text = read_file(path_ / kSummary);
+  const auto whole = json_is_whole(text);
+  if (whole ? *whole : !is_sealed()) return text;
+  throw std::runtime_error("'" + (path_ / kSummary).string() + "' was changed after it was written (" +
+                           (whole ? "its checksum does not fit" : "it has no checksum, and the other records have") +
+                           ")");
 }
 
-void RunFolder::write_summary(const std::string& json) { write_file_atomically(path_ / kSummary, json); }
-
-void RunFolder::append(const StepRecord& record) { pending_steps_ += to_line(record); }
-void RunFolder::append(const EvaluationRecord& record) { pending_metrics_ += to_line(record); }
-void RunFolder::append(const DigestRecord& record) { pending_digests_ += to_line(record); }
-
-void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / "cost.csv", csv); }
-
-void RunFolder::flush() {
-  if (!pending_steps_.empty() && !fs::exists(path_ / kSteps))
-    pending_steps_.insert(0, std::string(kStepsHeader) + "\n");
-  append_text(path_ / kSteps, pending_steps_);
-  append_text(path_ / kMetrics, pending_metrics_);
-  append_text(path_ / kDigests, pending_digests_);
+void RunFolder::write_summary(const std::string& json) {
+  write_file_atomically(path_ / kSummary, seal_json(json, record_digests()));
 }
+
+std::map<std::string, std::string> RunFolder::record_digests() const {
+  std::map<std::string, std::string> digests;
+  for (const auto& path : {steps_.path(), metrics_.path(), digests_.path(), path_ / kCost}) {
+    const std::string text = fs::exists(path) ? read_file(path) : "";
+    digests[path.filename().string()] = to_text(digest_of(text.data(), text.size()));
+  }
+  return digests;
+}
+
+void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / kCost, csv); }
 
 void RunFolder::write_checkpoint(const Checkpoint& checkpoint, int keep) {
   const fs::path folder = path_ / kCheckpoints;
@@ -243,13 +210,11 @@ Checkpoint RunFolder::read_step(std::int64_t step) const {
   if (checkpoint.step != step) {
     throw std::runtime_error("'" + path.string() + "' says that it is of step " + std::to_string(checkpoint.step));
   }
-  const std::string begin = "{\"step\":" + std::to_string(step) + ",";
-  for (const auto& line : whole_lines(path_ / kDigests)) {
-    if (line.rfind(begin, 0) != 0) continue;
-    const Digest128 recorded = parse_digest_record(line).root, root = digest_root(checkpoint.file.tensors);
-    if (root == recorded) break;
+  const auto recorded = recorded_digest(step);
+  const Digest128 root = digest_root(checkpoint.file.tensors);
+  if (recorded && root != *recorded) {
     throw std::runtime_error("'" + path.string() + "' is damaged, or of another run: its digest is " + to_text(root) +
-                             ", digests.jsonl has " + to_text(recorded) + " at its step");
+                             ", digests.jsonl has " + to_text(*recorded) + " at its step");
   }
   return checkpoint;
 }
@@ -296,6 +261,33 @@ Checkpoint RunFolder::best_checkpoint(std::vector<std::string>& warnings) const 
   return std::move(*best);
 }
 
+/// A file, unless it is of another run.
+Checkpoint RunFolder::read_checkpoint_of_file(const fs::path& path, std::vector<std::string>& warnings) const {
+  std::error_code ignored;
+  Checkpoint checkpoint = read_checkpoint_file(path);
+  const fs::path own = path_ / kCheckpoints / checkpoint_name(checkpoint.step);
+  if (fs::equivalent(path, own, ignored)) return read_step(checkpoint.step);
+  const auto refuse = [&](const std::string& why) {
+    return std::runtime_error("'" + path.string() + "' is not a checkpoint of the run '" + path_.string() +
+                              "': " + why + "; name the folder of the run that it is of");
+  };
+  const auto recorded = recorded_digest(checkpoint.step);
+  const Digest128 root = digest_root(checkpoint.file.tensors);
+  if (recorded && root == *recorded) return checkpoint;
+  if (recorded) {
+    throw refuse("it has the digest " + to_text(root) + " after " + std::to_string(checkpoint.step) +
+                 " steps, and digests.jsonl of that run has " + to_text(*recorded));
+  }
+  const auto identity = checkpoint.file.metadata.find(kIdentityKey);
+  if (identity == checkpoint.file.metadata.end()) {
+    warnings.push_back("'" + path.string() + "' does not say which run it is of, and digests.jsonl of '" +
+                       path_.string() + "' has no line for its step");
+  } else if (identity->second != identity_digest(config())) {
+    throw refuse("it was written by a run of another config");
+  }
+  return checkpoint;
+}
+
 Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std::string>& warnings) const {
   const auto steps = checkpoint_steps();
   std::string have;
@@ -324,71 +316,14 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
     return read_step(step);
   }
   if (!fs::exists(which)) throw complain("checkpoint '" + which + "' (newest, best, a step, or a file)");
-  return read_checkpoint_file(which);
+  return read_checkpoint_of_file(which, warnings);
 }
 
-std::int64_t RunFolder::recorded_steps() const {
-  const Config config = this->config();
-  std::int64_t steps = 0;
-  const auto lines = whole_lines(path_ / kSteps);
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    try {
-      if (parse_step(lines[i]).step != steps) break;
-    } catch (const std::exception&) {
-      break;
-    }
-    ++steps;
-  }
-  // A fork took over its first steps from a run that may have looked at itself at other steps.
-  const std::int64_t first = config.fork.step, last = config.train.steps;
-  return std::min({steps, recorded_up_to(path_ / kMetrics, parse_evaluation, config.train.evaluate_every, first, last),
-                   recorded_up_to(path_ / kDigests, parse_digest_record, config.digest.every, first, last)});
-}
-
-std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warnings) const {
-  const auto steps = checkpoint_steps();
-  if (steps.empty()) return std::nullopt;
-  const std::int64_t recorded = recorded_steps();
-  std::vector<std::string> damaged;
-  auto checkpoint = newest_checkpoint(damaged, recorded);
-  if (checkpoint) {
-    warnings.insert(warnings.end(), damaged.begin(), damaged.end());
-    if (recorded < steps.back()) {
-      warnings.push_back("the records in '" + path_.string() + "' are damaged or cut short after " +
-                         std::to_string(recorded) + " steps; the steps after " + std::to_string(checkpoint->step) +
-                         " are computed again");
-    }
-    return checkpoint;
-  }
-  std::string text = "'" + path_.string() + "' cannot be gone on with: ";
-  if (damaged.empty()) {
-    text += "its records (steps.csv, metrics.jsonl, digests.jsonl) are damaged or cut short after " +
-            std::to_string(recorded) + " steps, and its first checkpoint is of step " + std::to_string(steps.front());
-  } else {
-    text += damaged.front();
-  }
-  throw std::runtime_error(text + ". Bring the files back, or begin anew with --restart (this folder is kept)");
-}
-
-void RunFolder::truncate_to(std::int64_t step) {
-  pending_steps_.clear();
-  pending_metrics_.clear();
-  pending_digests_.clear();
-  cut_records(path_ / kSteps, 1, [&](const std::string& line) { return parse_step(line).step < step; });
-  cut_records(path_ / kMetrics, 0, [&](const std::string& line) { return parse_evaluation(line).step <= step; });
-  cut_records(path_ / kDigests, 0, [&](const std::string& line) { return parse_digest_record(line).step <= step; });
+void RunFolder::remove_what_follows(std::int64_t step) {
   for (const auto later : checkpoint_steps()) {
     if (later > step) fs::remove(path_ / kCheckpoints / checkpoint_name(later));
   }
   fs::remove(path_ / kSummary);
-}
-
-std::vector<StepRecord> RunFolder::steps() const { return read_records<StepRecord>(path_ / kSteps, parse_step, 1); }
-std::vector<EvaluationRecord> RunFolder::evaluations() const {
-  return read_records<EvaluationRecord>(path_ / kMetrics, parse_evaluation);
-}
-std::vector<DigestRecord> RunFolder::digests() const {
-  return read_records<DigestRecord>(path_ / kDigests, parse_digest_record);
 }
 
 }  // namespace bitcycle

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,11 +16,13 @@
 
 #include "nn/config/config.h"
 #include "nn/train/checkpoint_file.h"
+#include "nn/train/record_scan.h"
 #include "sim/number/digest.h"
 
 namespace bitcycle {
 
-/// One line of steps.csv: step,forward_bits,gradient_bits,loss,lr (floats with 9 significant digits).
+/// One line of steps.csv: step,forward_bits,gradient_bits,loss,lr (floats with 9 significant digits), and the line's
+/// checksum, as the lines below have one, too (sealed_lines.h).
 struct StepRecord {
   std::int64_t step = 0;
   int forward_bits = 0, gradient_bits = 0;
@@ -68,8 +71,12 @@ class RunFolder {
   Config config() const;
   void write_config(const Config& config);
   bool finished() const;  // summary.json is there
+  /// Throws std::runtime_error where it was changed after it was written.
   std::optional<std::string> summary_json() const;
+  /// Adds `records`, the checksums of the files of records as they are now, and the summary's own `checksum`.
   void write_summary(const std::string& json);
+  /// XXH3-128 by file name: steps.csv, metrics.jsonl, digests.jsonl, cost.csv; of nothing where there is no such file.
+  std::map<std::string, std::string> record_digests() const;
 
   void append(const StepRecord& record);
   void append(const EvaluationRecord& record);
@@ -86,30 +93,50 @@ class RunFolder {
   std::optional<Checkpoint> newest_checkpoint(std::vector<std::string>& warnings,
                                               std::int64_t most = std::numeric_limits<std::int64_t>::max()) const;
   /// "newest", "best", a step, or a file. Where another one than the newest or the best has to be taken, `warnings`
-  /// says which and why; throws where none is whole.
+  /// says which and why; throws where none is whole. A file of another run is refused; where nothing says which run it
+  /// is of, a warning does.
   Checkpoint read_checkpoint(const std::string& which, std::vector<std::string>& warnings) const;
   /// Ascending, whole or not.
   std::vector<std::int64_t> checkpoint_steps() const;
   /// The largest number of steps up to which steps.csv, metrics.jsonl and digests.jsonl hold every record.
   std::int64_t recorded_steps() const;
+  /// One sentence for each file of records that holds less than `done` steps without a gap.
+  std::vector<std::string> cut_short(std::int64_t done) const;
   /// The checkpoint that training goes on from: the newest whole one whose records are whole, too; none where the run
   /// has none at all. Throws std::runtime_error where there are checkpoints and nothing can be gone on from.
   std::optional<Checkpoint> resume_point(std::vector<std::string>& warnings) const;
   /// Cuts every record after `step` steps.
   void truncate_to(std::int64_t step);
 
+  /// True where the records carry checksums; those of earlier versions do not.
+  bool is_sealed() const;
+  /// For each file of records, the first line that is not what was written, cannot be read, is of another step than
+  /// the one that is due, or records a step once more: "'runs/a/metrics.jsonl:12' was changed after ...".
+  std::vector<std::string> record_damage() const;
+  /// Throw std::runtime_error with the same words where a file is damaged.
   std::vector<StepRecord> steps() const;
   std::vector<EvaluationRecord> evaluations() const;
   std::vector<DigestRecord> digests() const;
+  /// The root of digests.jsonl at a step.
+  std::optional<Digest128> recorded_digest(std::int64_t step) const;
 
  private:
   struct Lock;
+  struct Recorded {
+    std::int64_t steps = 0, evaluations = 0, digests = 0;  // steps up to which each file holds every record
+  };
+  Recorded recorded() const;
+  RecordScan<StepRecord> scan_steps() const;
+  RecordScan<EvaluationRecord> scan_evaluations(const Config& config) const;
+  RecordScan<DigestRecord> scan_digests(const Config& config) const;
+  void remove_what_follows(std::int64_t step);
   Checkpoint read_step(std::int64_t step) const;
   Checkpoint best_checkpoint(std::vector<std::string>& warnings) const;
+  Checkpoint read_checkpoint_of_file(const std::filesystem::path& path, std::vector<std::string>& warnings) const;
   explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
   std::shared_ptr<Lock> lock_;  // held from open() on: two processes must not train into one folder
-  std::string pending_steps_, pending_metrics_, pending_digests_;
+  RecordFile steps_, metrics_, digests_;
 };
 
 }  // namespace bitcycle

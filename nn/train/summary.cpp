@@ -28,30 +28,51 @@ std::string summary_json(const TrainSummary& summary) {
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+namespace {
+
+template <typename T>
+T field(const nlohmann::json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end()) throw std::runtime_error(std::string("'") + key + "' is missing");
+  try {
+    return found->template get<T>();
+  } catch (const nlohmann::json::exception&) {
+    throw std::runtime_error(std::string("'") + key + "' has a value of the wrong type");
+  }
+}
+
+TrainSummary summary_of(const nlohmann::json& json) {
+  if (json.is_discarded() || !json.is_object()) throw std::runtime_error("it is not a JSON object");
+  TrainSummary summary;
+  summary.run = field<std::string>(json, "run");
+  summary.step = field<std::int64_t>(json, "steps");
+  summary.steps = field<std::int64_t>(json, "steps_planned");
+  summary.finished = field<bool>(json, "finished");
+  summary.test_accuracy = field<double>(json, "test_accuracy");
+  summary.test_accuracy_max_width = field<double>(json, "test_accuracy_max_width");
+  summary.best_test_accuracy = field<double>(json, "best_test_accuracy");
+  summary.best_step = field<std::int64_t>(json, "best_step");
+  summary.paper_gbitops = field<double>(json, "paper_gbitops");
+  summary.executed_gbitops = field<double>(json, "executed_gbitops");
+  summary.static_paper_gbitops = field<double>(json, "static_paper_gbitops");
+  summary.saving_percent = field<double>(json, "saving_percent");
+  summary.digest = parse_digest(field<std::string>(json, "digest"));
+  summary.images_per_second = field<double>(json, "images_per_second");
+  summary.seconds = field<double>(json, "seconds");
+  if (json.contains("device_memory_bytes"))
+    summary.device_memory_bytes = field<std::size_t>(json, "device_memory_bytes");
+  if (json.contains("warnings")) summary.warnings = field<std::vector<std::string>>(json, "warnings");
+  if (json.contains("records")) summary.records = field<std::map<std::string, std::string>>(json, "records");
+  return summary;
+}
+
+}  // namespace
+
 TrainSummary parse_summary(const std::string& text) {
   try {
-    const auto json = nlohmann::json::parse(text);
-    TrainSummary summary;
-    summary.run = json.at("run").get<std::string>();
-    summary.step = json.at("steps").get<std::int64_t>();
-    summary.steps = json.at("steps_planned").get<std::int64_t>();
-    summary.finished = json.at("finished").get<bool>();
-    summary.test_accuracy = json.at("test_accuracy").get<double>();
-    summary.test_accuracy_max_width = json.at("test_accuracy_max_width").get<double>();
-    summary.best_test_accuracy = json.at("best_test_accuracy").get<double>();
-    summary.best_step = json.at("best_step").get<std::int64_t>();
-    summary.paper_gbitops = json.at("paper_gbitops").get<double>();
-    summary.executed_gbitops = json.at("executed_gbitops").get<double>();
-    summary.static_paper_gbitops = json.at("static_paper_gbitops").get<double>();
-    summary.saving_percent = json.at("saving_percent").get<double>();
-    summary.digest = parse_digest(json.at("digest").get<std::string>());
-    summary.images_per_second = json.at("images_per_second").get<double>();
-    summary.seconds = json.at("seconds").get<double>();
-    summary.device_memory_bytes = json.value("device_memory_bytes", std::size_t{0});
-    summary.warnings = json.value("warnings", std::vector<std::string>());
-    return summary;
+    return summary_of(nlohmann::json::parse(text, nullptr, false));
   } catch (const std::exception& error) {
-    throw std::runtime_error(std::string("the run's summary cannot be read: ") + error.what());
+    throw std::runtime_error(std::string("the run's summary.json cannot be read: ") + error.what());
   }
 }
 

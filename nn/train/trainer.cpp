@@ -274,6 +274,7 @@ class Training {
     checkpoint.best_step = state_.best_step;
     checkpoint.file.tensors = save_state(run_.network(), backend_);
     checkpoint.file.metadata = to_metadata(state_);
+    checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
     folder_->write_checkpoint(checkpoint);
     checkpoint_step_ = state_.step;
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
@@ -355,12 +356,14 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, c
     return std::nullopt;
   }
   for (const auto& text : damage_of(folder)) listener.on_warning(text);
+  for (const auto& text : unsealed_note(folder)) listener.on_warning(text);
   try {
     TrainSummary summary = parse_summary(folder.summary_json().value());
     summary.run = folder.path();
     summary.was_finished = true;
     return summary;
   } catch (const std::runtime_error&) {
+    listener.on_start("the summary is made again from the last checkpoint");
     return std::nullopt;
   }
 }

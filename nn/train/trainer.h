@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -61,7 +62,8 @@ struct TrainSummary {
   double seconds = 0.0;                 // of this call
   std::size_t device_memory_bytes = 0;  // of a device with memory of its own
   std::vector<ProfileEntry> profile;
-  std::vector<std::string> warnings;  // of the data and of damaged checkpoints, kept in the run's summary
+  std::vector<std::string> warnings;           // of the data and of damaged checkpoints, kept in the run's summary
+  std::map<std::string, std::string> records;  // of a recorded summary: checksums of the files of records, by name
 };
 
 /// Throws NonFiniteError (with step and tensor; the last checkpoint is whole), and what the reading of
@@ -70,6 +72,7 @@ TrainSummary train(const Config& config, Backend& backend, const TrainOptions& o
 
 /// The summary's JSON object, keys of stable names: run, steps, test_accuracy, best_test_accuracy, ...
 std::string summary_json(const TrainSummary& summary);
+/// Throws std::runtime_error with what is wrong.
 TrainSummary parse_summary(const std::string& json);
 
 struct EvaluateOptions {

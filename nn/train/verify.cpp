@@ -9,6 +9,7 @@
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
 #include "nn/train/network_run.h"
+#include "nn/train/run_damage.h"
 
 namespace bitcycle {
 namespace {
@@ -27,6 +28,16 @@ std::vector<std::string> different_tensors(const TensorDigests& a, const TensorD
     if (first.count(name) == 0) names.push_back(name);
   }
   return names;
+}
+
+/// The digests of a run, every line as it was written and none missing.
+std::vector<DigestRecord> whole_digests(const RunFolder& folder) {
+  auto records = folder.digests();
+  const std::string file = "'" + (folder.path() / "digests.jsonl").string() + "'";
+  for (const auto& text : folder.cut_short(steps_done(folder))) {
+    if (text.starts_with(file)) throw std::runtime_error(text + "; bring the file back, and compare again");
+  }
+  return records;
 }
 
 /// One run, computed again.
@@ -75,7 +86,7 @@ class Replay {
 RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
   RunComparison result;
   result.different_keys = identity_differences(a.config(), b.config());
-  const auto first = a.digests(), second = b.digests();
+  const auto first = whole_digests(a), second = whole_digests(b);
   std::map<std::int64_t, const DigestRecord*> by_step;
   for (const auto& record : second) by_step[record.step] = &record;
   if (!first.empty()) result.last_step[0] = first.back().step;
@@ -84,12 +95,16 @@ RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
     const auto found = by_step.find(record.step);
     if (found == by_step.end()) continue;
     ++result.compared;
-    if (record.root == found->second->root) {
+    // Tensors as well as roots: each line of either run may have been written without the tensors.
+    const auto& other = *found->second;
+    if (!record.tensors.empty() && !other.tensors.empty()) {
+      result.tensors = different_tensors(record.tensors, other.tensors);
+    }
+    if (record.root == other.root && result.tensors.empty()) {
       result.last_equal = record.step;
       continue;
     }
     result.first_different = record.step;
-    result.tensors = different_tensors(record.tensors, found->second->tensors);
     break;
   }
   return result;

@@ -109,7 +109,12 @@ test_bad_input_is_one_clear_error() {
   is_error
   run 1 "$BITCYCLE" report a --out /nowhere/page.html
   is_error
-  # Records that cannot be true: each is one message that names the file and the record.
+  # Records that cannot be true, where no checksums say so: each is one message that names the file and the record.
+  rm a/summary.json
+  sed -i 's/,checksum$//; s/,[0-9a-f]\{16\}$//' a/steps.csv
+  sed -i 's/,"checksum":"[0-9a-f]*"}$/}/' a/metrics.jsonl a/digests.jsonl
+  run 0 "$BITCYCLE" report a --out page.html
+  contains "$err" "the records of 'a' carry no checksums"
   damaged() {  # FILE EXPRESSION MESSAGE
     cp -r a damaged
     sed -i "$2" "damaged/$1"
@@ -119,10 +124,10 @@ test_bad_input_is_one_clear_error() {
     contains "$err" "$3"
     rm -r damaged
   }
-  damaged steps.csv '4s|.*|nonsense|' "damaged"
+  damaged steps.csv '4s|.*|nonsense|' "steps.csv:4' is damaged"
   damaged steps.csv '3s/,[^,]*,\([^,]*\)$/,nan,\1/' "step 1: the loss is not a finite number"
-  damaged steps.csv '4s/^2,/0,/' "must ascend"
+  damaged steps.csv '4s/^2,/0,/' "steps.csv:4' is of step 0, and the line before it of step 1"
   damaged steps.csv '4s/,8,/,77,/' "77 bits"
   damaged metrics.jsonl '2s/"test_accuracy":[^,]*/"test_accuracy":250/' "evaluation after step 8: an accuracy is not between 0 and 100"
-  damaged metrics.jsonl '1s/"step":4/"step":40/' "evaluation after step 40"
+  damaged metrics.jsonl '1s/"step":4/"step":40/' "metrics.jsonl:1' is of step 40: that of step 4 is missing"
 }

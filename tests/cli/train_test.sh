@@ -197,7 +197,7 @@ test_damage_is_said_and_never_taken_for_whole() {
   head -n 4 runs/config/steps.csv >shorter && cp shorter runs/config/steps.csv
   run 1 "$BITCYCLE" cost runs/config
   is_error
-  contains "$err" "hold 3 without a gap"
+  contains "$err" "of 8 steps it holds 3 without a gap"
   # The config: every key is there, so a missing one is damage.
   head -n 20 runs/config/config.yaml >shorter && cp shorter runs/config/config.yaml
   local verb

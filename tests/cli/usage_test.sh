@@ -209,14 +209,3 @@ test_out_never_replaces_what_is_read() {
   contains "$err" "holds other files"
   equal "$(cat mine/README.md)" mine "README.md"
 }
-
-test_a_report_warns_of_damaged_records() {
-  tiny config.yaml
-  run 0 "$BITCYCLE" train config.yaml --out run --quiet
-  run 0 "$BITCYCLE" report run --out page.html
-  lacks "$err" "warning"
-  sed -i '$d' run/metrics.jsonl
-  run 0 "$BITCYCLE" report run --out page.html
-  contains "$err" "warning"
-  contains "$err" "metrics.jsonl"
-}

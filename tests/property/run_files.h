@@ -11,23 +11,36 @@
 #include <vector>
 
 #include "nn/io/atomic_file.h"
+#include "nn/train/sealed_lines.h"
 #include "nn/train/trainer.h"
 
 namespace bitcycle::test {
 
-/// Everything but the times of metrics.jsonl.
+/// Everything but the times of metrics.jsonl, and the checksums over them.
 inline std::map<std::string, std::string> run_files(const std::filesystem::path& run) {
   std::map<std::string, std::string> files;
   for (const char* name : {"config.yaml", "steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
     files[name] = read_file(run / name);
   }
   std::string& metrics = files["metrics.jsonl"];
-  const std::string key = "\"seconds\":";
-  for (auto at = metrics.find(key); at != std::string::npos; at = metrics.find(key, at + 1)) {
-    const auto end = metrics.find_first_of(",}", at);
-    metrics.erase(at + key.size(), end - at - key.size());
+  for (const std::string key : {"\"seconds\":", "\"checksum\":"}) {
+    for (auto at = metrics.find(key); at != std::string::npos; at = metrics.find(key, at + 1)) {
+      const auto end = metrics.find_first_of(",}", at);
+      metrics.erase(at + key.size(), end - at - key.size());
+    }
   }
   return files;
+}
+
+/// Changes the line `number`, counted from 1, of a file of records of JSON, and computes its checksums again.
+inline void change_record(const std::filesystem::path& path, std::size_t number,
+                          const std::function<void(std::string&)>& change) {
+  auto lines = read_sealed_lines(path).lines;
+  change(lines.at(number - 1));
+  LineSeal seal(path.filename().string());
+  std::string text;
+  for (const auto& line : lines) text += seal.seal(line) + "\n";
+  write_file_atomically(path, text);
 }
 
 inline void expect_same_run(const std::filesystem::path& expected, const std::filesystem::path& actual) {

@@ -67,16 +67,30 @@ TEST_F(Verify, RunsThatPartNameTheFirstRecordedStepAndBisectingTheStepItself) {
 TEST_F(Verify, ARecordThatItsOwnReplayDoesNotGiveIsFound) {
   const RunFolder a = trained("a", config());
   const RunFolder b = trained("b", config());
-  std::string digests = read_file(b.path() / "digests.jsonl");
-  const auto last = digests.find("\"root\":\"", digests.find('\n')) + 8;
-  digests[last] = digests[last] == '0' ? '1' : '0';
-  write_file_atomically(b.path() / "digests.jsonl", digests);
+  change_record(b.path() / "digests.jsonl", 2, [](std::string& line) {
+    char& digit = line[line.find("\"root\":\"") + 8];
+    digit = digit == '0' ? '1' : '0';
+  });
   EXPECT_EQ(compare_runs(a, b).first_different, 12);
   const Bisection bisection = bisect_runs(a, *backend_, b, *backend_);
   EXPECT_EQ(bisection.first_different, -1);
   EXPECT_EQ(bisection.replayed_to, 12);
   EXPECT_EQ(bisection.unlike_record[0], -1);
   EXPECT_EQ(bisection.unlike_record[1], 12);
+}
+
+TEST_F(Verify, TensorsAreComparedEvenWhereTheRootsAreEqual) {
+  const RunFolder a = trained("a", config());
+  const RunFolder b = trained("b", config());
+  change_record(b.path() / "digests.jsonl", 1, [](std::string& line) {
+    const std::string name = "\"conv1.weight\":\"";
+    char& digit = line[line.find(name) + name.size()];
+    digit = digit == '0' ? '1' : '0';
+  });
+  const RunComparison comparison = compare_runs(a, b);
+  EXPECT_FALSE(comparison.equal());
+  EXPECT_EQ(comparison.first_different, 6);
+  EXPECT_THAT(comparison.tensors, ElementsAre("conv1.weight"));
 }
 
 TEST_F(Verify, EqualRunsCannotBeBisected) {

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records of a run folder: steps.csv, metrics.jsonl and digests.jsonl.
+#include <algorithm>
+#include <stdexcept>
+
+#include "nn/train/record_scan.h"
+#include "nn/train/run_folder.h"
+#include "nn/train/run_records.h"
+
+namespace bitcycle {
+namespace {
+
+/// The records, or an error that names the first line that is damaged.
+template <typename Record>
+std::vector<Record> whole(RecordScan<Record> scan) {
+  if (!scan.damage) return std::move(scan.records);
+  throw std::runtime_error(*scan.damage + "; bring the file back from a copy, or train again with --restart");
+}
+
+/// The largest number of steps up to which every multiple of `every` above `first`, and `last`, has a record.
+template <typename Record>
+std::int64_t recorded_up_to(const std::vector<Record>& records, const RecordedSteps& steps, std::int64_t last) {
+  std::int64_t next = steps.next_after(std::max<std::int64_t>(0, steps.first));
+  for (const auto& record : records) {
+    if (record.step == next) next += steps.every;
+  }
+  const bool reached = !records.empty() && records.back().step == last;
+  return reached ? next - 1 : std::min(next, last) - 1;
+}
+
+}  // namespace
+
+void RunFolder::append(const StepRecord& record) { steps_.append(to_line(record)); }
+void RunFolder::append(const EvaluationRecord& record) { metrics_.append(to_line(record)); }
+void RunFolder::append(const DigestRecord& record) { digests_.append(to_line(record)); }
+
+void RunFolder::flush() {
+  for (RecordFile* file : {&steps_, &metrics_, &digests_}) file->flush();
+}
+
+bool RunFolder::is_sealed() const { return steps_.read().sealed || metrics_.read().sealed || digests_.read().sealed; }
+
+RecordScan<StepRecord> RunFolder::scan_steps() const { return scan_records(steps_, parse_step, {1, -1}, is_sealed()); }
+// A fork took over its first steps from a run that may have looked at itself at other steps.
+RecordScan<EvaluationRecord> RunFolder::scan_evaluations(const Config& config) const {
+  return scan_records(metrics_, parse_evaluation, {config.train.evaluate_every, config.fork.step}, is_sealed());
+}
+RecordScan<DigestRecord> RunFolder::scan_digests(const Config& config) const {
+  return scan_records(digests_, parse_digest_record, {config.digest.every, config.fork.step}, is_sealed());
+}
+
+std::vector<StepRecord> RunFolder::steps() const { return whole(scan_steps()); }
+std::vector<EvaluationRecord> RunFolder::evaluations() const { return whole(scan_evaluations(config())); }
+std::vector<DigestRecord> RunFolder::digests() const { return whole(scan_digests(config())); }
+
+std::vector<std::string> RunFolder::record_damage() const {
+  const Config config = this->config();
+  std::vector<std::string> damage;
+  for (auto& one : {scan_steps().damage, scan_evaluations(config).damage, scan_digests(config).damage}) {
+    if (one) damage.push_back(*one);
+  }
+  return damage;
+}
+
+std::optional<Digest128> RunFolder::recorded_digest(std::int64_t step) const {
+  const std::string begin = "{\"step\":" + std::to_string(step) + ",";
+  for (const auto& line : digests_.read().lines) {
+    if (line.rfind(begin, 0) == 0) return parse_digest_record(line).root;
+  }
+  return std::nullopt;
+}
+
+RunFolder::Recorded RunFolder::recorded() const {
+  const Config config = this->config();
+  const std::int64_t first = config.fork.step, last = config.train.steps;
+  return {static_cast<std::int64_t>(scan_steps().records.size()),
+          recorded_up_to(scan_evaluations(config).records, {config.train.evaluate_every, first}, last),
+          recorded_up_to(scan_digests(config).records, {config.digest.every, first}, last)};
+}
+
+std::int64_t RunFolder::recorded_steps() const {
+  const Recorded found = recorded();
+  return std::min({found.steps, found.evaluations, found.digests});
+}
+
+std::vector<std::string> RunFolder::cut_short(std::int64_t done) const {
+  const Recorded found = recorded();
+  std::vector<std::string> cut;
+  const auto look = [&](const RecordFile& file, std::int64_t steps) {
+    if (steps >= done) return;
+    cut.push_back("'" + file.path().string() + "' is damaged or cut short: of " + std::to_string(done) +
+                  " steps it holds " + std::to_string(steps) + " without a gap, and then ends with line " +
+                  std::to_string(file.first_line() + file.read().lines.size() - 1));
+  };
+  look(steps_, found.steps);
+  look(metrics_, found.evaluations);
+  look(digests_, found.digests);
+  return cut;
+}
+
+std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warnings) const {
+  const auto steps = checkpoint_steps();
+  if (steps.empty()) return std::nullopt;
+  const std::int64_t recorded = recorded_steps();
+  const auto damaged_records = record_damage();
+  const std::string place = damaged_records.empty() ? "" : " (" + damaged_records.front() + ")";
+  std::vector<std::string> damaged;
+  auto checkpoint = newest_checkpoint(damaged, recorded);
+  if (checkpoint) {
+    warnings.insert(warnings.end(), damaged.begin(), damaged.end());
+    if (recorded < steps.back()) {
+      warnings.push_back("the records in '" + path_.string() + "' are damaged or cut short after " +
+                         std::to_string(recorded) + " steps" + place + "; the steps after " +
+                         std::to_string(checkpoint->step) + " are computed again");
+    }
+    return checkpoint;
+  }
+  std::string text = "'" + path_.string() + "' cannot be gone on with: ";
+  if (damaged.empty()) {
+    text += "its records (steps.csv, metrics.jsonl, digests.jsonl) are damaged or cut short after " +
+            std::to_string(recorded) + " steps" + place + ", and its first checkpoint is of step " +
+            std::to_string(steps.front());
+  } else {
+    text += damaged.front();
+  }
+  throw std::runtime_error(text + ". Bring the files back, or begin anew with --restart (this folder is kept)");
+}
+
+void RunFolder::truncate_to(std::int64_t step) {
+  steps_.cut([&](const std::string& line) { return parse_step(line).step < step; });
+  metrics_.cut([&](const std::string& line) { return parse_evaluation(line).step <= step; });
+  digests_.cut([&](const std::string& line) { return parse_digest_record(line).step <= step; });
+  remove_what_follows(step);
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2016,SC2154
+# The records of a run: what was changed, cut or moved after it was written is named, and no verb takes it for true.
+
+# changed NAME COMMAND...: a copy of the run `a` called `c`, changed by this command inside it.
+changed() {
+  rm -rf c
+  cp -r a c
+  (cd c && "$@") || failed "cannot change the copy"
+}
+refused() {  # CODE TEXT COMMAND...
+  local code=$1 text=$2
+  shift 2
+  run "$code" "$BITCYCLE" "$@"
+  is_error
+  contains "$err" "$text"
+}
+
+test_a_changed_record_is_named_by_every_reader() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  run 0 "$BITCYCLE" report a --out page.html
+  equal "$err" "" "warnings of a whole run"
+
+  local place="c/metrics.jsonl:2' was changed after it was written"
+  changed sed -i '2s/"test_accuracy":[^,]*/"test_accuracy":99.5/' metrics.jsonl
+  refused 1 "$place" report c --out page.html
+  refused 1 "$place" cost c
+  for verb in eval export train; do
+    case $verb in
+      train) run 0 "$BITCYCLE" train config.yaml --out c ;;
+      *) run 0 "$BITCYCLE" "$verb" c ;;
+    esac
+    contains "$err" "$place"
+    lacks "$out" "99.5"
+  done
+  run 0 "$BITCYCLE" verify a c
+  contains "$err" "$place"
+  refused 1 "$place" train config.yaml --from c --set train.steps=16 --set precision.forward.cycles=4 --out forked
+  [ ! -e forked ] || failed "a folder was made"
+  # An unfinished run: what was changed is computed again.
+  rm c/summary.json
+  run 0 "$BITCYCLE" train config.yaml --out c --quiet
+  contains "$err" "$place"
+  contains "$err" "the steps after 6 are computed again"
+  equal "$(cut -d, -f1-8 c/metrics.jsonl)" "$(cut -d, -f1-8 a/metrics.jsonl)" "evaluations"
+  run 0 "$BITCYCLE" report c --out page.html
+
+  # Other files, and other changes.
+  changed sed -i '4s/,[^,]*,\([^,]*,[^,]*\)$/,1.5,\1/' steps.csv
+  refused 1 "c/steps.csv:4' was changed" report c --out page.html
+  changed sed -i '3{h;d};4{G}' metrics.jsonl steps.csv
+  refused 1 "c/steps.csv:3' was changed" report c --out page.html
+  changed sed -i '$d' metrics.jsonl
+  refused 1 "c/metrics.jsonl' is damaged or cut short: of 8 steps it holds 7" report c --out page.html
+  run 0 "$BITCYCLE" train config.yaml --out c
+  contains "$err" "metrics.jsonl' is damaged or cut short"
+  changed sed -i 's/,"checksum":"[0-9a-f]*"}$/}/' metrics.jsonl
+  refused 1 "its lines have no checksums, and the run's other records have" report c --out page.html
+  changed sed -i '2s/,3,/,4,/' cost.csv
+  refused 1 "c/cost.csv' was changed after the run had ended" report c --out page.html
+
+  # The summary: it is made again from the last checkpoint.
+  changed sed -i 's/"test_accuracy": [^,]*/"test_accuracy": 99.5/' summary.json
+  refused 1 "c/summary.json' was changed after it was written" report c --out page.html
+  run 0 "$BITCYCLE" train config.yaml --out c
+  contains "$err" "c/summary.json' was changed"
+  lacks "$out" "99.5"
+  run 0 "$BITCYCLE" report c --out page.html
+  changed sed -i 's/"steps": 8/"steps": "8"/; /"checksum"/d; s/^  },$/  }/' summary.json
+  run 0 "$BITCYCLE" verify a c
+  contains "$err" "c/summary.json' was changed after it was written (it has no checksum, and the other records have)"
+  changed cp /dev/null summary.json
+  run 0 "$BITCYCLE" verify a c
+  lacks "$err" "json.exception"
+  lacks "$err" "parse_error"
+}
+
+test_verify_compares_whole_digest_files_only() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  # Without checksums, as earlier versions wrote them: what can be known from the steps alone.
+  rm a/summary.json
+  sed -i 's/,checksum$//; s/,[0-9a-f]\{16\}$//' a/steps.csv
+  sed -i 's/,"checksum":"[0-9a-f]*"}$/}/' a/metrics.jsonl a/digests.jsonl
+  cp -r a c
+  run 0 "$BITCYCLE" verify a c
+  contains "$err" "the records of 'a' carry no checksums"
+  changed sed -i '5,$d' digests.jsonl
+  refused 1 "c/digests.jsonl' is damaged or cut short: of 8 steps it holds 4 without a gap, and then ends with line 4" \
+    verify a c
+  changed sed -i 3d digests.jsonl
+  refused 1 "c/digests.jsonl:3' is of step 4: that of step 3 is missing before it" verify a c
+  changed sed -i -n '1!G;h;$p' digests.jsonl
+  refused 1 "c/digests.jsonl:1' is of step 8: that of step 1 is missing before it" verify a c
+  changed sed -i '3{p}' digests.jsonl
+  refused 1 "c/digests.jsonl:4' records step 3 once more" verify a c
+  changed sed -i 's/"conv1.weight":"[0-9a-f]\{4\}/"conv1.weight":"0000/' digests.jsonl
+  run 3 "$BITCYCLE" verify a c --json
+  equal "$(json first_different_step)" 1 "step"
+  equal "$(json different_tensors/0)" conv1.weight "tensor"
+  # A run of an earlier version is gone on with, and sealed.
+  rm c/checkpoints/*8.safetensors
+  cp a/digests.jsonl c
+  run 0 "$BITCYCLE" train config.yaml --out c --quiet
+  run 0 "$BITCYCLE" report c --out page.html
+  equal "$err" "" "warnings"
+}
+
+test_a_checkpoint_of_another_run_is_refused() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  run 0 "$BITCYCLE" train config.yaml --out b --quiet --set train.seed=4
+  local own=a/checkpoints/step-00000002.safetensors other=b/checkpoints/step-00000002.safetensors
+  cp "$own" copy.safetensors
+  run 0 "$BITCYCLE" eval a --checkpoint "$own"
+  run 0 "$BITCYCLE" eval a --checkpoint copy.safetensors
+  equal "$err" "" "warnings"
+  refused 1 "'$other' is not a checkpoint of the run 'a'" eval a --checkpoint "$other"
+  contains "$err" "it has the digest"
+  refused 1 "is not a checkpoint of the run 'a'" export a --checkpoint "$other"
+  # No line of digests.jsonl: the config that wrote the checkpoint tells.
+  sed -i 's/"step":2,/"step":3,/' a/digests.jsonl
+  refused 1 "it was written by a run of another config" eval a --checkpoint "$other"
+}
