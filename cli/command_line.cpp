@@ -100,6 +100,17 @@ void CommandLine::fail(const std::string& message) const {
   throw UsageError(help_.verb + ": " + message + "\n  'bitcycle " + help_.verb + " --help' shows how it is used");
 }
 
+void CommandLine::fail_for_want(const std::string& message) const {
+  // The first example that is this verb's own.
+  std::istringstream lines(help_.example);
+  const std::string begin = "bitcycle " + help_.verb;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(begin)) continue;
+    throw UsageError(help_.verb + ": " + message + ", for example: " + line);
+  }
+  fail(message);
+}
+
 bool CommandLine::parse(const std::vector<std::string>& arguments) {
   std::vector<std::string> prepared{"bitcycle"};
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -164,7 +175,7 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
 
 void CommandLine::require_positional(std::size_t count) const {
   if (positional_.size() == count) return;
-  if (positional_.size() < count) fail("needs " + help_.arguments);
+  if (positional_.size() < count) fail_for_want("needs " + help_.arguments);
   fail("takes " + (help_.arguments.empty() ? "no argument" : "only " + help_.arguments) + ", and '" +
        positional_[count] + "' is one more");
 }

@@ -72,6 +72,8 @@ class CommandLine {
   std::vector<ConfigOverride> overrides() const;
 
   [[noreturn]] void fail(const std::string& message) const;
+  /// The same in one line with an example, where an argument is missing.
+  [[noreturn]] void fail_for_want(const std::string& message) const;
 
  private:
   void print_help() const;

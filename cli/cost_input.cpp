@@ -213,8 +213,8 @@ std::vector<CostInput> read_schedules(const CommandLine& line) {
     }
   }
   if (inputs.empty()) {
-    line.fail(topology ? "needs a schedule for these layers: a CONFIG, --schedule CONFIG or --precision TEXT"
-                       : "needs a CONFIG, or --precision TEXT");
+    if (topology) line.fail("needs a schedule for these layers: a CONFIG, --schedule CONFIG or --precision TEXT");
+    line.fail_for_want("needs a CONFIG, or --precision TEXT");
   }
   return inputs;
 }

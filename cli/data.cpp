@@ -19,7 +19,13 @@ namespace fs = std::filesystem;
 
 /// The set whose files lie in the folder, by their names.
 std::string recognise(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw std::runtime_error("there is no folder '" + folder.string() + "'");
+  if (!fs::exists(folder)) {
+    throw std::runtime_error("there is no folder '" + folder.string() + "'; `bitcycle data --help` says where to get " +
+                             "data sets");
+  }
+  if (!fs::is_directory(folder)) {
+    throw std::runtime_error("'" + folder.string() + "' is a file; the folder that holds the files of a set is needed");
+  }
   if (fs::exists(folder / "train.bin") || fs::exists(folder / "cifar-100-binary")) return "cifar100";
   if (fs::exists(folder / "data_batch_1.bin") || fs::exists(folder / "cifar-10-batches-bin")) return "cifar10";
   throw std::runtime_error(

@@ -38,8 +38,7 @@ int run_eval(const std::vector<std::string>& arguments) {
     }
   }
   const std::string run = line.positional()[0];
-  const ConfigInput input = read_config_or_run(run, line);
-  if (!input.run) throw std::runtime_error("'" + run + "' is a file; eval needs the folder of a run");
+  const ConfigInput input = read_run_folder(run, line);
   const auto backend = make_backend(input.config.execution, line);
   const EvaluateResult result = evaluate_run(run, *backend, evaluate, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);

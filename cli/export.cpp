@@ -61,8 +61,7 @@ int run_export(const std::vector<std::string>& arguments) {
       line.fail("--bits: " + std::string(error.what()));
     }
   }
-  const ConfigInput input = read_config_or_run(run, line);
-  if (!input.run) throw std::runtime_error("'" + run + "' is a file; export needs the folder of a run");
+  const ConfigInput input = read_run_folder(run, line);
   const auto backend = make_backend(input.config.execution, line);
   const ExportResult result = export_run(run, *backend, what, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);

@@ -51,6 +51,13 @@ ConfigInput read_config_or_run(const std::string& path, const CommandLine& line)
   return {config, path};
 }
 
+ConfigInput read_run_folder(const std::string& path, const CommandLine& line) {
+  if (fs::exists(path) && !fs::is_directory(path)) {
+    throw std::runtime_error("'" + path + "' is a file; the folder of a run is needed, e.g. runs/quickstart");
+  }
+  return read_config_or_run(path, line);
+}
+
 std::int64_t priced_steps(const ConfigInput& input) {
   if (!input.run) return input.config.train.steps;
   const RunFolder folder = RunFolder::existing(*input.run);

@@ -22,6 +22,8 @@ struct ConfigInput {
 /// Reads a YAML file, or the config.yaml of a run folder, and applies --set and its like. A path that does not
 /// exist is an error that names the nearest one that does.
 ConfigInput read_config_or_run(const std::string& path, const CommandLine& line);
+/// The same for a run folder alone.
+ConfigInput read_run_folder(const std::string& path, const CommandLine& line);
 /// The same for a config file alone.
 Config read_config(const std::string& path, const CommandLine& line);
 

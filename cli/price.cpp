@@ -2,7 +2,6 @@
 #include "cli/price.h"
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -242,13 +241,9 @@ void write_result(const CommandLine& line, const std::string& text) {
       line.fail("--out " + file.string() + " is a file that is read here, and would be overwritten; name another one");
     }
   }
-  if (!fs::exists(file, ignored) || fs::is_regular_file(file, ignored)) return write_file_atomically(file, text);
   if (fs::is_directory(file, ignored))
     line.fail("--out " + file.string() + " is a folder; the path of a file is needed");
-  // A pipe or a device is written to, never replaced by a file.
-  std::ofstream stream(file, std::ios::binary);
-  stream << text << std::flush;
-  if (!stream) throw std::runtime_error("cannot write '" + file.string() + "'");
+  write_output(file, text);
 }
 
 int run_pricing(const CommandLine& line) {

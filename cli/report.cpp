@@ -32,12 +32,15 @@ int run_report(const std::vector<std::string>& arguments) {
        "bitcycle report runs/resnet20-cpt runs/resnet20-static --accelerator bitfusion-45nm --out compare.html"},
       {{"accelerator", "NAME",
         "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
+       {"baseline", "WIDTHS",
+        "compares costs with this static training, e.g. static-8 or static-8/6; default: the largest widths of all "
+        "runs"},
        {"out", "FILE",
         "default: report.html in the first run's folder; only an earlier report is overwritten, no other file"},
        {"set", "KEY=VALUE", "accelerator.KEY=VALUE sets a key of the accelerators; may be repeated"},
        json_option()});
   if (!line.parse(arguments)) return kSuccess;
-  if (line.positional().empty()) line.fail("a run folder is needed");
+  if (line.positional().empty()) line.fail_for_want("needs RUN, the folder of a run");
   for (const auto& setting : line.texts("set")) {
     if (!setting.starts_with("accelerator."))
       line.fail("--set " + setting + ": the config of a recorded run cannot be changed; only accelerator.* can be set");
@@ -47,8 +50,11 @@ int run_report(const std::vector<std::string>& arguments) {
   const fs::path out = line.has("out") ? fs::path(line.text("out")) : runs.front() / "report.html";
   if (out.empty()) line.fail("--out is empty: the path of a file is needed");
   report::check_report_path(out);
-  const auto data = report::report_data(runs, accelerators_of(line, report_accelerators()));
+  const auto data = report::report_data(runs, accelerators_of(line, report_accelerators()), baseline_of(line));
   for (const auto& note : data.notes) console.warning(note);
+  for (const auto& note : data.pricing_notes) {
+    if (note.find("--baseline") != std::string::npos) console.warning(note);
+  }
   for (const auto& run : runs) {
     const RunFolder folder = RunFolder::existing(run);
     for (const auto& text : damage_of(folder)) console.warning(text);

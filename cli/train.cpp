@@ -22,8 +22,10 @@
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "nn/io/atomic_file.h"
+#include "nn/models/model.h"
 #include "nn/train/trainer.h"
 #include "report/report.h"
+#include "sim/schedule/reached_widths.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -116,8 +118,32 @@ Task read_task(const CommandLine& line, const SplitArguments& split) {
 
 std::string percent(double value) { return fixed(value, 2) + " %"; }
 
+/// What the savings of a summary are relative to.
+struct StaticTraining {
+  std::string widths;  // "static 8/8 bits"
+  std::string note;    // where no step has these widths
+};
+/// A fork's schedules of before count, too, so the config is that of the run folder.
+StaticTraining static_training(const TrainSummary& summary) {
+  const Config config = RunFolder::existing(summary.run).config();
+  const PrecisionPlan plan(precision_spec(config), config.train.steps);
+  const LayerWidths widths = plan.max();
+  const auto text_of = [](const LayerWidths& pair) { return pair.forward.text() + "/" + pair.gradient.text(); };
+  std::optional<LayerWidths> reached;
+  bool apart = false;
+  for (const auto& layer : model_workload(config).quantised_layers()) {
+    apart = apart || plan.max(layer) != widths;
+    const LayerWidths real = reached_widths(plan, layer, 0, config.train.steps);
+    reached = reached ? wider_widths(*reached, real) : real;
+  }
+  const std::string text = "static " + text_of(widths) + " bits";
+  if (apart) return {text, "layers with a schedule of their own are compared with its largest widths"};
+  if (!reached || *reached == widths) return {text, ""};
+  return {text, "the schedule names " + text_of(widths) + " bits, and no step has more than " + text_of(*reached)};
+}
+
 void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
-  const auto bits = [](const ScheduleSpec& schedule) { return schedule.max.text(); };
+  const StaticTraining compared = static_training(summary);
   out << "\n"
       << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps)
       << " steps\n"
@@ -125,10 +151,10 @@ void print_summary(std::ostream& out, const TrainSummary& summary, const Task& t
       << " at step " << grouped(summary.best_step) << ", at the largest width "
       << percent(summary.test_accuracy_max_width) << "\n"
       << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, " << percent(summary.saving_percent)
-      << " less than static " << bits(task.config.precision.forward) << "/" << bits(task.config.precision.gradient)
-      << " bits (" << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
+      << " less than " << compared.widths << " (" << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
       << "                    " << figures(summary.executed_gbitops) << " GBitOPs, metric 'executed'\n"
-      << "  digest            " << to_text(summary.digest) << "\n";
+      << (compared.note.empty() ? "" : "                    " + compared.note + "\n") << "  digest            "
+      << to_text(summary.digest) << "\n";
   if (task.expect && summary.finished) {
     out << "  expected          " << to_text(*task.expect)
         << (*task.expect == summary.digest ? "  equal" : "  DIFFERENT") << "\n";

@@ -2,6 +2,7 @@
 // bitcycle verify: compares the digests of two runs; names the first step and the tensors that differ.
 #include "nn/train/verify.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -78,7 +79,11 @@ int verify_devices(const CommandLine& line, Console& console) {
   const ConfigInput input = read_config_or_run(line.positional()[0], line);
   ExecutionConfig against = input.config.execution;
   against.device = line.choice("against", "cpu", device_names());
-  const std::int64_t steps = line.integer("steps", 2, 1);
+  const std::int64_t steps = line.integer("steps", std::min<std::int64_t>(2, input.config.train.steps), 1);
+  if (steps > input.config.train.steps) {
+    line.fail("--steps " + std::to_string(steps) + " is more than the run has: train.steps is " +
+              std::to_string(input.config.train.steps) + "; --set train.steps=N makes it longer");
+  }
   const auto first = make_backend(input.config.execution, line);
   const auto second = make_backend(against, line);
   const LockstepResult result = train_in_lockstep(input.config, *first, *second, steps, [&](std::int64_t step) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report/costs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
+#include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
+#include "sim/schedule/reached_widths.h"
 
 namespace bitcycle::report {
 namespace {
@@ -110,50 +113,88 @@ std::optional<double> percent_of(std::optional<double> cost, std::optional<doubl
   return std::round(1e12 * *cost / *baseline) / 1e10;
 }
 
-std::string baseline_text(const Comparison& comparison, const std::vector<RecordedRun>& runs,
-                          const std::vector<Experiment>& experiments) {
-  std::optional<LayerWidths> widths;
+Baseline baseline_of(const Comparison& comparison, const std::vector<RecordedRun>& runs,
+                     const std::vector<Experiment>& experiments, const std::optional<LayerWidths>& asked_for) {
+  std::map<std::string, LayerWidths> largest, reached;  // by layer
   for (const auto e : comparison.experiments) {
-    const Config& config = runs[experiments[e].runs.front()].config;
-    const PrecisionPlan plan = plan_of(config);
-    for (const auto& operation : model_workload(config).matrix) {
-      const LayerWidths max = plan.max(operation.layer);
-      widths = widths ? wider(*widths, max) : max;
+    const RecordedRun& run = runs[experiments[e].runs.front()];
+    const PrecisionPlan plan = plan_of(run.config);
+    for (const auto& operation : model_workload(run.config).matrix) {
+      const std::string& layer = operation.layer;
+      const LayerWidths max = plan.max(layer), real = reached_widths(plan, layer, 0, run.planned);
+      largest[layer] = largest.count(layer) == 0 ? max : wider(largest[layer], max);
+      reached[layer] = reached.count(layer) == 0 ? real : wider(reached[layer], real);
     }
   }
-  if (!widths) return "";
-  return widths->forward.text() + "/" + widths->gradient.text();
+  Baseline baseline;
+  if (asked_for) {
+    baseline.widths = *asked_for;
+    return baseline;
+  }
+  for (const auto& [layer, widths] : largest) baseline.apart[widths].push_back(layer);
+  const auto most = std::max_element(baseline.apart.begin(), baseline.apart.end(),
+                                     [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  if (most == baseline.apart.end()) return baseline;
+  baseline.widths = most->first;
+  std::optional<LayerWidths> real;
+  for (const auto& layer : most->second) real = real ? wider(*real, reached[layer]) : reached[layer];
+  if (*real != baseline.widths) baseline.reached = real;
+  baseline.apart.erase(most);
+  return baseline;
+}
+
+std::string baseline_text(const Baseline& baseline) {
+  constexpr std::size_t kNamed = 2;
+  const auto text_of = [](const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); };
+  std::string text = text_of(baseline.widths);
+  for (const auto& [widths, layers] : baseline.apart) {
+    text += ", ";
+    if (layers.size() > kNamed) {
+      text += std::to_string(layers.size()) + " layers";
+    } else {
+      for (const auto& layer : layers) text += (layer == layers.front() ? "" : " and ") + layer;
+    }
+    text += " " + text_of(widths);
+  }
+  return text;
 }
 
 std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const std::vector<Experiment>& experiments,
                                      const std::vector<Comparison>& comparisons,
-                                     const std::vector<Accelerator>& accelerators) {
+                                     const std::vector<Accelerator>& accelerators,
+                                     const std::optional<LayerWidths>& baseline) {
   std::vector<ExperimentCost> costs;
   for (const auto& experiment : experiments) {
     const RecordedRun& run = runs[experiment.runs.front()];
     const Workload workload = model_workload(run.config);
     const PrecisionPlan plan = plan_of(run.config);
     const PrecisionPlan fixed =
-        baseline_plan(workload, plans_of(comparisons[experiment.comparison], runs, experiments), run.planned);
+        baseline
+            ? static_plan(*baseline, run.planned)
+            : baseline_plan(workload, plans_of(comparisons[experiment.comparison], runs, experiments), run.planned);
     const BitOpsOptions count = bitops_options(run.config);
     const BitOps bitops = count_bitops(workload, plan, 0, run.done, count);
-    const BitOps baseline = count_bitops(workload, fixed, 0, run.done, count);
-    ExperimentCost cost{bitops.paper, bitops.executed, baseline.paper, baseline.executed, {}};
+    const BitOps compared = count_bitops(workload, fixed, 0, run.done, count);
+    ExperimentCost cost{bitops.paper, bitops.executed, compared.paper, compared.executed, {}};
     PricingOptions options;
     options.batch = run.config.train.batch;
     options.reading = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
     for (std::size_t a = 0; a < accelerators.size(); ++a) {
       for (const bool executed : {false, true}) {
-        HardwareCost hardware{a, executed, {}, {}, {}, {}};
+        HardwareCost hardware{a, executed, {}, {}, {}, {}, {}};
         options.executed = executed;
         try {
           const Pricing priced = price_training(accelerators[a], workload, plan, 0, run.done, options);
           hardware.cost = figures(accelerators[a], priced.total);
           if (hardware.cost->energy) hardware.layers = layers_of(priced);
+        } catch (const std::invalid_argument& error) {
+          hardware.refusal = without_folders(error.what(), accelerators[a]);  // widths that it cannot multiply
+        }
+        try {
           hardware.baseline =
               figures(accelerators[a], price_training(accelerators[a], workload, fixed, 0, run.done, options).total);
         } catch (const std::invalid_argument& error) {
-          hardware.refusal = without_folders(error.what(), accelerators[a]);  // widths that it cannot multiply
+          if (hardware.cost) hardware.baseline_refusal = without_folders(error.what(), accelerators[a]);
         }
         cost.hardware.push_back(std::move(hardware));
       }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the steps of an experiment cost: in bit operations and on accelerators, at the scheduled widths (`paper`) and at
 // the multiplied ones (`executed`), beside one baseline for everything that is compared: the same steps of the same
-// model with every layer at the largest integer widths that any of the compared runs gives it.
+// model with every layer static.
 #pragma once
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,7 +34,8 @@ struct HardwareCost {
   std::size_t accelerator = 0;
   bool executed = false;
   std::optional<HardwareFigures> cost, baseline;
-  std::string refusal;  // why one of them is missing
+  std::string refusal;           // why the cost is missing
+  std::string baseline_refusal;  // why the baseline is, where the cost is there
   std::vector<LayerEnergy> layers;
 };
 
@@ -49,13 +51,22 @@ std::string unit_of(const Accelerator& accelerator);
 /// 100 * cost / baseline; none where either is missing or not positive.
 std::optional<double> percent_of(std::optional<double> cost, std::optional<double> baseline);
 
-/// Largest integer widths of a comparison, over all layers and runs: "8/8" (forward/gradient).
-std::string baseline_text(const Comparison& comparison, const std::vector<RecordedRun>& runs,
-                          const std::vector<Experiment>& experiments);
+/// What the steps of a comparison are compared with: every layer static, at the widths that were asked for, or at the
+/// largest integer widths that any of the runs' schedules gives it.
+struct Baseline {
+  LayerWidths widths;                                     // of most layers
+  std::map<LayerWidths, std::vector<std::string>> apart;  // layers at other widths
+  std::optional<LayerWidths> reached;  // largest widths of most layers in any step, where these are smaller
+};
+Baseline baseline_of(const Comparison& comparison, const std::vector<RecordedRun>& runs,
+                     const std::vector<Experiment>& experiments, const std::optional<LayerWidths>& asked_for = {});
+/// "8/8" (forward/gradient), or "8/8, conv1 12/8".
+std::string baseline_text(const Baseline& baseline);
 
-/// By experiment.
+/// By experiment; `baseline`: widths of all layers that were asked for.
 std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const std::vector<Experiment>& experiments,
                                      const std::vector<Comparison>& comparisons,
-                                     const std::vector<Accelerator>& accelerators);
+                                     const std::vector<Accelerator>& accelerators,
+                                     const std::optional<LayerWidths>& baseline = {});
 
 }  // namespace bitcycle::report

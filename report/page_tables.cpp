@@ -111,7 +111,7 @@ std::string experiments_table(const ReportData& data) {
                experiment.accuracy_mean, experiment.accuracy_deviation, cost.paper_bitops * kGiga,
                percent_of(cost.paper_bitops, cost.baseline_paper_bitops), yes(paper[e]), cost.executed_bitops * kGiga,
                percent_of(cost.executed_bitops, cost.baseline_executed_bitops), yes(executed[e]),
-               baseline_text(comparison, data.runs, data.experiments)});
+               baseline_text(baseline_of(comparison, data.runs, data.experiments, data.baseline))});
   }
   return table.html();
 }

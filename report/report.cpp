@@ -23,9 +23,9 @@ std::string counted(std::size_t count, const std::string& one, const std::string
   return exact(static_cast<std::int64_t>(count)) + " " + (count == 1 ? one : many);
 }
 
-std::string bits_of(const std::string& widths) {
-  const auto slash = widths.find('/');
-  return widths.substr(0, slash) + " bits forward and " + widths.substr(slash + 1) + " bits backward";
+std::string bits_of(const LayerWidths& widths) {
+  const auto bits = [](BitWidth width) { return width.is_float32() ? width.text() : width.text() + " bits"; };
+  return bits(widths.forward) + " forward and " + bits(widths.gradient) + " backward";
 }
 
 /// Unfinished runs, runs without an evaluation, several data sets: what the plots and fronts leave out, and why.
@@ -55,40 +55,32 @@ void add_run_notes(ReportData& data) {
   }
 }
 
-/// What could not be priced, one sentence for an accelerator, a metric and a reason.
-void add_pricing_notes(ReportData& data) {
-  struct Refusal {
-    std::string accelerator, widths, reason;
-    auto operator<=>(const Refusal&) const = default;
-  };
-  std::map<Refusal, std::vector<std::string>> refused;  // -> experiments
-  for (std::size_t e = 0; e < data.experiments.size(); ++e) {
-    for (const auto& hardware : data.costs[e].hardware) {
-      if (hardware.refusal.empty()) continue;
-      refused[{shown(data.accelerators[hardware.accelerator].name), hardware.executed ? "executed" : "scheduled",
-               shown(hardware.refusal)}]
-          .push_back(data.experiments[e].label);
-    }
+/// "8 bits forward and 8 bits backward; conv1 12 bits forward ...".
+std::string words_of(const Baseline& baseline) {
+  std::string text = bits_of(baseline.widths);
+  for (const auto& [widths, layers] : baseline.apart) {
+    std::vector<std::string> names = layers;
+    if (names.size() > 3) names = {counted(names.size(), "layer", "layers")};
+    text += ", but " + joined(names) + " at " + bits_of(widths);
   }
-  for (const auto& [refusal, experiments] : refused) {
-    const bool all = data.experiments.size() > 1 && experiments.size() == data.experiments.size();
-    data.pricing_notes.push_back("On " + refusal.accelerator + ", " +
-                                 (all ? "no experiment could" : joined(experiments) + " could not") +
-                                 " be priced at the " + refusal.widths + " widths: " + refusal.reason + ".");
-  }
+  if (baseline.reached)
+    text += " (which no step has: the largest widths of any step are " + bits_of(*baseline.reached) + ")";
+  return text;
 }
 
 std::string baseline_sentence(const ReportData& data) {
   std::vector<std::string> bits, widths;
   for (const auto& comparison : data.comparisons) {
-    bits.push_back(bits_of(baseline_text(comparison, data.runs, data.experiments)));
+    bits.push_back(words_of(baseline_of(comparison, data.runs, data.experiments, data.baseline)));
     widths.push_back(bits.back() + " for " + comparison.label);
   }
   if (std::all_of(bits.begin(), bits.end(), [&](const auto& one) { return one == bits.front(); }))
     widths = {bits.front()};
-  const std::string largest = data.runs.size() == 1 ? "the largest bit-widths of its schedules"
-                                                    : "the largest integer bit-widths of all compared runs";
-  return "The baseline is the same number of steps of the same model, static at " + largest + ": " + joined(widths) +
+  const std::string chosen = data.baseline           ? "the bit-widths that were asked for with --baseline"
+                             : data.runs.size() == 1 ? "the largest bit-widths that its schedules name"
+                                                     : "the largest integer bit-widths that the schedules of all "
+                                                       "compared runs name";
+  return "The baseline is the same number of steps of the same model, static at " + chosen + ": " + joined(widths) +
          ".";
 }
 
@@ -134,16 +126,44 @@ std::string title(const ReportData& data) {
 
 }  // namespace
 
-ReportData report_data(const std::vector<std::filesystem::path>& folders,
-                       const std::vector<Accelerator>& accelerators) {
+void add_pricing_notes(ReportData& data) {
+  struct Refusal {
+    std::string accelerator, widths, reason;
+    bool of_baseline = false;
+    auto operator<=>(const Refusal&) const = default;
+  };
+  std::map<Refusal, std::vector<std::string>> refused;  // -> experiments
+  for (std::size_t e = 0; e < data.experiments.size(); ++e) {
+    for (const auto& hardware : data.costs[e].hardware) {
+      const bool of_baseline = hardware.refusal.empty();
+      const std::string& reason = of_baseline ? hardware.baseline_refusal : hardware.refusal;
+      if (reason.empty()) continue;
+      refused[{shown(data.accelerators[hardware.accelerator].name), hardware.executed ? "executed" : "scheduled",
+               shown(reason), of_baseline}]
+          .push_back(data.experiments[e].label);
+    }
+  }
+  for (const auto& [refusal, experiments] : refused) {
+    const bool all = data.experiments.size() > 1 && experiments.size() == data.experiments.size();
+    std::string what = all ? "no experiment could" : joined(experiments) + " could not";
+    if (refusal.of_baseline) what = "the baseline of " + (all ? "all experiments" : joined(experiments)) + " could not";
+    data.pricing_notes.push_back(
+        "On " + refusal.accelerator + ", " + what + " be priced at the " + refusal.widths + " widths: " +
+        refusal.reason + (refusal.of_baseline ? "; --baseline compares with other widths, e.g. static-8." : "."));
+  }
+}
+
+ReportData report_data(const std::vector<std::filesystem::path>& folders, const std::vector<Accelerator>& accelerators,
+                       const std::optional<LayerWidths>& baseline) {
   ReportData data;
   data.accelerators = accelerators;
+  data.baseline = baseline;
   for (const auto& folder : folders) data.runs.push_back(read_run(folder));
   data.notes = remove_repeats(data.runs);
   label_runs(data.runs);
   data.experiments = experiments_of(data.runs);
   data.comparisons = comparisons_of(data.runs, data.experiments);
-  data.costs = costs_of(data.runs, data.experiments, data.comparisons, accelerators);
+  data.costs = costs_of(data.runs, data.experiments, data.comparisons, accelerators, baseline);
   add_run_notes(data);
   add_pricing_notes(data);
   return data;

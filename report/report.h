@@ -18,12 +18,18 @@ struct ReportData {
   std::vector<Comparison> comparisons;
   std::vector<ExperimentCost> costs;  // by experiment
   std::vector<Accelerator> accelerators;
+  std::optional<LayerWidths> baseline;     // of all layers, where it was asked for
   std::vector<std::string> notes;          // what a reader must know of the runs: repeated, unfinished, not evaluated
   std::vector<std::string> pricing_notes;  // what could not be priced, and why
 };
 
 /// Reads, groups and prices the runs. Throws what reading a run folder throws.
-ReportData report_data(const std::vector<std::filesystem::path>& runs, const std::vector<Accelerator>& accelerators);
+/// `baseline`: widths to compare all costs with; without it, those of baseline_of().
+ReportData report_data(const std::vector<std::filesystem::path>& runs, const std::vector<Accelerator>& accelerators,
+                       const std::optional<LayerWidths>& baseline = {});
+
+/// Fills pricing_notes: what could not be priced, one sentence for an accelerator, a metric and a reason.
+void add_pricing_notes(ReportData& data);
 
 /// The page. It loads nothing from elsewhere.
 std::string report_html(const ReportData& data);

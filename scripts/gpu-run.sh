@@ -222,14 +222,35 @@ stage_train() {
 
 # ----- parts of data sets
 
+# Sets `files` to those of a set. SET_BYTES: the files of each set and their bytes.
+files_of() {
+  local entry
+  files=()
+  for entry in $SET_BYTES; do
+    [ "${entry%%/*}" != "$1" ] || { entry=${entry#*/}; files+=("${entry%%=*}"); }
+  done
+  [ ${#files[@]} -gt 0 ] || wrong "'$1' is no set: cifar10 or cifar100"
+}
+
+# check_sizes SET FOLDER: whether each file of the set is there, with its size.
+check_sizes() {
+  local entry name bytes status=0
+  for entry in $SET_BYTES; do
+    [ "${entry%%/*}" = "$1" ] || continue
+    name=${entry#*/} name=${name%%=*}
+    bytes=$(stat -c %s -- "$2/$name" 2>/dev/null) || { say "run: error: $1 has a file $name, and $2 has not" >&2; status=1; continue; }
+    [ "$bytes" = "${entry##*=}" ] ||
+      { say "run: error: $2/$name has $bytes bytes, and $1's has ${entry##*=}" >&2; status=1; }
+  done
+  [ "$status" -eq 0 ] || say "run: error: $2 does not hold the whole set; get it again ('bitcycle data --help' says where)" >&2
+  return "$status"
+}
+
 parts() {
   [ $# -eq 3 ] || wrong "'parts' takes a set, its folder and a folder for the parts"
   local set=$1 folder=$2 to=$3 count
-  case "$set" in
-    cifar100) files=(train.bin test.bin) ;;
-    cifar10) files=(data_batch_1.bin data_batch_2.bin data_batch_3.bin data_batch_4.bin data_batch_5.bin test_batch.bin) ;;
-    *) wrong "'$set' is no set: cifar10 or cifar100" ;;
-  esac
+  files_of "$set"
+  check_sizes "$set" "$folder" || exit 1
   mkdir -p "$to" || exit 1
   (cd -- "$folder" && sha256sum "${files[@]}") >"$to/SHA256SUMS" || { rm -f "$to/SHA256SUMS"; exit 1; }
   # The same files give the same parts, so that one that was damaged on its way can be made and sent again.
@@ -247,6 +268,7 @@ put() {
   name=$(basename "$part")
   case "$name" in *.part[1-9]of[1-9]) ;; *) wrong "'$name' is no part: SET.partIofN is its name" ;; esac
   set=${name%%.part*} count=${name##*of} data=${2:-$data}
+  files_of "$set"
   mkdir -p "$data" && cp -f -- "$part" "$data/$name.new" && mv -f -- "$data/$name.new" "$data/$name" || exit 1
   for ((i = 1; i <= count; i++)); do
     [ -f "$data/$set.part${i}of$count" ] || { say "run: kept $name in $data; part $i of $count is still missing"; return; }
@@ -256,6 +278,7 @@ put() {
     { say "run: error: the parts of $set do not make a whole; put them again" >&2; exit 1; }
   (cd -- "$data/$set" && sha256sum --quiet -c SHA256SUMS) ||
     { say "run: error: the files of $set are not those that were sent; put the parts again" >&2; exit 1; }
+  check_sizes "$set" "$data/$set" || { rm -f "$data/$set.ok"; exit 1; }
   : >"$data/$set.ok"
   rm -f "$data/$set".part*
   say "run: $set is whole, in $data/$set"
@@ -316,6 +339,10 @@ run_stage() {
   case "$outcome" in passed | skipped) ;; *) bad+=("$stage") ;; esac
 }
 
+# Records of 3,073 bytes (cifar10) or 3,074 bytes (cifar100).
+SET_BYTES="cifar10/data_batch_1.bin=30730000 cifar10/data_batch_2.bin=30730000 cifar10/data_batch_3.bin=30730000
+  cifar10/data_batch_4.bin=30730000 cifar10/data_batch_5.bin=30730000 cifar10/test_batch.bin=30730000
+  cifar100/train.bin=153700000 cifar100/test.bin=30740000"
 out=$bundle/results data=${TMPDIR:-/tmp}/bitcycle-data device=cuda report="" inner="" stages=()
 log=${log:-/dev/null}
 # shellcheck source=/dev/null
@@ -344,7 +371,7 @@ while [ $# -gt 0 ]; do
       [ $# -eq 2 ] || wrong "'kernel' takes the name of one kernel"
       export BITCYCLE_OUTCOMES=$bundle/outcomes.tsv BITCYCLE_SOURCE=$bundle BITCYCLE_GOLDEN=$bundle/golden
       [ "$device" = cuda ] || export BITCYCLE_TEST_DEVICE=$device
-      exec "$bundle/bin/test_gpu" --gtest_brief=1 --kernel "$2" ;;
+      exec "$bundle/bin/test_gpu" --kernel "$2" ;;
     -*) wrong "unknown option '$1'" ;;
     *)
       [ -n "${limit[$1]:-}" ] || wrong "'$1' is no stage"

@@ -68,7 +68,35 @@ void write_all(int descriptor, std::string_view bytes, const std::filesystem::pa
   }
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+namespace {
+
+/// "a folder", "a device", ...; empty for a file, or where there is nothing.
+std::string kind_of_no_file(const std::filesystem::path& path) {
+  using std::filesystem::file_type;
+  std::error_code ignored;
+  switch (std::filesystem::status(path, ignored).type()) {
+    case file_type::directory: return "a folder";
+    case file_type::character:
+    case file_type::block: return "a device";
+    case file_type::fifo: return "a pipe";
+    case file_type::socket: return "a socket";
+    default: return "";
+  }
+}
+
+}  // namespace
+
+void write_file_atomically(const std::filesystem::path& given, std::string_view bytes) {
+  if (const std::string kind = kind_of_no_file(given); !kind.empty()) {
+    throw std::runtime_error("cannot write '" + given.string() + "': it is " + kind + ", not a file; name a file");
+  }
+  // A link stays a link, and its target is replaced.
+  std::error_code none;
+  std::filesystem::path path = given;
+  if (std::filesystem::is_symlink(given, none)) {
+    const auto target = std::filesystem::weakly_canonical(given, none);
+    if (!none) path = target;
+  }
   std::filesystem::path beside = path;
   beside += kBeside + std::to_string(::getpid());
   try {
@@ -85,6 +113,17 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view b
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() >= 0) ::fsync(directory.get());  // some file systems refuse it; the rename itself stands
+}
+
+void write_output(const std::filesystem::path& path, std::string_view bytes) {
+  std::error_code ignored;
+  const auto kind = std::filesystem::status(path, ignored).type();
+  const bool stream = kind == std::filesystem::file_type::character || kind == std::filesystem::file_type::fifo;
+  if (!stream) return write_file_atomically(path, bytes);
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.get() < 0) throw_file_error("cannot open", path, errno);
+  write_all(file.get(), bytes, path);
+  if (file.close() != 0) throw_file_error("cannot close", path, errno);
 }
 
 void remove_orphans(const std::filesystem::path& folder) {

@@ -11,7 +11,10 @@ namespace bitcycle {
 
 /// Writes beside the target, flushes to the disk, renames over it, flushes the folder. Throws
 /// std::runtime_error with path, reason and remedy; the old file is then untouched and no part of the new one is left.
+/// A folder, device, pipe or socket is refused; where the path is a link, the file that it leads to is replaced.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// Writes a result that somebody asked for: as above, but a terminal, /dev/null or a pipe is written to.
+void write_output(const std::filesystem::path& path, std::string_view bytes);
 /// Writes everything to an open descriptor; throws std::runtime_error naming `path`.
 void write_all(int descriptor, std::string_view bytes, const std::filesystem::path& path);
 /// Throws std::runtime_error: what, path, the system's reason for `error` (an errno), the remedy.

@@ -1,13 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/train/case_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "sim/nearest_name.h"
+
 namespace bitcycle {
+
+std::string missing_files(const std::filesystem::path& folder, const std::vector<std::string>& names) {
+  std::vector<std::string> missing;
+  for (const auto& name : names) {
+    if (!std::filesystem::exists(folder / name)) missing.push_back(name);
+  }
+  if (missing.empty()) return "";
+  std::string list;
+  for (const auto& name : missing) list += (list.empty() ? "" : ", ") + ("'" + (folder / name).string() + "'");
+  return "the case needs " + list + (missing.size() == 1 ? ", which is not there" : ", which are not there") +
+         "; copy the recorded case as a whole, or take out of case.json what is not recorded";
+}
+
+std::string unknown_key(const std::string& key, const std::vector<std::string>& known) {
+  const std::string nearest = nearest_name(key, known);
+  std::string text = "the key '" + key.substr(0, 60) + "' means nothing in a case of this kind";
+  if (!nearest.empty()) return text + "; did you mean '" + nearest + "'?";
+  text += "; there are ";
+  for (const auto& name : known) text += (name == known.front() ? "" : ", ") + name;
+  return text;
+}
 
 struct CaseFile::Content {
   std::filesystem::path folder;
@@ -50,8 +74,9 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
   if (!file) throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
   try {
     content_->json = nlohmann::json::parse(file);
-  } catch (const nlohmann::json::exception& error) {
-    throw std::runtime_error(path.string() + " is not JSON: " + error.what());
+  } catch (const nlohmann::json::parse_error& error) {
+    throw std::runtime_error(path.string() + " is not JSON: it cannot be read from byte " + std::to_string(error.byte) +
+                             " on");
   }
   if (!content_->json.is_object()) throw std::runtime_error(path.string() + " is not a JSON object");
 }
@@ -76,6 +101,26 @@ std::int64_t CaseFile::integer(const std::string& key) const {
   return value.get<std::int64_t>();
 }
 
+std::int64_t CaseFile::integer(const std::string& key, std::int64_t least, std::int64_t most) const {
+  const std::int64_t value = integer(key);
+  if (value < least || value > most) {
+    content_->wrong(key, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return value;
+}
+
+void CaseFile::only_keys(const std::vector<std::string>& known) const {
+  if (!content_->json.is_object()) fail("an object is needed");
+  for (const auto& item : content_->json.items()) {
+    if (std::find(known.begin(), known.end(), item.key()) == known.end()) fail(unknown_key(item.key(), known));
+  }
+}
+
+void CaseFile::need_files(const std::vector<std::string>& names) const {
+  const std::string missing = missing_files(content_->folder, names);
+  if (!missing.empty()) fail(missing);
+}
+
 std::optional<std::int64_t> CaseFile::optional_integer(const std::string& key) const {
   if (content_->find(key) == nullptr) return std::nullopt;
   return integer(key);
@@ -85,7 +130,9 @@ std::optional<double> CaseFile::tolerance(const std::string& key, double fallbac
   const auto* value = content_->find(key);
   if (value == nullptr) return fallback;
   if (value->is_null()) return std::nullopt;
-  if (!value->is_number() || !(value->get<double>() >= 0.0)) content_->wrong(key, "a number of at least 0, or null");
+  if (!value->is_number() || !is_tolerance(value->get<double>())) {
+    content_->wrong(key, std::string(kToleranceRule) + ", or null");
+  }
   return value->get<double>();
 }
 
@@ -95,11 +142,22 @@ std::map<std::string, std::optional<double>> CaseFile::tolerances(const std::str
   if (object == nullptr) return result;
   if (!object->is_object()) content_->wrong(key, "an object of numbers by tensor name");
   for (const auto& [name, value] : object->items()) {
-    const bool bound = value.is_number() && value.get<double>() >= 0.0;
-    if (!bound && !value.is_null()) fail(key + " of '" + name + "' is no number of at least 0, and not null");
+    const bool bound = value.is_number() && is_tolerance(value.get<double>());
+    if (!bound && !value.is_null()) {
+      fail(key + " of '" + name + "' is " + value.dump().substr(0, 60) + ", not " + kToleranceRule + ", or null");
+    }
     result[name] = bound ? std::optional<double>(value.get<double>()) : std::nullopt;
   }
   return result;
+}
+
+CaseFile CaseFile::object(const std::string& key) const {
+  auto content = std::make_unique<Content>();
+  content->folder = content_->folder;
+  content->place = content_->place + ", " + key;
+  content->json = content_->at(key);
+  if (!content->json.is_object()) content_->wrong(key, "an object");
+  return CaseFile(std::move(content));
 }
 
 std::vector<CaseFile> CaseFile::list(const std::string& key) const {

@@ -7,8 +7,28 @@
 #include "nn/train/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
+#include "sim/schedule/reached_widths.h"
 
 namespace bitcycle {
+
+namespace {
+
+/// A sentence where the run is evaluated at its schedule's largest width and no step so far had that width.
+std::vector<std::string> unreached_width(const PrecisionPlan& plan, const std::vector<std::string>& layers,
+                                         std::int64_t steps) {
+  if (layers.empty() || steps < 1) return {};
+  BitWidth largest = reached_widths(plan, layers.front(), 0, steps).forward;
+  for (const auto& layer : layers) {
+    const BitWidth reached = reached_widths(plan, layer, 0, steps).forward;
+    if (reached == plan.max(layer).forward) return {};
+    largest = wider_of(largest, reached);
+  }
+  return {"no step up to " + std::to_string(steps) + " had the " + plan.max().forward.text() +
+          " bits that the run is evaluated at, the largest width that its schedule names; its steps had at most " +
+          largest.text() + " (--bits " + largest.text() + ")"};
+}
+
+}  // namespace
 
 EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides) {
@@ -21,6 +41,11 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, 
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun network(config, dataset, backend, options.width);
   load_state(network.network(), backend, checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
+  if (!options.width) {
+    for (auto& text : unreached_width(network.plan(), network.network().convolutions(), checkpoint.step)) {
+      result.warnings.push_back(std::move(text));
+    }
+  }
   const auto widths = options.width ? network.widths_of(*options.width) : network.max_widths();
   const EvaluationResult evaluation = network.evaluate(checkpoint.step, widths);
   result.step = checkpoint.step;

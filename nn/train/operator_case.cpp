@@ -8,6 +8,7 @@
 
 #include "nn/io/atomic_file.h"
 #include "nn/io/layout.h"
+#include "nn/train/case_file.h"
 
 namespace bitcycle {
 namespace {
@@ -20,8 +21,9 @@ class OperatorJson {
   explicit OperatorJson(const std::filesystem::path& path) : path_(path) {
     try {
       json_ = Json::parse(read_file(path));
-    } catch (const Json::exception& error) {
-      throw std::runtime_error(path.string() + ": no readable JSON: " + error.what());
+    } catch (const Json::parse_error& error) {
+      throw std::runtime_error(path.string() + " is not JSON: it cannot be read from byte " +
+                               std::to_string(error.byte) + " on");
     }
     if (!json_.is_object()) throw std::runtime_error(path.string() + ": a JSON object is needed");
   }
@@ -44,8 +46,15 @@ class OperatorJson {
   std::optional<double> bound(const std::string& key) const {
     const auto found = json_.find(key);
     if (found == json_.end()) return std::nullopt;
-    if (!found->is_number() || !(found->get<double>() >= 0.0)) fail(key, "a number of at least 0");
+    if (!found->is_number() || !is_tolerance(found->get<double>())) fail(key, kToleranceRule);
     return found->get<double>();
+  }
+
+  void only_keys(const std::vector<std::string>& known) const {
+    for (const auto& item : json_.items()) {
+      if (std::find(known.begin(), known.end(), item.key()) != known.end()) continue;
+      throw std::runtime_error(path_.string() + ": " + unknown_key(item.key(), known));
+    }
   }
 
   void require_text(const std::string& key, const std::string& expected) const {
@@ -129,6 +138,8 @@ ConvShape shape_of(const OperatorJson& file, const Tensor4& x, const Tensor4& w)
 
 OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   const OperatorJson file(case_dir / "case.json");
+  file.only_keys({"kind", "op", "quantizer", "layout", "weight_layout", "bits", "grad_bits", "stride", "padding",
+                  "groups", "inputs", "exact", "close", "close_tolerance", "comment"});
   file.require_text("kind", "operator");
   file.require_text("op", "conv2d");
   file.require_text("quantizer", "minmax-affine");
@@ -146,6 +157,16 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
     if (std::find(inputs.begin(), inputs.end(), name) == inputs.end()) file.fail("inputs", "x, w and dy among them");
   }
 
+  const auto exact = file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g",
+                                          "qw_requantised", "lo_w_requantised", "s_w_requantised"});
+  const auto close = file.names("close", {"y", "dx", "dw", "dx_requantised"});
+  std::vector<std::string> arrays;
+  for (const auto* names : {&inputs, &exact, &close}) {
+    for (const auto& name : *names) arrays.push_back(name + ".npy");
+  }
+  if (const std::string missing = missing_files(case_dir, arrays); !missing.empty()) {
+    throw std::runtime_error((case_dir / "case.json").string() + ": " + missing);
+  }
   const Tensor4 x = read_tensor(case_dir / "x.npy");
   const Tensor4 w = read_tensor(case_dir / "w.npy");
   result.shape = shape_of(file, x, w);
@@ -162,14 +183,11 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   }
 
   result.close_tolerance = file.bound("close_tolerance");
-  const auto add = [&](const std::string& name, bool exact) {
-    result.recorded.push_back({name, exact, read_npy(case_dir / (name + ".npy"))});
+  const auto add = [&](const std::string& name, bool is_exact) {
+    result.recorded.push_back({name, is_exact, read_npy(case_dir / (name + ".npy"))});
   };
-  for (const auto& name : file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g",
-                                               "qw_requantised", "lo_w_requantised", "s_w_requantised"})) {
-    add(name, true);
-  }
-  for (const auto& name : file.names("close", {"y", "dx", "dw", "dx_requantised"})) add(name, false);
+  for (const auto& name : exact) add(name, true);
+  for (const auto& name : close) add(name, false);
   return result;
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 constexpr double kLossTolerance = 1e-3;
 constexpr double kStatisticTolerance = 1e-3;
+constexpr std::int64_t kMostImages = 1 << 16, kMostClasses = 1 << 16;
 
 /// |a - b| in the L2 norm.
 double l2(const std::vector<float>& a, const std::vector<float>& b) {
@@ -115,10 +116,17 @@ void write_tensors(const std::filesystem::path& folder, const std::string& prefi
 }  // namespace
 
 ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend& backend) {
-  const std::int64_t batch = file.integer("batch");
-  const std::int64_t classes = file.integer("classes");
-  const BitWidth bits = BitWidth::integer(static_cast<int>(file.integer("bits")));
-  const BitWidth gradient_bits = BitWidth::integer(static_cast<int>(file.integer("grad_bits")));
+  file.only_keys({"kind", "model", "classes", "batch", "bits", "grad_bits", "gradient_rounding", "error_weights",
+                  "error_grid_bits", "loss", "loss_tolerance", "tolerance", "absolute_tolerance", "comment",
+                  "relative_gradient_change_under_1e7_weight_noise", "gradient_norm_total",
+                  "gradients_where_min_scale_binds"});
+  const auto width = [&](const char* key) {
+    return BitWidth::integer(static_cast<int>(file.integer(key, BitWidth::kMinBits, BitWidth::kMaxBits)));
+  };
+  const std::int64_t batch = file.integer("batch", 1, kMostImages);
+  const std::int64_t classes = file.integer("classes", 1, kMostClasses);
+  const BitWidth bits = width("bits");
+  const BitWidth gradient_bits = width("grad_bits");
   const std::string rounding = file.text("gradient_rounding");
   const std::string reading = file.text("error_weights");
   const double recorded_loss = file.number("loss");
@@ -127,6 +135,12 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   if (reading != "shared" && reading != "requantised") {
     file.fail("error_weights is '" + reading + "': shared or requantised");
   }
+
+  const std::int64_t grid_bits = file.optional_integer("error_grid_bits").value_or(16);
+  if (grid_bits != 16 && grid_bits != 24) {
+    file.fail("error_grid_bits is " + std::to_string(grid_bits) + "; the grids have 16 or 24 bits");
+  }
+  file.need_files({"init.safetensors", "x.npy", "labels.npy", "gradients.safetensors", "after_forward.safetensors"});
 
   const auto network = make_model(file.text("model"), classes);
   const std::vector<LayerWidths> widths(network->convolutions().size(), LayerWidths{bits, gradient_bits});
@@ -143,7 +157,7 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   StepContext context{backend, true, 0, batch, 0, widths.data(), {}};
   context.quantisation.stochastic = false;
   context.quantisation.error_weights = reading == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  context.quantisation.error_grid_bits = static_cast<int>(file.optional_integer("error_grid_bits").value_or(16));
+  context.quantisation.error_grid_bits = static_cast<int>(grid_bits);
   const StepResult result = network->compute_gradients(context);
   if (!result.non_finite.empty()) throw std::runtime_error("replayed step: " + result.non_finite + " is not finite");
 

@@ -18,7 +18,7 @@ constexpr double kEarlyTolerance = 2e-2;
 constexpr std::int64_t kCheckedSteps = 4;
 
 Config trajectory_config(const CaseFile& file, const std::filesystem::path& data_dir) {
-  const auto integer = [&](const std::string& key) { return file.integer(key); };
+  const auto integer = [&](const std::string& key) { return file.integer(key, 1, 1 << 24); };
   Config config;
   config.name = "trajectory";
   config.model.name = file.text("model");
@@ -29,7 +29,9 @@ Config trajectory_config(const CaseFile& file, const std::filesystem::path& data
   config.data.shuffle = false;
   config.train.steps = integer("steps");
   config.train.batch = integer("batch");
-  const auto bits = [&](const std::string& key) { return BitWidth::integer(static_cast<int>(integer(key))); };
+  const auto bits = [&](const std::string& key) {
+    return BitWidth::integer(static_cast<int>(file.integer(key, BitWidth::kMinBits, BitWidth::kMaxBits)));
+  };
   config.precision.forward = {"cyclic_cosine", bits("precision.min"), bits("precision.max"),
                               integer("precision.cycles"), config.train.steps};
   const BitWidth gradient = bits("precision.gradient_bits");
@@ -56,6 +58,10 @@ std::string note(double loss, double recorded, BitWidth bits) {
 }  // namespace
 
 ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, Backend& backend) {
+  file.only_keys(
+      {"kind", "model", "classes", "batch", "steps", "precision", "optimizer", "data", "trajectory", "comment"});
+  file.object("precision").only_keys({"min", "max", "cycles", "gradient_bits", "gradient_rounding"});
+  file.object("optimizer").only_keys({"name", "lr", "momentum", "weight_decay"});
   if (!paths.data_dir) {
     file.fail("a trajectory trains on CIFAR-10, data_batch_1.bin: say with --data DIR where its binary files are");
   }
@@ -64,6 +70,10 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, B
   if (static_cast<std::int64_t>(recorded.size()) != config.train.steps) {
     file.fail("steps is " + std::to_string(config.train.steps) + ", trajectory has " + std::to_string(recorded.size()));
   }
+  for (const auto& entry : recorded) {
+    entry.only_keys({"step", "bits", "grad_bits", "loss", "loss_tolerance", "grad_norm_conv1", "grad_norm_fc"});
+  }
+  file.need_files({"init.safetensors"});
   const auto init = file.folder() / "init.safetensors";
   const TensorFile weights = read_safetensors(init);
   const Dataset dataset = load_dataset(config.data, config.model.classes);

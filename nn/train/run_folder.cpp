@@ -131,7 +131,10 @@ RunFolder RunFolder::open(const fs::path& path, const Config& config) {
 }
 
 RunFolder RunFolder::existing(const fs::path& path) {
-  if (!fs::is_directory(path)) throw std::runtime_error("there is no run folder '" + path.string() + "'");
+  if (!fs::exists(path)) throw std::runtime_error("there is no run folder '" + path.string() + "'");
+  if (!fs::is_directory(path)) {
+    throw std::runtime_error("'" + path.string() + "' is a file; the folder of a run is needed, e.g. runs/quickstart");
+  }
   if (!fs::exists(path / kConfig))
     throw std::runtime_error("'" + path.string() + "' is not a run folder: it has no config.yaml");
   return RunFolder(path);

@@ -84,7 +84,7 @@ struct EvaluateResult {
   BitWidth width;
   double test_accuracy = 0.0, test_loss = 0.0;
   std::int64_t images = 0;
-  std::vector<std::string> warnings;  // where another checkpoint was taken than was asked for, which and why
+  std::vector<std::string> warnings;  // another checkpoint than was asked for, damaged records, a width of no step
 };
 EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides = {});

@@ -34,7 +34,7 @@ test_what_cannot_be_exported_is_refused() {
   [ -e x ] && failed "a folder was left"
   run 1 "$BITCYCLE" export config.yaml
   is_error
-  contains "$err" "needs the folder of a run"
+  contains "$err" "the folder of a run is needed"
   run 1 "$BITCYCLE" export run --checkpoint 77
   is_error
   contains "$err" "checkpoint of step 77"

@@ -39,6 +39,9 @@ test_fork_from_a_checkpoint() {
 
   run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
     --set train.steps=10 --from parent:6 --out narrow
+  contains "$out" "less than static 8/8 bits"  # the widths of the steps that were taken over count
+  run 0 "$BITCYCLE" report narrow
+  contains "$(cat narrow/report.html)" "that its schedules name: 8 bits forward and 8 bits backward"
   run 0 "$BITCYCLE" schedule narrow --format csv
   equal "$out" "first_step,steps,forward_bits,gradient_bits
 0,6,8,8

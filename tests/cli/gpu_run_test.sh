@@ -17,6 +17,7 @@ SANITIZER_FILTER=all
 TRAIN_SET=cifar100
 TRAIN_CONFIGS=(resnet38.yaml)
 TRAIN_OPTIONS=()
+SET_BYTES='cifar100/train.bin=8000 cifar100/test.bin=2000'
 END
   echo 0123456 >bundle/commit
   cat >bundle/bin/bench_gpu_limits <<END
@@ -30,6 +31,7 @@ echo '{
 END
   cat >bundle/bin/test_gpu <<END
 #!/bin/sh
+echo "\$*" >>"$PWD/calls.txt"
 [ ! -e "$PWD/tests-hang" ] || sleep 60
 [ ! -e "$PWD/tests-die" ] || { echo "[ RUN      ] DeviceStep"; exit 134; }
 echo "[       OK ] DeviceStep.One (3 ms)"
@@ -220,6 +222,22 @@ test_a_data_set_arrives_in_parts_and_is_checked() {
   run 0 bundle/run put sent/cifar100.part2of3
   contains "$out" "cifar100 is whole"
   cmp set/train.bin bitcycle-data/cifar100/train.bin || failed "train.bin differs"
+  # Another set, and half a set: sums that are right do not make it whole.
+  run 2 bundle/run parts cifar1000 set sent
+  contains "$err" "'cifar1000' is no set"
+  mkdir half && cp set/test.bin half && head -c 4000 set/train.bin >half/train.bin
+  run 1 bundle/run parts cifar100 half sent
+  contains "$err" "half/train.bin has 4000 bytes, and cifar100's has 8000"
+  rm half/train.bin
+  run 1 bundle/run parts cifar100 half sent
+  contains "$err" "cifar100 has a file train.bin, and half has not"
+  sed -i 's/train.bin=8000/train.bin=8001/' bundle/workloads.sh
+  for i in 1 2; do run 0 bundle/run put "sent/cifar100.part${i}of3"; done
+  run 1 bundle/run put sent/cifar100.part3of3
+  contains "$err" "cifar100/train.bin has 8000 bytes, and cifar100's has 8001"
+  [ ! -e bitcycle-data/cifar100.ok ] || failed "half a set was taken for whole"
+  sed -i 's/train.bin=8001/train.bin=8000/' bundle/workloads.sh
+  rm bitcycle-data/cifar100.part*
   # A part that was damaged on its way.
   printf 'x' | dd of=sent/cifar100.part2of3 bs=1 seek=100 conv=notrunc status=none
   for i in 1 3; do run 0 bundle/run put "sent/cifar100.part${i}of3"; done
@@ -242,6 +260,8 @@ test_wrong_words_are_refused_by_name() {
   run 2 bundle/run --limit smoke=soon
   contains "$err" "STAGE=SECONDS"
   run 2 bundle/run put set/train.bin extra more
+  run 0 bundle/run kernel sgd
+  grep -qx -- "--kernel sgd" calls.txt || failed "'kernel' does not pass its name on alone"
   run 1 bundle/run put nothing.part1of2
   contains "$err" "there is no file"
 }

@@ -114,7 +114,9 @@ test_a_checkpoint_of_another_run_is_refused() {
   local own=a/checkpoints/step-00000002.safetensors other=b/checkpoints/step-00000002.safetensors
   cp "$own" copy.safetensors
   run 0 "$BITCYCLE" eval a --checkpoint "$own"
-  run 0 "$BITCYCLE" eval a --checkpoint copy.safetensors
+  contains "$err" "no step up to 2 had the 8 bits that the run is evaluated at"
+  contains "$err" "its steps had at most 3 (--bits 3)"
+  run 0 "$BITCYCLE" eval a --checkpoint copy.safetensors --bits 3
   equal "$err" "" "warnings"
   refused 1 "'$other' is not a checkpoint of the run 'a'" eval a --checkpoint "$other"
   contains "$err" "it has the digest"

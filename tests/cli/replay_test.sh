@@ -57,6 +57,52 @@ test_tolerances_are_those_of_the_case() {
   contains "$err" "close_tolerance"
 }
 
+test_what_a_case_cannot_mean_is_refused() {
+  cp -r "$golden/conv3x3_b8_g8" odd
+  chmod -R u+w odd
+  cp odd/case.json whole.json
+  odd() {  # EXPRESSION MESSAGE
+    sed "$1" whole.json >odd/case.json
+    run 1 "$BITCYCLE" replay odd
+    is_error
+    contains "$err" "odd/case.json"
+    contains "$err" "$2"
+  }
+  odd 's/"close"/"clos"/' "the key 'clos' means nothing in a case of this kind; did you mean 'close'?"
+  odd 's/"kind"/"tolerances_of_everything": 3, "kind"/' "there are kind, op, quantizer"
+  # Tolerances at which zeros would pass.
+  for bound in 1e30 1 -1 '"much"' null; do
+    odd "s/\"kind\"/\"close_tolerance\": $bound, \"kind\"/" "a number of at least 0 and below 1"
+  done
+  rm odd/x.npy odd/qw.npy
+  odd '' "the case needs 'odd/x.npy', 'odd/qw.npy', which are not there; copy the recorded case as a whole"
+
+  cp -r "$SOURCE/tests/golden/steps/resnet8_b8_g16" step
+  chmod -R u+w step
+  cp step/case.json whole.json
+  step() {
+    sed "$1" whole.json >step/case.json
+    run 1 "$BITCYCLE" replay step
+    is_error
+    contains "$err" "step/case.json"
+    contains "$err" "$2"
+  }
+  step 's/"kind"/"error_grid_bits": 7, "kind"/' "error_grid_bits is 7; the grids have 16 or 24 bits"
+  step 's/"bits": 8/"bits": 99/' "'bits' is 99, not an integer from 2 to 32"
+  step 's/"batch": 16/"batch": -1/' "'batch' is -1, not an integer from 1 to"
+  step 's/"kind"/"loss_tolerance": 1e30, "kind"/' "'loss_tolerance' is 1e+30, not a number of at least 0 and below 1"
+  step 's/"kind"/"tolerance": {"conv1.weight": 1e30}, "kind"/' "tolerance of 'conv1.weight' is 1e+30"
+  step 's/"loss"/"los"/' "the key 'los' means nothing in a case of this kind; did you mean 'loss'?"
+  rm step/labels.npy
+  step '' "the case needs 'step/labels.npy', which is not there"
+
+  cp -r "$SOURCE/tests/golden/trajectories/resnet8_cpt_3_8" long
+  chmod -R u+w long
+  sed -i 's/"cycles"/"cycle"/' long/case.json
+  run 1 "$BITCYCLE" replay long --data nowhere
+  contains "$err" "long/case.json, precision: the key 'cycle' means nothing"
+}
+
 test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay nowhere
   is_error

@@ -256,7 +256,9 @@ test_a_full_disk_leaves_the_last_checkpoint_whole() {
 test_eval_at_other_widths() {
   tiny config.yaml
   run 0 "$BITCYCLE" train config.yaml --quiet
+  contains "$out" "the schedule names 8/8 bits, and no step has more than 7/8"
   run 0 "$BITCYCLE" eval runs/config --json
+  contains "$err" "its steps had at most 7 (--bits 7)"
   equal "$(json bits)" 8 bits
   equal "$(json step)" 8 step
   equal "$(json images)" 32 images
@@ -279,6 +281,9 @@ test_verify_names_step_and_tensor() {
   run 3 "$BITCYCLE" verify a b --json
   equal "$(json equal)" false equal
   json different_tensors/0 >/dev/null
+  run 2 "$BITCYCLE" verify config.yaml --against reference --steps 9
+  is_error
+  contains "$err" "--steps 9 is more than the run has: train.steps is 8"
 }
 
 test_bisect_finds_the_step_between_recorded_ones() {

@@ -47,6 +47,74 @@ test_mistyped_option_names_the_nearest() {
   is_error
 }
 
+# Nothing, a folder, an empty file and bytes: one line each that says what is wrong and what to do.
+test_every_verb_says_in_one_line_what_it_needs() {
+  local verb input code
+  mkdir folder
+  : >empty
+  head -c 3000 /dev/urandom >bytes
+  printf '\0' >>bytes
+  for verb in train eval verify schedule cost program data export replay report; do
+    run 2 "$BITCYCLE" "$verb"
+    is_error
+    contains "$err" "$verb: needs "
+    contains "$err" ", for example: bitcycle $verb "
+    equal "$(wc -l <stderr.txt)" 1 "lines of '$verb'"
+    for input in folder empty bytes; do
+      code=1
+      [ "$verb" != verify ] || code=2
+      run "$code" "$BITCYCLE" "$verb" "$input"
+      is_error
+      [ "$verb" = verify ] || contains "$err" "$input"
+      equal "$(wc -l <stderr.txt)" 1 "lines of '$verb $input'"
+    done
+    case $verb in
+      eval | export | report) contains "$err" "'bytes' is a file; the folder of a run is needed, e.g. runs/quickstart" ;;
+      data) contains "$err" "'bytes' is a file; the folder that holds" ;;
+    esac
+  done
+  for input in folder empty bytes nothing; do
+    run 1 "$BITCYCLE" verify "$input" "$input"
+    is_error
+    contains "$err" "'$input'"
+    run 1 "$BITCYCLE" verify "$input" --against reference
+    is_error
+    contains "$err" "$input"
+  done
+}
+
+test_outputs_never_replace_devices_folders_or_links() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  mkdir folder
+  local device
+  for device in /dev/null /dev/full; do
+    run 1 "$BITCYCLE" report a --out "$device"
+    contains "$err" "'$device' exists and is not a report of bitcycle"
+    for words in "export a --out" "replay $SOURCE/tests/golden/ops/linear_b4_g8 --out" "train config.yaml --out"; do
+      # shellcheck disable=SC2086  # words
+      run 1 "$BITCYCLE" $words "$device"
+      is_error
+      contains "$err" "$device"
+    done
+    [ -c "$device" ] || failed "$device was replaced"
+  done
+  run 0 "$BITCYCLE" cost config.yaml --out /dev/null
+  run 1 "$BITCYCLE" schedule config.yaml --out /dev/full
+  is_error
+  contains "$err" "/dev/full"
+  run 2 "$BITCYCLE" cost config.yaml --out folder
+  contains "$err" "folder is a folder"
+  run 1 "$BITCYCLE" cost config.yaml --accelerator systolic-int8 --format scalesim --out /dev/null
+  is_error
+  # A link stays a link.
+  : >target.csv
+  ln -s target.csv link.csv
+  run 0 "$BITCYCLE" cost config.yaml --format csv --out link.csv
+  [ -L link.csv ] || failed "the link was replaced"
+  contains "$(head -1 target.csv)" "layer,pass"
+}
+
 test_missing_and_superfluous_words_are_errors() {
   run 2 "$BITCYCLE" train
   is_error

@@ -126,14 +126,17 @@ TEST(Report, each_data_set_and_task_has_a_front_of_its_own) {
   EXPECT_EQ(comparisons[2].label, "cifar100 (64 training images, 32 test images), 100 classes");
 }
 
-ReportData priced(std::vector<RecordedRun> runs, std::vector<Accelerator> accelerators) {
+ReportData priced(std::vector<RecordedRun> runs, std::vector<Accelerator> accelerators,
+                  std::optional<LayerWidths> baseline = {}) {
   ReportData data;
+  data.baseline = baseline;
   data.runs = std::move(runs);
   label_runs(data.runs);
   data.accelerators = std::move(accelerators);
   data.experiments = experiments_of(data.runs);
   data.comparisons = comparisons_of(data.runs, data.experiments);
-  data.costs = costs_of(data.runs, data.experiments, data.comparisons, data.accelerators);
+  data.costs = costs_of(data.runs, data.experiments, data.comparisons, data.accelerators, baseline);
+  add_pricing_notes(data);
   return data;
 }
 Accelerator accelerator(const std::string& name) {
@@ -146,10 +149,54 @@ TEST(Report, all_compared_runs_have_one_baseline) {
       priced({run_of("cpt", {}, 50.0),
               run_of("static-8", {{"precision.forward.schedule", "constant"}, {"precision.forward.max", "8"}}, 60.0)},
              {});
-  EXPECT_EQ(baseline_text(data.comparisons[0], data.runs, data.experiments), "8/8");
+  EXPECT_EQ(baseline_text(baseline_of(data.comparisons[0], data.runs, data.experiments)), "8/8");
   EXPECT_DOUBLE_EQ(data.costs[0].baseline_paper_bitops, data.costs[1].baseline_paper_bitops);
   EXPECT_DOUBLE_EQ(data.costs[1].paper_bitops, data.costs[1].baseline_paper_bitops);
   EXPECT_LT(data.costs[0].paper_bitops, data.costs[0].baseline_paper_bitops);
+}
+
+LayerWidths static_widths(int bits) { return {BitWidth::integer(bits), BitWidth::integer(bits)}; }
+
+TEST(Report, one_run_of_wide_layers_takes_no_percentage_from_the_others_where_a_baseline_is_given) {
+  // systolic-int8 cannot multiply 12 bits, so it has no baseline of 12 bits for the run at 3 to 6 bits either.
+  const std::vector<RecordedRun> runs{
+      run_of("cpt", {}, 50.0),
+      run_of("wide", {{"precision.forward.schedule", "constant"}, {"precision.forward.max", "12"}}, 60.0)};
+  const auto without = priced(runs, {accelerator("systolic-int8")});
+  EXPECT_TRUE(without.costs[0].hardware[0].cost);
+  EXPECT_FALSE(without.costs[0].hardware[0].baseline);
+  EXPECT_THAT(without.pricing_notes,
+              testing::Contains(testing::AllOf(HasSubstr("On systolic-int8, the baseline of cpt could not be priced"),
+                                               HasSubstr("--baseline"))));
+  const auto with = priced(runs, {accelerator("systolic-int8")}, static_widths(8));
+  EXPECT_TRUE(with.costs[0].hardware[0].baseline);
+  EXPECT_DOUBLE_EQ(with.costs[0].baseline_paper_bitops, with.costs[1].baseline_paper_bitops);
+  EXPECT_LT(with.costs[0].baseline_paper_bitops, without.costs[0].baseline_paper_bitops);
+  EXPECT_THAT(report_html(with), HasSubstr("the bit-widths that were asked for with --baseline: 8 bits forward"));
+}
+
+TEST(Report, layers_at_widths_of_their_own_are_named_in_the_baseline) {
+  const auto data = priced({run_of("apart", {{"precision.layers", "[{match: conv1, forward: 12}]"}}, 50.0)}, {});
+  EXPECT_EQ(baseline_text(baseline_of(data.comparisons[0], data.runs, data.experiments)), "6/8, conv1 12/8");
+  EXPECT_THAT(report_html(data), HasSubstr("6 bits forward and 8 bits backward, but conv1 at 12 bits forward"));
+}
+
+TEST(Report, a_fork_is_compared_with_the_widths_of_its_past_too) {
+  RecordedRun fork = run_of("fork", {{"precision.forward.max", "5"}}, 50.0);
+  const ScheduleSpec eight{"constant", {}, BitWidth::integer(8), 1, 8};
+  fork.config.precision.history = {{4, 8, eight, eight, {}}};
+  const auto data = priced({fork}, {});
+  EXPECT_EQ(baseline_text(baseline_of(data.comparisons[0], data.runs, data.experiments)), "8/8");
+}
+
+TEST(Report, a_baseline_that_no_step_reaches_is_said) {
+  // Two steps of a cycle of eight: 3 and 3 of 3 to 6 bits.
+  const auto data = priced({run_of("short", {{"train.steps", "2"}, {"precision.forward.cycles", "1"}}, 50.0)}, {});
+  const auto baseline = baseline_of(data.comparisons[0], data.runs, data.experiments);
+  EXPECT_EQ(baseline_text(baseline), "6/8");
+  ASSERT_TRUE(baseline.reached);
+  EXPECT_LT(baseline.reached->forward, BitWidth::integer(6));
+  EXPECT_THAT(report_html(data), HasSubstr("which no step has: the largest widths of any step are "));
 }
 
 TEST(Report, the_metric_executed_is_priced_beside_paper) {
