@@ -236,6 +236,12 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
   if (has("isa")) {
     result.push_back({"isa", choice("isa", "auto", isa_choices())});
   }
+  if (has("batch")) {
+    if (std::any_of(result.begin(), result.end(), [](const auto& item) { return item.key == "train.batch"; })) {
+      fail("--batch and --set train.batch contradict each other; leave one of them out");
+    }
+    result.push_back({"train.batch", std::to_string(integer("batch", 1, 1))});
+  }
   if (has("threads")) result.push_back({"threads", std::to_string(integer("threads", 0, 0))});
   if (has("tensorboard")) result.push_back({"tensorboard", "true"});
   if (has("from")) {

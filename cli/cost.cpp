@@ -31,7 +31,9 @@ void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& 
   const BitOpsSum& total = report.total;
   const std::string what = input.whole_batches ? "a step" : input.is_layers_file ? "a sample" : "an image";
   out << heading(input) << "; " << figures(1e-6 * static_cast<double>(report.macs_per_image)) << " million MACs for "
-      << what << ", forward\n\n";
+      << what << ", forward\n";
+  for (const auto& note : input.notes) out << "  " << note << "\n";
+  out << "\n";
 
   const auto header = [](const std::string& first) {
     return std::vector<std::string>{first, "GMAC", "GBitOPs 'paper'", "share", "GBitOPs 'executed'"};
@@ -95,14 +97,15 @@ int run_cost(const std::vector<std::string>& arguments) {
        "Counts the bit operations of a training: those of the whole run that a CONFIG describes, or of the\n"
        "steps that a RUN folder has done. There are always two metrics: what the paper counts, and what is\n"
        "executed. With --accelerator it computes energy, cycles and traffic on hardware. Nothing is trained.\n"
-       "LAYERS is a CSV file of your own layers in SCALE-Sim's format (convolutions, or Layer, M, N, K), with\n"
-       "further columns such as batch, padding and pass. With --schedule or --precision it is priced like a\n"
-       "model; without them, each row is one product.",
+       "LAYERS is an ONNX model (.onnx), or a CSV file of your own layers in SCALE-Sim's format (convolutions,\n"
+       "or Layer, M, N, K), with further columns such as batch, padding and pass. With --schedule or\n"
+       "--precision it is priced like a model; without them, each layer is one product.",
        "bitcycle cost configs/quickstart.yaml\n"
        "bitcycle cost configs/quickstart.yaml --precision cyclic_cosine:4-8/8,cycles=8 --format csv\n"
        "bitcycle cost configs/quickstart.yaml --accelerator bitfusion-45nm --accelerator stripes\n"
        "bitcycle cost runs/quickstart --accelerator systolic-int8 --explain conv1\n"
        "bitcycle cost layers.csv --precision cyclic_cosine:3-8/8,cycles=32,steps=64000,batch=128\n"
+       "bitcycle cost model.onnx --schedule configs/quickstart.yaml --batch 64 --accelerator bitfusion-45nm\n"
        "bitcycle cost layers.csv --accelerator systolic-int8 --set accelerator.dataflow=ws --widths 8x4"},
       options);
   if (!line.parse(arguments)) return kSuccess;

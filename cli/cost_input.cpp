@@ -2,13 +2,17 @@
 #include "cli/cost_input.h"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <filesystem>
 #include <stdexcept>
 
+#include "cli/console.h"
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/precision_text.h"
 #include "cost_models/csv.h"
+#include "cost_models/onnx/onnx_layers.h"
 #include "cost_models/schedule_report.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
@@ -41,9 +45,20 @@ bool sets(const CommandLine& line, const std::string& key) {
   return std::any_of(overrides.begin(), overrides.end(), [&](const auto& item) { return item.key == key; });
 }
 
+/// A key that both --precision and --set give has two values.
+void refuse_contradictions(const CommandLine& line, const PrecisionText& precision, const std::string& text) {
+  for (const auto& key : precision.keys) {
+    if (!sets(line, key.key)) continue;
+    const bool by_batch = key.key == "train.batch" && line.has("batch");
+    line.fail("--precision " + text + " and " + (by_batch ? "--batch" : "--set " + key.key) +
+              " contradict each other: both say what " + key.key + " is; leave one of them out");
+  }
+}
+
 /// The schedule of --precision, on nothing: for a file of layers, or for the schedule alone.
 Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
   const PrecisionText precision = parsed(line, text);
+  refuse_contradictions(line, precision, text);
   auto keys = precision.keys;
   if (!precision.has_steps && !sets(line, "train.steps")) {
     if (!precision.is_constant) line.fail("--precision " + text + ": how many steps? Add ,steps=N");
@@ -57,7 +72,9 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
 
 /// A config with --precision in place of its own widths.
 Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, const std::string& path) {
-  std::vector<ConfigOverride> keys = parsed(line, text).keys;
+  const PrecisionText precision = parsed(line, text);
+  refuse_contradictions(line, precision, text);
+  std::vector<ConfigOverride> keys = precision.keys;
   for (auto& item : line.overrides()) keys.push_back(std::move(item));
   if (fs::is_directory(path)) {
     line.fail("--precision would change what the recorded run '" + path +
@@ -83,6 +100,32 @@ Scheduled scheduled_by_path(const CommandLine& line, const std::string& path) {
   return {input.config.name, input.config, input.run, true};
 }
 
+bool has_extension(const std::string& path, const std::string& extension) {
+  std::string own = fs::path(path).extension().string();
+  std::transform(own.begin(), own.end(), own.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return own == extension;
+}
+
+/// --dim NAME=SIZE.
+OnnxSizes open_axes(const CommandLine& line) {
+  OnnxSizes sizes;
+  for (const auto& text : line.texts("dim")) {
+    const auto equals = text.rfind('=');
+    const std::string number = equals == std::string::npos ? "" : text.substr(equals + 1);
+    std::int64_t size = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), size);
+    if (equals == std::string::npos || equals == 0 || error != std::errc() || end != number.data() + number.size() ||
+        size < 1 || size > 1000000000) {
+      line.fail("--dim " + text + ": NAME=SIZE is needed, e.g. --dim sequence=128");
+    }
+    if (!sizes.emplace(text.substr(0, equals), size).second) {
+      line.fail("--dim gives '" + text.substr(0, equals) + "' two sizes; leave one of them out");
+    }
+  }
+  return sizes;
+}
+
 /// A file of layers has no network, data and optimiser: keys of these mean nothing.
 void refuse_meaningless_keys(const CommandLine& line, const std::string& layers) {
   for (const auto& item : line.overrides()) {
@@ -104,15 +147,23 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   false,
                   topology != nullptr,
                   line.has("inference"),
-                  bitops_options(config)};
+                  bitops_options(config),
+                  {}};
   if (scheduled.run && topology == nullptr) input.steps = priced_steps({config, scheduled.run});
   if (topology != nullptr) {
     input.name = topology->name + ", " + scheduled.name;
-    input.whole_batches = topology->has_batch;
+    input.notes = topology->notes;
     if (topology->has_batch) {
-      if (sets(line, "train.batch")) {
-        line.fail("--set train.batch contradicts the column 'batch' of " + topology->name + "; leave one of them out");
+      const bool all = std::all_of(topology->layers.begin(), topology->layers.end(),
+                                   [](const TopologyLayer& layer) { return layer.has_batch; });
+      if (all && sets(line, "train.batch")) {
+        line.fail(std::string(line.has("batch") ? "--batch" : "--set train.batch") + " contradicts " + topology->name +
+                  ", which gives every layer its batch; leave one of them out");
       }
+      Topology filled = *topology;
+      filled.fill_batches(input.batch);
+      input.workload = filled.workload();
+      input.whole_batches = true;
       input.batch = 1;
     }
     if (topology->has_bits) {
@@ -120,7 +171,7 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                 " contradict a schedule, which gives every layer its widths; leave them out, or set layers apart with "
                 "--set precision.layers=[{match: NAME, forward: W, gradient: W}]");
     }
-    for (const auto& operation : workload.matrix) {
+    for (const auto& operation : input.workload.matrix) {
       double samples = static_cast<double>(input.batch), macs = static_cast<double>(operation.shape.macs());
       if (samples * macs > 9007199254740992.0) {
         throw std::runtime_error("layer '" + operation.layer + "' of " + topology->name + " with a batch of " +
@@ -131,7 +182,7 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
   }
   input.bitops.batch = input.batch;
   require_matching_patterns(input.plan, workload.quantised_layers(), workload.model);
-  if (input.inference) input.workload = inference_only(workload);
+  if (input.inference) input.workload = inference_only(input.workload);
   const auto& operations = input.workload.matrix;
   if (std::none_of(operations.begin(), operations.end(), [](const MatrixOperation& operation) {
         return operation.has(Pass::kForward) || operation.has(Pass::kError) || operation.has(Pass::kWeightGradient);
@@ -143,15 +194,29 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
 
 }  // namespace
 
-bool is_layers_file(const std::string& path) { return fs::path(path).extension() == ".csv"; }
+bool is_layers_file(const std::string& path) { return has_extension(path, ".csv") || has_extension(path, ".onnx"); }
 
-Topology read_layers(const std::string& path) { return read_topology(path); }
+Topology read_layers(const CommandLine& line, const std::string& path) {
+  require_exists(path);
+  const OnnxSizes sizes = open_axes(line);
+  if (has_extension(path, ".onnx")) return read_onnx(path, sizes);
+  if (!sizes.empty()) line.fail("--dim is for the open axes of an ONNX model, and '" + path + "' is none");
+  return read_topology(path);
+}
+
+void print_warnings(const Topology& topology, const std::string& path) {
+  Console console(false, false);
+  for (const auto& text : topology.warnings) console.warning(path + ": " + text);
+}
 
 std::vector<OptionSpec> schedule_options() {
-  return {{"schedule", "CONFIG", "the schedule of this config (or run folder), for your own layers"},
-          {"precision", "TEXT",
-           "a schedule written as one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
-          {"inference", "", "the forward pass alone"}};
+  return {
+      {"schedule", "CONFIG", "the schedule of this config (or run folder), for your own layers"},
+      {"precision", "TEXT",
+       "a schedule written as one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
+      {"inference", "", "the forward pass alone"},
+      {"batch", "N", "samples a step; the same as --set train.batch=N"},
+      {"dim", "NAME=SIZE", "the size of an axis that an ONNX model leaves open, e.g. sequence=128; may be repeated"}};
 }
 
 CostInput read_cost_input(const CommandLine& line) {
@@ -162,8 +227,9 @@ CostInput read_cost_input(const CommandLine& line) {
     line.fail("only one schedule can be priced at a time; 'bitcycle schedule' compares several");
   }
   if (is_layers_file(path)) {
-    const Topology topology = read_layers(path);
+    const Topology topology = read_layers(line, path);
     refuse_meaningless_keys(line, path);
+    print_warnings(topology, path);
     const Scheduled scheduled =
         has_text ? scheduled_by_text(line, line.text("precision")) : scheduled_by_path(line, line.text("schedule"));
     return put_together(line, scheduled, topology.workload(), &topology);
@@ -172,6 +238,7 @@ CostInput read_cost_input(const CommandLine& line) {
     line.fail("--schedule is for files of layers (.csv); '" + path +
               "' has a schedule of its own, and --precision replaces it");
   }
+  if (line.has("dim")) line.fail("--dim is for the open axes of an ONNX model, and '" + path + "' is none");
   const Scheduled scheduled =
       has_text ? scheduled_by_text(line, line.text("precision"), path) : scheduled_by_path(line, path);
   return put_together(line, scheduled, model_workload(scheduled.config), nullptr);
@@ -186,10 +253,12 @@ std::vector<CostInput> read_schedules(const CommandLine& line) {
     } else if (topology) {
       line.fail("only one file of layers can be priced at a time; '" + path + "' is one more");
     } else {
-      topology = read_layers(path);
+      topology = read_layers(line, path);
       refuse_meaningless_keys(line, path);
+      print_warnings(*topology, path);
     }
   }
+  if (line.has("dim") && !topology) line.fail("--dim is for the open axes of an ONNX model, and there is none");
   const std::string first = paths.empty() ? "" : paths.front();
   for (const auto& path : line.texts("schedule")) paths.push_back(path);
   std::vector<CostInput> inputs;

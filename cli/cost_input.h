@@ -26,15 +26,19 @@ struct CostInput {
   bool whole_batches = false;   // the layers' shapes hold the batch
   bool is_layers_file = false;  // her own layers: no batch norm, and samples rather than images
   bool inference = false;
-  BitOpsOptions bitops;  // how bit operations are counted
+  BitOpsOptions bitops;            // how bit operations are counted
+  std::vector<std::string> notes;  // sentences of the file of layers
 };
 
-/// True for names of files of layers: .csv, .onnx.
+/// True for names of files of layers: .csv and .onnx, in small letters or capitals.
 bool is_layers_file(const std::string& path);
-/// Reads one. Without --schedule and --precision a topology is priced as it is.
-Topology read_layers(const std::string& path);
+/// Reads one; --dim sizes the open axes of an ONNX model. Without --schedule and --precision layers are priced as they
+/// are.
+Topology read_layers(const CommandLine& line, const std::string& path);
+/// Its warnings, on standard error.
+void print_warnings(const Topology& topology, const std::string& path);
 
-/// --schedule, --precision, --inference.
+/// --schedule, --precision, --inference, --batch, --dim.
 std::vector<OptionSpec> schedule_options();
 
 /// Layers and schedule of the command line's one argument: a CONFIG or RUN (its own schedule, or that of --precision or

@@ -29,8 +29,13 @@ constexpr int kThreadsACore = 4;
 
 }  // namespace
 
+void require_exists(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) complain_missing(path);
+}
+
 Config read_config(const std::string& path, const CommandLine& line) {
-  if (!fs::exists(path)) complain_missing(path);
+  require_exists(path);
   if (fs::is_directory(path)) {
     throw std::runtime_error("'" + path + "' is a folder; the path of a config file (.yaml) is needed");
   }
@@ -38,7 +43,7 @@ Config read_config(const std::string& path, const CommandLine& line) {
 }
 
 ConfigInput read_config_or_run(const std::string& path, const CommandLine& line) {
-  if (!fs::exists(path)) complain_missing(path);
+  require_exists(path);
   if (!fs::is_directory(path)) return {load_config(path, line.overrides()), std::nullopt};
   Config config = RunFolder::existing(path).config();
   const auto overrides = line.overrides();

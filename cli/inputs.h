@@ -26,6 +26,8 @@ ConfigInput read_config_or_run(const std::string& path, const CommandLine& line)
 ConfigInput read_run_folder(const std::string& path, const CommandLine& line);
 /// The same for a config file alone.
 Config read_config(const std::string& path, const CommandLine& line);
+/// Throws where there is no such file or folder, naming the nearest one that there is.
+void require_exists(const std::string& path);
 
 /// Steps that a cost is counted of: all of a config's, those that a run has done. Throws where it has done none.
 std::int64_t priced_steps(const ConfigInput& input);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -80,10 +81,12 @@ PrecisionText parse(const std::string& text) {
   }
   put("gradient", moves ? schedule : "constant", gradient);
   result.is_constant = schedule == "constant";
+  std::set<std::string> given;
   for (std::string part; std::getline(parts, part, ',');) {
     const auto equals = part.find('=');
     const std::string key = part.substr(0, equals), value = equals == std::string::npos ? "" : part.substr(equals + 1);
     check_number(key, value);
+    if (!given.insert(key).second) throw std::invalid_argument(key + " is given twice; leave one of them out");
     if (key == "cycles" && !result.is_constant) {
       result.keys.push_back({"precision.forward.cycles", value});
       if (moves) result.keys.push_back({"precision.gradient.cycles", value});

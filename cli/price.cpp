@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/price.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -124,6 +125,7 @@ int price_scheduled(const CommandLine& line, const std::vector<Accelerator>& acc
   Priced priced;
   priced.heading = heading(input) + ", widths as " + (options.executed ? "executed" : "scheduled");
   priced.training = !input.inference;
+  priced.notes = input.notes;
   const LayerWidths fixed = baseline.value_or(input.plan.max());
   priced.against =
       "the same steps static at " + fixed.forward.text() + "/" + fixed.gradient.text() + " bits" +
@@ -150,11 +152,20 @@ int price_unscheduled(const CommandLine& line, const std::vector<Accelerator>& a
     }
   }
   for (const auto& item : line.overrides()) {
+    if (line.has("batch") && item.key == "train.batch") continue;
     line.fail("--set " + item.key + "=" + item.value + " has no effect on '" + path +
               "' without a schedule; add --schedule CONFIG or --precision TEXT, or leave it out");
   }
   const OperandBits bits = topology_bits(line);
-  const Topology topology = read_layers(path);
+  Topology topology = read_layers(line, path);
+  print_warnings(topology, path);
+  if (line.has("batch")) {
+    if (std::all_of(topology.layers.begin(), topology.layers.end(),
+                    [](const auto& layer) { return layer.has_batch; })) {
+      line.fail("--batch contradicts " + topology.name + ", which gives every layer its batch; leave one of them out");
+    }
+    topology.fill_batches(line.integer("batch", 1, 1));
+  }
   if (line.has("explain")) {
     std::vector<Explanation> explanations;
     for (const auto& accelerator : accelerators) {
@@ -167,6 +178,7 @@ int price_unscheduled(const CommandLine& line, const std::vector<Accelerator>& a
   }
   Priced priced;
   priced.training = false;
+  priced.notes = topology.notes;
   for (const auto& accelerator : accelerators) {
     priced.costs.push_back(price_topology(accelerator, topology, bits));
   }

@@ -165,7 +165,9 @@ std::string seconds_text(double seconds) {
 }
 
 void print_pricing(std::ostream& out, const Priced& priced, bool layers) {
-  out << priced.heading << "\n\n";
+  out << priced.heading << "\n";
+  for (const auto& note : priced.notes) out << "  " << note << "\n";
+  out << "\n";
   const bool against = !priced.baselines.empty();
   Table totals(header("accelerator", against));
   for (std::size_t i = 0; i < priced.costs.size(); ++i) {

@@ -15,7 +15,8 @@ struct Priced {
   std::string heading, against;
   std::vector<Pricing> costs, baselines;  // baselines: none, or one each
   MemoryNeed memory;
-  bool training = true;  // a step keeps something
+  bool training = true;            // a step keeps something
+  std::vector<std::string> notes;  // sentences on how the layers were read
 };
 
 /// Totals, rates, and each accelerator's passes; with `layers` also its layers.

@@ -143,7 +143,7 @@ int run_schedule(const std::vector<std::string>& arguments) {
        "run spends at each, and when they change; on a terminal also as a plot. With several CONFIGs it shows\n"
        "the widths and the cost of each in one table, relative to one static training: that of --baseline, or\n"
        "the largest widths of all. --precision adds a schedule that is written as one word. With a file LAYERS\n"
-       "(.csv), all schedules are priced on its layers instead of the model of each CONFIG.",
+       "(.csv or .onnx), all schedules are priced on its layers instead of the model of each CONFIG.",
        "bitcycle schedule configs/quickstart.yaml\n"
        "bitcycle schedule configs/quickstart.yaml --set precision.forward.cycles=4 --format csv\n"
        "bitcycle schedule configs/experiments/cifar10/resnet20-*.yaml --baseline static-8 --sort bitops_percent\n"

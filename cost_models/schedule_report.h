@@ -26,7 +26,7 @@ struct WidthGroup {
   std::vector<std::string> layers;
   double macs_share = 1.0;  // of the workload's forward MACs
   std::vector<WidthStretch> stretches;
-  bool all_stretches = true;  // false: there are more than a million, and these are the first
+  bool all_stretches = true;                   // false: there are more than a million, and these are the first
   std::map<LayerWidths, std::int64_t> totals;  // steps at each pair
 };
 

@@ -2,6 +2,7 @@
 #include "cost_models/topology.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <filesystem>
@@ -11,35 +12,22 @@
 #include <stdexcept>
 
 #include "cost_models/csv.h"
-#include "sim/nearest_name.h"
+#include "cost_models/layer_limits.h"
+#include "cost_models/topology_header.h"
 
 namespace bitcycle {
 namespace {
 
-constexpr std::int64_t kMost = 1000000000;
-constexpr std::int64_t kMostStride = 256;  // a strided error pass is up to stride * stride products
-constexpr std::int64_t kMostCounts = std::int64_t{1} << 53;
-constexpr std::size_t kMostLayers = 100000;
-constexpr std::size_t kMostName = 256;
+constexpr std::int64_t kMost = kMostLayerSize;
 constexpr std::size_t kMostBytes = std::size_t{1} << 24;
 
-const std::vector<std::string> kMoreColumns{"batch", "padding",  "dilation", "groups",  "pass",
-                                            "rhs",   "lhs_bits", "rhs_bits", "sparsity"};
-
-bool is_number(const std::string& cell) {
-  double value = 0.0;
-  const char* end = cell.data() + cell.size();
-  const auto [rest, error] = std::from_chars(cell.data(), end, value);
-  return error == std::errc() && rest == end;
-}
-
-/// "IFMAP Height" -> "ifmap_height".
-std::string column_name(const std::string& cell) {
-  std::string name;
-  for (const char c : cell) {
-    name += c == ' ' || c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+/// DP as a word of its own: "Conv_DP2", not "ADPool".
+bool says_depthwise(const std::string& name) {
+  const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  for (auto at = name.find("DP"); at != std::string::npos; at = name.find("DP", at + 1)) {
+    if ((at == 0 || !letter(name[at - 1])) && (at + 2 == name.size() || !letter(name[at + 2]))) return true;
   }
-  return name;
+  return false;
 }
 
 /// Reads line after line; knows the place of an error.
@@ -55,12 +43,23 @@ class Reader {
       fail(error.what());
     }
     if (cells_.empty()) return;
-    if (header_.empty()) {
-      read_header();
+    if (header_.written.empty()) {
+      try {
+        header_ = read_topology_header(cells_);
+      } catch (const std::invalid_argument& error) {
+        fail(error.what());
+      }
     } else {
       if (topology_.layers.size() == kMostLayers) fail("more than " + std::to_string(kMostLayers) + " layers");
       read_layer();
     }
+  }
+
+  /// What the reader of the file should know.
+  void finish() {
+    tell_names(topology_.notes, "Depthwise, by the word DP in their names, as in SCALE-Sim: ", depthwise_,
+               ". A column 'groups' says otherwise.");
+    tell_names(topology_.warnings, "layers have names that are there already; they are called ", renamed_, "");
   }
 
  private:
@@ -68,97 +67,62 @@ class Reader {
     throw std::invalid_argument(file_ + ":" + std::to_string(number_) + ": " + message);
   }
 
-  void read_header() {
-    std::vector<std::string> names;
-    for (const auto& cell : cells_) {
-      if (!is_printable(cell)) fail("a column's name holds control characters");
-      names.push_back(column_name(cell));
-    }
-    if (cells_.size() > 1 && std::all_of(cells_.begin() + 1, cells_.end(), is_number)) {
-      fail("this is a layer; the first line must be a header that names the columns");
-    }
-    products_ = names.size() >= 4 && names[1] == "m" && names[2] == "n" && names[3] == "k";
-    two_strides_ = !products_ && names.size() >= 9 && names[7] == "stride_height" && names[8] == "stride_width";
-    columns_ = products_ ? 4 : two_strides_ ? 9 : 8;
-    if (names.size() < columns_) {
-      fail(
-          "the header must name 8 columns of convolutions (layer, ifmap height and width, filter height and width, "
-          "channels, filters, stride), or be 'Layer, M, N, K'");
-    }
-    for (std::size_t i = columns_; i < names.size(); ++i) {
-      if (std::find(kMoreColumns.begin(), kMoreColumns.end(), names[i]) == kMoreColumns.end()) {
-        std::string known;
-        for (const auto& name : kMoreColumns) known += (known.empty() ? "" : ", ") + name;
-        const std::string match = nearest_name(names[i], kMoreColumns);
-        fail("there is no column '" + cells_[i] + "'" + (match.empty() ? "" : "; did you mean '" + match + "'?") +
-             ". After column " + std::to_string(columns_) + " may follow " + known);
-      }
-      if (!more_.emplace(names[i], i).second) fail("the column '" + cells_[i] + "' is there twice");
-    }
-    if (more_.count("lhs_bits") != more_.count("rhs_bits")) fail("lhs_bits and rhs_bits belong together");
-    if (products_) {
-      for (const char* name : {"padding", "dilation", "groups"}) {
-        if (more_.count(name) != 0) fail(std::string("the column '") + name + "' means nothing for products M, N, K");
-      }
-    }
-    topology_.has_batch = more_.count("batch") != 0;
-    header_ = cells_;
+  /// The cell of a column; empty where there is none.
+  std::string cell(const std::string& name) const {
+    const auto found = header_.columns.find(name);
+    return found == header_.columns.end() || found->second >= cells_.size() ? "" : cells_[found->second];
   }
-
-  std::int64_t whole(std::size_t i, std::int64_t least, std::int64_t most) const {
+  std::int64_t whole(const std::string& name, std::int64_t least, std::int64_t most) const {
+    const std::string text = cell(name);
+    const std::string& column = header_.written[header_.columns.at(name)];
+    if (text.empty()) fail("the cell of column '" + column + "' is empty");
     std::int64_t value = 0;
-    const char* end = cells_[i].data() + cells_[i].size();
-    const auto [rest, error] = std::from_chars(cells_[i].data(), end, value);
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || rest != end || value < least || value > most) {
-      fail("'" + (is_printable(cells_[i]) ? cells_[i] : "?") + "' in column '" + header_[i] +
+      fail((is_printable(text) ? "'" + text + "'" : "what stands") + " in column '" + column +
            "' must be a whole number, " + std::to_string(least) + ".." + std::to_string(most));
     }
     return value;
   }
-  /// The cell of a column beyond the first ones; empty where there is none.
-  std::string more(const std::string& name) const {
-    const auto found = more_.find(name);
-    return found == more_.end() || found->second >= cells_.size() ? "" : cells_[found->second];
-  }
-  std::int64_t more_whole(const std::string& name, std::int64_t fallback, std::int64_t least, std::int64_t most) const {
-    return more(name).empty() ? fallback : whole(more_.at(name), least, most);
+  /// The same of a cell that may be empty.
+  std::int64_t whole_or(const std::string& name, std::int64_t fallback, std::int64_t least, std::int64_t most) const {
+    return cell(name).empty() ? fallback : whole(name, least, most);
   }
 
-  /// Counts are whole numbers in binary64 as well.
-  void count(std::initializer_list<std::int64_t> factors, const char* what) const {
-    std::int64_t result = 1;
-    for (const std::int64_t factor : factors) {
-      if (__builtin_mul_overflow(result, factor, &result) || result > kMostCounts) {
-        fail("layer '" + cells_[0] + "' has more than 2^53 " + what + "; sizes this large cannot be counted");
-      }
+  /// Sizes that are multiplied before they make a shape.
+  void count(std::int64_t a, std::int64_t b, const char* what) const {
+    std::int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result) || result > kMostLayerCount) {
+      fail("layer '" + name_ + "' has more than 2^53 " + what + "; sizes this large cannot be counted");
     }
   }
 
   void read_layer() {
-    if (cells_.size() < columns_ || cells_.size() > header_.size()) {
-      fail(std::to_string(cells_.size()) + " columns, the header has " + std::to_string(header_.size()));
+    if (cells_.size() > header_.written.size()) {
+      fail(std::to_string(cells_.size()) + " columns, the header has " + std::to_string(header_.written.size()));
     }
-    if (cells_[0].empty()) fail("the layer has no name");
-    if (cells_[0].size() > kMostName) fail("the layer's name has more than " + std::to_string(kMostName) + " bytes");
-    if (!is_printable(cells_[0])) fail("the layer's name holds control characters or is not UTF-8");
+    name_ = cell("layer");
+    if (const std::string wrong = bad_layer_name(name_); !wrong.empty()) fail(wrong);
     TopologyLayer layer;
-    layer.operation.layer = cells_[0];
-    layer.operation.shape = products_ ? product_shape(layer.operation) : convolution_shape();
-    layer.operation.kind = products_ ? (layer.operation.rhs_is_activation ? "matmul" : "linear") : "conv2d";
-    const OperationShape& s = layer.operation.shape;
-    count({s.n, s.h, s.w, s.c}, "inputs");
-    count({s.n, s.out_h(), s.out_w(), s.o}, "results");
-    count({s.o, s.kh, s.kw, s.c_per_group()}, "weights");
-    count({s.n, s.out_h(), s.out_w(), s.o, s.kh, s.kw, s.c_per_group()}, "multiply-accumulates");
+    layer.operation.layer = names_.unique(name_);
+    if (layer.operation.layer != name_) renamed_.push_back(layer.operation.layer);
+    layer.has_batch = !cell("batch").empty();
+    topology_.has_batch = topology_.has_batch || layer.has_batch;
+    layer.operation.shape = header_.products ? product_shape(layer.operation) : convolution_shape();
+    layer.operation.kind = header_.products ? (layer.operation.rhs_is_activation ? "matmul" : "linear") : "conv2d";
+    if (const std::string excess = too_large(layer.operation.shape); !excess.empty()) {
+      fail("layer '" + name_ + "' has " + excess);
+    }
     layer.operation.input_gradient = !topology_.layers.empty();
     read_passes(layer);
-    if (!more("lhs_bits").empty() || !more("rhs_bits").empty()) {
-      layer.bits = OperandBits{static_cast<int>(more_whole("lhs_bits", 0, 1, 32)),
-                               static_cast<int>(more_whole("rhs_bits", 0, 1, 32))};
+    if (!cell("lhs_bits").empty() || !cell("rhs_bits").empty()) {
+      layer.bits = OperandBits{static_cast<int>(whole_or("lhs_bits", 0, 1, 32)),
+                               static_cast<int>(whole_or("rhs_bits", 0, 1, 32))};
       if (layer.bits->lhs == 0 || layer.bits->rhs == 0) fail("lhs_bits and rhs_bits belong together");
       topology_.has_bits = true;
     }
-    if (const std::string sparsity = more("sparsity"); !sparsity.empty()) {
+    if (const std::string sparsity = cell("sparsity"); !sparsity.empty()) {
       const auto colon = sparsity.find(':');
       if (colon == std::string::npos || sparsity.substr(0, colon) != sparsity.substr(colon + 1)) {
         fail("sparsity is not modelled; only dense layers (1:1) can be priced");
@@ -168,22 +132,22 @@ class Reader {
   }
 
   OperationShape product_shape(MatrixOperation& operation) const {
-    const std::int64_t m = whole(1, 1, kMost), n = whole(2, 1, kMost), k = whole(3, 1, kMost);
-    const std::int64_t batch = more_whole("batch", 1, 1, kMost);
-    if (const std::string rhs = more("rhs"); !rhs.empty() && rhs != "weight") {
+    const std::int64_t m = whole("m", 1, kMost), n = whole("n", 1, kMost), k = whole("k", 1, kMost);
+    const std::int64_t batch = whole_or("batch", 1, 1, kMost);
+    if (const std::string rhs = cell("rhs"); !rhs.empty() && rhs != "weight") {
       if (rhs != "activation") fail("rhs is '" + rhs + "', must be weight or activation");
       operation.rhs_is_activation = true;
     }
     OperationShape s;
     if (operation.rhs_is_activation) {  // a product for each sample: groups that share nothing
-      count({batch, k}, "inputs");
-      count({batch, n}, "results");
+      count(batch, k, "inputs");
+      count(batch, n, "results");
       s.n = m;
       s.c = batch * k;
       s.o = batch * n;
       s.groups = batch;
     } else {
-      count({batch, m}, "inputs");
+      count(batch, m, "inputs");
       s.n = batch * m;
       s.c = k;
       s.o = n;
@@ -191,28 +155,29 @@ class Reader {
     return s;
   }
 
-  OperationShape convolution_shape() const {
+  OperationShape convolution_shape() {
     OperationShape s;
-    s.n = more_whole("batch", 1, 1, kMost);
-    s.h = whole(1, 1, kMost);
-    s.w = whole(2, 1, kMost);
-    s.c = whole(5, 1, kMost);
-    s.stride_h = whole(7, 1, kMostStride);
-    s.stride_w = two_strides_ ? whole(8, 1, kMostStride) : s.stride_h;
-    s.dilation_h = s.dilation_w = more_whole("dilation", 1, 1, kMost);
-    const bool same = more("padding") == "same";
-    const std::int64_t padding = same ? 0 : more_whole("padding", 0, 0, kMost);
+    s.n = whole_or("batch", 1, 1, kMost);
+    s.h = whole("ifmap_height", 1, kMost);
+    s.w = whole("ifmap_width", 1, kMost);
+    s.c = whole("channels", 1, kMost);
+    s.stride_h = whole(header_.two_strides() ? "stride_height" : "stride", 1, kMostLayerStride);
+    s.stride_w = header_.two_strides() ? whole("stride_width", 1, kMostLayerStride) : s.stride_h;
+    s.dilation_h = s.dilation_w = whole_or("dilation", 1, 1, kMost);
+    const bool same = cell("padding") == "same";
+    const std::int64_t padding = same ? 0 : whole_or("padding", 0, 0, kMost);
     const auto most_taps = [&](std::int64_t size) {
       return same ? kMost : (size + 2 * padding - 1) / s.dilation_h + 1;
     };
-    s.kh = whole(3, 1, most_taps(s.h));
-    s.kw = whole(4, 1, most_taps(s.w));
-    count({s.kh, s.dilation_h}, "taps");
-    count({s.kw, s.dilation_w}, "taps");
-    const bool depthwise = more("groups").empty() && cells_[0].find("DP") != std::string::npos;
-    s.groups = depthwise ? s.c : more_whole("groups", 1, 1, s.c);
-    const std::int64_t filters = whole(6, 1, kMost);
-    if (depthwise) count({filters, s.c}, "filters");
+    s.kh = whole("filter_height", 1, most_taps(s.h));
+    s.kw = whole("filter_width", 1, most_taps(s.w));
+    count(s.kh, s.dilation_h, "taps");
+    count(s.kw, s.dilation_w, "taps");
+    const bool depthwise = cell("groups").empty() && says_depthwise(name_);
+    if (depthwise) depthwise_.push_back(name_);
+    s.groups = depthwise ? s.c : whole_or("groups", 1, 1, s.c);
+    const std::int64_t filters = whole("filters", 1, kMost);
+    if (depthwise) count(filters, s.c, "filters");
     s.o = depthwise ? filters * s.c : filters;
     if (s.c % s.groups != 0 || s.o % s.groups != 0) {
       fail(std::to_string(s.groups) + " groups do not divide " + std::to_string(s.c) + " channels and " +
@@ -226,7 +191,7 @@ class Reader {
             std::max<std::int64_t>(0, ((size + stride - 1) / stride - 1) * stride + reach - size);
         before = total / 2;
         after = total - before;
-      } else if (more_.count("padding") == 0) {
+      } else if (!header_.has("padding")) {
         // SCALE-Sim counts a last window that reaches beyond the input.
         after = (stride - (size - reach) % stride) % stride;
       }
@@ -237,7 +202,7 @@ class Reader {
   }
 
   void read_passes(TopologyLayer& layer) const {
-    const std::string text = more("pass");
+    const std::string text = cell("pass");
     if (text.empty()) return;
     layer.names_passes = true;
     auto& passes = layer.operation.passes;
@@ -262,10 +227,11 @@ class Reader {
   std::string file_;
   Topology& topology_;
   int number_ = 0;
-  std::vector<std::string> cells_, header_;
-  std::map<std::string, std::size_t> more_;  // columns beyond the first ones, by name
-  std::size_t columns_ = 0;
-  bool products_ = false, two_strides_ = false;
+  std::vector<std::string> cells_;
+  TopologyHeader header_;
+  std::string name_;  // of the layer, as written
+  LayerNames names_;
+  std::vector<std::string> depthwise_, renamed_;
 };
 
 }  // namespace
@@ -277,6 +243,25 @@ Workload Topology::workload() const {
   return workload;
 }
 
+void Topology::fill_batches(std::int64_t batch) {
+  for (auto& layer : layers) {
+    if (layer.has_batch) continue;
+    OperationShape& s = layer.operation.shape;
+    const bool of_sample = layer.operation.rhs_is_activation;
+    bool overflows = false;
+    for (std::int64_t* size : {of_sample ? &s.groups : &s.n, of_sample ? &s.c : nullptr, of_sample ? &s.o : nullptr}) {
+      overflows = overflows || (size != nullptr && __builtin_mul_overflow(*size, batch, size));
+    }
+    const std::string excess = overflows ? "sizes this large cannot be counted" : too_large(s);
+    if (!excess.empty()) {
+      throw std::invalid_argument("layer '" + layer.operation.layer + "' of " + name + " with a batch of " +
+                                  std::to_string(batch) + ": " + excess);
+    }
+    layer.has_batch = true;
+  }
+  has_batch = true;
+}
+
 Topology parse_topology(const std::string& text, const std::string& file) {
   Topology topology;
   topology.name = std::filesystem::path(file).filename().string();
@@ -284,6 +269,7 @@ Topology parse_topology(const std::string& text, const std::string& file) {
   std::stringstream lines(text.starts_with("\xef\xbb\xbf") ? text.substr(3) : text);
   int number = 0;
   for (std::string line; std::getline(lines, line);) reader.line(line, ++number);
+  reader.finish();
   if (topology.layers.empty()) throw std::invalid_argument(file + ": no layer in it");
   return topology;
 }

@@ -329,3 +329,66 @@ test_a_billion_steps_are_answered_at_once() {
   is_error
   contains "$err" "too often to be listed"
 }
+
+test_onnx_models_are_priced_like_layers() {
+  local golden="$SOURCE/tests/golden/onnx" macs
+  macs=$(awk -F, '$1 == "residual" { sum += $3 } END { print sum }' "$golden/layers.csv")
+  run 0 "$BITCYCLE" cost "$golden/residual.onnx" --schedule "$SOURCE/configs/quickstart.yaml" --batch 16 --json
+  equal "$(json macs_per_image)" "$macs" "MACs"
+  equal "$(json batch)" 16 batch
+  equal "$(json layers/0/layer)" /conv1/Conv "name of a node"
+  run 0 "$BITCYCLE" cost "$golden/residual.onnx" --precision cyclic_cosine:3-8/8,cycles=4,steps=100,batch=16 \
+    --set 'precision.layers=[{match: "/layer2/*", forward: 4}]' --accelerator bitfusion-45nm --format csv
+  contains "$out" "/layer2/conv1/Conv,forward,4,4,"
+  contains "$out" "/layer1/conv1/Conv,weight_gradient,3,8,"
+  run 0 "$BITCYCLE" schedule "$golden/residual.onnx" "$SOURCE/configs/quickstart.yaml" --accelerator stripes --format csv
+  contains "$out" "quickstart,480,stripes,"
+  run 0 "$BITCYCLE" cost "$golden/residual.onnx" --accelerator systolic-int8 --explain /fc/Gemm
+  contains "$out" "/fc/Gemm, forward on systolic-int8"
+  # Open axes, and batches that the file fixes.
+  run 1 "$BITCYCLE" cost "$golden/attention.onnx" --precision static-8
+  is_error
+  contains "$err" "--dim 'sequence=SIZE'"
+  run 0 "$BITCYCLE" cost "$golden/attention.onnx" --precision static-8 --dim sequence=6 --inference
+  run 2 "$BITCYCLE" cost "$golden/attention.onnx" --precision static-8 --dim sequence=six
+  run 2 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --dim sequence=6
+  run 0 "$BITCYCLE" cost "$golden/quantised.onnx" --accelerator stripes
+  contains "$out" "batches of 4 samples"
+  contains "$out" "Not counted: 1 integer product with weights that are all 1"
+  run 2 "$BITCYCLE" cost "$golden/quantised.onnx" --batch 8
+  contains "$err" "--batch contradicts quantised.onnx"
+  # Files that are none.
+  run 1 "$BITCYCLE" cost no.onnx
+  contains "$err" "there is no file or folder 'no.onnx'"
+  head -c 3000 "$golden/residual.onnx" >cut.onnx
+  run 1 "$BITCYCLE" cost cut.onnx
+  is_error
+  contains "$err" "cut.onnx: not an ONNX model, or a damaged one"
+  ln -s /dev/zero endless.onnx
+  run 1 "$BITCYCLE" cost endless.onnx
+  is_error
+}
+
+test_layers_files_are_read_by_their_header() {
+  printf 'K, N, M, Layer, batch\n2, 3, 5, a, 7\n2, 3, 5, a,\n' >layers.csv
+  run 0 "$BITCYCLE" cost layers.csv --precision static-8,batch=4 --json
+  contains "$err" "warning: layers.csv: layers have names that are there already; they are called a#2"
+  equal "$(json macs_per_image)" $((30 * 7 + 30 * 4)) "MACs of a step"
+  run 0 "$BITCYCLE" cost layers.csv --batch 4 --explain 'a#2'
+  contains "$out" "a#2, forward"
+  run 1 "$BITCYCLE" cost missing.csv --precision static-8
+  is_error
+  contains "$err" "there is no file or folder 'missing.csv'"
+}
+
+test_contradictions_are_refused() {
+  printf 'Layer, M, N, K\na, 2, 3, 4\n' >layers.csv
+  run 2 "$BITCYCLE" cost layers.csv --precision static-8,steps=5,steps=6
+  contains "$err" "steps is given twice"
+  run 2 "$BITCYCLE" cost layers.csv --precision static-8,steps=5 --set train.steps=6
+  contains "$err" "both say what train.steps is"
+  run 2 "$BITCYCLE" cost layers.csv --precision static-8,batch=5 --batch 6
+  contains "$err" "and --batch contradict each other"
+  run 2 "$BITCYCLE" schedule layers.csv --precision static-8 --set precision.forward.max=6
+  run 2 "$BITCYCLE" cost layers.csv --schedule "$SOURCE/configs/quickstart.yaml" --batch 6 --set train.batch=6
+}

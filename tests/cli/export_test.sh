@@ -41,3 +41,17 @@ test_what_cannot_be_exported_is_refused() {
   run 2 "$BITCYCLE" export run --bits 40
   is_error
 }
+
+test_the_exported_model_costs_what_the_run_costs() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --set model.name=resnet20 --set train.batch=4 --out run
+  run 0 "$BITCYCLE" export run --samples 0 --bits 8
+  run 0 "$BITCYCLE" cost run --json
+  local macs layers
+  macs=$(json macs_per_image) layers=$(json layers | grep -o '"layer"' | wc -l)
+  run 0 "$BITCYCLE" cost run/export/model.onnx --schedule run --json
+  equal "$(json macs_per_image)" "$macs" "MACs of an image"
+  equal "$(json layers | grep -o '"layer"' | wc -l)" "$layers" "layers"
+  run 0 "$BITCYCLE" cost run/export/model.onnx --precision static-8
+  contains "$out" "Not counted: 21 integer products with weights that are all 1"
+}

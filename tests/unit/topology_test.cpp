@@ -104,6 +104,65 @@ TEST(Topology, ARightOperandOfTheSampleIsAProductForEach) {
   EXPECT_EQ(products_of(shared, Pass::kForward, {8, 8}, 12, false, false)[0].repeat, 12);
 }
 
+TEST(Topology, ColumnsAreFoundByTheirNamesInAnyOrder) {
+  const OperationShape s =
+      parse_topology(
+          "Num Filter, Layer name, Strides, Channels, Filter Width, Filter Height, IFMAP Width, IFMAP Height\n"
+          "64, a, 2, 3, 5, 7, 220, 224\n",
+          "t.csv")
+          .layers.at(0)
+          .operation.shape;
+  EXPECT_EQ(s.o, 64);
+  EXPECT_EQ(s.c, 3);
+  EXPECT_EQ(s.h, 224);
+  EXPECT_EQ(s.w, 220);
+  EXPECT_EQ(s.kh, 7);
+  EXPECT_EQ(s.kw, 5);
+  EXPECT_EQ(s.stride_w, 2);
+  const OperationShape product = parse_topology("K, N, M, name\n2, 3, 5, a\n", "t.csv").layers.at(0).operation.shape;
+  EXPECT_EQ(product.n, 5);
+  EXPECT_EQ(product.o, 3);
+  EXPECT_EQ(product.c, 2);
+  EXPECT_THAT(error_of("layer,kind,in_channels,in_h,in_w,out_channels,kernel,stride\na,b,1,1,1,1,1,1\n"),
+              HasSubstr("t.csv:1: there is no column 'kind'"));
+  EXPECT_THAT(error_of("Layer, M, N\na,1,1\n"), HasSubstr("the column 'K' is missing"));
+  EXPECT_THAT(error_of("Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Strides\na,1\n"),
+              HasSubstr("the column 'Num Filter' is missing"));
+  EXPECT_THAT(error_of("Layer, M, N, K, m\na,1,1,1,1\n"), HasSubstr("the columns 'M' and 'm' mean the same"));
+  EXPECT_THAT(error_of(",Layer, M, N, K\n0,a,1,1,1\n"), HasSubstr("column 1 has no name"));
+  EXPECT_THAT(error_of("Layer, M, N, K, Channels\na,1,1,1,1\n"), HasSubstr("write two files"));
+  EXPECT_THAT(error_of(kConvolutions + ", Stride Height\na,4,4,1,1,1,1,1,1\n"), HasSubstr("exclude each other"));
+  EXPECT_THAT(error_of("first, second\na,1\n"), HasSubstr("the header of convolutions is"));
+  EXPECT_THAT(error_of("Layer, M, N, K\na,1,,1\n"), HasSubstr("t.csv:2: the cell of column 'N' is empty"));
+}
+
+TEST(Topology, OnlyTheWordDpMeansDepthwise) {
+  EXPECT_EQ(shape_of("", "ADPool, 16, 16, 3, 3, 32, 1, 1").groups, 1);
+  for (const char* name : {"DP", "DP1", "Conv DP", "conv-DP-3"}) {
+    EXPECT_EQ(shape_of("", std::string(name) + ", 16, 16, 3, 3, 32, 1, 1").groups, 32) << name;
+  }
+  const Topology t = parse_topology(kConvolutions + "\nConv_DP2, 16, 16, 3, 3, 32, 1, 1\n", "t.csv");
+  ASSERT_EQ(t.notes.size(), 1U);
+  EXPECT_THAT(t.notes[0], HasSubstr("Depthwise, by the word DP in their names, as in SCALE-Sim: Conv_DP2"));
+}
+
+TEST(Topology, AnEmptyBatchIsTheSchedulesAndNamesAreTold) {
+  Topology t =
+      parse_topology("Layer, M, N, K, batch, rhs\na, 2, 3, 4, 8,\na, 2, 3, 4\nb, 2, 3, 4, , activation\n", "t.csv");
+  EXPECT_TRUE(t.layers[0].has_batch);
+  EXPECT_FALSE(t.layers[1].has_batch);
+  EXPECT_EQ(t.layers[1].operation.layer, "a#2");
+  ASSERT_EQ(t.warnings.size(), 1U);
+  EXPECT_THAT(t.warnings[0], HasSubstr("they are called a#2"));
+  t.fill_batches(5);
+  EXPECT_EQ(t.layers[0].operation.shape.macs(), 8 * 24);
+  EXPECT_EQ(t.layers[1].operation.shape.macs(), 5 * 24);
+  EXPECT_EQ(t.layers[2].operation.shape.macs(), 5 * 24);
+  EXPECT_EQ(t.layers[2].operation.shape.groups, 5);
+  Topology large = parse_topology("Layer, M, N, K\na, 1000000000, 1000, 1\n", "t.csv");
+  EXPECT_THROW(large.fill_batches(1000000), std::invalid_argument);
+}
+
 TEST(Topology, ErrorsNameThePlaceAndWhatIsLegal) {
   EXPECT_THAT(error_of_row(", bogus", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("t.csv:1: there is no column 'bogus'"));
   EXPECT_THAT(error_of_row(", batch, batch", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("twice"));
