@@ -140,6 +140,10 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
         argument += "=" + arguments[++i];
       }
     }
+    if (argument.starts_with("-") && argument.find_first_of("\r\n") != std::string::npos) {
+      fail("the value of " + argument.substr(0, std::min(argument.find('='), argument.find_first_of("\r\n"))) +
+           " holds a line break, which no option takes");
+    }
     prepared.push_back(argument);
   }
 

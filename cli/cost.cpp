@@ -133,6 +133,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   } else if (format == "json") {
     auto json = bitops_json(report);
     json["steps_planned"] = input.planned;
+    if (!input.notes.empty()) json["notes"] = input.notes;
     write_result(line, json_text(json));
   } else {
     std::ostringstream text;

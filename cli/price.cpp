@@ -95,6 +95,7 @@ void write_priced(const CommandLine& line, const Priced& priced, const std::stri
   }
   nlohmann::ordered_json json{{"name", priced.heading}};
   if (!priced.baselines.empty()) json["baseline"] = priced.against;
+  if (!priced.notes.empty()) json["notes"] = priced.notes;
   if (priced.training) {
     json["memory_bits"] = {{"saved_activations", priced.memory.saved_activations},
                            {"master_weights", priced.memory.master_weights},
@@ -210,8 +211,18 @@ std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vec
   if (names.empty() && !settings.empty()) line.fail("--set accelerator.* needs an --accelerator");
   std::vector<Accelerator> accelerators;
   accelerators.reserve(names.size());
-  for (const auto& name : names)
-    accelerators.push_back(load_accelerator(accelerator_path(name, accelerators_folder()), settings));
+  for (const auto& name : names) {
+    Accelerator accelerator = load_accelerator(accelerator_path(name, accelerators_folder()), settings);
+    for (const auto& other : accelerators) {
+      if (other.name != accelerator.name) continue;
+      std::error_code ignored;
+      line.fail(fs::equivalent(other.file, accelerator.file, ignored)
+                    ? "--accelerator " + name + " is given twice; leave one of them out"
+                    : "two accelerators have the name '" + other.name + "': " + other.file + " and " +
+                          accelerator.file + "; give one of them another 'name'");
+    }
+    accelerators.push_back(std::move(accelerator));
+  }
   return accelerators;
 }
 

@@ -62,6 +62,9 @@ std::string shares_text(const ScheduleReport& report) {
   return text;
 }
 
+/// Widths in the order of their tables: float32 is the widest.
+double width_rank(BitWidth width) { return width.is_float32() ? 33.0 : width.bits(); }
+
 double percent(double part, double whole) { return whole > 0.0 ? 100.0 * part / whole : 0.0; }
 
 Row row_of(const CostInput& input, const LayerWidths& baseline, const std::vector<Accelerator>& accelerators,
@@ -71,6 +74,8 @@ Row row_of(const CostInput& input, const LayerWidths& baseline, const std::vecto
   row.report = schedule_report(input.name, input.plan, input.workload, &baseline);
   row.gbitops = row.report.gbitops * static_cast<double>(input.batch);
   row.sortable["steps"] = static_cast<double>(input.steps);
+  row.sortable["batch"] = static_cast<double>(input.batch);
+  row.sortable["largest"] = width_rank(input.plan.max().forward) + width_rank(input.plan.max().gradient) / 100.0;
   row.sortable["gbitops"] = row.gbitops;
   row.sortable["bitops_percent"] = 100.0 * row.report.relative_cost;
   PricingOptions options = chosen;
@@ -93,9 +98,27 @@ Row row_of(const CostInput& input, const LayerWidths& baseline, const std::vecto
       put("cycles_percent", percent(cost.total.total_cycles(), cost.baseline.total_cycles()));
       put("seconds", cost.total.total_cycles() / accelerator.clock_hz);
     }
+    const Rates rates = rates_of(accelerator, cost.total);
+    if (rates.watts) put("watts", *rates.watts);
+    if (rates.energy_delay_js) put("energy_delay_js", *rates.energy_delay_js);
     row.costs.push_back(std::move(cost));
   }
   return row;
+}
+
+/// A column as the table heads it, or as the CSV names it: "stripes: energy" is stripes:energy, "time*" cycles_percent.
+std::string sortable_name(std::string column) {
+  const auto colon = column.find(": ");
+  if (colon != std::string::npos) column.erase(colon + 1, 1);
+  const std::string accelerator = colon == std::string::npos ? "" : column.substr(0, colon + 1);
+  const std::string last = column.substr(accelerator.size());
+  static const std::map<std::string, std::string> headed{{"GBitOPs", "gbitops"},
+                                                         {"BitOPs*", "bitops_percent"},
+                                                         {"energy*", "energy_percent"},
+                                                         {"time", "seconds"},
+                                                         {"time*", "cycles_percent"}};
+  const auto found = headed.find(last);
+  return found == headed.end() ? column : accelerator + found->second;
 }
 
 /// --sort COLUMN, or -COLUMN for the largest first; rows without the column's value stay last.
@@ -104,13 +127,14 @@ void sort_rows(const CommandLine& line, std::vector<Row>& rows) {
   std::string column = line.text("sort");
   const bool falling = column.starts_with("-");
   if (falling) column.erase(0, 1);
+  column = sortable_name(column);
   std::vector<std::string> known{"schedule"};
   for (const auto& [name, value] : rows.front().sortable) known.push_back(name);
   if (std::find(known.begin(), known.end(), column) == known.end()) {
     std::string list;
     for (const auto& name : known) list += (list.empty() ? "" : ", ") + name;
-    line.fail("--sort " + line.text("sort") + ": there is no such column" + did_you_mean(column, known) +
-              ". The columns are " + list + "; -COLUMN puts the largest first");
+    line.fail(next_sentence("--sort " + line.text("sort") + ": there is no such column" + did_you_mean(column, known),
+                            "The columns are those of the table, or " + list + "; -COLUMN puts the largest first"));
   }
   std::stable_sort(rows.begin(), rows.end(), [&](const Row& a, const Row& b) {
     const Row& low = falling ? b : a;
@@ -131,7 +155,9 @@ std::string table_text(const std::vector<Row>& rows, const std::vector<Accelerat
   }
   header.emplace_back("forward bits: share of the MACs");
   Table table(header);
+  bool same = true;  // steps and batches
   for (const auto& row : rows) {
+    same = same && row.input->steps == rows[0].input->steps && row.input->batch == rows[0].input->batch;
     std::vector<std::string> cells{row.report.name, grouped(row.input->steps), text_of(row.input->plan.max())};
     if (has_layers) cells.push_back(figures(row.gbitops));
     cells.push_back(fixed(100.0 * row.report.relative_cost, 3) + " %");
@@ -152,6 +178,14 @@ std::string table_text(const std::vector<Row>& rows, const std::vector<Accelerat
   std::ostringstream out;
   table.print(out);
   out << "\n  * Relative: percent of " << note << ".\n  BitOPs by the metric 'paper'.\n";
+  if (has_layers && !same) {
+    out << "  Absolute figures are those of each schedule's own run:";
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      out << (i == 0 ? " " : ", ") << rows[i].report.name << " " << counted(rows[i].input->steps, "step")
+          << (rows[i].input->whole_batches ? "" : " of " + counted(rows[i].input->batch, "sample"));
+    }
+    out << ".\n";
+  }
   for (const auto& accelerator : accelerators) {
     if (accelerator.has_energy() && !has_joules(accelerator)) {
       out << "  " << accelerator.name << " states energies as ratios: one unit is " << accelerator.relative_to << ".\n";

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "cost_models/quantity.h"
 #include "cost_models/yaml_section.h"
 #include "sim/nearest_name.h"
 
@@ -20,21 +21,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Quantities that a file may leave out or say in one word, and the units their bare values are set in.
-const std::map<std::string, std::string> kOptionalQuantities{{"dram.bandwidth", "bit/cycle"},
-                                                             {"compute.core", "nJ/cycle"},
-                                                             {"compute.multiply", "pJ"},
-                                                             {"compute.add", "pJ"},
-                                                             {"float32.mac", "pJ"},
-                                                             {"leakage", "mW"},
-                                                             {"area", "mm2"}};
+/// Quantities that a file may leave out or say in one word.
+const std::map<std::string, QuantityKind> kOptionalQuantities{{"dram.bandwidth", QuantityKind::kRate},
+                                                              {"compute.core", QuantityKind::kEnergyPerCycle},
+                                                              {"compute.multiply", QuantityKind::kEnergy},
+                                                              {"compute.add", QuantityKind::kEnergy},
+                                                              {"float32.mac", QuantityKind::kEnergy},
+                                                              {"leakage", QuantityKind::kPower},
+                                                              {"area", QuantityKind::kArea}};
 
-/// The unit in which a bare value of an optional quantity is set; a relative design has its own.
-std::string usual_unit(const YAML::Node& root, const std::string& unit) {
+/// The units that an optional quantity may be set in; a relative design has its own.
+std::string units_of(const YAML::Node& root, QuantityKind kind) {
   const YAML::Node energies = root["energies"];
-  if (!energies.IsDefined() || !energies.IsMap()) return unit;
-  if (unit == "pJ") return "relative";
-  return unit == "nJ/cycle" ? "relative/cycle" : unit;
+  if (energies.IsDefined() && energies.IsMap()) {
+    if (kind == QuantityKind::kEnergy) kind = QuantityKind::kRelative;
+    if (kind == QuantityKind::kEnergyPerCycle) kind = QuantityKind::kRelativePerCycle;
+  }
+  return units_text(kind);
 }
 
 /// "25.6 GB/s" as value and unit; the unit is empty where there is none, the value where it is no number.
@@ -63,7 +66,8 @@ void set_value(const YAML::Node& root, const AcceleratorSetting& setting) {
       YAML::Node target = node[key];
       const auto quantity = kOptionalQuantities.find(setting.key);
       const auto [value, unit] = number_and_unit(setting.value);
-      // A quantity keeps its unit unless the setting brings one. One that was not there, or was a word, gets its usual.
+      // A quantity keeps its unit unless the setting brings one. One that was not there, or was a word, has none to
+      // keep.
       if (target.IsMap() && target["value"].IsDefined()) {
         if (quantity != kOptionalQuantities.end() && setting.value == "unlimited") {
           node[key] = setting.value;
@@ -75,9 +79,13 @@ void set_value(const YAML::Node& root, const AcceleratorSetting& setting) {
       } else if (target.IsMap()) {
         fail("this is a section; set one of its keys");
       } else if (quantity != kOptionalQuantities.end() && !value.empty()) {
+        if (unit.empty()) {
+          fail("'" + setting.value + "' has no unit, and the file has none for it; write the unit, too, as in '" +
+               setting.value + " UNIT': one of " + units_of(root, quantity->second));
+        }
         YAML::Node made(YAML::NodeType::Map);
         made["value"] = value;
-        made["unit"] = unit.empty() ? usual_unit(root, quantity->second) : unit;
+        made["unit"] = unit;
         made["source"] = "--set";
         node[key] = made;
       } else {
@@ -137,6 +145,10 @@ const BufferSpec* Accelerator::buffer(BufferRole role) const {
 }
 
 Accelerator load_accelerator(const std::string& path, const std::vector<AcceleratorSetting>& settings) {
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
+    throw std::invalid_argument("cannot read the accelerator '" + path + "': it is not a file");
+  }
   std::ifstream file(path);
   std::stringstream text;
   if (file) text << file.rdbuf();

@@ -3,14 +3,32 @@
 #include <set>
 
 #include "cost_models/accelerator.h"
+#include "cost_models/csv.h"
 #include "cost_models/yaml_section.h"
 
 namespace bitcycle {
 namespace {
 
+constexpr std::size_t kMostName = 100;
+
 std::string text_of(std::int64_t value) { return std::to_string(value); }
 
-BufferSpec read_buffer(YamlSection buffer, const std::string& name) {
+/// The least that a buffer must hold for its design to work at all.
+void require_room(YamlSection& buffer, const BufferSpec& spec, const Accelerator& design) {
+  const bool results = spec.role == BufferRole::kOut, systolic = design.model == CostModel::kSystolic;
+  const std::int64_t width = results ? design.output_bits : design.max_bits;
+  // SCALE-Sim fills a buffer by hundreds of words, and drains whole lines of the array.
+  const std::int64_t words = !systolic ? 1 : (results ? design.columns : 100);
+  const double least = static_cast<double>(words * width);
+  const double held = systolic && !results ? spec.size_bits : spec.usable_bits();
+  if (held >= least) return;
+  buffer.fail(buffer.need("size"),
+              "'size' is too small: this design needs " + (words == 1 ? "a word" : std::to_string(words) + " words") +
+                  " of " + std::to_string(width) + " bits in this buffer" +
+                  (spec.double_buffered && held < spec.size_bits ? ", of which half is usable" : ""));
+}
+
+BufferSpec read_buffer(YamlSection buffer, const std::string& name, const Accelerator& design) {
   BufferSpec spec;
   spec.name = name;
   spec.role = buffer.choice<BufferRole>(
@@ -19,6 +37,7 @@ BufferSpec read_buffer(YamlSection buffer, const std::string& name) {
   spec.double_buffered = buffer.flag_or("double_buffered", true);
   spec.read_pj_per_bit = buffer.quantity("read", QuantityKind::kEnergyPerBit, true);
   spec.write_pj_per_bit = buffer.quantity("write", QuantityKind::kEnergyPerBit, true);
+  require_room(buffer, spec, design);
   buffer.note("double_buffered", spec.double_buffered ? "true: half of it is used at a time" : "false");
   buffer.finish();
   return spec;
@@ -128,7 +147,7 @@ void read_buffers(YamlSection& top, Accelerator& result) {
   YamlSection buffers = top.section("buffers");
   std::set<BufferRole> roles;
   for (const auto& key : buffers.keys()) {
-    result.buffers.push_back(read_buffer(buffers.section(key), key));
+    result.buffers.push_back(read_buffer(buffers.section(key), key, result));
     if (!roles.insert(result.buffers.back().role).second) {
       buffers.fail(buffers.need(key), "two buffers have the role of '" + key + "'");
     }
@@ -155,6 +174,10 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path) {
   file.name = path;
   YamlSection top(root, file, "");
   result.name = top.text("name");
+  if (result.name.empty() || result.name.size() > kMostName || !is_printable(result.name)) {
+    top.fail(top.need("name"), "'name' must be 1 to " + std::to_string(kMostName) +
+                                   " bytes of text without line breaks and control characters");
+  }
   result.description = top.text("description");
   result.model = top.choice<CostModel>("model", {{"metric", CostModel::kMetric},
                                                  {"arithmetic", CostModel::kArithmetic},

@@ -47,7 +47,7 @@ ProductCost formulas(const Accelerator& accelerator, const Workload& workload, s
     known += (known.empty() ? "" : ", ") + names[i];
   }
   throw std::invalid_argument("there is no layer '" + layer + "'" +
-                              (match.empty() ? "" : "; did you mean '" + match + "'?") + ". The layers are " + known);
+                              (match.empty() ? "." : "; did you mean '" + match + "'?") + " The layers are " + known);
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ bool is_number(const std::string& cell) {
   }
   const std::string match = nearest_name(normal(cell), names);
   throw std::invalid_argument("there is no column '" + cell + "'" +
-                              (match.empty() ? "" : "; did you mean '" + match + "'?") + " Beside " + wanted() +
+                              (match.empty() ? "." : "; did you mean '" + match + "'?") + " Beside " + wanted() +
                               ", there may be " + list_of(more_columns()));
 }
 

@@ -44,6 +44,11 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
       best = candidate;
     }
   }
+  if (!best.empty() || name.size() < 3) return best;
+  // The beginning of one name is as good: 'bitfusion' means 'bitfusion-45nm'.
+  for (const auto& candidate : known) {
+    if (candidate.starts_with(name) && (best.empty() || candidate.size() < best.size())) best = candidate;
+  }
   return best;
 }
 

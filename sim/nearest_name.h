@@ -8,7 +8,7 @@
 namespace bitcycle {
 
 /// The known name that a mistyped one most likely means; empty where none is near (edit distance above half its
-/// length).
+/// length, and it is not the beginning of one).
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
 /// "did you mean 'x'?", or "no known name is similar".

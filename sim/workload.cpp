@@ -57,9 +57,11 @@ void require_matching_patterns(const PrecisionPlan& plan, const std::vector<std:
   std::string message = "precision.layers: the pattern '" + unmatched.front() + "' matches no layer of " + model;
   if (const std::string match = nearest_name(unmatched.front(), layers); !match.empty()) {
     message += "; did you mean '" + match + "'?";
+  } else {
+    message += ".";
   }
-  message += layers.size() > 4 ? ". Its quantised layers are " + layers[0] + ", " + layers[1] + ", ... " + layers.back()
-                               : ". Its quantised layers are ";
+  message += " Its quantised layers are ";
+  if (layers.size() > 4) message += layers[0] + ", " + layers[1] + ", ... " + layers.back();
   if (layers.size() <= 4) {
     for (std::size_t i = 0; i < layers.size(); ++i) message += (i == 0 ? "" : ", ") + layers[i];
   }

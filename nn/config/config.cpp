@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -124,6 +125,7 @@ class Reader {
       if (const auto* entry = find_entry(key)) {
         set_value(config_, *entry, item.second, at, folder);
         given_.insert(key);
+        places_[key] = at;
       } else if (is_section(key)) {
         if (item.second.IsNull()) continue;
         if (!item.second.IsMap())
@@ -176,11 +178,31 @@ class Reader {
       throw ConfigError(at + ": not a YAML value: " + error.msg);
     }
     set_value(config_, *entry, node, at, {});
+    places_[change.key] = at;
+  }
+
+  /// Where the key that a message begins with was given: the file and line, or the --set; of a section's keys the one
+  /// that the message names next. `origin` where it has its default.
+  std::string place_of(const std::string& message, const std::string& origin) const {
+    const std::string key = message.substr(0, message.find_first_of(" :,;"));
+    if (const auto found = places_.find(key); found != places_.end()) return found->second;
+    std::string best;
+    std::size_t nearest = std::string::npos;
+    for (const auto& [name, at] : places_) {
+      if (!name.starts_with(key + ".")) continue;
+      const std::size_t where = message.find(name.substr(key.size() + 1) + " is", key.size());
+      if (best.empty() || where < nearest) {
+        best = at;
+        nearest = where;
+      }
+    }
+    return best.empty() ? origin : best;
   }
 
  private:
   Config& config_;
   std::set<std::string> given_;
+  std::map<std::string, std::string> places_;
 };
 
 /// What follows from other keys.
@@ -210,10 +232,10 @@ Config read_config(const std::string& yaml, const std::string& origin, const std
   resolve(config);
   try {
     check_config(config);
-  } catch (const ConfigError&) {
-    throw;
+  } catch (const ConfigError& error) {
+    throw ConfigError(reader.place_of(error.what(), origin) + ": " + error.what());
   } catch (const std::invalid_argument& error) {
-    throw ConfigError(origin + ": " + error.what());
+    throw ConfigError(reader.place_of(error.what(), origin) + ": " + error.what());
   }
   return config;
 }

@@ -37,11 +37,26 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
+const char* const kWanted =
+    "lines of a step and a width are needed, as in 1000,6, under the header 'step,width' or none";
+
+/// True for a first line that names columns: it holds no digit. Throws where it names others than step and width.
+bool is_header(std::string_view line) {
+  std::string names;
+  for (const char c : line) {
+    if (c >= '0' && c <= '9') return false;
+    if (c != ' ' && c != '"') names += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  }
+  if (names == "step,width") return true;
+  if (names.find("step") == std::string::npos && names.find("width") == std::string::npos) return false;
+  throw std::invalid_argument("the header is '" + std::string(line.substr(0, 60)) + "'; " + kWanted +
+                              (names.starts_with(",") ? " (pandas: to_csv(..., index=False))" : ""));
+}
+
 SchedulePoint parse_line(std::string_view line) {
   const auto comma = line.find(',');
   if (comma == std::string_view::npos || line.find(',', comma + 1) != std::string_view::npos) {
-    throw std::invalid_argument("it is '" + std::string(line.substr(0, 60)) +
-                                "'; a step and a width, as in 1000,6, are needed");
+    throw std::invalid_argument("it is '" + std::string(line.substr(0, 60)) + "'; " + kWanted);
   }
   const std::string_view step = trimmed(line.substr(0, comma));
   SchedulePoint point;
@@ -67,10 +82,10 @@ std::vector<SchedulePoint> parse_schedule_csv(std::string_view text, const std::
     begin = end + 1;
     ++number;
     if (line.empty() || line.front() == '#') continue;
-    const bool is_header = header_may_follow && (line == "step,width" || line == "step, width");
+    const bool is_first = header_may_follow;
     header_may_follow = false;
-    if (is_header) continue;
     try {
+      if (is_first && is_header(line)) continue;
       add_point(points, parse_line(line), last_step);
     } catch (const std::invalid_argument& error) {
       throw std::invalid_argument(origin + ":" + std::to_string(number) + ": " + error.what());

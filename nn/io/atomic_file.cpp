@@ -155,6 +155,7 @@ std::string read_file(const std::filesystem::path& path) {
     throw cannot("it is a device, not a file");
   }
   std::ifstream file(path, std::ios::binary);
+  if (!file && kind == std::filesystem::file_type::not_found) throw cannot("there is no such file");
   if (!file) throw_file_error("cannot read", path, errno);
   std::string bytes;
   if (kind == std::filesystem::file_type::regular) {

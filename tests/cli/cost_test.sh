@@ -392,3 +392,61 @@ test_contradictions_are_refused() {
   run 2 "$BITCYCLE" schedule layers.csv --precision static-8 --set precision.forward.max=6
   run 2 "$BITCYCLE" cost layers.csv --schedule "$SOURCE/configs/quickstart.yaml" --batch 6 --set train.batch=6
 }
+
+test_tables_of_schedules_are_sorted_by_their_headers() {
+  local base="$SOURCE/configs/quickstart.yaml" column
+  for column in 'BitOPs*' 'GBitOPs' 'stripes: energy' 'energy*' 'stripes: time' 'time*' largest; do
+    run 0 "$BITCYCLE" schedule "$base" --precision static-2 --accelerator stripes --sort "$column"
+    contains "$(sed -n 3p stdout.txt)" "static-2"
+    run 0 "$BITCYCLE" schedule "$base" --precision static-2 --accelerator stripes --sort "-$column"
+    contains "$(sed -n 4p stdout.txt)" "static-2"
+  done
+  for column in steps batch watts energy_delay_js; do
+    run 0 "$BITCYCLE" schedule "$base" --precision static-2 --accelerator stripes --sort "$column"
+  done
+  run 2 "$BITCYCLE" schedule "$base" "$base" --sort bitopspercent
+  contains "$err" "did you mean 'bitops_percent'? The columns are"
+  # Of other steps and batches the table says so.
+  printf 'Layer, M, N, K\na, 2, 3, 4\n' >layers.csv
+  run 0 "$BITCYCLE" schedule layers.csv "$base" --precision static-6
+  contains "$out" "each schedule's own run: quickstart 480 steps of 128 samples, static-6 1 step of 1 sample."
+}
+
+test_accelerators_that_cannot_be_are_refused() {
+  topology >t.csv
+  run 1 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set accelerator.dram.bandwidth=64
+  is_error
+  contains "$err" "'64' has no unit"
+  contains "$err" "bit/cycle, B/cycle"
+  run 0 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set 'accelerator.dram.bandwidth=64 bit/cycle'
+  local buffer
+  for buffer in ifmap filter ofmap; do
+    run 1 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set "accelerator.buffers.$buffer.size=1 bit"
+    is_error
+    contains "$err" "systolic-int8.yaml:"
+    contains "$err" "is too small"
+  done
+  run 2 "$BITCYCLE" cost t.csv --accelerator stripes --accelerator stripes
+  contains "$err" "given twice"
+  sed 's/^dataflow: .*/dataflow: ws/' "$SOURCE/configs/accelerators/systolic-int8.yaml" >other.yaml
+  run 2 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --accelerator ./other.yaml
+  contains "$err" "two accelerators have the name 'systolic-int8'"
+  local name
+  for name in '""' '"a\\nb"' '"\\e[31m"'; do
+    sed -i "s|^name: .*|name: $name|" other.yaml
+    run 1 "$BITCYCLE" cost t.csv --accelerator ./other.yaml
+    is_error
+    contains "$err" "other.yaml:2: 'name' must be"
+  done
+  run 1 "$BITCYCLE" cost t.csv --accelerator bitfusion
+  contains "$err" "did you mean 'bitfusion-45nm'?"
+  for name in $'a\nb' $'a\r'; do
+    run 2 "$BITCYCLE" cost t.csv --accelerator "$name"
+    is_error
+    contains "$err" "the value of --accelerator holds a line break"
+  done
+  run 1 "$BITCYCLE" cost t.csv --accelerator $'a\tb'
+  is_error
+  run 1 "$BITCYCLE" cost t.csv --accelerator stripes --explain Conv2
+  contains "$err" "did you mean 'Conv1'? The layers are Conv1"
+}

@@ -41,3 +41,36 @@ test_errors_of_points_name_file_line_and_remedy() {
   is_error
   contains "$err" "set schedule: piecewise"
 }
+
+test_headers_of_points_are_read_or_shown() {
+  tiny config.yaml 8
+  local set=(--set precision.forward.schedule=piecewise --set precision.forward.points=w.csv) header
+  for header in 'Step, Width' '"step","width"' 'step,width'; do
+    printf '%s\n0,4\n5,6\n' "$header" >w.csv
+    run 0 "$BITCYCLE" schedule config.yaml "${set[@]}" --format csv
+    contains "$out" "5,3,6,8"
+  done
+  printf ',step,width\n0,0,4\n1,5,6\n' >w.csv
+  run 1 "$BITCYCLE" schedule config.yaml "${set[@]}"
+  is_error
+  contains "$err" "w.csv:1: the header is ',step,width'; lines of a step and a width are needed"
+  contains "$err" "index=False"
+  printf 'width,step\n4,0\n' >w.csv
+  run 1 "$BITCYCLE" schedule config.yaml "${set[@]}"
+  is_error
+  contains "$err" "under the header 'step,width' or none"
+  run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise --set precision.forward.points=no.csv
+  is_error
+  contains "$err" "cannot read 'no.csv': there is no such file"
+}
+
+test_errors_of_schedules_name_file_and_line() {
+  tiny config.yaml 8
+  sed 's/cycles: 2/cycles: 200/' config.yaml >bad.yaml
+  run 1 "$BITCYCLE" schedule bad.yaml
+  is_error
+  contains "$err" "bad.yaml:5:54: precision.forward: schedule 'cyclic_cosine': cycles is 200"
+  run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.min=9
+  is_error
+  contains "$err" "--set precision.forward.min=9: precision.forward: schedule 'cyclic_cosine': min is 9, above max 8"
+}

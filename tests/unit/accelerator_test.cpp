@@ -107,15 +107,16 @@ TEST_F(AcceleratorFile, keys_can_be_set) {
   EXPECT_THROW(load_accelerator(path, {{"array.rowz", "16"}}), std::invalid_argument);
   EXPECT_THROW(load_accelerator(path, {{"array", "16"}}), std::invalid_argument);
   // A word becomes a quantity and back, a key that the file leaves out is made, and a section too.
-  EXPECT_EQ(load_accelerator(path, {{"dram.bandwidth", "16"}}).dram_bits_per_cycle, 16.0);
+  EXPECT_EQ(load_accelerator(path, {{"dram.bandwidth", "16 bit/cycle"}}).dram_bits_per_cycle, 16.0);
   EXPECT_EQ(load_accelerator(kFolder + "/stripes.yaml", {{"dram.bandwidth", "unlimited"}}).dram_bits_per_cycle, 0.0);
   EXPECT_EQ(load_accelerator(path, {{"float32.macs_per_cycle", "8"}}).float32->macs_per_cycle, 8.0);
   EXPECT_FALSE(
       load_accelerator(kFolder + "/bitfusion-45nm.yaml", {{"im2col_first_layer", "false"}}).im2col_first_layer);
   const Accelerator with =
-      load_accelerator(kFolder + "/bitfusion-45nm.yaml", {{"float32.mac", "4.6"}, {"float32.macs_per_cycle", "2"}});
+      load_accelerator(kFolder + "/bitfusion-45nm.yaml", {{"float32.mac", "4.6 pJ"}, {"float32.macs_per_cycle", "2"}});
   ASSERT_TRUE(with.float32.has_value());
   EXPECT_EQ(with.float32->mac_pj, 4.6);
+  EXPECT_THROW(load_accelerator(path, {{"dram.bandwidth", "16"}}), std::invalid_argument) << "16 of what?";
   try {
     load_accelerator(path, {{"array.rows", "0"}});
     ADD_FAILURE() << "0 rows were taken";
@@ -159,16 +160,17 @@ TEST_F(AcceleratorFile, full_arrays_have_a_peak) {
 
 TEST_F(AcceleratorFile, topologies_are_checked) {
   EXPECT_THAT(topology_error("Layer, M, N, K,\nfc, 1, 2, three,\n"), HasSubstr("t.csv:2: 'three' in column 'K'"));
-  EXPECT_THAT(topology_error("Layer, M, N, K,\nfc, 1, 2,\n"), HasSubstr("t.csv:2: 3 columns"));
+  EXPECT_THAT(topology_error("Layer, M, N, K,\nfc, 1, 2,\n"), HasSubstr("t.csv:2: the cell of column 'K' is empty"));
   EXPECT_THAT(topology_error("Layer, M, N, K,\n"), HasSubstr("no layer"));
   EXPECT_THAT(topology_error("Layer, a\n"), HasSubstr("t.csv:1:"));
   EXPECT_THAT(topology_error("fc, 1, 2, 3, 3, 1, 1, 1\n"), HasSubstr("t.csv:1: this is a layer"));
   EXPECT_THAT(topology_error("Layer, M, N, K\nfc, 1000000000, 1000000000, 1000000000\n"), HasSubstr("2^53"));
-  EXPECT_THAT(topology_error("n,h,w,r,s,c,m,t\nc, 1000000000, 1000000000, 1000000000, 1000000000, 9, 1, 1\n"),
-              HasSubstr("2^53"));
+  EXPECT_THAT(
+      topology_error("layer,h,w,kh,kw,c,o,stride\nc, 1000000000, 1000000000, 1000000000, 1000000000, 9, 1, 1\n"),
+      HasSubstr("2^53"));
   EXPECT_THAT(topology_error("Layer, M, N, K, bits\n"), HasSubstr("lhs_bits"));
   EXPECT_THAT(topology_error("Layer, M, N, K, lhs_bits, rhs_bits\nfc, 1, 2, 3, 33, 8\n"), HasSubstr("1..32"));
-  EXPECT_THAT(topology_error("n,h,w,r,s,c,m,t\nconv, 4, 4, 5, 3, 1, 1, 1\n"), HasSubstr("1..4"));
+  EXPECT_THAT(topology_error("layer,h,w,kh,kw,c,o,stride\nconv, 4, 4, 5, 3, 1, 1, 1\n"), HasSubstr("1..4"));
 }
 
 TEST_F(AcceleratorFile, widths_that_a_design_cannot_do_are_an_error) {

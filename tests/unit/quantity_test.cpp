@@ -51,7 +51,11 @@ TEST(Quantity, every_unit_converts) {
   EXPECT_EQ(size("{value: 64, unit: kB"), 512000.0);
   EXPECT_EQ(size("{value: 2, unit: MiB"), 16777216.0);
   EXPECT_EQ(size("{value: 2, unit: MB"), 16000000.0);
-  EXPECT_EQ(size("{value: 512, unit: bit"), 512.0);
+  EXPECT_EQ(size("{value: 5120, unit: bit"), 5120.0);
+  EXPECT_THAT(error_of(with("systolic-int8", "{value: 64, unit: KiB", "{value: 799, unit: bit")),
+              HasSubstr("a.yaml:26: 'size' is too small: this design needs 100 words of 8 bits"));
+  EXPECT_THAT(error_of(with("stripes", "size: {value: ", "size: {value: 1, unit: bit, source: s} #")),
+              HasSubstr("'size' is too small: this design needs a word of 16 bits"));
   const auto bandwidth = [](const std::string& value) {  // stripes: 980 MHz
     return parse_accelerator(with("stripes", "{value: 256, unit: bit/cycle", value), "a.yaml").dram_bits_per_cycle;
   };
@@ -122,7 +126,7 @@ TEST(Quantity, a_design_of_ratios_takes_no_joules) {
               HasSubstr("'energies' says that this design states ratios only"));
   EXPECT_THAT(error_of(with("bitfusion-45nm", "{value: 15, unit: pJ/bit", "{value: 15, unit: relative/bit")),
               HasSubstr("ratios need 'energies: {relative_to: ...}'"));
-  EXPECT_THAT(error_of(shipped("eyeriss-relative"), {{"leakage", "3"}}), HasSubstr("a power"));
+  EXPECT_THAT(error_of(shipped("eyeriss-relative"), {{"leakage", "3 mW"}}), HasSubstr("a power"));
   EXPECT_THAT(error_of(with("eyeriss-relative", "energies: {", "energies: some # {")),
               HasSubstr("'energies' must be 'absolute'"));
 }
