@@ -328,6 +328,7 @@ test_a_billion_steps_are_answered_at_once() {
   run 1 "$BITCYCLE" schedule --precision cyclic_cosine:3-8/8,cycles=500000000,steps=1000000000 --format csv
   is_error
   contains "$err" "too often to be listed"
+  contains "$err" "precision.forward.cycles"
 }
 
 test_onnx_models_are_priced_like_layers() {

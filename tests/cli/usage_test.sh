@@ -206,17 +206,6 @@ test_schedule_gives_dwell_times() {
   equal "$(json totals/0/forward_bits)" 3 "first width"
 }
 
-test_schedules_too_long_to_list_are_refused_for_that_reason() {
-  tiny config.yaml 1000000000
-  run 1 timeout 10 "$BITCYCLE" schedule config.yaml
-  is_error
-  contains "$err" "train.steps"
-  run 1 timeout 60 "$BITCYCLE" schedule config.yaml --set train.steps=90000000 --set precision.forward.cycles=30000000
-  is_error
-  contains "$err" "precision.forward.cycles"
-  lacks "$err" "batch"
-}
-
 test_schedule_draws_a_plot_on_demand() {
   tiny config.yaml 2000
   LC_ALL=C run 0 "$BITCYCLE" schedule config.yaml --plot
