@@ -10,11 +10,11 @@
 #include <thread>
 #include <vector>
 
-#include "sim/backend.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/product_image.h"
 #include "sim/cpu/weight_gradient.h"
 #include "sim/cpu/workers.h"
+#include "sim/device/kernel_library.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -74,11 +74,11 @@ BENCHMARK(peak)->UseRealTime()->MinTime(1.0);
 
 /// One convolution with everything it needs.
 struct Operation {
-  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : backend(make_cpu_backend(isa)), shape(s) {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : library(make_cpu_library(isa)), shape(s) {
     const auto eight = BitWidth::integer(8);
-    weights = backend->make_weights(s);
+    weights = library->make_weights(s);
     const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
-      Buffer buffer(*backend, static_cast<std::size_t>(size) * sizeof(float));
+      Buffer buffer(*library, static_cast<std::size_t>(size) * sizeof(float));
       const auto stream = philox_stream(seed, 0, RandomPurpose::kSyntheticData, 0);
       for (std::int64_t i = 0; i < size; ++i) {
         buffer.as<float>()[i] = scale * rounding_noise(philox_word(stream, static_cast<std::uint64_t>(i)));
@@ -86,16 +86,16 @@ struct Operation {
       return buffer;
     };
     master = values(s.weight_size(), 1, 0.3F);
-    backend->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
+    library->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
     x = values(s.input_size(), 2, 1.0F);
     u = values(s.output_size(), 3, 1e-2F);
-    codes = Buffer(*backend, static_cast<std::size_t>(s.input_size()));
-    g = Buffer(*backend, static_cast<std::size_t>(s.output_size()));
-    y = Buffer(*backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-    dx = Buffer(*backend, static_cast<std::size_t>(s.input_size()) * sizeof(float));
-    dw = Buffer(*backend, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
-    records = Buffer(*backend, 256);
-    statistics = Buffer(*backend, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
+    codes = Buffer(*library, static_cast<std::size_t>(s.input_size()));
+    g = Buffer(*library, static_cast<std::size_t>(s.output_size()));
+    y = Buffer(*library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+    dx = Buffer(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+    dw = Buffer(*library, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
+    records = Buffer(*library, 256);
+    statistics = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
     auto* affine = records.as<Affine>();
     affine[0] = affine_of(Range{-0.5F, 0.5F}, eight, {});
     affine[1] = affine_of(Range{-0.005F, 0.005F}, eight, {});
@@ -111,9 +111,9 @@ struct Operation {
     backward.x = forward.codes;
     backward.weights = weights.get();
     backward.shape = s;
-    backend->conv_forward(forward);
+    library->conv_forward(forward);
   }
-  std::unique_ptr<Backend> backend;
+  std::unique_ptr<KernelLibrary> library;
   ConvShape shape;
   std::unique_ptr<QuantisedWeights> weights;
   Buffer master, x, u, codes, g, y, dx, dw, records, statistics;
@@ -125,11 +125,11 @@ enum Kind { kForward, kErrorRequantised, kErrorShared, kWeightGradient };
 
 void run(Operation& operation, Kind kind) {
   if (kind == kForward) {
-    operation.backend->conv_forward(operation.forward);
+    operation.library->conv_forward(operation.forward);
   } else {
     operation.backward.dx = kind == kWeightGradient ? nullptr : operation.dx.as<float>();
     operation.backward.dw = kind == kWeightGradient ? operation.dw.as<float>() : nullptr;
-    operation.backend->conv_backward(operation.backward);
+    operation.library->conv_backward(operation.backward);
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/nearest.h"
+#include "sim/isa.h"
 
 namespace bitcycle::cli {
 namespace {

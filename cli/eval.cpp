@@ -39,8 +39,8 @@ int run_eval(const std::vector<std::string>& arguments) {
   }
   const std::string run = line.positional()[0];
   const ConfigInput input = read_run_folder(run, line);
-  const auto backend = make_backend(input.config.execution, line);
-  const EvaluateResult result = evaluate_run(run, *backend, evaluate, line.overrides());
+  const auto device = make_device(input.config.execution, line);
+  const EvaluateResult result = evaluate_run(run, *device, evaluate, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);
 
   console.json({{"run", run},

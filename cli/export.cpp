@@ -62,8 +62,8 @@ int run_export(const std::vector<std::string>& arguments) {
     }
   }
   const ConfigInput input = read_run_folder(run, line);
-  const auto backend = make_backend(input.config.execution, line);
-  const ExportResult result = export_run(run, *backend, what, line.overrides());
+  const auto device = make_device(input.config.execution, line);
+  const ExportResult result = export_run(run, *device, what, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);
 
   nlohmann::ordered_json json{{"run", run},

@@ -17,6 +17,7 @@
 #include "cli/verbs.h"
 #include "cuda/cuda_device.h"
 #include "nn/config/config_schema.h"
+#include "sim/isa.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -96,7 +97,7 @@ int run_info(const std::vector<std::string>& arguments) {
   execution.isa = line.choice("isa", "auto", isa_choices());
   execution.threads = static_cast<int>(std::min<std::int64_t>(line.integer("threads", 0, 0), 4096));
   execution.device = line.choice("device", "cpu", device_names());
-  const std::unique_ptr<Backend> backend = make_backend(execution, line);
+  const std::unique_ptr<Device> device = make_device(execution, line);
 
   nlohmann::ordered_json json;
   json["version"] = BITCYCLE_VERSION;
@@ -114,8 +115,8 @@ int run_info(const std::vector<std::string>& arguments) {
     sets[name] = isa_available(parse_isa(name));
     if (isa_available(parse_isa(name))) runnable += " " + name;
   }
-  json["kernels"] = backend->name();
-  json["threads"] = backend->threads();
+  json["kernels"] = device->name();
+  json["threads"] = device->threads();
   const CudaBuild cuda = cuda_build();
   std::optional<GpuFacts> gpu;
   if (cuda.built) {
@@ -136,8 +137,8 @@ int run_info(const std::vector<std::string>& arguments) {
     out << "bitcycle " BITCYCLE_VERSION "\n"
         << "  processor         " << processor_name() << ", " << std::thread::hardware_concurrency() << " cores\n"
         << "  features         " << present << (absent.empty() ? "" : "; without" + absent) << '\n'
-        << "  kernels           " << backend->name() << ", " << backend->threads()
-        << (backend->threads() == 1 ? " thread" : " threads") << "; this machine runs:" << runnable << '\n'
+        << "  kernels           " << device->name() << ", " << device->threads()
+        << (device->threads() == 1 ? " thread" : " threads") << "; this machine runs:" << runnable << '\n'
         << "  CUDA              "
         << (!cuda.built ? std::string("none: built without it")
                         : "toolkit " + cuda.toolkit + ", " + cuda.targets + "; " + gpu_text(gpu))

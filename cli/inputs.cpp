@@ -9,6 +9,8 @@
 #include "cli/nearest.h"
 #include "cuda/cuda_device.h"
 #include "nn/train/run_damage.h"
+#include "sim/device/kernel_device.h"
+#include "sim/isa.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -75,22 +77,22 @@ std::int64_t priced_steps(const ConfigInput& input) {
   return std::min(input.config.train.steps, done);
 }
 
-std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const CommandLine& line) {
+std::unique_ptr<Device> make_device(const ExecutionConfig& execution, const CommandLine& line) {
   CudaOptions cuda;
   cuda.serial = line.has("cuda-serial");
   cuda.graph = line.choice("cuda-graph", "on", {"on", "off"}) == "on";
   cuda.carveout = line.choice("cuda-carveout", "on", {"on", "off"}) == "on";
-  if (execution.device == "cuda") return make_cuda_backend(cuda);
-  if (execution.device == "cuda-on-host") return make_cuda_on_host_backend(cuda);
+  if (execution.device == "cuda") return make_cuda_device(cuda);
+  if (execution.device == "cuda-on-host") return make_cuda_on_host_device(cuda);
   for (const char* option : {"cuda-serial", "cuda-graph", "cuda-carveout"}) {
     // With --against it is the other device's.
     if (line.has(option) && !line.has("against"))
       line.fail(std::string("--") + option + " goes with --device cuda or cuda-on-host, not " + execution.device);
   }
-  if (execution.device == "reference") return make_reference_backend();
+  if (execution.device == "reference") return make_reference_device();
   // More than a few a core would only wait for each other. No bit depends on their number.
   const int most = kThreadsACore * std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  return make_cpu_backend(parse_isa(execution.isa), std::min(execution.threads, most));
+  return make_cpu_device(parse_isa(execution.isa), std::min(execution.threads, most));
 }
 
 }  // namespace bitcycle::cli

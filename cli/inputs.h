@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What verbs are given: a config file or a run folder, and the backend that the options ask for.
+// What verbs are given: a config file or a run folder, and the library that the options ask for.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 #include "cli/command_line.h"
 #include "nn/config/config.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle::cli {
 
@@ -34,6 +34,6 @@ std::int64_t priced_steps(const ConfigInput& input);
 
 /// The device of key `device`, with the options of --cuda-... Throws where the device or the instruction set is not
 /// there, naming what is.
-std::unique_ptr<Backend> make_backend(const ExecutionConfig& execution, const CommandLine& line);
+std::unique_ptr<Device> make_device(const ExecutionConfig& execution, const CommandLine& line);
 
 }  // namespace bitcycle::cli

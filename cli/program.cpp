@@ -14,8 +14,8 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
-#include "nn/run/program_run.h"
-#include "sim/device/device.h"
+#include "nn/run/network_run.h"
+#include "sim/device/kernel_device.h"
 #include "sim/program/products.h"
 
 namespace bitcycle::cli {
@@ -124,7 +124,7 @@ void print_table(std::ostream& out, const Program& program, const std::vector<in
 
 int run_program(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
-      {"device", "NAME", "whose kernels are shown: reference; default: reference"},
+      {"device", "NAME", "whose kernels are shown: cpu, cuda or reference; default: cpu"},
       {"evaluation", "", "the program of an evaluation instead of a training step's"},
       {"layer", "PATTERN", "only nodes of layers of this name; * and ? stand for any text and any character"}};
   options.push_back(set_option());
@@ -139,13 +139,15 @@ int run_program(const std::vector<std::string>& arguments) {
       options);
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(1);
-  line.choice("device", "reference", {"reference"});
+  const std::string name = line.choice("device", "cpu", {"cpu", "cuda", "reference"});
   Console console(line.json(), false);
   const Config config = read_config_or_run(line.positional()[0], line).config;
-  const auto network = line.has("evaluation") ? evaluation_program(config) : training_program(config);
+  const bool stored_images = name == "cuda";
+  const auto network =
+      line.has("evaluation") ? evaluation_program(config, stored_images) : training_program(config, stored_images);
   const Program& program = network->program;
-  const auto device = make_reference_device();
-  const std::vector<KernelUse> kernels = device->explain(program, {});
+  const std::vector<KernelUse> kernels =
+      name == "reference" ? make_reference_device()->explain(program, {}) : chosen_kernels(program, {});
   const std::string pattern = line.text("layer", "*");
   std::vector<int> shown;
   for (int number = 0; number < static_cast<int>(program.nodes().size()); ++number) {
@@ -153,9 +155,9 @@ int run_program(const std::vector<std::string>& arguments) {
   }
   if (shown.empty()) line.fail("--layer '" + pattern + "' matches no layer of " + program.name());
   if (line.json()) {
-    console.json(program_json(program, shown, device->name(), kernels));
+    console.json(program_json(program, shown, name, kernels));
   } else {
-    print_table(console.result(), program, shown, device->name(), kernels);
+    print_table(console.result(), program, shown, name, kernels);
   }
   return kSuccess;
 }

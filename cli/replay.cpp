@@ -61,10 +61,10 @@ int run_replay(const std::vector<std::string>& arguments) {
     line.fail("--out " + paths.out_dir->string() +
               " is the case itself, whose recorded arrays would be overwritten; name another folder");
   }
-  const auto backend = make_backend(execution, line);
-  const ReplayReport report = replay_case(paths, *backend);
+  const auto device = make_device(execution, line);
+  const ReplayReport report = replay_case(paths, *device);
 
-  nlohmann::ordered_json json{{"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", backend->name()}};
+  nlohmann::ordered_json json{{"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", device->name()}};
   json["ok"] = report.compared() ? nlohmann::ordered_json(report.ok()) : nlohmann::ordered_json();
   auto& lines = json["results"] = nlohmann::ordered_json::array();
   Table table({report.kind, "deviation", "tolerance", "", ""});
@@ -85,12 +85,12 @@ int run_replay(const std::vector<std::string>& arguments) {
   console.json(json);
   std::ostream& out = console.result();
   if (!report.compared()) {
-    out << paths.case_dir.string() << " on " << backend->name()
+    out << paths.case_dir.string() << " on " << device->name()
         << ": the case records no results, so nothing was compared; what was computed is in " << paths.out_dir->string()
         << "\n";
     return kSuccess;
   }
-  out << paths.case_dir.string() << " on " << backend->name() << "\n\n";
+  out << paths.case_dir.string() << " on " << device->name() << "\n\n";
   table.print(out);
   out << (report.ok() ? "\nAll results are within their tolerances.\n"
                       : "\nSome results are outside their tolerances; they are marked DIFFERS.\n");

@@ -263,11 +263,11 @@ int run_train(const std::vector<std::string>& arguments) {
   }
   options.run = task.run;
 
-  const auto backend = make_backend(task.config.execution, line);
+  const auto device = make_device(task.config.execution, line);
   InterruptGuard interrupt;
   options.stop = interrupt.stop();
   ProgressReport report(console);
-  const TrainSummary summary = train(task.config, *backend, options, report);
+  const TrainSummary summary = train(task.config, *device, options, report);
   report.clear();
 
   console.json(summary_object(summary, task));

@@ -84,8 +84,8 @@ int verify_devices(const CommandLine& line, Console& console) {
     line.fail("--steps " + std::to_string(steps) + " is more than the run has: train.steps is " +
               std::to_string(input.config.train.steps) + "; --set train.steps=N makes it longer");
   }
-  const auto first = make_backend(input.config.execution, line);
-  const auto second = make_backend(against, line);
+  const auto first = make_device(input.config.execution, line);
+  const auto second = make_device(against, line);
   const LockstepResult result = train_in_lockstep(input.config, *first, *second, steps, [&](std::int64_t step) {
     console.notes() << "step " << step << " of " << steps << ": every tensor is equal" << std::endl;
   });
@@ -157,9 +157,9 @@ int run_verify(const std::vector<std::string>& arguments) {
 
   std::optional<Bisection> bisection;
   if (line.has("bisect") && result.first_different >= 0) {
-    const auto backend_a = make_backend(read_config_or_run(runs[0], line).config.execution, line);
-    const auto backend_b = make_backend(read_config_or_run(runs[1], line).config.execution, line);
-    bisection = bisect_runs(a, *backend_a, b, *backend_b);
+    const auto device_a = make_device(read_config_or_run(runs[0], line).config.execution, line);
+    const auto device_b = make_device(read_config_or_run(runs[1], line).config.execution, line);
+    bisection = bisect_runs(a, *device_a, b, *device_b);
   }
 
   Json json{{"equal", result.equal()},

@@ -8,7 +8,8 @@
 #include <array>
 #include <string>
 
-#include "sim/backend.h"
+#include "sim/ops/error_weights.h"
+#include "sim/ops/pass.h"
 #include "sim/schedule/precision_plan.h"
 #include "sim/workload.h"
 

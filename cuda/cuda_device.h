@@ -6,9 +6,10 @@
 #include <memory>
 #include <string>
 
-#include "sim/backend.h"
-
 namespace bitcycle {
+
+class Device;
+class KernelLibrary;
 
 /// The CUDA device in this build.
 struct CudaBuild {
@@ -26,7 +27,7 @@ struct GpuFacts {
   std::size_t l2_cache = 0, memory = 0, memory_free = 0;
   std::string driver, runtime;  // CUDA versions: what the driver can do, what the program was built with
 };
-/// Throws as make_cuda_backend does.
+/// Throws as make_cuda_library does.
 GpuFacts gpu_facts();
 
 /// How the device runs; results do not depend on it.
@@ -41,10 +42,14 @@ struct CudaOptions {
 
 /// The first GPU. Throws std::runtime_error where the build has no CUDA, or the machine no GPU that can run it, and
 /// names --device cpu.
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
+std::unique_ptr<KernelLibrary> make_cuda_library(const CudaOptions& options = {});
 
 /// The kernels of the CUDA device run on the CPU, to check them where there is no GPU: the same bits, slowly. Throws
 /// std::runtime_error where the build does not have the host layer.
-std::unique_ptr<Backend> make_cuda_on_host_backend(const CudaOptions& options = {});
+std::unique_ptr<KernelLibrary> make_cuda_on_host_library(const CudaOptions& options = {});
+
+/// The same as devices.
+std::unique_ptr<Device> make_cuda_device(const CudaOptions& options = {});
+std::unique_ptr<Device> make_cuda_on_host_device(const CudaOptions& options = {});
 
 }  // namespace bitcycle

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "sim/backend.h"
 #include "sim/ops/conv_shape.h"
+#include "sim/ops/pass.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {

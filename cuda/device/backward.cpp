@@ -2,11 +2,11 @@
 // The backward pass of a convolution: the gradient's codes, and the products that take them.
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-void CudaBackend::conv_backward(const ConvBackward& args) {
+void CudaLibrary::conv_backward(const ConvBackward& args) {
   auto& w = const_cast<CudaWeights&>(static_cast<const CudaWeights&>(*args.weights));
   const ConvShape& s = args.shape;
   const std::uint32_t outputs = elements(s.output_size(), "convolution");
@@ -34,7 +34,7 @@ void CudaBackend::conv_backward(const ConvBackward& args) {
   if (quantise.prepares) error_pass(args, w);
 }
 
-void CudaBackend::conv_accumulators(const ConvAccumulators& args) {
+void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {
   const auto require_integer = [](BitWidth width, const char* operand) {
     if (width.is_integer()) return;
     throw std::invalid_argument(std::string("accumulators: ") + operand +

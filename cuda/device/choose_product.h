@@ -5,13 +5,13 @@
 
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 #include "cuda/products/kernels_product.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 template <typename Kernel, typename Args>
-void CudaBackend::launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
+void CudaLibrary::launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
                                  gpu::Work work) {
   using Product = typename Kernel::Product;
   const std::int64_t column_tiles = (columns + Product::kColumns - 1) / Product::kColumns;
@@ -24,7 +24,7 @@ void CudaBackend::launch_product(std::int64_t columns, const Args& args, const t
 }
 
 template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
-void CudaBackend::choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go) {
+void CudaLibrary::choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go) {
   const auto of_tiles = [&](int tiles, const auto& of) {
     if (tiles == 2) return of(std::integral_constant<int, 2>{});
     if constexpr (Most >= 4) {

@@ -2,17 +2,17 @@
 // The float32 linear layer and the loss.
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_classifier.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-void CudaBackend::linear_forward(const LinearForward& args) {
+void CudaLibrary::linear_forward(const LinearForward& args) {
   const std::uint32_t count = elements(args.n * args.outputs, "linear layer");
   launch<LinearForwardKernel>(blocks(4 * count), 0, {args});
 }
 
-void CudaBackend::linear_backward(const LinearBackward& args) {
+void CudaLibrary::linear_backward(const LinearBackward& args) {
   const std::uint32_t x_size = elements(args.n * args.inputs, "linear layer");
   const std::uint32_t dy_size = elements(args.n * args.outputs, "linear layer");
   settle();
@@ -28,7 +28,7 @@ void CudaBackend::linear_backward(const LinearBackward& args) {
   if (args.dx != nullptr) launch<LinearErrorKernel>(blocks(4 * x_size), 0, {args});
 }
 
-void CudaBackend::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+void CudaLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   float* losses =
       reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(2 * args.n, 1)) * sizeof(float)).as<float>();
   const std::uint32_t samples = elements(args.n, "softmax");

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/products/weight_gradient_sums.h"
-#include "sim/backend.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 

@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "cuda/device/choose_product.h"
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 template <int LA, int LB, bool Shared, int Norms>
-void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
+void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
   const ConvShape& s = args.shape;
   // Positions are the inputs, pixels the outputs; the last tap comes first.
   const PatchShape shape{
@@ -38,7 +38,7 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
   choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, kWide ? 4 : 2>(g, shape, s.c, go);
 }
 template <int LA, int LB, bool Shared>
-void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
+void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
   if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
     error_product<LA, LB, Shared, 2>(g, args, w);
   } else {
@@ -46,14 +46,14 @@ void CudaBackend::error_product(const StreamedRows& g, const ConvBackward& args,
   }
 }
 
-bool CudaBackend::error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const {
+bool CudaLibrary::error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const {
   const ConvShape& s = args.shape;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
   return args.g.width.is_integer() && w.width.is_integer() && lw != 0 && s.kh * s.kw <= StreamedRows::kMostTaps &&
          fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.c, s.groups);
 }
 
-PrepareError CudaBackend::error_preparation(const ConvBackward& args, const CudaWeights& w) {
+PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const CudaWeights& w) {
   PrepareError prepare{};
   prepare.g_width = args.g.width;
   prepare.w_width = w.width;
@@ -75,7 +75,7 @@ PrepareError CudaBackend::error_preparation(const ConvBackward& args, const Cuda
   return prepare;
 }
 
-void CudaBackend::error_pass(const ConvBackward& args, CudaWeights& w) {
+void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   const ConvShape& s = args.shape;
   const Geometry geo = geometry(s);
   const bool shared_grid = w.reading == ErrorWeights::kShared;

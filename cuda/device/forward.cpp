@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "cuda/device/choose_product.h"
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels) {
+const Tiling& CudaLibrary::tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels) {
   const std::array<std::int64_t, 12> key = {s.n,  s.out_h,  s.out_w,     s.in_h,      s.in_w,         s.kh,
                                             s.kw, s.stride, s.padding_h, s.padding_w, most_positions, most_pixels};
   const auto known = tilings_.find(key);
@@ -15,7 +15,7 @@ const Tiling& CudaBackend::tiling(const PatchShape& s, std::int64_t most_positio
 }
 
 template <int LA, int LB>
-void CudaBackend::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w) {
+void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w) {
   const ConvShape& s = args.shape;
   const PatchShape shape{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
   const auto go = [&](auto product, const auto& source) {
@@ -42,7 +42,7 @@ void CudaBackend::forward_product(const StreamedRows& x, const ConvForward& args
   choose_product<ForwardProductKernel, LA, LB, false, LA + LB == 2 ? 8 : 2>(x, shape, s.o, go);
 }
 
-void CudaBackend::conv_forward(const ConvForward& args) {
+void CudaLibrary::conv_forward(const ConvForward& args) {
   const auto& w = static_cast<const CudaWeights&>(*args.weights);
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);

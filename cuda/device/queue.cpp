@@ -2,14 +2,15 @@
 // Memory, the queue of launches, and steps.
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
-#include "cuda/device/make_cuda_device.h"
+#include "cuda/device/cuda_library.h"
+#include "cuda/device/make_cuda_library.h"
 #include "cuda/kernels/kernels_elementwise.h"
 #include "cuda/kernels/kernels_norm.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-void* CudaBackend::allocate(std::size_t bytes) {
+void* CudaLibrary::allocate(std::size_t bytes) {
   void* data = runtime_->allocate(bytes);
   sizes_[data] = bytes;
   device_bytes_ += bytes;
@@ -17,7 +18,7 @@ void* CudaBackend::allocate(std::size_t bytes) {
   return data;
 }
 
-void CudaBackend::release(void* data) noexcept {
+void CudaLibrary::release(void* data) noexcept {
   try {
     flush();
   } catch (...) {
@@ -30,32 +31,32 @@ void CudaBackend::release(void* data) noexcept {
   runtime_->release(data);
 }
 
-void CudaBackend::to_device(void* device, const void* host, std::size_t bytes) {
+void CudaLibrary::to_device(void* device, const void* host, std::size_t bytes) {
   flush();
   if (bytes != 0) runtime_->to_device(device, host, bytes);
 }
 
-void CudaBackend::to_host(void* host, const void* device, std::size_t bytes) {
+void CudaLibrary::to_host(void* host, const void* device, std::size_t bytes) {
   flush();
   if (bytes != 0) runtime_->to_host(host, device, bytes);
 }
 
-void CudaBackend::fill_zero(void* device, std::size_t bytes) {
+void CudaLibrary::fill_zero(void* device, std::size_t bytes) {
   flush();
   if (bytes != 0) runtime_->fill_zero(device, bytes);
 }
 
-void CudaBackend::start_to_host(void* host, const void* device, std::size_t bytes) {
+void CudaLibrary::start_to_host(void* host, const void* device, std::size_t bytes) {
   flush();
   runtime_->start_to_host(host, device, bytes);
 }
 
-void CudaBackend::synchronise() {
+void CudaLibrary::synchronise() {
   flush();
   runtime_->synchronise();
 }
 
-void CudaBackend::begin_step(std::uint32_t step) {
+void CudaLibrary::begin_step(std::uint32_t step) {
   flush();
   in_step_ = !profiling_ && !options_.serial;
   step_number_ = step;
@@ -64,7 +65,7 @@ void CudaBackend::begin_step(std::uint32_t step) {
   launch<StepStartKernel>(1, 0, {&scratch()->step, step});
 }
 
-void CudaBackend::end_step() {
+void CudaLibrary::end_step() {
   if (!in_step_) return;
   settle();
   in_step_ = false;
@@ -77,18 +78,18 @@ void CudaBackend::end_step() {
   }
 }
 
-void CudaBackend::set_profiling(bool on) {
+void CudaLibrary::set_profiling(bool on) {
   flush();
   if (on) profile_.clear();
   profiling_ = on;
 }
 
-int CudaBackend::blocks(std::uint32_t count) const {
+int CudaLibrary::blocks(std::uint32_t count) const {
   const std::uint32_t needed = count / 1024U + 1U;
   return static_cast<int>(std::min<std::uint32_t>(needed, static_cast<std::uint32_t>(4 * runtime_->processors())));
 }
 
-void CudaBackend::settle() {
+void CudaLibrary::settle() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   close_weights();
   if (scale_) {
@@ -103,7 +104,7 @@ void CudaBackend::settle() {
   }
 }
 
-void CudaBackend::forget_queue() {
+void CudaLibrary::forget_queue() {
   used_ = 0;
   branches_ = 0;
   weight_groups_ = 0;
@@ -111,7 +112,7 @@ void CudaBackend::forget_queue() {
   open_images_ = {};
 }
 
-void CudaBackend::flush() {
+void CudaLibrary::flush() {
   settle();
   const std::size_t count = used_;
   forget_queue();
@@ -125,7 +126,7 @@ void CudaBackend::flush() {
   }
 }
 
-void CudaBackend::run_timed(const gpu::Launch& one) {
+void CudaLibrary::run_timed(const gpu::Launch& one) {
   const double seconds = runtime_->run_timed(one);
   auto entry = std::find_if(profile_.begin(), profile_.end(),
                             [&](const ProfileEntry& candidate) { return candidate.operation == one.name; });
@@ -139,7 +140,7 @@ void CudaBackend::run_timed(const gpu::Launch& one) {
   entry->bytes += one.work.bytes;
 }
 
-Buffer& CudaBackend::reserve(Buffer& buffer, std::size_t bytes) {
+Buffer& CudaLibrary::reserve(Buffer& buffer, std::size_t bytes) {
   if (buffer.bytes() < bytes) {
     if (buffer) synchronise();  // something may still use it
     buffer = Buffer();
@@ -148,7 +149,7 @@ Buffer& CudaBackend::reserve(Buffer& buffer, std::size_t bytes) {
   return buffer;
 }
 
-Geometry CudaBackend::geometry(const ConvShape& s) {
+Geometry CudaLibrary::geometry(const ConvShape& s) {
   elements(s.input_size(), "convolution");
   elements(s.output_size(), "convolution");
   elements(s.weight_size(), "convolution");
@@ -173,8 +174,8 @@ Geometry CudaBackend::geometry(const ConvShape& s) {
 
 namespace bitcycle {
 
-std::unique_ptr<Backend> make_cuda_device(std::unique_ptr<gpu::Runtime> runtime, const CudaOptions& options) {
-  return std::make_unique<BITCYCLE_CUDA_NAMESPACE::CudaBackend>(std::move(runtime), options);
+std::unique_ptr<KernelLibrary> make_library_on(std::unique_ptr<gpu::Runtime> runtime, const CudaOptions& options) {
+  return std::make_unique<BITCYCLE_CUDA_NAMESPACE::CudaLibrary>(std::move(runtime), options);
 }
 
 }  // namespace bitcycle

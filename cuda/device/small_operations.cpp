@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images, ranges, scales, batch norm, pooling, joins and SGD: a launch each, or a part of a neighbour's.
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_elementwise.h"
 #include "cuda/kernels/kernels_join.h"
 #include "cuda/kernels/kernels_norm.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-void CudaBackend::load_images(const ImageBatch& batch) {
+void CudaLibrary::load_images(const ImageBatch& batch) {
   const std::uint32_t pixels = elements(3 * batch.n * batch.h * batch.w, "loading images") / 3;
   launch<LoadImagesKernel>(blocks(4 * pixels), LoadImagesKernel::kSharedBytes, {batch, pixels, nullptr, scratch()},
                            {0, std::int64_t{15} * pixels});
   open_images_ = {used_ - 1, batch.x, std::int64_t{3} * pixels};
 }
 
-void CudaBackend::tensor_range(const float* x, std::int64_t size, Range* range) {
+void CudaLibrary::tensor_range(const float* x, std::int64_t size, Range* range) {
   const std::uint32_t count = elements(size, "tensor range");
   if (open_images_.x == x && open_images_.size == size && x != nullptr && open_images_.launch < used_) {
     arguments<LoadImagesKernel>(open_images_.launch).range = range;
@@ -24,7 +24,7 @@ void CudaBackend::tensor_range(const float* x, std::int64_t size, Range* range) 
   launch<RangeKernel>(blocks(count), RangeKernel::kSharedBytes, {x, count, range, scratch()}, {0, size * 4});
 }
 
-void CudaBackend::activation_scale(const ActivationScale& args) {
+void CudaLibrary::activation_scale(const ActivationScale& args) {
   settle();
   if (args.training) {
     scale_ = args;
@@ -33,7 +33,7 @@ void CudaBackend::activation_scale(const ActivationScale& args) {
   }
 }
 
-void CudaBackend::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
+void CudaLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
                                  BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
   const std::uint32_t count = elements(positions * channels, "gradient range");
   GradientScaleKernel::Args args{};
@@ -57,7 +57,7 @@ void CudaBackend::gradient_scale(const ConvGradient& gradient, std::int64_t posi
                               args, {0, (gradient.norm == nullptr ? 4 : 8) * positions * channels});
 }
 
-void CudaBackend::norm_prepare(const NormPrepare& args) {
+void CudaLibrary::norm_prepare(const NormPrepare& args) {
   for (const OpenProduct& product : open_products_) {
     if (product.statistics != args.statistics || product.channels != args.channels) continue;
     queue_[product.launch].store(args, product.norm_at);
@@ -66,30 +66,30 @@ void CudaBackend::norm_prepare(const NormPrepare& args) {
   launch<NormPrepareKernel>(1, NormPrepareKernel::kSharedBytes, {args});
 }
 
-void CudaBackend::norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
+void CudaLibrary::norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
                                     const float* beta, NormChannel* norm) {
   launch<NormFromRunningKernel>(1, 0, {channels, mean, variance, gamma, beta, norm});
 }
 
-void CudaBackend::norm_forward(const NormForward& args) {
+void CudaLibrary::norm_forward(const NormForward& args) {
   const std::uint32_t count = elements(args.positions * args.channels, "batch norm");
   launch<NormForwardKernel>(
       blocks(count), NormForwardKernel::kSharedBytes, {args, count, scratch()},
       {0, (args.shortcut == nullptr ? 8 : 12) * std::int64_t{count} + (args.mask_bits == nullptr ? 0 : count / 8)});
 }
 
-void CudaBackend::norm_gradient_prepare(const NormGradientPrepare& args) {
+void CudaLibrary::norm_gradient_prepare(const NormGradientPrepare& args) {
   settle();
   norm_gradient_ = args;
 }
 
-void CudaBackend::average_pool(const AveragePool& args) {
+void CudaLibrary::average_pool(const AveragePool& args) {
   elements(args.n * args.positions * args.channels, "average pool");
   launch<AveragePoolKernel>(blocks(static_cast<std::uint32_t>(4 * args.n * args.channels)), 0, {args},
                             {0, 4 * args.n * (args.positions + 1) * args.channels});
 }
 
-void CudaBackend::join_tensor(const GradientJoin& join, const float* first, const float* dpooled, float* dx, bool joins,
+void CudaLibrary::join_tensor(const GradientJoin& join, const float* first, const float* dpooled, float* dx, bool joins,
                               std::int64_t n, std::int64_t positions, std::int64_t channels) {
   const std::uint32_t size = elements(n * positions * channels, "join");
   launch<JoinKernel>(blocks(size), static_cast<std::size_t>(JoinKernel::shared_bytes(channels)),
@@ -98,7 +98,7 @@ void CudaBackend::join_tensor(const GradientJoin& join, const float* first, cons
                      {0, (first != nullptr ? 12 : 8) * std::int64_t{size}});
 }
 
-void CudaBackend::average_pool_backward(const AveragePoolBackward& args) {
+void CudaLibrary::average_pool_backward(const AveragePoolBackward& args) {
   const GradientJoin join = args.join == nullptr ? GradientJoin{} : *args.join;
   if (args.join != nullptr) {
     launch<PoolPrepareKernel>(1, 16,
@@ -108,13 +108,13 @@ void CudaBackend::average_pool_backward(const AveragePoolBackward& args) {
   join_tensor(join, nullptr, args.dpooled, args.dx, args.join != nullptr, args.n, args.positions, args.channels);
 }
 
-void CudaBackend::sgd_update(const SgdUpdate& args) {
+void CudaLibrary::sgd_update(const SgdUpdate& args) {
   const std::uint32_t count = elements(args.size, "sgd");
   join_branches();
   launch<SgdKernel>(blocks(count), SgdKernel::kSharedBytes, {args, count, scratch()}, {0, 20 * args.size});
 }
 
-void CudaBackend::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
+void CudaLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
   const std::uint32_t count = elements(size, "first non-finite");
   join_branches();
   launch<NonFiniteKernel>(blocks(count), NonFiniteKernel::kSharedBytes, {data, count, place, scratch()}, {0, 4 * size});

@@ -2,7 +2,7 @@
 // The weight gradient of a convolution.
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 #include "cuda/products/kernels_weight_gradient.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
@@ -10,7 +10,7 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 constexpr std::int64_t kMostPatchBytes = 96 * 1024;
 
 template <int LG, int LX>
-void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights& w) {
+void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights& w) {
   const ConvShape& s = args.shape;
   const auto go = [&](auto mt) {
     using Kernel = WeightGradientProductKernel<LG, LX, decltype(mt)::value>;
@@ -60,7 +60,7 @@ void CudaBackend::weight_gradient_product(const ConvBackward& args, CudaWeights&
 
 /// A branch: what follows in the trunk does not need it, but must not overwrite its codes before the next join, which
 /// is where the next gradient is quantised.
-void CudaBackend::weight_gradient(const ConvBackward& args, CudaWeights& w) {
+void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   settle();
   const Branch beside(*this);
   const ConvShape& s = args.shape;

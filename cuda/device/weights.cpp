@@ -2,7 +2,7 @@
 // Weights: their memory and tables, and their codes, those of all layers in three launches.
 #include <algorithm>
 
-#include "cuda/device/cuda_backend.h"
+#include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_weights.h"
 #include "cuda/products/tile_product.h"
 #include "sim/ops/conv_shape.h"
@@ -28,7 +28,7 @@ struct Classes {
 };
 
 /// Rows padded to a tile of 64 columns, the reduction to 64 codes.
-Packed CudaBackend::pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth) {
+Packed CudaLibrary::pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth) {
   Packed packed;
   packed.bytes = const_cast<std::uint8_t*>(bytes.as<std::uint8_t>());
   packed.limbs = limbs;
@@ -37,11 +37,11 @@ Packed CudaBackend::pack(const Buffer& bytes, int limbs, std::int64_t rows, std:
   return packed;
 }
 
-std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvShape& shape) {
+std::unique_ptr<QuantisedWeights> CudaLibrary::make_weights(const ConvShape& shape) {
   check_shape(shape);
   geometry(shape);
   if (shape.kh > kMostKernelSize || shape.kw > kMostKernelSize) {
-    throw std::invalid_argument("convolution " + shape.text() + ": the CUDA backend takes kernels of at most " +
+    throw std::invalid_argument("convolution " + shape.text() + ": the CUDA device takes kernels of at most " +
                                 std::to_string(kMostKernelSize) + " x " + std::to_string(kMostKernelSize) +
                                 "; use --device cpu");
   }
@@ -154,7 +154,7 @@ std::unique_ptr<QuantisedWeights> CudaBackend::make_weights(const ConvShape& sha
   return weights;
 }
 
-void CudaBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
+void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   auto& w = static_cast<CudaWeights&>(weights);
   const ConvShape& s = w.shape;
   if (scale_ || norm_gradient_) settle();
@@ -193,7 +193,7 @@ void CudaBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights
 
 /// The weights that came since are a group: three launches, a branch of their own, tables in device memory that are
 /// uploaded where they changed (a width, mostly).
-void CudaBackend::close_weights() {
+void CudaLibrary::close_weights() {
   if (jobs_.empty()) return;
   blocks_.clear();
   std::size_t forward_blocks = 0;

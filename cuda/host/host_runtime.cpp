@@ -13,9 +13,11 @@
 #include <new>
 #include <numeric>
 
-#include "cuda/device/make_cuda_device.h"
+#include "cuda/device/make_cuda_library.h"
 #include "cuda/kernels/all_kernels.h"
 #include "cuda/runtime/step_graph.h"
+#include "sim/device/kernel_device.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::cuda_on_host {
 namespace {
@@ -188,19 +190,28 @@ class HostRuntime final : public gpu::Runtime {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cuda_backend_on_host(const HostOptions& options, AccessCounts* counts,
-                                                   GraphCounts* graphs) {
-  return make_cuda_device(std::make_unique<HostRuntime>(options, counts, graphs), options.cuda);
+std::unique_ptr<KernelLibrary> make_cuda_library_on_host(const HostOptions& options, AccessCounts* counts,
+                                                         GraphCounts* graphs) {
+  return make_library_on(std::make_unique<HostRuntime>(options, counts, graphs), options.cuda);
+}
+
+std::unique_ptr<Device> make_cuda_device_on_host(const HostOptions& options, AccessCounts* counts,
+                                                 GraphCounts* graphs) {
+  return make_kernel_device(make_cuda_library_on_host(options, counts, graphs));
 }
 
 }  // namespace bitcycle::cuda_on_host
 
 namespace bitcycle {
 
-std::unique_ptr<Backend> make_cuda_on_host_backend(const CudaOptions& options) {
+std::unique_ptr<Device> make_cuda_on_host_device(const CudaOptions& options) {
+  return make_kernel_device(make_cuda_on_host_library(options));
+}
+
+std::unique_ptr<KernelLibrary> make_cuda_on_host_library(const CudaOptions& options) {
   cuda_on_host::HostOptions host;
   host.cuda = options;
-  return cuda_on_host::make_cuda_backend_on_host(host);
+  return cuda_on_host::make_cuda_library_on_host(host);
 }
 
 }  // namespace bitcycle

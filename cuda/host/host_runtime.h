@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Runtime of the host execution layer, and the CUDA backend on it: blocks run over oneTBB, in an order that a seed
+// The Runtime of the host execution layer, and the CUDA library on it: blocks run over oneTBB, in an order that a seed
 // shuffles; fresh memory is filled with 0xCD; graphs are lists.
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "cuda/cuda_device.h"
 #include "cuda/host/block_scheduler.h"
+#include "sim/device/device.h"
 
 namespace bitcycle::cuda_on_host {
 
@@ -40,7 +41,11 @@ struct GraphCounts {
   std::map<std::string, Kernel> kernels;
 };
 
-std::unique_ptr<Backend> make_cuda_backend_on_host(const HostOptions& options = {}, AccessCounts* counts = nullptr,
-                                                   GraphCounts* graphs = nullptr);
+std::unique_ptr<KernelLibrary> make_cuda_library_on_host(const HostOptions& options = {},
+                                                         AccessCounts* counts = nullptr, GraphCounts* graphs = nullptr);
+
+/// The same as a device.
+std::unique_ptr<Device> make_cuda_device_on_host(const HostOptions& options = {}, AccessCounts* counts = nullptr,
+                                                 GraphCounts* graphs = nullptr);
 
 }  // namespace bitcycle::cuda_on_host

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "cuda/kernels/device.h"
-#include "sim/backend.h"
+#include "sim/device/kernel_library.h"
 #include "sim/number/ordered_key.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {

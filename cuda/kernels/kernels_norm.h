@@ -18,7 +18,7 @@ BITCYCLE_DEVICE GradientConstants gradient_constants(const ConvGradient& g, std:
   const NormGradientChannel gradient = g.gradient[c];
   return {g.norm[c].mean, gradient.a, gradient.k, gradient.c};
 }
-/// dy of elements e..e+3 (sim/backend.h, ConvGradient).
+/// dy of elements e..e+3 (sim/device/kernel_library.h, ConvGradient).
 BITCYCLE_DEVICE Quad gradient_quad(const ConvGradient& g, const GradientConstants (&constants)[4], std::uint32_t e,
                                    std::uint32_t size) {
   Quad u = load_quad(g.u, e, size);

@@ -8,9 +8,10 @@
 #include <type_traits>
 #include <utility>
 
-#include "cuda/device/make_cuda_device.h"
+#include "cuda/device/make_cuda_library.h"
 #include "cuda/kernels/all_kernels.h"
 #include "cuda/runtime/step_graph.h"
+#include "sim/device/kernel_library.h"
 
 #if CUDART_VERSION < 12000
 #error "bitcycle needs the CUDA Toolkit 12.0 or newer (C++20); without one, configure with -DBITCYCLE_CUDA=OFF"
@@ -328,8 +329,8 @@ GpuFacts gpu_facts() {
   return facts;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  return make_cuda_device(std::make_unique<cuda::CudaRuntime>(options), options);
+std::unique_ptr<KernelLibrary> make_cuda_library(const CudaOptions& options) {
+  return make_library_on(std::make_unique<cuda::CudaRuntime>(options), options);
 }
 
 }  // namespace bitcycle

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "nn/layers/tensor_id.h"
+#include "nn/models/tensor_id.h"
 
 namespace bitcycle::builder {
 
@@ -51,10 +51,33 @@ Value* Builder::images(std::int64_t h, std::int64_t w, std::int64_t c) {
   result.image_h = h;
   result.image_w = w;
   result.image_c = c;
-  result.images = samples("", "images", Element::kFloat32, {batch(), h, w, c}, Lifetime::kInput);
+  const Lifetime lifetime = options_.stored_images ? Lifetime::kStep : Lifetime::kInput;
+  result.images = samples("", "images", Element::kFloat32, {batch(), h, w, c}, lifetime);
+  result.labels = samples("", "labels", Element::kInt32, {batch()}, lifetime);
+  if (options_.stored_images) load_images(*options_.stored_images);
   Value* images = value("images", result.images, h, w, c);
   images->wants_gradient = false;
   return images;
+}
+
+void Builder::load_images(const StoredImages& set) {
+  NetworkProgram& result = *result_;
+  const auto state = [&](const std::string& name, Element element, std::vector<std::int64_t> shape) {
+    return tensor("", name, element, std::move(shape), Lifetime::kState);
+  };
+  result.first_place = tensor("", "first place", Element::kUint32, {}, Lifetime::kInput);
+  ops::LoadImages load;
+  load.pixels =
+      state(set.name + " pixels", Element::kUint8, {set.count, result.image_h, result.image_w, result.image_c});
+  load.set_labels = state(set.name + " labels", Element::kInt32, {set.count});
+  load.places = state(set.name + " places", Element::kImagePlace, {set.places});
+  load.values = state("pixel values", Element::kFloat32, {3, 256});
+  load.first = result.first_place;
+  load.x = result.images;
+  load.labels = result.labels;
+  load.augment = set.augment;
+  load.seed = options_.seed;
+  write("images", std::nullopt, load);
 }
 
 Builder::Parameter Builder::trained(const std::string& name, std::vector<std::int64_t> shape,
@@ -70,15 +93,15 @@ Builder::Parameter Builder::trained(const std::string& name, std::vector<std::in
 }
 
 Tensor Builder::running(const std::string& name, std::int64_t size) {
-  statistics_.push_back(result_->parameters.add_state(name, {size}));
+  result_->parameters.add_state(name, {size});
   result_->places.push_back({name, 0});
   return tensor("", name, Element::kFloat32, {size}, Lifetime::kState);
 }
 
 Tensor Builder::running_range(const std::string& layer) {
   const std::string name = layer + ".quantize_input.";
-  statistics_.push_back(result_->parameters.add_state(name + "running_zero_point", {1, 1, 1, 1}));
-  statistics_.push_back(result_->parameters.add_state(name + "running_range", {1, 1, 1, 1}));
+  result_->parameters.add_state(name + "running_zero_point", {1, 1, 1, 1});
+  result_->parameters.add_state(name + "running_range", {1, 1, 1, 1});
   const Tensor running = tensor("", name + "running", Element::kFloat32, {2}, Lifetime::kState);
   result_->places.push_back({name + "running", 0});
   result_->places.push_back({name + "running", 1});
@@ -180,8 +203,7 @@ std::unique_ptr<NetworkProgram> Builder::finish() {
     for (auto write = backward_.rbegin(); write != backward_.rend(); ++write) (*write)();
     write_sgd();
   }
-  // As in an allocated store: behind the trained ones.
-  for (auto* parameter : statistics_) parameter->offset += static_cast<std::size_t>(result_->parameters.trained_size());
+  result_->parameters.finish();
   result_->program.validate();
   return std::move(result_);
 }

@@ -13,11 +13,34 @@
 #include <string>
 #include <vector>
 
-#include "nn/layers/layer.h"
-#include "nn/layers/parameter_store.h"
+#include "nn/models/parameter_store.h"
+#include "sim/number/affine.h"
+#include "sim/ops/error_weights.h"
 #include "sim/program/program.h"
+#include "sim/schedule/precision_plan.h"
+
+namespace bitcycle {
+
+/// How a run quantises, the widths apart.
+struct QuantisationOptions {
+  bool stochastic = true;
+  bool zero_on_grid = false;
+  ErrorWeights error_weights = ErrorWeights::kShared;
+  int error_grid_bits = 16;
+  MinScale min_scale;
+};
+
+}  // namespace bitcycle
 
 namespace bitcycle::builder {
+
+/// A set of images that is part of a device's state, of which the step makes its own batches.
+struct StoredImages {
+  std::string name;         // of its tensors: "NAME pixels", "NAME labels", "NAME places"
+  std::int64_t count = 0;   // images
+  std::int64_t places = 0;  // image places that are written at a time, at least a batch
+  bool augment = false;
+};
 
 /// What a network's step is to do, and how it quantises.
 struct Options {
@@ -34,6 +57,11 @@ struct Options {
     float momentum = 0.0F, weight_decay = 0.0F;
   };
   std::optional<Sgd> sgd;
+  /// Else the host gives images and labels.
+  std::optional<StoredImages> stored_images;
+  /// Every product's exact sums as int128 tensors too, "LAYER/y accumulators", of dx and dw as well, for whoever keeps
+  /// them; they cost nothing else.
+  bool accumulators = false;
 };
 
 /// A bound of a gradient's magnitude; nodes that make it are written when it is asked for.
@@ -81,7 +109,9 @@ struct NetworkProgram {
   std::vector<Tensor> gradients;  // of the trained parameters, in their order
 
   std::int64_t image_h = 0, image_w = 0, image_c = 0, classes = 0;
-  Tensor images, labels, step, rate;  // inputs; step and rate in training only
+  Tensor images, labels;  // inputs, or made of a stored set
+  Tensor first_place;     // input, of a stored set: the place of the batch's first image
+  Tensor step, rate;      // inputs, in training only
   Tensor logits, loss;
   Tensor losses;  // evaluation only: of every sample
   /// Width records of the quantised layers, in the order of the forward pass; none where that operand is float32.
@@ -144,12 +174,12 @@ class Builder {
   Gradient gradient(Value* value);
 
  private:
+  void load_images(const StoredImages& set);
   void write_sgd();
 
   Options options_;
   std::unique_ptr<NetworkProgram> result_;
-  std::deque<Value> values_;                      // addresses stay
-  std::vector<bitcycle::Parameter*> statistics_;  // parameters that are not trained
+  std::deque<Value> values_;  // addresses stay
   std::vector<std::function<void()>> backward_;
 };
 

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "nn/builder/builder.h"
-#include "nn/layers/tensor_id.h"
+#include "nn/models/tensor_id.h"
 
 namespace bitcycle::builder {
 namespace {
@@ -107,6 +107,11 @@ Tensor product(const Conv& conv, const ops::Contraction& over, const Operand& lh
   exact.over = over;
   exact.sums = sums(" sums", ops::sum_element(lhs.widest, rhs.widest, over.depth()), over.out_shape(), of_samples);
   conv.write(pass, exact);
+  if (conv.builder.options().accumulators) {
+    ops::Product wide = exact;
+    wide.sums = sums(" accumulators", Element::kInt128, over.out_shape(), of_samples);
+    conv.write(pass, wide);
+  }
   using Side = ops::CodeSums::Side;
   ops::Rescale rescale;
   rescale.over = over;

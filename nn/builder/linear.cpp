@@ -43,7 +43,6 @@ void softmax_loss(Builder& builder, Value* logits) {
   NetworkProgram& result = builder.result();
   result.classes = logits->c;
   result.logits = logits->tensor;
-  result.labels = builder.samples("", "labels", Element::kInt32, {builder.batch()}, Lifetime::kInput);
   result.loss = builder.tensor("", "loss", Element::kLoss, {}, Lifetime::kReport);
   ops::SoftmaxLoss op{logits->tensor, result.labels, result.loss, {}, {}};
   if (builder.training()) {

@@ -10,7 +10,7 @@
 #include "nn/config/layer_overrides.h"
 #include "nn/config/precision_history.h"
 #include "nn/config/schedule_points.h"
-#include "sim/backend.h"
+#include "sim/isa.h"
 
 namespace bitcycle {
 namespace {

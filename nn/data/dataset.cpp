@@ -34,6 +34,12 @@ std::string checksum_of(const Dataset& dataset) {
 
 }  // namespace
 
+ImageCounts image_counts(const DataConfig& data) {
+  const bool synthetic = data.name == "synthetic";
+  return {data.train_images > 0 ? data.train_images : (synthetic ? kSyntheticTrainImages : 50000),
+          data.test_images > 0 ? data.test_images : (synthetic ? kSyntheticTestImages : 10000)};
+}
+
 PixelScale pixel_scale(const std::string& name) {
   if (name == "synthetic") return {{0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
   return {};

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "nn/config/config.h"
-#include "sim/backend.h"
+#include "sim/ops/augmentation.h"
 
 namespace bitcycle {
 
@@ -35,6 +35,12 @@ struct Dataset : PixelScale {
   std::string checksum;  // XXH3-128 over pixels and labels of both sets
 };
 
+/// Images of a data set, which need not be at hand.
+struct ImageCounts {
+  std::int64_t train = 0, test = 0;
+};
+ImageCounts image_counts(const DataConfig& data);
+
 /// Throws std::runtime_error with file, record and remedy: missing folder or file (with where to get
 /// it), wrong size, label out of range, classes that do not fit model.classes.
 Dataset load_dataset(const DataConfig& data, std::int64_t classes);
@@ -49,7 +55,7 @@ class BatchLoader {
   void training_batch(std::int64_t step, float* x, std::int32_t* labels);
   /// Test images first..first+count-1, not augmented.
   void test_batch(std::int64_t first, std::int64_t count, float* x, std::int32_t* labels) const;
-  /// The same as places in the set, for backends that make batches themselves: places (batch).
+  /// The same as places in the set, for libraries that make batches themselves: places (batch).
   void training_places(std::int64_t step, ImagePlace* places);
   /// Value of every pixel, (3, 256).
   const std::array<std::array<float, 256>, 3>& table() const { return table_; }

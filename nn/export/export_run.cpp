@@ -14,7 +14,7 @@
 #include "nn/io/npy.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
-#include "nn/train/network_run.h"
+#include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/run_folder.h"
 
@@ -74,7 +74,7 @@ void write_samples(Exporter& exporter, const ImageSet& set, std::int64_t samples
 
 }  // namespace
 
-ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptions& options,
+ExportResult export_run(const fs::path& run, Device& device, const ExportOptions& options,
                         const std::vector<ConfigOverride>& overrides) {
   const RunFolder folder = RunFolder::existing(run);
   Config config = folder.config();
@@ -83,21 +83,17 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
-  const auto network = make_model(config.model.name, config.model.classes);
-  const auto& layers = network->convolutions();
+  const InferenceGraph graph = inference_graph(config.model.name, config.model.classes);
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  std::map<std::string, BitWidth> by_layer;
-  for (const auto& layer : layers) by_layer[layer] = options.width.value_or(plan.max(layer).forward);
-  // The graph may have a block's convolutions in another order than the network.
   std::vector<std::string> graph_layers;
   std::vector<BitWidth> widths;
-  for (const auto& node : network->graph().nodes) {
+  for (const auto& node : graph.nodes) {
     if (node.op != InferenceNode::Op::kConv) continue;
     graph_layers.push_back(node.name);
-    widths.push_back(by_layer.at(node.name));
+    widths.push_back(options.width.value_or(plan.max(node.name).forward));
   }
   const ExportedModel model =
-      export_model(config.model.name, network->graph(), checkpoint.file, widths, config.precision.min_scale, origin);
+      export_model(config.model.name, graph, checkpoint.file, widths, config.precision.min_scale, origin);
 
   result.step = checkpoint.step;
   result.digest = to_text(digest_root(checkpoint.file.tensors));
@@ -113,8 +109,8 @@ ExportResult export_run(const fs::path& run, Backend& backend, const ExportOptio
   std::vector<float> logits;
   if (options.samples > 0) {
     dataset = load_dataset(config.data, config.model.classes);
-    NetworkRun evaluation(config, dataset, backend, options.width);
-    load_state(evaluation.network(), backend, checkpoint.file, origin);
+    NetworkRun evaluation(config, dataset, device);
+    load_state(evaluation.state(), checkpoint.file, origin);
     const auto at = options.width ? evaluation.widths_of(*options.width) : evaluation.max_widths();
     const EvaluationResult found = evaluation.evaluate(checkpoint.step, at, &logits);
     result.test_accuracy = found.accuracy;

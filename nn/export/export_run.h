@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "nn/config/config.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle {
 
@@ -35,7 +35,7 @@ struct ExportResult {
 
 /// Files are written whole or not at all, README.md last. Throws what reading the run and the data set throws, and
 /// std::runtime_error where ONNX cannot hold a layer's width.
-ExportResult export_run(const std::filesystem::path& run, Backend& backend, const ExportOptions& options,
+ExportResult export_run(const std::filesystem::path& run, Device& device, const ExportOptions& options,
                         const std::vector<ConfigOverride>& overrides = {});
 
 }  // namespace bitcycle

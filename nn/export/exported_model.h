@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "nn/config/config.h"
+#include "nn/export/inference_graph.h"
 #include "nn/io/safetensors.h"
-#include "nn/layers/inference_graph.h"
 #include "sim/number/affine.h"
 #include "sim/ops/norm.h"
 

@@ -6,6 +6,7 @@
 
 #include "nn/builder/builder.h"
 #include "nn/models/resnet.h"
+#include "sim/program/products.h"
 
 namespace bitcycle {
 namespace {
@@ -41,13 +42,6 @@ const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
 
 }  // namespace
 
-std::unique_ptr<Network> make_model(const std::string& name, std::int64_t classes) {
-  const ModelFamily& family = family_of(name, classes);
-  auto network = std::make_unique<Network>(name);
-  family.build(*network, name, classes);
-  return network;
-}
-
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
                                                      const builder::Options& options) {
   const ModelFamily& family = family_of(name, classes);
@@ -56,8 +50,13 @@ std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, st
   return builder.finish();
 }
 
-Workload model_workload(const Config& config) {
-  return make_model(config.model.name, config.model.classes)->describe();
+Workload model_workload(const std::string& name, std::int64_t classes) {
+  builder::Options options;
+  options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
+  const auto network = write_model(name, classes, options);
+  Workload workload = workload_of(network->program);
+  workload.model = name;
+  return workload;
 }
 
 }  // namespace bitcycle

@@ -9,31 +9,6 @@ namespace {
 constexpr std::int64_t kDepths[] = {8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164};
 constexpr std::int64_t kChannels[] = {16, 32, 64};
 
-/// relu(bn2(conv2(relu(bn1(conv1(x))))) + x), or + bn3(downsample(x)) where the shape changes.
-Value* basic_block(Network& network, const std::string& name, Value* x, std::int64_t channels, std::int64_t stride) {
-  const ConvSpec conv1{name + ".conv1", name + ".bn1", channels, 3, stride, 1, 1};
-  const ConvSpec conv2{name + ".conv2", name + ".bn2", channels, 3, 1, 1, 1};
-  Value* hidden = network.conv_norm(x, conv1);
-  if (stride == 1 && x->c == channels) return network.conv_norm(hidden, conv2, x);
-  return network.conv_norm(hidden, conv2, x, {name + ".downsample", name + ".bn3", channels, 1, stride, 0, 1});
-}
-
-void build_resnet(Network& network, const std::string& name, std::int64_t classes) {
-  const std::int64_t depth = std::stoll(name.substr(std::string("resnet").size()));
-  const std::int64_t blocks = (depth - 2) / 6;
-  Value* x = network.images(32, 32, 3);
-  x = network.conv_norm(x, {"conv1", "bn1", 16, 3, 1, 1, 1});
-  for (int group = 0; group < 3; ++group) {
-    for (std::int64_t block = 0; block < blocks; ++block) {
-      const std::string prefix = "group" + std::to_string(group + 1) + "_layer" + std::to_string(block);
-      const std::int64_t stride = group > 0 && block == 0 ? 2 : 1;
-      x = basic_block(network, prefix, x, kChannels[group], stride);
-    }
-  }
-  x = network.average_pool("avgpool", x);
-  network.classifier("fc", x, classes);
-}
-
 builder::Value* conv_norm(builder::Builder& b, builder::Value* x, const std::string& conv, const std::string& norm,
                           std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
   return batch_norm(b, builder::conv(b, x, {conv, channels, kernel, stride, kernel / 2, 1}), norm);
@@ -66,7 +41,6 @@ void write_resnet(builder::Builder& b, const std::string& name, std::int64_t cla
 ModelFamily resnet_family() {
   ModelFamily family;
   for (const auto depth : kDepths) family.names.push_back("resnet" + std::to_string(depth));
-  family.build = build_resnet;
   family.write = write_resnet;
   return family;
 }

@@ -9,8 +9,7 @@
 #include <stdexcept>
 
 #include "nn/io/layout.h"
-#include "nn/layers/tensor_id.h"
-#include "nn/models/state_arenas.h"
+#include "nn/models/tensor_id.h"
 #include "sim/number/elementary.h"
 #include "sim/number/philox.h"
 
@@ -33,31 +32,6 @@ void from_canonical(const Parameter& parameter, const std::vector<float>& tensor
   const auto device = parameter.ohwi ? channels_last(tensor, shape[1], shape[2] * shape[3]) : tensor;
   std::copy(device.begin(), device.end(), arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
 }
-
-/// Arenas in a backend's memory.
-class BackendArenas final : public StateArenas {
- public:
-  BackendArenas(const Network& network, Backend& backend) : network_(network), backend_(backend) {}
-  const ParameterStore& parameters() const override { return network_.parameters(); }
-  const std::string& model() const override { return network_.model(); }
-  std::vector<float> values() override { return fetch(parameters().values(), parameters().size()); }
-  std::vector<float> momenta() override { return fetch(parameters().momenta(), parameters().trained_size()); }
-  std::vector<float> gradients() override { return fetch(parameters().gradients(), parameters().trained_size()); }
-  void set_values(const std::vector<float>& arena) override { put(parameters().values(), arena); }
-  void set_momenta(const std::vector<float>& arena) override { put(parameters().momenta(), arena); }
-
- private:
-  std::vector<float> fetch(const float* device, std::int64_t size) {
-    std::vector<float> host(static_cast<std::size_t>(size));
-    backend_.to_host(host.data(), device, host.size() * sizeof(float));
-    return host;
-  }
-  void put(const float* device, const std::vector<float>& arena) {
-    backend_.to_device(const_cast<float*>(device), arena.data(), arena.size() * sizeof(float));
-  }
-  const Network& network_;
-  Backend& backend_;
-};
 
 using Visit = std::function<void(const std::string& name, const Parameter& parameter, std::vector<float>&& canonical)>;
 
@@ -263,35 +237,6 @@ std::string non_finite_state(StateArenas& state) {
   visit_part(state, Part::kValue, look);
   visit_part(state, Part::kMomentum, look);
   return first;
-}
-
-void initialise(Network& network, Backend& backend, std::uint64_t seed) {
-  BackendArenas state(network, backend);
-  initialise(state, seed);
-}
-std::vector<NamedTensor> save_state(const Network& network, Backend& backend) {
-  BackendArenas state(network, backend);
-  return save_state(state);
-}
-std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend) {
-  BackendArenas state(network, backend);
-  return save_gradients(state);
-}
-void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
-  BackendArenas state(network, backend);
-  load_weights(state, file, origin);
-}
-void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin) {
-  BackendArenas state(network, backend);
-  load_state(state, file, origin);
-}
-StateDigest digest_state(const Network& network, Backend& backend) {
-  BackendArenas state(network, backend);
-  return digest_state(state);
-}
-std::string non_finite_state(const Network& network, Backend& backend) {
-  BackendArenas state(network, backend);
-  return non_finite_state(state);
 }
 
 }  // namespace bitcycle

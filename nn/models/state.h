@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "nn/io/safetensors.h"
-#include "nn/layers/network.h"
+#include "nn/models/parameter_store.h"
 #include "sim/number/digest.h"
 
 namespace bitcycle {
@@ -16,28 +16,42 @@ namespace bitcycle {
 /// "momentum/<name>": how checkpoints and digests name the momentum of a parameter.
 std::string momentum_name(const std::string& parameter);
 
+/// Where the state of a network lies, whatever runs it: arenas with the offsets of a ParameterStore, values of all
+/// parameters, momenta and gradients of the trained ones.
+class StateArenas {
+ public:
+  virtual ~StateArenas() = default;
+  virtual const ParameterStore& parameters() const = 0;
+  virtual const std::string& model() const = 0;
+  virtual std::vector<float> values() = 0;
+  virtual std::vector<float> momenta() = 0;
+  virtual std::vector<float> gradients() = 0;
+  virtual void set_values(const std::vector<float>& arena) = 0;
+  virtual void set_momenta(const std::vector<float>& arena) = 0;
+};
+
 /// Initial state of docs/numerics.md, 8.4; statistics 0 and 1, ranges 0, momenta 0.
-void initialise(Network& network, Backend& backend, std::uint64_t seed);
+void initialise(StateArenas& state, std::uint64_t seed);
 
 /// Parameters, momenta, running statistics and ranges, in the order in which the model has them.
-std::vector<NamedTensor> save_state(const Network& network, Backend& backend);
+std::vector<NamedTensor> save_state(StateArenas& state);
 /// Gradients of all trained parameters, canonical.
-std::vector<NamedTensor> save_gradients(const Network& network, Backend& backend);
+std::vector<NamedTensor> save_gradients(StateArenas& state);
 
 /// Sets parameters (all are needed), and running statistics and ranges where the file has them. Names may have the
 /// prefix "module."; what a layer of the model does not use is ignored. Throws std::runtime_error naming `origin` and
 /// everything that is missing, has another shape, is not finite, or belongs to a layer that the model does not have.
-void load_weights(Network& network, Backend& backend, const TensorFile& file, const std::string& origin);
+void load_weights(StateArenas& state, const TensorFile& file, const std::string& origin);
 /// The same for a checkpoint: momenta, statistics and ranges are needed too.
-void load_state(Network& network, Backend& backend, const TensorFile& file, const std::string& origin);
+void load_state(StateArenas& state, const TensorFile& file, const std::string& origin);
 
 /// Digests of all tensors in the order of their names, and their root (docs/numerics.md, 10.1).
 struct StateDigest {
   Digest128 root;
   std::vector<std::pair<std::string, Digest128>> tensors;
 };
-StateDigest digest_state(const Network& network, Backend& backend);
+StateDigest digest_state(StateArenas& state);
 /// The name of the first parameter, statistic, range or momentum that is not finite; empty: none.
-std::string non_finite_state(const Network& network, Backend& backend);
+std::string non_finite_state(StateArenas& state);
 
 }  // namespace bitcycle

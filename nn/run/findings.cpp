@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/number/ordered_key.h"
+#include "sim/ops/loss_record.h"
 #include "sim/ops/norm.h"
 
 namespace bitcycle {

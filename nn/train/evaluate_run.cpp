@@ -4,7 +4,7 @@
 
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
-#include "nn/train/network_run.h"
+#include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
 #include "sim/schedule/reached_widths.h"
@@ -30,7 +30,7 @@ std::vector<std::string> unreached_width(const PrecisionPlan& plan, const std::v
 
 }  // namespace
 
-EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, const EvaluateOptions& options,
+EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides) {
   const RunFolder folder = RunFolder::existing(run);
   Config config = folder.config();
@@ -39,10 +39,12 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, 
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun network(config, dataset, backend, options.width);
-  load_state(network.network(), backend, checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
+  NetworkRun network(config, dataset, device);
+  load_state(network.state(), checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
   if (!options.width) {
-    for (auto& text : unreached_width(network.plan(), network.network().convolutions(), checkpoint.step)) {
+    std::vector<std::string> layers;
+    for (const auto& layer : network.network().layers) layers.push_back(layer.name);
+    for (auto& text : unreached_width(network.plan(), layers, checkpoint.step)) {
       result.warnings.push_back(std::move(text));
     }
   }

@@ -1,37 +1,153 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/train/lockstep.h"
 
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <set>
+#include <vector>
+
 #include "nn/data/dataset.h"
-#include "nn/train/lockstep_backend.h"
-#include "nn/train/network_run.h"
-#include "nn/train/trainer.h"
+#include "nn/run/network_run.h"
 
 namespace bitcycle {
+namespace {
 
-LockstepResult train_in_lockstep(const Config& config, Backend& first, Backend& second, std::int64_t steps,
-                                 const std::function<void(std::int64_t step)>& progress) {
-  LockstepResult result;
-  LockstepBackend both(first, second, result);
-  const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, both);
-  both.set_names([&](const void* p) -> std::string {
-    const auto* at = static_cast<const float*>(p);
-    for (const auto& parameter : run.network().parameters().all()) {
-      if (at >= parameter.value && at < parameter.value + parameter.size()) return parameter.name;
-      if (parameter.gradient != nullptr && at >= parameter.gradient && at < parameter.gradient + parameter.size()) {
-        return parameter.name;
+using Bytes = std::vector<std::byte>;
+
+std::string text_of(const std::byte* bytes, std::size_t each, bool is_float) {
+  std::string hex;
+  for (std::size_t i = each; i-- > 0;) {
+    char two[3];
+    std::snprintf(two, sizeof two, "%02x", static_cast<unsigned>(bytes[i]));
+    hex += two;
+  }
+  if (!is_float) return "0x" + hex;
+  float value = 0.0F;
+  std::memcpy(&value, bytes, sizeof value);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", static_cast<double>(value));
+  return std::string(text) + " (0x" + hex + ")";
+}
+
+/// One device's side: its step, and the tensors that wait for the other side's.
+class Side {
+ public:
+  Side(const Config& config, const Dataset& dataset, Device& device) : run_(config, dataset, device) {
+    set_initial_state(run_, config);
+  }
+  NetworkRun& run() { return run_; }
+  void begin(std::int64_t step) {
+    executable_ = &run_.begin(step);
+    next_ = 0;
+  }
+  const Program& program() const { return run_.network().program; }
+  Executable& executable() { return *executable_; }
+  std::set<std::string> written() const {
+    std::set<std::string> names;
+    for (const KernelUse& kernel : executable_->kernels()) {
+      for (const Tensor tensor : kernel.writes) names.insert(program().spec(tensor).name);
+    }
+    return names;
+  }
+  /// Executes the next kernel and reads what it wrote of `wanted`. False: there was none.
+  bool advance(const std::set<std::string>& wanted) {
+    if (!executable_->advance()) return false;
+    for (const Tensor tensor : executable_->kernels()[next_].writes) {
+      const TensorSpec& spec = program().spec(tensor);
+      if (wanted.count(spec.name) == 0) continue;
+      Bytes& bytes = found[spec.name];
+      bytes.assign(spec.bytes(), std::byte{0});
+      executable_->read(tensor, bytes.data());
+    }
+    ++next_;
+    return true;
+  }
+  std::size_t next() const { return next_; }
+
+  std::map<std::string, Bytes> found;  // by name: programs of devices that keep images have other tensors
+
+ private:
+  NetworkRun run_;
+  Executable* executable_ = nullptr;
+  std::size_t next_ = 0;
+};
+
+class Lockstep {
+ public:
+  Lockstep(const Config& config, Device& first, Device& second)
+      : dataset_(load_dataset(config.data, config.model.classes)),
+        first_(config, dataset_, first),
+        second_(config, dataset_, second) {}
+
+  /// False: they differ.
+  bool step(std::int64_t number, LockstepResult& result) {
+    first_.begin(number);
+    second_.begin(number);
+    std::set<std::string> both;
+    const auto other = second_.written();
+    for (const auto& name : first_.written()) {
+      if (other.count(name) != 0) both.insert(name);
+    }
+    while (first_.advance(both)) {
+      const KernelUse& kernel = first_.executable().kernels()[first_.next() - 1];
+      ++result.operations;
+      result.operation = static_cast<std::int64_t>(first_.next());
+      const Node& node = first_.program().node(kernel.nodes.front());
+      result.what = kernel.kernel + (node.site.layer.empty() ? "" : " of " + node.site.layer);
+      for (const Tensor tensor : kernel.writes) {
+        const TensorSpec& spec = first_.program().spec(tensor);
+        if (both.count(spec.name) == 0) continue;
+        while (second_.found.count(spec.name) == 0 && second_.advance(both)) {
+        }
+        if (!compare(spec, result)) return false;
       }
     }
-    return "";
-  });
-  set_initial_state(run, config, both);
-  try {
-    for (; result.steps < steps; ++result.steps) {
-      run.step(result.steps);
-      if (progress) progress(result.steps + 1);
+    while (second_.advance(both)) {
     }
-  } catch (const LockstepDifference&) {
-    return result;
+    first_.found.clear();
+    second_.found.clear();
+    return true;
+  }
+
+ private:
+  bool compare(const TensorSpec& spec, LockstepResult& result) {
+    const Bytes &a = first_.found[spec.name], &b = second_.found[spec.name];
+    ++result.tensors;
+    if (a == b) {
+      // State may be written again.
+      first_.found.erase(spec.name);
+      second_.found.erase(spec.name);
+      return true;
+    }
+    const std::size_t each = spec.element == Element::kBit ? sizeof(std::uint32_t) : bytes_of(spec.element, 1);
+    result.equal = false;
+    result.tensor = spec.name + ", " + spec.text();
+    result.elements = static_cast<std::int64_t>(a.size() / each);
+    result.different = 0;
+    for (std::size_t i = 0; i < a.size() / each; ++i) {
+      if (std::memcmp(&a[i * each], &b[i * each], each) == 0) continue;
+      if (result.different++ > 0) continue;
+      result.element = static_cast<std::int64_t>(i);
+      result.first = text_of(&a[i * each], each, spec.element == Element::kFloat32);
+      result.second = text_of(&b[i * each], each, spec.element == Element::kFloat32);
+    }
+    return false;
+  }
+
+  const Dataset dataset_;
+  Side first_, second_;
+};
+
+}  // namespace
+
+LockstepResult train_in_lockstep(const Config& config, Device& first, Device& second, std::int64_t steps,
+                                 const std::function<void(std::int64_t step)>& progress) {
+  LockstepResult result;
+  Lockstep both(config, first, second);
+  for (; result.steps < steps; ++result.steps) {
+    if (!both.step(result.steps, result)) return result;
+    if (progress) progress(result.steps + 1);
   }
   result.operation = -1;
   result.what.clear();

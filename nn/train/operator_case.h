@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "nn/io/npy.h"
-#include "sim/backend.h"
+#include "sim/number/bit_width.h"
+#include "sim/ops/conv_shape.h"
 
 namespace bitcycle {
 

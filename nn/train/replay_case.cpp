@@ -6,12 +6,12 @@
 
 namespace bitcycle {
 
-ReplayReport replay_case(const ReplayPaths& paths, Backend& backend) {
+ReplayReport replay_case(const ReplayPaths& paths, Device& device) {
   const CaseFile file(paths.case_dir);
   const std::string kind = file.text("kind");
-  if (kind == "operator") return replay_operator(paths.case_dir, backend, paths.out_dir);
-  if (kind == "step") return replay_step(file, paths, backend);
-  if (kind == "trajectory") return replay_trajectory(file, paths, backend);
+  if (kind == "operator") return replay_operator(paths.case_dir, device, paths.out_dir);
+  if (kind == "step") return replay_step(file, paths, device);
+  if (kind == "trajectory") return replay_trajectory(file, paths, device);
   file.fail("kind is '" + kind + "'; there are operator, step and trajectory");
 }
 

@@ -5,15 +5,15 @@
 
 #include "nn/train/case_file.h"
 #include "nn/train/replay_report.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle {
 
 /// Gradients of every parameter: relative L2 error below 3e-2 at 16/16 bits, below 2e-1 at narrower ones; the loss
 /// within 1e-3; the running statistics after the step within 1e-3 of the tensor's maximum.
-ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend& backend);
+ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device& device);
 
 /// Loss of the first step within 1e-3, of the next three within 2e-2; later ones are shown only.
-ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, Backend& backend);
+ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, Device& device);
 
 }  // namespace bitcycle

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Computes a recorded operator again on a backend, compares, and writes what was computed.
+// Computes a recorded operator again on a device, compares, and writes what was computed.
 #include "nn/train/replay_operator.h"
 
 #include <algorithm>
@@ -13,6 +13,9 @@
 #include "nn/io/layout.h"
 #include "nn/io/npy.h"
 #include "nn/train/operator_case.h"
+#include "sim/ops/accumulator.h"
+#include "sim/ops/error_weights.h"
+#include "sim/program/program.h"
 
 namespace bitcycle {
 namespace {
@@ -23,130 +26,224 @@ constexpr double kSharedGrid16Tolerance = 1e-4;
 /// Everything that a case can be asked for, by the name of its array; NCHW and OIHW.
 using Results = std::map<std::string, NpyArray>;
 
-template <typename T>
-Buffer upload(Backend& backend, const std::vector<T>& values) {
-  Buffer buffer(backend, values.size() * sizeof(T));
-  if (!values.empty()) backend.to_device(buffer.as<T>(), values.data(), buffer.bytes());
-  return buffer;
-}
+/// The convolution's nodes, and the tensors that the case can be asked for.
+struct CaseProgram {
+  explicit CaseProgram(const ConvShape& shape) : program("case", shape.n) {}
+  Program program;
+  Tensor x, w, dy, noise, width, gradient_width;  // given
+  ops::Quantised qx, qw, qg, error_w;             // codes and grids
+  Tensor y, dw, dx, y_sums, dw_sums, dx_sums;     // results and their exact sums
+  std::vector<Tensor> kept;
+};
 
-template <typename T>
-std::vector<T> download(Backend& backend, const void* device, std::int64_t count) {
-  std::vector<T> values(static_cast<std::size_t>(count));
-  backend.synchronise();
-  if (count != 0) backend.to_host(values.data(), device, values.size() * sizeof(T));
-  return values;
-}
+/// Writes the program of one reading of the error pass.
+class CaseWriter {
+ public:
+  CaseWriter(const OperatorCase& source, ErrorWeights reading, int grid_bits)
+      : case_(source), s_(source.shape), p_(s_) {
+    p_.width = tensor("width", Element::kBitWidth, {}, Lifetime::kInput);
+    p_.gradient_width = tensor("gradient width", Element::kBitWidth, {}, Lifetime::kInput);
+    p_.x = samples("x", Element::kFloat32, {s_.n, s_.h, s_.w, s_.c}, Lifetime::kInput);
+    p_.w = tensor("w", Element::kFloat32, weight_shape(), Lifetime::kState);
+    p_.dy = samples("dy", Element::kFloat32, {s_.n, s_.out_h(), s_.out_w(), s_.o}, Lifetime::kInput);
+    const ops::Contraction forward = ops::conv_forward(s_), error = ops::conv_error(s_),
+                           weight_gradient = ops::conv_weight_gradient(s_);
+    p_.qx = activation();
+    p_.qw = weights(Pass::kForward, "qw", ops::by_output_channel());
+    p_.y = product(forward, p_.qx, p_.qw, "y");
+    p_.qg = gradient();
+    p_.dw = product(weight_gradient, p_.qx, p_.qg, "dw");
+    p_.error_w = reading == ErrorWeights::kRequantised
+                     ? weights(Pass::kError, "error w", ops::by_input_channel(s_.groups))
+                     : shared(grid_bits);
+    p_.dx = product(error, p_.qg, p_.error_w, "dx");
+    p_.y_sums = sums(forward, p_.qx, p_.qw, "y accumulators");
+    p_.dw_sums = sums(weight_gradient, p_.qx, p_.qg, "dw accumulators");
+    p_.dx_sums = sums(error, p_.qg, p_.error_w, "dx accumulators");
+    for (const auto& operand : {p_.qx, p_.qw, p_.qg, p_.error_w}) {
+      p_.kept.push_back(operand.codes);
+      p_.kept.push_back(operand.grid);
+    }
+    for (const Tensor result : {p_.y, p_.dw, p_.dx, p_.y_sums, p_.dw_sums, p_.dx_sums}) p_.kept.push_back(result);
+  }
+  CaseProgram result() { return std::move(p_); }
 
-/// One run of the case on a backend.
+ private:
+  static constexpr const char* kLayer = "case";
+  Tensor tensor(const std::string& name, Element element, std::vector<std::int64_t> shape = {},
+                Lifetime lifetime = Lifetime::kStep, int sample_axis = -1) {
+    return p_.program.add({name, element, std::move(shape), lifetime, sample_axis});
+  }
+  Tensor samples(const std::string& name, Element element, std::vector<std::int64_t> shape,
+                 Lifetime lifetime = Lifetime::kStep) {
+    return tensor(name, element, std::move(shape), lifetime, 0);
+  }
+  template <typename Op>
+  void write(Pass pass, const Op& op) {
+    p_.program.add(Site{kLayer, pass}, op);
+  }
+  std::vector<std::int64_t> weight_shape() const { return {s_.o, s_.kh, s_.kw, s_.c_per_group()}; }
+  static Element codes_element(BitWidth width) {
+    return width.bits() <= 8 ? Element::kCodes8 : (width.bits() <= 16 ? Element::kCodes16 : Element::kCodes32);
+  }
+
+  ops::Quantised activation() {
+    const Tensor range = tensor("x range", Element::kRange),
+                 running = tensor("running", Element::kFloat32, {2}, Lifetime::kState);
+    write(Pass::kForward, ops::Range{p_.x, range, ops::one_group()});
+    write(Pass::kForward, ops::RunningRange{range, running});
+    ops::Quantise quantise;
+    quantise.x = p_.x;
+    quantise.grid = tensor("x grid", Element::kGrid);
+    quantise.width = p_.width;
+    write(Pass::kForward, ops::FitGrid{range, p_.width, quantise.grid, MinScale{}, false});
+    quantise.codes = samples("qx", codes_element(case_.width), {s_.n, s_.h, s_.w, s_.c});
+    write(Pass::kForward, quantise);
+    return quantise.result();
+  }
+  ops::Quantised weights(Pass pass, const std::string& name, const ops::Groups& groups) {
+    const std::int64_t count = groups.count(weight_shape());
+    const Tensor ranges = tensor(name + " ranges", Element::kRange, {count});
+    write(pass, ops::Range{p_.w, ranges, groups});
+    ops::Quantise quantise;
+    quantise.x = p_.w;
+    quantise.grid = tensor(name + " grid", Element::kGrid, {count});
+    quantise.width = p_.width;
+    quantise.groups = groups;
+    write(pass, ops::FitGrid{ranges, p_.width, quantise.grid, MinScale{}, false});
+    quantise.codes = tensor(name, codes_element(case_.width), weight_shape());
+    write(pass, quantise);
+    return quantise.result();
+  }
+  ops::Quantised shared(int bits) {
+    ops::ErrorCodes codes;
+    codes.weights = p_.qw;
+    codes.bits = bits;
+    codes.codes = tensor("error w", Element::kInt32, weight_shape());
+    codes.grid = tensor("error w grid", Element::kGrid);
+    write(Pass::kError, codes);
+    return codes.result();
+  }
+  ops::Quantised gradient() {
+    const Tensor range = tensor("dy range", Element::kRange);
+    write(Pass::kError, ops::Range{p_.dy, range, ops::one_group()});
+    ops::Quantise quantise;
+    quantise.x = p_.dy;
+    quantise.grid = tensor("dy grid", Element::kGrid);
+    quantise.width = p_.gradient_width;
+    write(Pass::kError, ops::FitGrid{range, p_.gradient_width, quantise.grid, MinScale{}, false});
+    quantise.codes = samples("qg", codes_element(case_.gradient_width), {s_.n, s_.out_h(), s_.out_w(), s_.o});
+    if (!case_.noise.empty()) {
+      p_.noise = samples("noise", Element::kFloat32, {s_.n, s_.out_h(), s_.out_w(), s_.o}, Lifetime::kInput);
+      quantise.rounding = ops::Quantise::Rounding::kGivenNoise;
+      quantise.noise = p_.noise;
+    }
+    write(Pass::kError, quantise);
+    return quantise.result();
+  }
+
+  Tensor sums(const ops::Contraction& over, const ops::Quantised& lhs, const ops::Quantised& rhs,
+              const std::string& name) {
+    ops::Product exact;
+    exact.lhs = lhs;
+    exact.rhs = rhs;
+    exact.over = over;
+    exact.sums =
+        tensor(name, Element::kInt128, over.out_shape(), Lifetime::kStep, over.pass == Pass::kWeightGradient ? -1 : 0);
+    write(over.pass, exact);
+    return exact.sums;
+  }
+  /// The sums, and what is made of them with one rounding.
+  Tensor product(const ops::Contraction& over, const ops::Quantised& lhs, const ops::Quantised& rhs,
+                 const std::string& name) {
+    const int axis = over.pass == Pass::kWeightGradient ? -1 : 0;
+    const auto widest = [&](const ops::Quantised& of) {
+      return of.width == p_.gradient_width ? case_.gradient_width : (of.width ? case_.width : BitWidth::integer(24));
+    };
+    ops::Product exact;
+    exact.lhs = lhs;
+    exact.rhs = rhs;
+    exact.over = over;
+    exact.sums = tensor(name + " sums", ops::sum_element(widest(lhs), widest(rhs), over.depth()), over.out_shape(),
+                        Lifetime::kStep, axis);
+    write(over.pass, exact);
+    using Side = ops::CodeSums::Side;
+    ops::Rescale rescale;
+    rescale.over = over;
+    rescale.sums = exact.sums;
+    if (rhs.width) {
+      rescale.lhs_sums = tensor(name + " lhs sums", Element::kInt64, over.lhs_sums_shape(), Lifetime::kStep, axis);
+      write(over.pass, ops::CodeSums{Side::kLhs, lhs, over, rescale.lhs_sums});
+    }
+    rescale.rhs_sums = tensor(name + " rhs sums", Element::kInt64, over.rhs_sums_shape());
+    write(over.pass, ops::CodeSums{Side::kRhs, rhs, over, rescale.rhs_sums});
+    rescale.lhs_grid = lhs.grid;
+    rescale.rhs_grid = rhs.grid;
+    rescale.y = tensor(name, Element::kFloat32, over.out_shape(), Lifetime::kStep, axis);
+    write(over.pass, rescale);
+    return rescale.y;
+  }
+
+  const OperatorCase& case_;
+  const ConvShape& s_;
+  CaseProgram p_;
+};
+
+/// One run of the case on a device.
 class OperatorReplay {
  public:
-  OperatorReplay(const OperatorCase& source, Backend& backend) : case_(source), backend_(backend), s_(source.shape) {}
+  OperatorReplay(const OperatorCase& source, Device& device) : case_(source), device_(device), s_(source.shape) {}
 
   Results run() {
-    prepare();
-    forward();
-    backward(ErrorWeights::kShared, 16, "dx", true);
-    backward(ErrorWeights::kShared, 24, "dx_grid24", false);
-    backward(ErrorWeights::kRequantised, 16, "dx_requantised", false);
+    reading(ErrorWeights::kShared, 16, "dx", true);
+    reading(ErrorWeights::kShared, 24, "dx_grid24", false);
+    reading(ErrorWeights::kRequantised, 16, "dx_requantised", false);
     return std::move(results_);
   }
 
  private:
-  void prepare() {
-    x_ = upload(backend_, case_.x);
-    w_ = upload(backend_, case_.w);
-    dy_ = upload(backend_, case_.dy);
-    noise_ = upload(backend_, case_.noise);
-    weights_ = backend_.make_weights(s_);
-    const auto bytes = [](BitWidth width, std::int64_t size) {
-      return static_cast<std::size_t>(size) * bytes_of(width.container());
-    };
-    qx_ = Buffer(backend_, bytes(case_.width, s_.input_size()));
-    qg_ = Buffer(backend_, bytes(case_.gradient_width, s_.output_size()));
-    ranges_ = Buffer(backend_, 2 * sizeof(Range));
-    affines_ = Buffer(backend_, 2 * sizeof(Affine));
-    running_ = Buffer(backend_, 2 * sizeof(float));
-  }
-
-  Operand x_operand() { return {qx_.as<void>(), affines_.as<Affine>(), case_.width}; }
-  Operand g_operand() { return {qg_.as<void>(), affines_.as<Affine>() + 1, case_.gradient_width}; }
-
-  void quantise_weights(ErrorWeights reading, int grid_bits) {
-    QuantiseWeights args;
-    args.master = w_.as<float>();
-    args.width = case_.width;
-    args.reading = reading;
-    args.error_grid_bits = grid_bits;
-    backend_.quantise_weights(args, *weights_);
-  }
-
-  void forward() {
-    quantise_weights(ErrorWeights::kShared, 16);
-    backend_.tensor_range(x_.as<float>(), s_.input_size(), ranges_.as<Range>());
-    ActivationScale scale;
-    scale.now = ranges_.as<Range>();
-    scale.running = running_.as<float>();
-    scale.width = case_.width;
-    scale.affine = affines_.as<Affine>();
-    backend_.activation_scale(scale);
-    Buffer y(backend_, static_cast<std::size_t>(s_.output_size()) * sizeof(float));
-    ConvForward args;
-    args.input.x = x_.as<float>();
-    args.codes = x_operand();
-    args.weights = weights_.get();
-    args.shape = s_;
-    args.y = y.as<float>();
-    args.input_range = ranges_.as<Range>();
-    backend_.conv_forward(args);
-
-    add_output("y", download<float>(backend_, y.as<float>(), s_.output_size()));
-    add_codes("qx", qx_.as<void>(), case_.width, {s_.n, s_.c, s_.h, s_.w});
-    add_affine("x", affines_.as<Affine>(), case_.width, 1, {});
-    add_weight_codes("qw", weights_->codes);
-    add_affine("w", weights_->affine.as<Affine>(), case_.width, s_.o, {s_.o});
-    add_accumulators("accumulators_y", Pass::kForward);
-  }
-
-  void backward(ErrorWeights reading, int grid_bits, const std::string& dx_name, bool first) {
-    quantise_weights(reading, grid_bits);
-    ConvBackward args;
-    args.gradient.u = dy_.as<float>();
+  void reading(ErrorWeights error_weights, int grid_bits, const std::string& dx_name, bool first) {
+    const CaseProgram p = CaseWriter(case_, error_weights, grid_bits).result();
+    const auto state = device_.make_state(p.program);
+    state->write("w", case_.w.data());
+    const auto executable = device_.compile(p.program, {state, p.kept});
+    StepInputs inputs(p.program);
+    inputs.set(p.width, case_.width);
+    inputs.set(p.gradient_width, case_.gradient_width);
+    inputs.point(p.x, case_.x.data());
+    inputs.point(p.dy, case_.dy.data());
+    if (p.noise) inputs.point(p.noise, case_.noise.data());
+    executable->run(inputs);
+    program_ = &p.program;
+    executable_ = executable.get();
     if (first) {
-      backend_.gradient_scale(args.gradient, s_.n * s_.out_h() * s_.out_w(), s_.o, case_.gradient_width, MinScale{},
-                              false, ranges_.as<Range>() + 1, affines_.as<Affine>() + 1);
+      add_output("y", read<float>(p.y));
+      add_codes("qx", p.qx.codes, case_.width, {s_.n, s_.c, s_.h, s_.w});
+      add_grid("x", p.qx.grid, case_.width, {});
+      add_codes("qw", p.qw.codes, case_.width, {s_.o, s_.c_per_group(), s_.kh, s_.kw});
+      add_grid("w", p.qw.grid, case_.width, {s_.o});
+      add_accumulators("accumulators_y", Pass::kForward, p.y_sums);
+      add_weight_shaped("dw", read<float>(p.dw));
+      add_codes("qg", p.qg.codes, case_.gradient_width, {s_.n, s_.o, s_.out_h(), s_.out_w()});
+      add_grid("g", p.qg.grid, case_.gradient_width, {});
+      add_accumulators("accumulators_dw", Pass::kWeightGradient, p.dw_sums);
     }
-    Buffer dx(backend_, static_cast<std::size_t>(s_.input_size()) * sizeof(float));
-    Buffer dw(backend_, static_cast<std::size_t>(s_.weight_size()) * sizeof(float));
-    args.g = g_operand();
-    args.g_range = ranges_.as<Range>() + 1;
-    args.stochastic = !case_.noise.empty();
-    args.given_noise = case_.noise.empty() ? nullptr : noise_.as<float>();
-    args.x = x_operand();
-    args.x_range = ranges_.as<Range>();
-    args.weights = weights_.get();
-    args.shape = s_;
-    args.dw = first ? dw.as<float>() : nullptr;
-    args.dx = dx.as<float>();
-    backend_.conv_backward(args);
-
-    add_input(dx_name, download<float>(backend_, dx.as<float>(), s_.input_size()));
-    if (first) {
-      add_weight_shaped("dw", download<float>(backend_, dw.as<float>(), s_.weight_size()));
-      add_codes("qg", qg_.as<void>(), case_.gradient_width, {s_.n, s_.o, s_.out_h(), s_.out_w()});
-      add_affine("g", affines_.as<Affine>() + 1, case_.gradient_width, 1, {});
-      add_accumulators("accumulators_dw", Pass::kWeightGradient);
-    }
-    add_accumulators("accumulators_" + dx_name, Pass::kError);
-    if (reading == ErrorWeights::kRequantised) {
-      add_weight_codes("qw_requantised", weights_->error_codes);
-      add_affine("w_requantised", weights_->error_affine.as<Affine>(), case_.width, s_.c, {s_.c});
+    add_input(dx_name, read<float>(p.dx));
+    add_accumulators("accumulators_" + dx_name, Pass::kError, p.dx_sums);
+    if (error_weights == ErrorWeights::kRequantised) {
+      add_codes("qw_requantised", p.error_w.codes, case_.width, {s_.o, s_.c_per_group(), s_.kh, s_.kw});
+      add_grid("w_requantised", p.error_w.grid, case_.width, {s_.c});
     } else {
-      add_weight_shaped("qw_grid" + std::to_string(grid_bits),
-                        download<std::int32_t>(backend_, weights_->error_codes.as<void>(), s_.weight_size()));
-      const auto grid = download<Affine>(backend_, weights_->error_affine.as<void>(), 1);
-      add("step_grid" + std::to_string(grid_bits), {}, std::vector<double>{grid[0].step});
+      add_weight_shaped("qw_grid" + std::to_string(grid_bits), read<std::int32_t>(p.error_w.codes));
+      add("step_grid" + std::to_string(grid_bits), {}, std::vector<double>{read<Affine>(p.error_w.grid)[0].step});
     }
+  }
+
+  template <typename T>
+  std::vector<T> read(Tensor tensor) {
+    std::vector<T> values(static_cast<std::size_t>(program_->spec(tensor).size()));
+    executable_->read(tensor, values.data());
+    return values;
   }
 
   template <typename T>
@@ -172,30 +269,18 @@ class OperatorReplay {
   }
 
   /// Codes in the container of their width.
-  void add_codes(const std::string& name, const void* codes, BitWidth width, const std::vector<std::int64_t>& shape) {
-    const std::int64_t size = shape[0] * shape[1] * shape[2] * shape[3];
+  void add_codes(const std::string& name, Tensor codes, BitWidth width, const std::vector<std::int64_t>& shape) {
     switch (width.container()) {
-      case Container::kUint8: add_channels_first(name, shape, download<std::uint8_t>(backend_, codes, size)); break;
-      case Container::kUint16: add_channels_first(name, shape, download<std::uint16_t>(backend_, codes, size)); break;
-      default: add_channels_first(name, shape, download<std::uint32_t>(backend_, codes, size));
-    }
-  }
-
-  /// Weight codes are 32-bit in memory; files have the container of their width.
-  void add_weight_codes(const std::string& name, const Buffer& codes) {
-    const auto wide = download<std::uint32_t>(backend_, codes.as<void>(), s_.weight_size());
-    switch (case_.width.container()) {
-      case Container::kUint8: add_weight_shaped(name, std::vector<std::uint8_t>(wide.begin(), wide.end())); break;
-      case Container::kUint16: add_weight_shaped(name, std::vector<std::uint16_t>(wide.begin(), wide.end())); break;
-      default: add_weight_shaped(name, wide);
+      case Container::kUint8: add_channels_first(name, shape, read<std::uint8_t>(codes)); break;
+      case Container::kUint16: add_channels_first(name, shape, read<std::uint16_t>(codes)); break;
+      default: add_channels_first(name, shape, read<std::uint32_t>(codes));
     }
   }
 
   /// lo_<operand> and s_<operand>: binary32 up to 16 bits, binary64 above.
-  void add_affine(const std::string& operand, const Affine* affine, BitWidth width, std::int64_t count,
-                  const std::vector<std::int64_t>& shape) {
+  void add_grid(const std::string& operand, Tensor grid, BitWidth width, const std::vector<std::int64_t>& shape) {
     std::vector<double> lo, step;
-    for (const Affine& record : download<Affine>(backend_, affine, count)) {
+    for (const Affine& record : read<Affine>(grid)) {
       lo.push_back(record.lo);
       step.push_back(record.step);
     }
@@ -213,19 +298,8 @@ class OperatorReplay {
   }
 
   /// The exact sums: int64 where all fit, otherwise two arrays with sum = high * 2^32 + low.
-  void add_accumulators(const std::string& name, Pass pass) {
-    const std::int64_t sizes[] = {s_.output_size(), s_.input_size(), s_.weight_size()};
-    const std::int64_t size = sizes[static_cast<std::size_t>(pass)];
-    Buffer buffer(backend_, static_cast<std::size_t>(size) * sizeof(Int128));
-    ConvAccumulators args;
-    args.pass = pass;
-    args.shape = s_;
-    args.x = x_operand();
-    args.g = g_operand();
-    args.weights = weights_.get();
-    args.sums = buffer.as<Int128>();
-    backend_.conv_accumulators(args);
-    const auto sums = download<Int128>(backend_, buffer.as<void>(), size);
+  void add_accumulators(const std::string& name, Pass pass, Tensor tensor) {
+    const auto sums = read<Int128>(tensor);
     const auto add_shaped = [&](const std::string& part, const auto& values) {
       if (pass == Pass::kForward) add_output(part, values);
       if (pass == Pass::kError) add_input(part, values);
@@ -249,10 +323,10 @@ class OperatorReplay {
   }
 
   const OperatorCase& case_;
-  Backend& backend_;
+  Device& device_;
   const ConvShape& s_;
-  std::unique_ptr<QuantisedWeights> weights_;
-  Buffer x_, w_, dy_, noise_, qx_, qg_, ranges_, affines_, running_;
+  const Program* program_ = nullptr;
+  Executable* executable_ = nullptr;
   Results results_;
 };
 
@@ -291,10 +365,10 @@ ReplayLine compare(const RecordedArray& recorded, const NpyArray& computed, cons
 
 }  // namespace
 
-ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& backend,
+ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& device,
                              const std::optional<std::filesystem::path>& out_dir) {
   const OperatorCase source = read_operator_case(case_dir);
-  const Results results = OperatorReplay(source, backend).run();
+  const Results results = OperatorReplay(source, device).run();
 
   const double close = source.close_tolerance.value_or(kCloseTolerance);
   ReplayReport report;

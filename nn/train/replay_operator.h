@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "nn/train/replay_report.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle {
 
@@ -16,7 +16,7 @@ namespace bitcycle {
 /// the 16-bit one. out_dir gets codes, scales,
 /// accumulators and results as .npy in NCHW and OIHW; it is made where it does not exist. Throws std::runtime_error
 /// naming file and key where the case is malformed.
-ReplayReport replay_operator(const std::filesystem::path& case_dir, Backend& backend,
+ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& device,
                              const std::optional<std::filesystem::path>& out_dir);
 
 }  // namespace bitcycle

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle {
 
@@ -44,6 +44,6 @@ struct ReplayPaths {
 
 /// Reads case.json's `kind` and replays that kind. Throws std::runtime_error naming file and key: not a case, unknown
 /// kind (listing the known ones), a missing key, a missing or malformed array, a trajectory without --data.
-ReplayReport replay_case(const ReplayPaths& paths, Backend& backend);
+ReplayReport replay_case(const ReplayPaths& paths, Device& device);
 
 }  // namespace bitcycle

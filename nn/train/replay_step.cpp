@@ -10,6 +10,8 @@
 #include "nn/io/safetensors.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
+#include "nn/run/findings.h"
+#include "nn/run/network_state.h"
 #include "nn/train/replay_network.h"
 
 namespace bitcycle {
@@ -65,13 +67,14 @@ std::vector<std::int32_t> read_labels(const CaseFile& file, std::int64_t batch, 
   return labels;
 }
 
-std::vector<float> read_images(const CaseFile& file, const Value& input, std::int64_t batch) {
+std::vector<float> read_images(const CaseFile& file, const builder::NetworkProgram& network, std::int64_t batch) {
   const NpyArray array = read_npy(file.folder() / "x.npy");
-  if (array.shape != std::vector<std::int64_t>{batch, input.c, input.h, input.w}) {
+  const std::int64_t c = network.image_c, h = network.image_h, w = network.image_w;
+  if (array.shape != std::vector<std::int64_t>{batch, c, h, w}) {
     file.fail("x.npy is " + array.shape_text() + ", the case needs (" + std::to_string(batch) + ", " +
-              std::to_string(input.c) + ", " + std::to_string(input.h) + ", " + std::to_string(input.w) + ")");
+              std::to_string(c) + ", " + std::to_string(h) + ", " + std::to_string(w) + ")");
   }
-  return channels_last(array.values<float>(), input.c, input.h * input.w);
+  return channels_last(array.values<float>(), c, h * w);
 }
 
 using Deviation = double (*)(const std::vector<float>&, const std::vector<float>&);
@@ -115,7 +118,7 @@ void write_tensors(const std::filesystem::path& folder, const std::string& prefi
 
 }  // namespace
 
-ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend& backend) {
+ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device& device) {
   file.only_keys({"kind", "model", "classes", "batch", "bits", "grad_bits", "gradient_rounding", "error_weights",
                   "error_grid_bits", "loss", "loss_tolerance", "tolerance", "absolute_tolerance", "comment",
                   "relative_gradient_change_under_1e7_weight_noise", "gradient_norm_total",
@@ -142,23 +145,36 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   }
   file.need_files({"init.safetensors", "x.npy", "labels.npy", "gradients.safetensors", "after_forward.safetensors"});
 
-  const auto network = make_model(file.text("model"), classes);
-  const std::vector<LayerWidths> widths(network->convolutions().size(), LayerWidths{bits, gradient_bits});
-  network->allocate(backend, batch, widths);
+  builder::Options options;
+  options.batch = batch;
+  options.widest = [&](const std::string&) { return LayerWidths{bits, gradient_bits}; };
+  options.quantisation.stochastic = false;
+  options.quantisation.error_weights = reading == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  options.quantisation.error_grid_bits = static_cast<int>(grid_bits);
+  const auto network = write_model(file.text("model"), classes, options);
+  std::vector<Tensor> kept = network->gradients;
+  kept.push_back(network->logits);
+  const auto memory = device.make_state(network->program);
+  const auto executable = device.compile(network->program, {memory, kept});
+  NetworkState state(*network, memory,
+                     [&](std::size_t number, float* host) { executable->read(network->gradients[number], host); });
   const auto init = file.folder() / "init.safetensors";
-  initialise(*network, backend, 0);
-  load_weights(*network, backend, read_safetensors(init), init.string());
+  initialise(state, 0);
+  load_weights(state, read_safetensors(init), init.string());
   const auto labels = read_labels(file, batch, classes);
-  const auto x = read_images(file, network->input(), batch);
+  const auto x = read_images(file, *network, batch);
   const TensorFile gradients = read_safetensors(file.folder() / "gradients.safetensors");
   const TensorFile statistics = read_safetensors(file.folder() / "after_forward.safetensors");
 
-  network->load(backend, x.data(), labels.data(), batch);
-  StepContext context{backend, true, 0, batch, 0, widths.data(), {}};
-  context.quantisation.stochastic = false;
-  context.quantisation.error_weights = reading == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  context.quantisation.error_grid_bits = static_cast<int>(grid_bits);
-  const StepResult result = network->compute_gradients(context);
+  StepInputs inputs(network->program);
+  inputs.point(network->images, x.data());
+  inputs.point(network->labels, labels.data());
+  inputs.set(network->step, std::uint32_t{0});
+  for (const auto& layer : network->layers) {
+    inputs.set(layer.forward, bits);
+    inputs.set(layer.gradient, gradient_bits);
+  }
+  const StepResult result = findings_of(*network, executable->run(inputs));
   if (!result.non_finite.empty()) throw std::runtime_error("replayed step: " + result.non_finite + " is not finite");
 
   ReplayReport report;
@@ -173,17 +189,17 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Backend
   loss.note = decimal(result.loss) + ", recorded " + decimal(recorded_loss);
   report.lines.push_back(loss);
   const bool wide = bits.bits() >= 16 && gradient_bits.bits() >= 16;
-  const auto computed = save_gradients(*network, backend);
-  const auto state = save_state(*network, backend);
+  const auto computed = save_gradients(state);
+  const auto saved = save_state(state);
   compare(file, gradients, computed, "gradient of ", relative_l2, wide ? 3e-2 : 2e-1, report);
-  compare(file, statistics, state, "", relative_to_maximum, kStatisticTolerance, report);
+  compare(file, statistics, saved, "", relative_to_maximum, kStatisticTolerance, report);
 
   if (paths.out_dir) {
     std::filesystem::create_directories(*paths.out_dir);
     write_tensors(*paths.out_dir, "gradient.", computed);
-    write_tensors(*paths.out_dir, "", state);
+    write_tensors(*paths.out_dir, "", saved);
     std::vector<float> logits(static_cast<std::size_t>(batch * classes));
-    backend.to_host(logits.data(), network->logits(), logits.size() * sizeof(float));
+    executable->read(network->logits, logits.data());
     write_npy(*paths.out_dir / "logits.npy", make_npy<float>({batch, classes}, logits));
   }
   return report;

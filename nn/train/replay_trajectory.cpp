@@ -7,7 +7,7 @@
 #include "nn/io/npy.h"
 #include "nn/io/safetensors.h"
 #include "nn/models/state.h"
-#include "nn/train/network_run.h"
+#include "nn/run/network_run.h"
 #include "nn/train/replay_network.h"
 
 namespace bitcycle {
@@ -57,7 +57,7 @@ std::string note(double loss, double recorded, BitWidth bits) {
 
 }  // namespace
 
-ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, Backend& backend) {
+ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, Device& device) {
   file.only_keys(
       {"kind", "model", "classes", "batch", "steps", "precision", "optimizer", "data", "trajectory", "comment"});
   file.object("precision").only_keys({"min", "max", "cycles", "gradient_bits", "gradient_rounding"});
@@ -77,9 +77,9 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, B
   const auto init = file.folder() / "init.safetensors";
   const TensorFile weights = read_safetensors(init);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, backend);
-  initialise(run.network(), backend, config.train.seed);
-  load_weights(run.network(), backend, weights, init.string());
+  NetworkRun run(config, dataset, device);
+  initialise(run.state(), config.train.seed);
+  load_weights(run.state(), weights, init.string());
 
   ReplayReport report;
   report.kind = "trajectory";
@@ -110,7 +110,7 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, B
   if (paths.out_dir) {
     std::filesystem::create_directories(*paths.out_dir);
     write_npy(*paths.out_dir / "loss.npy", make_npy<double>({config.train.steps}, losses));
-    for (const auto& tensor : save_state(run.network(), backend)) {
+    for (const auto& tensor : save_state(run.state())) {
       std::string name = tensor.name;
       for (auto& c : name) c = c == '/' ? '.' : c;
       write_npy(*paths.out_dir / (name + ".npy"), make_npy<float>(tensor.shape, tensor.data));

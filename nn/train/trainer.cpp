@@ -8,11 +8,12 @@
 
 #include "cost_models/bitops.h"
 #include "nn/data/dataset.h"
+#include "nn/models/model.h"
 #include "nn/models/state.h"
+#include "nn/run/network_run.h"
 #include "nn/train/cost_options.h"
 #include "nn/train/fork.h"
 #include "nn/train/learning_rate.h"
-#include "nn/train/network_run.h"
 #include "nn/train/progress_state.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/tensorboard_log.h"
@@ -48,16 +49,16 @@ void check_loop(const Config& config) {
 class Training {
  public:
   /// Everything that can refuse a config happens here, before there is a folder.
-  Training(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener)
+  Training(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener)
       : config_(config),
-        backend_(backend),
+        device_(device),
         options_(options),
         listener_(listener),
         dataset_(load_dataset(config.data, config.model.classes)),
-        run_(config, dataset_, backend),
-        workload_(run_.network().describe()),
+        run_(config, dataset_, device),
+        workload_(model_workload(config)),
         cost_options_(bitops_options(config)) {
-    set_initial_state(run_, config_, backend_);
+    set_initial_state(run_, config_);
     for (const auto& text : dataset_.warnings) warn(text);
     state_.data_checksum = dataset_.checksum;
   }
@@ -65,7 +66,7 @@ class Training {
   TrainSummary operator()(RunFolder& folder) {
     folder_ = &folder;
     begin();
-    if (options_.profile) backend_.set_profiling(true);
+    if (options_.profile) device_.set_profiling(true);
     try {
       steps();
     } catch (const NonFiniteError& error) {
@@ -83,16 +84,16 @@ class Training {
   }
 
   void begin() {
-    const Network& network = run_.network();
+    const builder::NetworkProgram& network = run_.network();
     std::int64_t parameters = 0;
-    for (const auto& parameter : network.parameters().all()) parameters += parameter.trained ? parameter.size() : 0;
-    listener_.on_start(config_.model.name + " with " + std::to_string(network.classes()) +
+    for (const auto& parameter : network.parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
+    listener_.on_start(config_.model.name + " with " + std::to_string(network.classes) +
                        " classes: " + std::to_string(parameters) + " parameters, " +
                        fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) +
                        " million MACs for an image in each of the three passes");
     listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
                        std::to_string(dataset_.test.count) + " test images");
-    listener_.on_start("kernels: " + backend_.name() + ", threads: " + std::to_string(backend_.threads()));
+    listener_.on_start("kernels: " + device_.name() + ", threads: " + std::to_string(device_.threads()));
 
     std::vector<std::string> warnings;
     auto checkpoint = folder_->resume_point(warnings);
@@ -115,7 +116,7 @@ class Training {
                                folder_->path().string() +
                                " was trained on: restore them, or start again with --restart");
     }
-    load_state(run_.network(), backend_, checkpoint->file, origin);
+    load_state(run_.state(), checkpoint->file, origin);
     state_ = restored;
     checkpoint_step_ = state_.step;
     folder_->truncate_to(state_.step);
@@ -148,7 +149,7 @@ class Training {
   }
   /// The step after this one may begin before this one's result is known: nothing looks at the state between them.
   bool runs_ahead(std::int64_t step, std::int64_t first) const {
-    return backend_.runs_behind() && step + 1 < config_.train.steps && !looked_at(step + 1) &&
+    return device_.runs_behind() && step + 1 < config_.train.steps && !looked_at(step + 1) &&
            !stop_wanted(step + 1 - first);
   }
 
@@ -177,7 +178,7 @@ class Training {
       bool best = false;
       const bool evaluation = due(done, config_.train.evaluate_every);
       if (looked_at(done)) {
-        digest_ = digest_state(run_.network(), backend_);
+        digest_ = digest_state(run_.state());
         folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
       }
       if (evaluation) best = evaluate();
@@ -263,7 +264,7 @@ class Training {
   }
 
   void write_checkpoint() {
-    if (const auto name = non_finite_state(run_.network(), backend_); !name.empty()) {
+    if (const auto name = non_finite_state(run_.state()); !name.empty()) {
       throw NonFiniteError("step " + std::to_string(state_.step - 1) + ": " + name + " is not finite");
     }
     folder_->write_cost(bitops_csv(cost(state_.step)));
@@ -272,7 +273,7 @@ class Training {
     Checkpoint checkpoint;
     checkpoint.step = state_.step;
     checkpoint.best_step = state_.best_step;
-    checkpoint.file.tensors = save_state(run_.network(), backend_);
+    checkpoint.file.tensors = save_state(run_.state());
     checkpoint.file.metadata = to_metadata(state_);
     checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
     folder_->write_checkpoint(checkpoint);
@@ -310,18 +311,18 @@ class Training {
       summary.static_paper_gbitops = fixed_width.paper * kGiga;
       summary.saving_percent = saving_percent(spent, fixed_width);
     }
-    summary.digest = digest_state(run_.network(), backend_).root;
+    summary.digest = digest_state(run_.state()).root;
     summary.images_per_second = median_speed();
     summary.seconds = seconds_since(start_);
-    summary.device_memory_bytes = backend_.device_bytes();
-    if (options_.profile) summary.profile = backend_.profile();
+    summary.device_memory_bytes = device_.memory_bytes();
+    if (options_.profile) summary.profile = device_.profile();
     summary.warnings = warnings_;
     if (summary.finished) folder_->write_summary(summary_json(summary));
     return summary;
   }
 
   const Config& config_;
-  Backend& backend_;
+  Device& device_;
   const TrainOptions& options_;
   TrainListener& listener_;
   RunFolder* folder_ = nullptr;
@@ -370,7 +371,7 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, c
 
 }  // namespace
 
-TrainSummary train(const Config& given, Backend& backend, const TrainOptions& options, TrainListener& listener) {
+TrainSummary train(const Config& given, Device& device, const TrainOptions& options, TrainListener& listener) {
   check_config(given);
   const Config config = with_fork(with_initial_weights_digest(given), options.run, options.restart);
   check_loop(config);
@@ -378,7 +379,7 @@ TrainSummary train(const Config& given, Backend& backend, const TrainOptions& op
     RunFolder::check(options.run, config);
     if (auto summary = finished_summary(options.run, config, listener)) return std::move(*summary);
   }
-  Training training(config, backend, options, listener);
+  Training training(config, device, options, listener);
   if (options.restart) {
     const auto kept = RunFolder::set_aside(options.run);
     if (!kept.empty()) listener.on_start("the earlier run is kept as " + kept.string());

@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "nn/config/config.h"
+#include "nn/run/findings.h"
 #include "nn/train/run_folder.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 #include "sim/number/digest.h"
 
 namespace bitcycle {
@@ -31,7 +32,7 @@ struct Progress {
 class TrainListener {
  public:
   virtual ~TrainListener() = default;
-  virtual void on_start(const std::string& text) = 0;  // one line each: model, data, backend, resumed at
+  virtual void on_start(const std::string& text) = 0;  // one line each: model, data, library, resumed at
   virtual void on_warning(const std::string& text) = 0;
   virtual void on_step(const Progress& progress) = 0;
   virtual void on_evaluation(const EvaluationRecord& record, double best_accuracy) = 0;
@@ -68,7 +69,7 @@ struct TrainSummary {
 
 /// Throws NonFiniteError (with step and tensor; the last checkpoint is whole), and what the reading of
 /// data, weights and run folder throws.
-TrainSummary train(const Config& config, Backend& backend, const TrainOptions& options, TrainListener& listener);
+TrainSummary train(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener);
 
 /// The summary's JSON object, keys of stable names: run, steps, test_accuracy, best_test_accuracy, ...
 std::string summary_json(const TrainSummary& summary);
@@ -86,12 +87,7 @@ struct EvaluateResult {
   std::int64_t images = 0;
   std::vector<std::string> warnings;  // another checkpoint than was asked for, damaged records, a width of no step
 };
-EvaluateResult evaluate_run(const std::filesystem::path& run, Backend& backend, const EvaluateOptions& options,
+EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides = {});
-
-/// A loss, weight or range that is not finite.
-class NonFiniteError : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 }  // namespace bitcycle

@@ -8,7 +8,7 @@
 
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
-#include "nn/train/network_run.h"
+#include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 
 namespace bitcycle {
@@ -43,11 +43,10 @@ std::vector<DigestRecord> whole_digests(const RunFolder& folder) {
 /// One run, computed again.
 class Replay {
  public:
-  Replay(const RunFolder& folder, Backend& backend, std::int64_t most)
+  Replay(const RunFolder& folder, Device& device, std::int64_t most)
       : config_(folder.config()),
-        backend_(backend),
         dataset_(load_dataset(config_.data, config_.model.classes)),
-        run_(config_, dataset_, backend) {
+        run_(config_, dataset_, device) {
     for (const auto& record : folder.digests()) recorded_[record.step] = record.root;
     std::vector<std::string> damaged;  // an earlier one serves as well
     const auto checkpoint = folder.newest_checkpoint(damaged, most);
@@ -57,16 +56,16 @@ class Replay {
                                  std::to_string(config_.fork.step) + " steps from '" + config_.fork.run +
                                  "'; compare that run to look at them");
       }
-      set_initial_state(run_, config_, backend);
+      set_initial_state(run_, config_);
       return;
     }
-    load_state(run_.network(), backend, checkpoint->file, folder.path().string());
+    load_state(run_.state(), checkpoint->file, folder.path().string());
     done_ = checkpoint->step;
   }
 
   std::int64_t done() const { return done_; }
   void step() { run_.step(done_++); }
-  StateDigest digest() { return digest_state(run_.network(), backend_); }
+  StateDigest digest() { return digest_state(run_.state()); }
   bool is_unlike_record(const Digest128& root) const {
     const auto found = recorded_.find(done_);
     return found != recorded_.end() && found->second != root;
@@ -74,7 +73,6 @@ class Replay {
 
  private:
   const Config config_;
-  Backend& backend_;
   const Dataset dataset_;
   NetworkRun run_;
   std::int64_t done_ = 0;
@@ -110,14 +108,14 @@ RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
   return result;
 }
 
-Bisection bisect_runs(const RunFolder& a, Backend& backend_a, const RunFolder& b, Backend& backend_b,
+Bisection bisect_runs(const RunFolder& a, Device& device_a, const RunFolder& b, Device& device_b,
                       const std::function<void(std::int64_t step)>& progress) {
   const RunComparison comparison = compare_runs(a, b);
   if (comparison.compared == 0)
     throw std::runtime_error("no step is recorded in both runs; there is nothing to replay");
   if (comparison.equal()) throw std::runtime_error("the runs are equal at every step recorded in both");
   const std::int64_t last_equal = std::max<std::int64_t>(0, comparison.last_equal);
-  Replay first(a, backend_a, last_equal), second(b, backend_b, last_equal);
+  Replay first(a, device_a, last_equal), second(b, device_b, last_equal);
   Bisection result;
   result.start = std::max(first.done(), second.done());
   while (first.done() < result.start) first.step();

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "nn/train/run_folder.h"
-#include "sim/backend.h"
+#include "sim/device/device.h"
 
 namespace bitcycle {
 
@@ -31,12 +31,12 @@ struct Bisection {
   std::vector<std::string> tensors;   // that differ there
   std::int64_t replayed_to = 0;
   /// Recorded steps at which a replay does not give what its own run recorded: what the run was computed with differs
-  /// from this backend. -1: none.
+  /// from this library. -1: none.
   std::int64_t unlike_record[2] = {-1, -1};
 };
-/// Replays both runs, each on its backend, from their newest checkpoints not behind the last equal step (or from their
+/// Replays both runs, each on its library, from their newest checkpoints not behind the last equal step (or from their
 /// initial states) to the first step that was recorded differently. Throws std::runtime_error where nothing differs.
-Bisection bisect_runs(const RunFolder& a, Backend& backend_a, const RunFolder& b, Backend& backend_b,
+Bisection bisect_runs(const RunFolder& a, Device& device_a, const RunFolder& b, Device& device_b,
                       const std::function<void(std::int64_t step)>& progress = {});
 
 }  // namespace bitcycle

@@ -8,10 +8,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "sim/backend.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::cpu {
 

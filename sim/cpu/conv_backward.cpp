@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "sim/cpu/cpu_backend.h"
+#include "sim/cpu/cpu_library.h"
 #include "sim/cpu/timing.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/ops/bounds.h"
@@ -13,7 +13,7 @@
 #include "sim/ops/rescale.h"
 
 namespace bitcycle::cpu {
-void CpuBackend::begin_thread(ThreadState& state, std::int64_t channels) {
+void CpuLibrary::begin_thread(ThreadState& state, std::int64_t channels) {
   if (state.used) return;
   state.used = true;
   state.magnitude = state.dx_magnitude = 0;
@@ -23,7 +23,7 @@ void CpuBackend::begin_thread(ThreadState& state, std::int64_t channels) {
   }
 }
 
-void CpuBackend::prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels) {
+void CpuLibrary::prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels) {
   joined_norms_ = 0;
   const double u_bound = join_bound(bound, join.other == nullptr ? nullptr : join.other_bound);
   for (const auto& norm : join.norm) {
@@ -42,7 +42,7 @@ void CpuBackend::prepare_join(const GradientJoin& join, double bound, std::int64
   if (join.mask_y != nullptr) mask_norm_.vectors(join.mask_norm, channels);
 }
 
-void CpuBackend::join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
+void CpuLibrary::join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
                              ThreadState& state) {
   JoinRows rows;
   rows.channels = join_channels_;
@@ -68,7 +68,7 @@ void CpuBackend::join_pixels(const GradientJoin& join, const float* first, std::
   kernels_.join(rows);
 }
 
-void CpuBackend::finish_join(const GradientJoin& join, std::int64_t channels) {
+void CpuLibrary::finish_join(const GradientJoin& join, std::int64_t channels) {
   std::int32_t magnitude = 0;
   int i = 0;
   for (const auto& norm : join.norm) {
@@ -90,7 +90,7 @@ void CpuBackend::finish_join(const GradientJoin& join, std::int64_t channels) {
   if (join.u_bound != nullptr) *join.u_bound = float_of_bits(magnitude);
 }
 
-double CpuBackend::error_weight_bound(const QuantisedWeights& weights) const {
+double CpuLibrary::error_weight_bound(const QuantisedWeights& weights) const {
   if (weights.width.is_float32()) return static_cast<double>(weights.magnitude.as<float>()[weights.shape.o]);
   const auto* affine = weights.error_affine.as<Affine>();
   if (weights.reading == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
@@ -99,7 +99,7 @@ double CpuBackend::error_weight_bound(const QuantisedWeights& weights) const {
   return bound;
 }
 
-void CpuBackend::error_coefficients(const ConvBackward& args, const CpuWeights& weights) {
+void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& weights) {
   const PackedProduct& product = weights.error;
   const std::int64_t lanes = product.lanes;
   double* a = coefficients_.a.zeroed(lanes);
@@ -121,7 +121,7 @@ void CpuBackend::error_coefficients(const ConvBackward& args, const CpuWeights& 
   }
 }
 
-void CpuBackend::prepare_error_chains(const ConvBackward& args, const CpuWeights& weights) {
+void CpuLibrary::prepare_error_chains(const ConvBackward& args, const CpuWeights& weights) {
   const ConvShape& s = args.shape;
   const BitWidth g = args.g.width, w = weights.width;
   const auto* affine = weights.error_affine.as<Affine>();
@@ -152,7 +152,7 @@ void CpuBackend::prepare_error_chains(const ConvBackward& args, const CpuWeights
   }
 }
 
-void CpuBackend::prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights) {
+void CpuLibrary::prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights) {
   const ConvShape& s = args.shape;
   if (args.x.width.is_integer() && args.g.width.is_integer()) {
     weights.chain_gradient.set_integers(args.x.width.bits(), args.g.width.bits());
@@ -165,7 +165,7 @@ void CpuBackend::prepare_gradient_chains(const ConvBackward& args, const CpuWeig
   weights.chain_gradient.set_floats(sum_exponent(bound, static_cast<std::uint64_t>(s.n)));
 }
 
-void CpuBackend::conv_backward(const ConvBackward& args) {
+void CpuLibrary::conv_backward(const ConvBackward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
   const ConvShape& s = args.shape;
   const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
@@ -265,7 +265,7 @@ void CpuBackend::conv_backward(const ConvBackward& args) {
   if (args.join != nullptr) finish_join(*args.join, s.c);
 }
 
-void CpuBackend::average_pool_backward(const AveragePoolBackward& args) {
+void CpuLibrary::average_pool_backward(const AveragePoolBackward& args) {
   const Timing timing(*this, "average pool backward");
   joined_norms_ = 0;
   join_channels_ = args.channels;

@@ -3,10 +3,10 @@
 // that depends on its shape alone. Bytes where the kernels of bytes apply, chains elsewhere.
 #pragma once
 
-#include "sim/backend.h"
 #include "sim/cpu/chain_product.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/weight_gradient.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::cpu {
 

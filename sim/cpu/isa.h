@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU backend's kernels by instruction set (isa_list.inl).
+// The CPU library's kernels by instruction set (isa_list.inl).
 #pragma once
 
 #include <vector>
 
-#include "sim/backend.h"
 #include "sim/cpu/kernels.h"
+#include "sim/isa.h"
 
 namespace bitcycle::cpu {
 

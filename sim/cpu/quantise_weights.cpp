@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/cpu/cpu_backend.h"
+#include "sim/cpu/cpu_library.h"
 #include "sim/cpu/timing.h"
 #include "sim/ops/error_grid.h"
 #include "sim/reference/operations.h"
@@ -89,7 +89,7 @@ void requantise(const KernelTable& kernels, const QuantiseWeights& args, CpuWeig
 
 }  // namespace
 
-void CpuBackend::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
+void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
   const Timing timing(*this, "quantise weights");
   auto& weights = static_cast<CpuWeights&>(base);
   const ConvShape& s = base.shape;

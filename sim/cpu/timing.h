@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wall time of one operation of the CPU backend, added to its profile while profiling is on.
+// Wall time of one operation of the CPU library, added to its profile while profiling is on.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 
-#include "sim/cpu/cpu_backend.h"
+#include "sim/cpu/cpu_library.h"
 
 namespace bitcycle::cpu {
 
-class CpuBackend::Timing {
+class CpuLibrary::Timing {
  public:
-  Timing(CpuBackend& backend, const char* operation, std::int64_t macs = 0)
-      : backend_(backend), operation_(operation), macs_(macs) {
-    if (backend_.profiling_) start_ = Clock::now();
+  Timing(CpuLibrary& library, const char* operation, std::int64_t macs = 0)
+      : library_(library), operation_(operation), macs_(macs) {
+    if (library_.profiling_) start_ = Clock::now();
   }
   ~Timing() {
-    if (!backend_.profiling_) return;
-    auto& entries = backend_.profile_;
+    if (!library_.profiling_) return;
+    auto& entries = library_.profile_;
     auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.operation == operation_; });
     if (entry == entries.end()) {
       entries.push_back({operation_, 0, 0.0, 0});
@@ -32,7 +32,7 @@ class CpuBackend::Timing {
 
  private:
   using Clock = std::chrono::steady_clock;
-  CpuBackend& backend_;
+  CpuLibrary& library_;
   const char* operation_;
   std::int64_t macs_;
   Clock::time_point start_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers: the threads of one backend. A loop's body gets the index of the thread that runs it, for scratch of its own;
+// Workers: the threads of one library. A loop's body gets the index of the thread that runs it, for scratch of its own;
 // which thread runs what never reaches a result.
 #pragma once
 

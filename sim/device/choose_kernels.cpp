@@ -122,10 +122,10 @@ class KernelChoice {
       each_tensor(program_.node(node).operation, [&](const char*, Tensor tensor, Access access) {
         if (access == Access::kRead || program_.spec(tensor).lifetime == Lifetime::kState) return;
         if (contains(match.makes, tensor)) return;
-        if (candidates_.is_visible(tensor)) inside = false;
-        const bool held = contains(match.holds, tensor);
+        const bool held = contains(match.holds, tensor);  // whoever looks at it is given it in the program's form
+        if (candidates_.is_visible(tensor) && !held) inside = false;
         for (const int reader : program_.readers(tensor)) {
-          if (!held || !candidates_.taken(reader)) inside = inside && contains(match.nodes, reader);
+          if (!candidates_.taken(reader)) inside = inside && contains(match.nodes, reader);
           for (const std::size_t kernel : kernels_at_[static_cast<std::size_t>(reader)]) {
             const bool taken = held && contains(chosen_[kernel].match.takes, tensor);
             inside = inside && (taken || !kernel_reads(chosen_[kernel], tensor));
@@ -137,6 +137,13 @@ class KernelChoice {
     return true;
   }
 
+  /// Whether a node, as it is executed by now, reads a tensor from memory.
+  bool node_reads(int node, Tensor tensor) const {
+    const auto& kernels = kernels_at_[static_cast<std::size_t>(node)];
+    return !candidates_.taken(node) ||
+           std::any_of(kernels.begin(), kernels.end(), [&](std::size_t k) { return kernel_reads(chosen_[k], tensor); });
+  }
+
   /// No node outside depends on the match's results and is needed by the match.
   bool is_convex(const Match& match) const {
     std::set<std::int32_t> tainted;
@@ -145,7 +152,7 @@ class KernelChoice {
       const bool mine = contains(match.nodes, node) || contains(match.recomputed, node);
       bool reads_tainted = false, reads_own = false;
       each_tensor(program_.node(node).operation, [&](const char*, Tensor tensor, Access access) {
-        if (access == Access::kWrite) return;
+        if (access == Access::kWrite || (!mine && !node_reads(node, tensor))) return;
         reads_tainted = reads_tainted || tainted.count(tensor.id) != 0;
         reads_own = reads_own || own.count(tensor.id) != 0;
       });

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/device/profile.h"
 #include "sim/program/host_records.h"
 #include "sim/program/program.h"
 
@@ -26,8 +27,16 @@ class State {
  public:
   virtual ~State() = default;
   virtual std::size_t bytes() const = 0;
+  struct Read {
+    std::string name;
+    void* host = nullptr;
+  };
   /// Throws std::invalid_argument: no such tensor.
   virtual void read(const std::string& name, void* host) = 0;
+  /// The same for several, in as few copies as a device needs.
+  virtual void read(const std::vector<Read>& reads) {
+    for (const Read& one : reads) read(one.name, one.host);
+  }
   virtual void write(const std::string& name, const void* host) = 0;
 };
 
@@ -64,6 +73,11 @@ class Executable {
   /// another, naming CompileOptions::kept. `host` has room for the whole batch.
   virtual void read(Tensor tensor, void* host) = 0;
 
+  /// A step kernel by kernel, for comparing devices: begin() takes the inputs, each advance() executes the next kernel
+  /// and waits for it; false: there was none left. In between, read() also finds what that kernel has written.
+  virtual void begin(const StepInputs& inputs) = 0;
+  virtual bool advance() = 0;
+
   virtual const std::vector<KernelUse>& kernels() const = 0;
   /// Memory of tensors of a step.
   virtual std::size_t step_bytes() const = 0;
@@ -72,14 +86,29 @@ class Executable {
 class Device {
  public:
   virtual ~Device() = default;
+  /// "reference", "cpu avx512vnni", ...; of a GPU: its name.
   virtual std::string name() const = 0;
-  /// Zero-filled memory for every state tensor of the program.
-  virtual std::shared_ptr<State> make_state(const Program& program) = 0;
+  virtual int threads() const { return 1; }
+  /// Bytes of device memory in use, on a device with memory of its own; else 0.
+  virtual std::size_t memory_bytes() const { return 0; }
+  /// True where steps return before they are done, so that starting the next one before looking at this one pays.
+  virtual bool runs_behind() const { return false; }
+  /// True where a set of images should be part of the state, and batches be made of it by the step itself.
+  virtual bool keeps_images() const { return false; }
+  /// Zero-filled memory for every state tensor of a run's programs.
+  virtual std::shared_ptr<State> make_state(const std::vector<const Program*>& programs) = 0;
+  std::shared_ptr<State> make_state(const Program& program) { return make_state(std::vector{&program}); }
   /// `program` must live on. Throws std::invalid_argument where this device cannot run it, naming the node and one that
   /// can.
   virtual std::unique_ptr<Executable> compile(const Program& program, const CompileOptions& options) = 0;
   /// The kernels that compile() would choose, without any memory.
   virtual std::vector<KernelUse> explain(const Program& program, const std::vector<Tensor>& kept) = 0;
+  /// Memory of tensors of a step that compile() would need.
+  virtual std::size_t step_bytes(const Program& program, const std::vector<Tensor>& kept) = 0;
+
+  /// Time by operation, gathered while profiling is on: off by default; resets when switched on.
+  virtual void set_profiling(bool) {}
+  virtual std::vector<ProfileEntry> profile() const { return {}; }
 };
 
 /// The specification: interprets node by node, one thread, host memory.

@@ -18,38 +18,29 @@ AlignedMemory::AlignedMemory(std::size_t bytes) {
 
 void AlignedMemory::Free::operator()(std::byte* data) const noexcept { std::free(data); }
 
-HostState::HostState(const Program& program)
-    : plan_(plan_side_by_side(program, Lifetime::kState)), memory_(plan_.bytes) {
-  for (std::size_t id = 0; id < program.tensors().size(); ++id) {
-    if (plan_.offset[id] == TensorPlan::kNowhere) continue;
-    const TensorSpec& spec = program.tensors()[id];
-    entries_.emplace(spec.name, Entry{spec, memory_.data() + plan_.offset[id]});
-  }
-}
-
-const HostState::Entry& HostState::entry(const std::string& name) const {
-  const auto found = entries_.find(name);
-  if (found == entries_.end()) throw std::invalid_argument("the state has no tensor '" + name + "'");
-  return found->second;
-}
+HostState::HostState(const std::vector<const Program*>& programs) : plan_(programs), memory_(plan_.bytes) {}
 
 void HostState::read(const std::string& name, void* host) {
-  const Entry& of = entry(name);
-  std::memcpy(host, of.data, of.spec.bytes());
+  const StatePlan::Place& of = plan_.place(name);
+  std::memcpy(host, memory_.data() + of.offset, of.spec.bytes());
 }
 
 void HostState::write(const std::string& name, const void* host) {
-  const Entry& of = entry(name);
-  std::memcpy(of.data, host, of.spec.bytes());
+  const StatePlan::Place& of = plan_.place(name);
+  std::memcpy(memory_.data() + of.offset, host, of.spec.bytes());
 }
 
-void* HostState::address(const TensorSpec& spec) {
-  const Entry& of = entry(spec.name);
-  if (of.spec.element != spec.element || of.spec.shape != spec.shape) {
-    throw std::invalid_argument("the state's tensor '" + spec.name + "' is " + of.spec.text() + ", the program's " +
-                                spec.text());
-  }
-  return of.data;
+void* HostState::address(const TensorSpec& spec) { return memory_.data() + plan_.place(spec).offset; }
+
+void require_samples(const Program& program, std::int64_t samples) {
+  if (samples >= 1 && samples <= program.batch()) return;
+  throw std::invalid_argument("a step of " + std::to_string(samples) + " samples; the program " + program.name() +
+                              " takes 1 to " + std::to_string(program.batch()));
+}
+
+void throw_not_kept(const TensorSpec& spec) {
+  throw std::invalid_argument("tensor '" + spec.name + "' is not kept after a step; ask for it in " +
+                              "CompileOptions::kept");
 }
 
 std::shared_ptr<HostState> host_state(const std::shared_ptr<State>& state) {

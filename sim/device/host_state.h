@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sim/device/device.h"
 #include "sim/program/memory_plan.h"
@@ -27,25 +27,23 @@ class AlignedMemory {
 
 class HostState final : public State {
  public:
-  explicit HostState(const Program& program);
+  explicit HostState(const std::vector<const Program*>& programs);
 
   std::size_t bytes() const override { return plan_.bytes; }
+  using State::read;
   void read(const std::string& name, void* host) override;
   void write(const std::string& name, const void* host) override;
   /// Throws std::invalid_argument where there is no such tensor, or it has another shape.
   void* address(const TensorSpec& spec);
 
  private:
-  struct Entry {
-    TensorSpec spec;
-    void* data;
-  };
-  const Entry& entry(const std::string& name) const;
-
-  TensorPlan plan_;
+  StatePlan plan_;
   AlignedMemory memory_;
-  std::map<std::string, Entry> entries_;
 };
+
+/// What devices say of a step that a program does not take, and of a tensor that read() does not find.
+void require_samples(const Program& program, std::int64_t samples);
+[[noreturn]] void throw_not_kept(const TensorSpec& spec);
 
 /// Throws std::invalid_argument where it is none of this kind.
 std::shared_ptr<HostState> host_state(const std::shared_ptr<State>& state);

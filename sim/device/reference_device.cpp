@@ -49,11 +49,16 @@ class ReferenceExecutable final : public Executable {
 
   Ticket start(const StepInputs& inputs) override {
     if (started_ - finished_ == reports_.size()) throw std::logic_error("a third step was started");
-    if (inputs.samples() < 1 || inputs.samples() > program_.batch()) {
-      throw std::invalid_argument("a step of " + std::to_string(inputs.samples()) + " samples; the program " +
-                                  program_.name() + " takes 1 to " + std::to_string(program_.batch()));
+    begin(inputs);
+    while (advance()) {
     }
+    return {started_++};
+  }
+
+  void begin(const StepInputs& inputs) override {
+    require_samples(program_, inputs.samples());
     samples_ = inputs.samples();
+    next_ = 0;
     Report& report = reports_[started_ % reports_.size()];
     const StepMemory memory(program_.tensors(), addresses_, program_.batch(), samples_);
     for (std::int32_t id = 0; id < static_cast<std::int32_t>(addresses_.size()); ++id) {
@@ -62,8 +67,13 @@ class ReferenceExecutable final : public Executable {
       if (spec.lifetime != Lifetime::kInput) continue;
       std::memcpy(inputs_.at<void>({id}), inputs.data({id}), bytes_of(spec.element, memory.size({id})));
     }
-    for (const Node& node : program_.nodes()) bitcycle::run(node.operation, memory);
-    return {started_++};
+  }
+
+  bool advance() override {
+    if (next_ == program_.nodes().size()) return false;
+    const StepMemory memory(program_.tensors(), addresses_, program_.batch(), samples_);
+    bitcycle::run(program_.nodes()[next_++].operation, memory);
+    return true;
   }
 
   const Report& finish(Ticket ticket) override {
@@ -76,9 +86,9 @@ class ReferenceExecutable final : public Executable {
   void read(Tensor tensor, void* host) override {
     const TensorSpec& spec = program_.spec(tensor);
     const LiveSpan& live = live_[static_cast<std::size_t>(tensor.id)];
-    if (spec.lifetime == Lifetime::kStep && live.end != static_cast<int>(program_.nodes().size())) {
-      throw std::invalid_argument("tensor '" + spec.name + "' is not kept after a step; ask for it in " +
-                                  "CompileOptions::kept");
+    const bool now = program_.writer(tensor) + 1 == static_cast<int>(next_);
+    if (spec.lifetime == Lifetime::kStep && !now && live.end != static_cast<int>(program_.nodes().size())) {
+      throw_not_kept(spec);
     }
     const StepMemory memory(program_.tensors(), addresses_, program_.batch(), samples_);
     std::memcpy(host, memory.data<void>(tensor), bytes_of(spec.element, memory.size(tensor)));
@@ -98,18 +108,25 @@ class ReferenceExecutable final : public Executable {
   std::array<Report, 2> reports_;
   std::vector<void*> addresses_;
   std::int64_t samples_ = 0;
+  std::size_t next_ = 0;  // node of the step at hand
   std::uint64_t started_ = 0, finished_ = 0;
 };
 
 class ReferenceDevice final : public Device {
  public:
   std::string name() const override { return "reference"; }
-  std::shared_ptr<State> make_state(const Program& program) override { return std::make_shared<HostState>(program); }
+  using Device::make_state;
+  std::shared_ptr<State> make_state(const std::vector<const Program*>& programs) override {
+    return std::make_shared<HostState>(programs);
+  }
   std::unique_ptr<Executable> compile(const Program& program, const CompileOptions& options) override {
     return std::make_unique<ReferenceExecutable>(program, options);
   }
   std::vector<KernelUse> explain(const Program& program, const std::vector<Tensor>&) override {
     return node_by_node(program);
+  }
+  std::size_t step_bytes(const Program& program, const std::vector<Tensor>& kept) override {
+    return plan_step(program, live_spans(program, kept)).bytes;
   }
 };
 

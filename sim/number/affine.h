@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The affine min-max quantiser of Cyclic Precision Training, one element at a time, shared by every
-// backend. Codes q in 0..2^b-1 stand for lo + step*q. Rules: docs/numerics.md, section 2.
+// library. Codes q in 0..2^b-1 stand for lo + step*q. Rules: docs/numerics.md, section 2.
 #pragma once
 
 #include <cmath>

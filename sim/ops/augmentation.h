@@ -11,6 +11,11 @@ namespace bitcycle {
 
 constexpr std::int32_t kCropPadding = 4;
 
+/// An image of a set, and the epoch that its augmentation is drawn for.
+struct ImagePlace {
+  std::uint32_t image = 0, epoch = 0;
+};
+
 /// Pixel (y, x) of the result is pixel (y + shift_y, (flip ? width - 1 - x : x) + shift_x) of the image, 0 outside it.
 struct Augmentation {
   std::int32_t shift_y = 0, shift_x = 0;

@@ -16,6 +16,7 @@
 #include "sim/ops/find_non_finite.h"
 #include "sim/ops/float_product.h"
 #include "sim/ops/grid.h"
+#include "sim/ops/load_images.h"
 #include "sim/ops/magnitude_bounds.h"
 #include "sim/ops/product.h"
 #include "sim/ops/quantise.h"
@@ -27,9 +28,9 @@
 namespace bitcycle {
 
 using Operation =
-    std::variant<ops::Range, ops::FitGrid, ops::RunningRange, ops::RunningGrid, ops::StepBounds, ops::Quantise,
-                 ops::Dequantise, ops::ErrorCodes, ops::Product, ops::CodeSums, ops::Rescale, ops::FloatProduct,
-                 ops::ProductBound, ops::Magnitude, ops::SumBound, ops::Moments, ops::NormFromBatch,
+    std::variant<ops::LoadImages, ops::Range, ops::FitGrid, ops::RunningRange, ops::RunningGrid, ops::StepBounds,
+                 ops::Quantise, ops::Dequantise, ops::ErrorCodes, ops::Product, ops::CodeSums, ops::Rescale,
+                 ops::FloatProduct, ops::ProductBound, ops::Magnitude, ops::SumBound, ops::Moments, ops::NormFromBatch,
                  ops::NormFromRunning, ops::NormApply, ops::NormGradientSums, ops::NormParameterGradient,
                  ops::NormGradient, ops::Add, ops::Relu, ops::ReluGradient, ops::AddBias, ops::AveragePool,
                  ops::AveragePoolGradient, ops::BiasGradient, ops::SoftmaxLoss, ops::FindNonFinite, ops::SgdUpdate>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From exact integer sums to a binary32 value: the coefficients and the one written order of docs/numerics.md, section
-// 4, for the three passes. Every backend calls these functions or does the same operations.
+// 4, for the three passes. Every library calls these functions or does the same operations.
 #pragma once
 
 #include <cmath>

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "sim/backend.h"
+#include "sim/ops/loss_record.h"
 #include "sim/ops/mean_loss.h"
 #include "sim/ops/softmax.h"
 

@@ -2,7 +2,7 @@
 #include "sim/program/memory_plan.h"
 
 #include <algorithm>
-#include <limits>
+#include <stdexcept>
 
 namespace bitcycle {
 namespace {
@@ -80,8 +80,6 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
   });
   for (Block& block : blocks) {
     block.live = live[static_cast<std::size_t>(block.tensors.front().id)];
-    // The gaps of a list stay 0, so nothing else lies there.
-    if (block.tensors.size() > 1) block.live = {0, std::numeric_limits<int>::max()};
     for (const Tensor tensor : block.tensors) {
       const LiveSpan& span = live[static_cast<std::size_t>(tensor.id)];
       block.live.begin = std::min(block.live.begin, span.begin);
@@ -90,9 +88,16 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
   }
   std::stable_sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) { return a.bytes > b.bytes; });
   TensorPlan plan = empty_plan(program);
-  std::vector<const Block*> large;
-  std::size_t behind = 0;  // small ones lie behind the large ones, each for itself
   for (Block& block : blocks) {
+    if (block.tensors.size() == 1) continue;
+    block.offset = plan.bytes;
+    place(program, block, plan);
+  }
+  plan.list_bytes = plan.bytes;
+  std::vector<const Block*> large;
+  std::size_t behind = plan.list_bytes;  // small ones lie behind the large ones, each for itself
+  for (Block& block : blocks) {
+    if (block.tensors.size() > 1) continue;
     if (block.bytes < kShared) {
       block.offset = behind;
       behind += block.bytes;
@@ -103,7 +108,7 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
         if (meet(other->live, block.live)) others.push_back(other);
       }
       std::sort(others.begin(), others.end(), [](const Block* a, const Block* b) { return a->offset < b->offset; });
-      std::size_t offset = 0;
+      std::size_t offset = plan.list_bytes;
       for (const Block* other : others) {
         if (offset + block.bytes <= other->offset) break;
         offset = std::max(offset, other->offset + other->bytes);
@@ -126,6 +131,37 @@ TensorPlan plan_side_by_side(const Program& program, Lifetime lifetime) {
     place(program, block, plan);
   }
   return plan;
+}
+
+StatePlan::StatePlan(const std::vector<const Program*>& programs) {
+  for (const Program* program : programs) {
+    const TensorPlan plan = plan_side_by_side(*program, Lifetime::kState);
+    std::map<std::size_t, const TensorSpec*> ascending;  // neighbours stay neighbours
+    for (std::size_t id = 0; id < program->tensors().size(); ++id) {
+      if (plan.offset[id] != TensorPlan::kNowhere) ascending.emplace(plan.offset[id], &program->tensors()[id]);
+    }
+    for (const auto& [offset, spec] : ascending) {
+      if (places.count(spec->name) != 0) {
+        place(*spec);
+        continue;
+      }
+      places.emplace(spec->name, Place{*spec, bytes});
+      bytes += aligned(spec->bytes());
+    }
+  }
+}
+
+const StatePlan::Place& StatePlan::place(const std::string& name) const {
+  const auto found = places.find(name);
+  if (found == places.end()) throw std::invalid_argument("the state has no tensor '" + name + "'");
+  return found->second;
+}
+
+const StatePlan::Place& StatePlan::place(const TensorSpec& spec) const {
+  const Place& of = place(spec.name);
+  if (of.spec.element == spec.element && of.spec.shape == spec.shape) return of;
+  throw std::invalid_argument("the state's tensor '" + spec.name + "' is " + of.spec.text() + ", the program's " +
+                              spec.text());
 }
 
 }  // namespace bitcycle

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "sim/program/program.h"
@@ -26,11 +28,30 @@ struct TensorPlan {
   static constexpr std::size_t kAlignment = 64;
   std::vector<std::size_t> offset;
   std::size_t bytes = 0;
+  /// Of a step: lists lie before this, whose gaps must stay 0; everything behind it may be overwritten between steps.
+  std::size_t list_bytes = 0;
 };
 
 /// Tensors of lifetime kStep. Greedy: the largest first, each at the lowest place that is free while it lives.
 TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live);
 /// Tensors of another lifetime, lists first, then in the order of the program.
 TensorPlan plan_side_by_side(const Program& program, Lifetime lifetime);
+
+/// Where the state of a run lies: the state tensors of all its programs, by name. Lists as above.
+struct StatePlan {
+  struct Place {
+    TensorSpec spec;
+    std::size_t offset = 0;
+  };
+  std::map<std::string, Place> places;
+  std::size_t bytes = 0;
+
+  /// Throws std::invalid_argument where two programs have different tensors of one name.
+  explicit StatePlan(const std::vector<const Program*>& programs);
+  /// Throws std::invalid_argument: no such tensor.
+  const Place& place(const std::string& name) const;
+  /// The same for a program's tensor; it must be of the same kind.
+  const Place& place(const TensorSpec& spec) const;
+};
 
 }  // namespace bitcycle

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/program/products.h"
 
+#include <algorithm>
+#include <map>
+
 namespace bitcycle {
 
 std::vector<ProgramProduct> products_of(const Program& program) {
@@ -29,6 +32,41 @@ std::vector<ProgramProduct> products_of(const Program& program) {
     products.push_back(product);
   }
   return products;
+}
+
+Workload workload_of(const Program& program) {
+  const auto has_bias = [&](const ProgramProduct& product) {
+    const auto* values = std::get_if<ops::FloatProduct>(&program.node(product.node).operation);
+    if (values == nullptr) return false;
+    const auto& readers = program.readers(values->y);
+    return std::any_of(readers.begin(), readers.end(), [&](int reader) {
+      return std::holds_alternative<ops::AddBias>(program.node(reader).operation);
+    });
+  };
+  Workload workload;
+  workload.model = program.name();
+  std::map<std::string, std::size_t> by_layer;
+  for (const ProgramProduct& product : products_of(program)) {
+    const std::string& layer = product.site.layer;
+    if (product.over.pass == Pass::kForward) {
+      MatrixOperation operation;
+      operation.layer = layer;
+      operation.shape = product.over.at(product.over.shape.n / program.batch()).shape;
+      operation.quantised = product.integer;
+      operation.input_gradient = false;
+      if (has_bias(product)) operation.kind = "linear";
+      by_layer[layer] = workload.matrix.size();
+      workload.matrix.push_back(operation);
+    } else if (product.over.pass == Pass::kError) {
+      workload.matrix[by_layer.at(layer)].input_gradient = true;
+    }
+  }
+  for (const Node& node : program.nodes()) {
+    const auto* norm = std::get_if<ops::NormApply>(&node.operation);
+    if (norm == nullptr) continue;
+    workload.elementwise.push_back({node.site.layer, "batch_norm", program.spec(norm->z).size() / program.batch()});
+  }
+  return workload;
 }
 
 }  // namespace bitcycle

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/program/program.h"
+#include "sim/workload.h"
 
 namespace bitcycle {
 
@@ -21,5 +22,9 @@ struct ProgramProduct {
 };
 
 std::vector<ProgramProduct> products_of(const Program& program);
+
+/// The products and batch norms of a training step's program as the workload of one sample, in the order of its forward
+/// pass. A layer is quantised where its product is of integers.
+Workload workload_of(const Program& program);
 
 }  // namespace bitcycle

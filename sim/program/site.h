@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "sim/backend.h"
+#include "sim/ops/pass.h"
 
 namespace bitcycle {
 

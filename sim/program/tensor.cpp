@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/program/tensor.h"
 
-#include "sim/backend.h"
 #include "sim/number/affine.h"
 #include "sim/number/bit_width.h"
 #include "sim/ops/accumulator.h"
+#include "sim/ops/augmentation.h"
+#include "sim/ops/loss_record.h"
 #include "sim/ops/norm.h"
 
 namespace bitcycle {
@@ -17,6 +18,7 @@ std::string element_name(Element element) {
     case Element::kInt64: return "int64";
     case Element::kInt128: return "int128";
     case Element::kUint32: return "uint32";
+    case Element::kUint8: return "uint8";
     case Element::kBit: return "bit";
     case Element::kCodes8: return "codes8";
     case Element::kCodes16: return "codes16";
@@ -29,6 +31,7 @@ std::string element_name(Element element) {
     case Element::kNormGradient: return "norm gradient";
     case Element::kNormGradientSums: return "norm gradient sums";
     case Element::kLoss: return "loss";
+    case Element::kImagePlace: return "image place";
   }
   return "";
 }
@@ -44,6 +47,7 @@ std::size_t bytes_of(Element element, std::int64_t count) {
     case Element::kInt64: return 8 * n;
     case Element::kInt128: return 16 * n;
     case Element::kBit: return (n + 31) / 32 * 4;
+    case Element::kUint8:
     case Element::kCodes8: return n;
     case Element::kCodes16: return 2 * n;
     case Element::kBitWidth: return sizeof(BitWidth) * n;
@@ -54,6 +58,7 @@ std::size_t bytes_of(Element element, std::int64_t count) {
     case Element::kNormGradient: return sizeof(NormGradientChannel) * n;
     case Element::kNormGradientSums: return sizeof(NormGradientSums) * n;
     case Element::kLoss: return sizeof(LossRecord) * n;
+    case Element::kImagePlace: return sizeof(ImagePlace) * n;
   }
   return 0;
 }

@@ -26,6 +26,7 @@ enum class Element : std::uint8_t {
   kInt64,
   kInt128,
   kUint32,
+  kUint8,
   kBit,
   kCodes8,
   kCodes16,
@@ -38,6 +39,7 @@ enum class Element : std::uint8_t {
   kNormGradient,      // NormGradientChannel
   kNormGradientSums,  // NormGradientSums
   kLoss,              // LossRecord
+  kImagePlace,        // ImagePlace
 };
 
 std::string element_name(Element element);

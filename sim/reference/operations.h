@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference backend's operations, one file a family, each the text of docs/numerics.md as plain loops. Meaning of
-// the arguments: sim/backend.h.
+// The reference library's operations, one file a family, each the text of docs/numerics.md as plain loops. Meaning of
+// the arguments: sim/device/kernel_library.h.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "sim/backend.h"
+#include "sim/device/kernel_library.h"
 
 namespace bitcycle::reference {
 
@@ -57,6 +57,7 @@ void norm_forward(const NormForward& args);
 void norm_gradient_prepare(const NormGradientPrepare& args);
 
 // The end of a network (classifier.cpp).
+void load_images(const ImageBatch& args);
 void average_pool(const AveragePool& args);
 void average_pool_backward(const AveragePoolBackward& args);
 void linear_forward(const LinearForward& args);

@@ -7,7 +7,7 @@ make_project() {
   mkdir -p "my project/scripts" "my project/cli" "my project/sim" tools
   cp "$SOURCE/bitcycle" "$SOURCE/run-tests" "my project/"
   cp "$SOURCE/scripts/setup.sh" "my project/scripts/"
-  touch "my project/CMakeLists.txt" "my project/cli/main.cpp" "my project/sim/backend.h"
+  touch "my project/CMakeLists.txt" "my project/cli/main.cpp" "my project/sim/workload.h"
   cat >tools/cmake <<END
 #!/bin/bash
 echo "\$*" >>"$PWD/calls.txt"
@@ -60,11 +60,11 @@ test_a_newer_or_deleted_source_is_built_again() {
   make_project
   run 0 "my project/bitcycle" one
   sleep 0.02
-  touch "my project/sim/backend.h"
+  touch "my project/sim/workload.h"
   run 0 "my project/bitcycle" one
   equal "$(builds)" 2 builds
   sleep 0.02
-  rm "my project/sim/backend.h"
+  rm "my project/sim/workload.h"
   run 0 "my project/bitcycle" one
   equal "$(builds)" 3 builds
   run 0 "my project/bitcycle" one

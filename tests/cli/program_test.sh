@@ -3,11 +3,16 @@
 # The step as a program: what is printed, for people and for programs.
 
 test_every_node_has_layer_pass_shapes_bytes_and_kernel() {
-  run 0 "$BITCYCLE" program "$SOURCE/configs/quickstart.yaml" --layer conv1
+  run 0 "$BITCYCLE" program "$SOURCE/configs/quickstart.yaml" --layer conv1 --device reference
   contains "$out" "conv1/y sums int32 (128, 32, 32, 16)"
   contains "$out" "conv1/dw sums int64 (16, 3, 3, 3)"
   contains "$out" "reference rescale #"
   lacks "$out" "group1_layer0"
+  run 0 "$BITCYCLE" program "$SOURCE/configs/quickstart.yaml" --layer conv1
+  contains "$out" "convolution forward #"
+  contains "$out" "convolution backward #"
+  run 0 "$BITCYCLE" program "$SOURCE/configs/quickstart.yaml" --layer images --device cuda
+  contains "$out" "load images #"
   run 0 "$BITCYCLE" program "$SOURCE/configs/quickstart.yaml" --evaluation
   contains "$out" "running_grid"
   lacks "$out" "weight gradient"

@@ -10,13 +10,13 @@ namespace bitcycle {
 namespace {
 
 using cuda_on_host::HostOptions;
-using cuda_on_host::make_cuda_backend_on_host;
+using cuda_on_host::make_cuda_library_on_host;
 using test::StepVariant;
 
 class CudaOnHostStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   void compare(const test::WidthPair& widths, const StepVariant& variant, const HostOptions& options = {}) {
-    EXPECT_TRUE(test::step_equals_reference(*make_cuda_backend_on_host(options), GetParam(), widths, variant))
+    EXPECT_TRUE(test::step_equals_reference(*make_cuda_library_on_host(options), GetParam(), widths, variant))
         << options.processors << " multiprocessors, seed " << options.seed;
   }
 };

@@ -7,7 +7,7 @@
 #include "cuda/host/host_runtime.h"
 #include "nn/train/lockstep.h"
 #include "nn/train/trainer.h"
-#include "tests/exact/backend_fixture.h"
+#include "tests/exact/library_fixture.h"
 #include "tests/golden/temporary_folder.h"
 #include "tests/property/run_files.h"
 #include "tests/property/training_fixture.h"
@@ -16,7 +16,8 @@ namespace bitcycle::test {
 namespace {
 
 using cuda_on_host::HostOptions;
-using cuda_on_host::make_cuda_backend_on_host;
+using cuda_on_host::make_cuda_device_on_host;
+using cuda_on_host::make_cuda_library_on_host;
 using ::testing::HasSubstr;
 
 /// The step that is being queued fails while the one before it is on its way: the message is the failure's, and the
@@ -32,7 +33,7 @@ TEST(CudaOnHostFaults, AStepThatFailsWhileItIsQueuedEndsInItsMessage) {
   for (options.fails_at = 500; message.empty() && options.fails_at < 1600; options.fails_at += 331) {
     const auto path = folder.path() / std::to_string(options.fails_at);
     try {
-      train_to(config, *make_cuda_backend_on_host(options), path, listener);
+      train_to(config, *make_cuda_device_on_host(options), path, listener);
       break;
     } catch (const std::runtime_error& error) {
       EXPECT_THAT(error.what(), HasSubstr("a failure on purpose"));
@@ -49,12 +50,12 @@ TEST(CudaOnHostFaults, ARunThatIsGivenUpAfterAFailedStartEndsQuietly) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   HostOptions options;
   options.fails_at = 1;
-  const auto probe = make_cuda_backend_on_host({});
+  const auto probe = make_cuda_device_on_host({});
   std::string message;
-  const auto backend = make_cuda_backend_on_host(options);
+  const auto device = make_cuda_device_on_host(options);
   try {
-    NetworkRun run(config, dataset, *backend);
-    set_initial_state(run, config, *backend);
+    NetworkRun run(config, dataset, *device);
+    set_initial_state(run, config);
     run.start(0);
     run.start(1);
   } catch (const std::runtime_error& error) {
@@ -71,7 +72,7 @@ TEST(CudaOnHostFaults, LinearLayersOfOneStepDoNotShareTheirBounds) {
     float scale;
   };
   const Layer layers[2] = {{5, 12, 7, 1.0F}, {5, 9, 3, 1e-12F}};
-  const auto gradients = [&](Backend& backend) {
+  const auto gradients = [&](KernelLibrary& library) {
     std::vector<Buffer> kept;
     std::vector<std::vector<float>> results;
     std::vector<LinearBackward> calls;
@@ -83,7 +84,7 @@ TEST(CudaOnHostFaults, LinearLayersOfOneStepDoNotShareTheirBounds) {
       call.inputs = l.inputs;
       call.outputs = l.outputs;
       const auto push = [&](std::int64_t size, std::uint64_t s, float scale) {
-        kept.push_back(upload(backend, random_normal(size, s, scale)));
+        kept.push_back(upload(library, random_normal(size, s, scale)));
         return kept.back().as<float>();
       };
       call.x = push(l.n * l.inputs, seed + 1, l.scale);
@@ -93,18 +94,18 @@ TEST(CudaOnHostFaults, LinearLayersOfOneStepDoNotShareTheirBounds) {
       call.dbias = push(l.outputs, seed + 5, 0.0F);
       calls.push_back(call);
     }
-    backend.begin_step(0);
-    for (const auto& call : calls) backend.linear_backward(call);
-    backend.end_step();
+    library.begin_step(0);
+    for (const auto& call : calls) library.linear_backward(call);
+    library.end_step();
     for (const auto& call : calls) {
-      results.push_back(download(backend, call.dw, call.inputs * call.outputs));
-      results.push_back(download(backend, call.dbias, call.outputs));
+      results.push_back(download(library, call.dw, call.inputs * call.outputs));
+      results.push_back(download(library, call.dbias, call.outputs));
     }
     return results;
   };
-  const auto expected = gradients(*make_reference_backend());
+  const auto expected = gradients(*make_reference_library());
   for (std::uint64_t seed = 1; seed <= 16; ++seed) {
-    EXPECT_EQ(expected, gradients(*make_cuda_backend_on_host({2, 0, seed}))) << "seed " << seed;
+    EXPECT_EQ(expected, gradients(*make_cuda_library_on_host({2, 0, seed}))) << "seed " << seed;
   }
 }
 
@@ -123,9 +124,9 @@ TEST(CudaOnHostFaults, ARunOfManyWidthsKeepsABoundedNumberOfGraphs) {
   }
   HostOptions options;
   options.executes = false;
-  const auto backend = make_cuda_backend_on_host(options, nullptr, &graphs);
+  const auto device = make_cuda_device_on_host(options, nullptr, &graphs);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, *backend);
+  NetworkRun run(config, dataset, *device);
   for (std::int64_t step = 0; step < 60; ++step) {
     run.start(step);
     try {
@@ -140,18 +141,18 @@ TEST(CudaOnHostFaults, ARunOfManyWidthsKeepsABoundedNumberOfGraphs) {
 
 TEST(CudaOnHostFaults, OneKernelAtATimeAndWithoutAGraphTheBitsAreTheSame) {
   const Config config = device_config(2, 2);
-  const Outcome expected = train_steps(config, *make_cpu_backend());
+  const Outcome expected = train_steps(config, *make_cpu_device());
   HostOptions options;
   options.cuda.serial = true;
-  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host(options))));
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host(options))));
   options.cuda = {};
   options.cuda.graph = false;
-  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host(options))));
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host(options))));
 }
 
 TEST(CudaOnHostFaults, InLockstepEveryTensorEqualsTheCpu) {
   const Config config = device_config(2, 2);
-  const auto cpu = make_cpu_backend(), device = make_cuda_backend_on_host({});
+  const auto cpu = make_cpu_device(), device = make_cuda_device_on_host({});
   const LockstepResult result = train_in_lockstep(config, *device, *cpu, 2);
   EXPECT_TRUE(result.equal) << result.what << ": " << result.tensor;
   EXPECT_EQ(result.steps, 2);
@@ -165,15 +166,15 @@ TEST(CudaOnHostFaults, InLockstepAFaultIsFoundWhereItIs) {
     const char *kernel, *what, *tensor;
   };
   for (const Case& one :
-       {Case{"weight gradient finish", "convolution backward of", "dw"},
-        Case{"convolution forward", "convolution forward of conv1.weight", "y"}, Case{"sgd", "SGD", "momenta"}}) {
+       {Case{"weight gradient finish", "convolution backward of", "gradient/"},
+        Case{"convolution forward", "convolution forward of conv1", "conv1/y"}, Case{"sgd", "sgd", "momentum/"}}) {
     HostOptions options;
     options.skips = one.kernel;
-    const auto cpu = make_cpu_backend(), device = make_cuda_backend_on_host(options);
+    const auto cpu = make_cpu_device(), device = make_cuda_device_on_host(options);
     const LockstepResult result = train_in_lockstep(config, *device, *cpu, 1);
     EXPECT_FALSE(result.equal) << one.kernel;
     EXPECT_THAT(result.what, HasSubstr(one.what));
-    EXPECT_EQ(result.tensor, one.tensor);
+    EXPECT_THAT(result.tensor, HasSubstr(one.tensor));
     EXPECT_GT(result.different, 0);
     EXPECT_EQ(result.steps, 0);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole trainings on the CUDA backend, run by the host execution layer with fusion and step graphs as on a GPU, have
+// Whole trainings on the CUDA library, run by the host execution layer with fusion and step graphs as on a GPU, have
 // the CPU's digests: at any grid size, in any order of blocks and threads.
 #include <gtest/gtest.h>
 
@@ -14,15 +14,15 @@ namespace {
 
 using cuda_on_host::GraphCounts;
 using cuda_on_host::HostOptions;
-using cuda_on_host::make_cuda_backend_on_host;
+using cuda_on_host::make_cuda_device_on_host;
 
 TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   Config config = device_config(3);
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     config.precision.error_weights = reading;
-    const Outcome expected = train_steps(config, *make_reference_backend());
+    const Outcome expected = train_steps(config, *make_reference_device());
     for (const auto& options : {HostOptions{132, 1, 21, false}, HostOptions{5, 0, 22, false}}) {
-      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host(options))))
+      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host(options))))
           << options.processors << " multiprocessors, seed " << options.seed;
     }
   }
@@ -31,18 +31,18 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
 /// Branches beside the trunk take any turn that the graph's edges allow: a missing join shows in some of them.
 TEST(CudaOnHostTraining, HasTheSameDigestInManyOrdersOfBranches) {
   const Config config = device_config(6, 1);
-  const Outcome expected = train_steps(config, *make_cpu_backend());
+  const Outcome expected = train_steps(config, *make_cpu_device());
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
-    EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host({3, 0, seed, false}))))
+    EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host({3, 0, seed, false}))))
         << "seed " << seed;
   }
 }
 
 /// Steps of a training without evaluations, which are graphs of their own.
-void run_steps(const Config& config, Backend& backend, std::int64_t steps) {
+void run_steps(const Config& config, Device& device, std::int64_t steps) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, backend);
-  set_initial_state(run, config, backend);
+  NetworkRun run(config, dataset, device);
+  set_initial_state(run, config);
   for (std::int64_t step = 0; step < steps; ++step) run.step(step);
 }
 
@@ -51,22 +51,22 @@ void run_steps(const Config& config, Backend& backend, std::int64_t steps) {
 TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
   GraphCounts graphs;
   Config config = short_config(6, 2);
-  auto backend = make_cuda_backend_on_host({}, nullptr, &graphs);
-  run_steps(config, *backend, 6);
+  auto device = make_cuda_device_on_host({}, nullptr, &graphs);
+  run_steps(config, *device, 6);
   EXPECT_EQ(graphs.made, 1);
   EXPECT_EQ(graphs.replayed, 5);
   EXPECT_GT(graphs.updated, 2 * graphs.replayed);
   EXPECT_LT(graphs.updated, graphs.replayed * graphs.nodes);
   graphs = {};
   config.precision.forward = {"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 6};
-  backend = make_cuda_backend_on_host({}, nullptr, &graphs);
-  run_steps(config, *backend, 6);
+  device = make_cuda_device_on_host({}, nullptr, &graphs);
+  run_steps(config, *device, 6);
   EXPECT_EQ(graphs.made, 1);
   EXPECT_LE(graphs.updated, 6 * graphs.replayed);  // where its images are, its number, the learning rate
   graphs = {};
   config.precision.forward = {"cyclic_cosine", BitWidth::integer(7), BitWidth::integer(10), 1, 6};
-  backend = make_cuda_backend_on_host({}, nullptr, &graphs);
-  run_steps(config, *backend, 6);
+  device = make_cuda_device_on_host({}, nullptr, &graphs);
+  run_steps(config, *device, 6);
   EXPECT_EQ(graphs.made, 2);
 }
 
@@ -81,13 +81,13 @@ TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
   HostOptions options;
   options.processors = 132;
   options.executes = false;
-  const auto backend = make_cuda_backend_on_host(options, nullptr, &graphs);
+  const auto device = make_cuda_device_on_host(options, nullptr, &graphs);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, *backend);
+  NetworkRun run(config, dataset, *device);
   EXPECT_THROW(run.step(0), NonFiniteError);  // nothing is computed
   std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
               static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
-              static_cast<double>(backend->device_bytes()) / 1048576.0);
+              static_cast<double>(device->memory_bytes()) / 1048576.0);
   std::printf("| kernel | launches | beside the trunk | MB | GMAC |\n");
   std::int64_t products = 0;
   for (const auto& [name, kernel] : graphs.kernels) {
@@ -112,8 +112,8 @@ TEST(CudaOnHostTraining, Resnet20Cpt3To8For3StepsHasTheDigestOfTheCpu) {
   Config config = device_config(3, 16);
   config.data.test_images = 1;
   config.model.name = "resnet20";
-  const Outcome expected = train_steps(config, *make_cpu_backend());
-  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_backend_on_host({132, 0, 5, false}))));
+  const Outcome expected = train_steps(config, *make_cpu_device());
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host({132, 0, 5, false}))));
 }
 
 /// Accesses of the first block of each kernel over a step: what the products do in shared memory has next to no bank
@@ -122,9 +122,9 @@ TEST(CudaOnHostTraining, AccessesOfAStepAreCountedByKernel) {
   cuda_on_host::AccessCounts counts;
   Config config = short_config(2, 128);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  const auto backend = make_cuda_backend_on_host({132, 0, 0, true}, &counts);
-  NetworkRun run(config, dataset, *backend);
-  set_initial_state(run, config, *backend);
+  const auto device = make_cuda_device_on_host({132, 0, 0, true}, &counts);
+  NetworkRun run(config, dataset, *device);
+  set_initial_state(run, config);
   run.step(0);
   std::printf(
       "| kernel | sectors of 32 bytes a global request | of the fewest | cycles a shared request | of the fewest |\n");

@@ -10,7 +10,7 @@
 
 #include "cuda/cuda_device.h"
 #include "tests/exact/recorded_outcome.h"
-#include "tests/golden/backends.h"
+#include "tests/golden/devices.h"
 
 namespace bitcycle::test {
 namespace {
@@ -20,12 +20,12 @@ std::string device_name() {
   return name == nullptr || *name == '\0' ? "cuda" : name;
 }
 
-std::unique_ptr<Backend> make_device() {
+std::unique_ptr<KernelLibrary> make_device() {
   const std::string name = device_name();
-  if (name == "cpu") return make_cpu_backend();
-  if (name == "reference") return make_reference_backend();
-  if (name == "cuda-on-host") return make_cuda_on_host_backend();
-  return make_cuda_backend();
+  if (name == "cpu") return make_cpu_library();
+  if (name == "reference") return make_reference_library();
+  if (name == "cuda-on-host") return make_cuda_on_host_library();
+  return make_cuda_library();
 }
 
 class DeviceAtHand : public ::testing::Environment {
@@ -77,7 +77,7 @@ int check_one_kernel(const KernelCheck& check) {
 
 }  // namespace
 
-std::vector<NamedBackend> backends_under_test() { return {{"gpu", make_device}}; }
+std::vector<NamedLibrary> libraries_under_test() { return {{"gpu", make_device}}; }
 
 }  // namespace bitcycle::test
 

@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "tests/golden/backends.h"
+#include "tests/golden/devices.h"
 #include "tests/golden/places.h"
 #include "tests/property/training_fixture.h"
 
@@ -14,25 +14,24 @@ namespace bitcycle::test {
 namespace {
 
 /// True where the test is not to be run: the host layer is slow.
-bool too_long(const Backend& device) {
+bool too_long(const Device& device) {
   return device.name().find("host") != std::string::npos && std::getenv("BITCYCLE_LONG_TESTS") == nullptr;
 }
 
 void compare(const Config& config) {
-  const auto devices = all_backends();
+  const auto devices = tested_devices();
   if (too_long(*devices.at(0))) {
     GTEST_SKIP() << "takes minutes on the host execution layer; BITCYCLE_LONG_TESTS=1 runs it";
   }
-  const auto cpu = make_cpu_backend();
+  const auto cpu = make_cpu_device();
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun expected(config, dataset, *cpu), actual(config, dataset, *devices.at(0));
-  set_initial_state(expected, config, *cpu);
-  set_initial_state(actual, config, *devices[0]);
+  set_initial_state(expected, config);
+  set_initial_state(actual, config);
   for (std::int64_t step = 0; step < config.train.steps; ++step) {
     expected.step(step);
     actual.step(step);
-    ASSERT_EQ(to_text(digest_state(expected.network(), *cpu).root),
-              to_text(digest_state(actual.network(), *devices[0]).root))
+    ASSERT_EQ(to_text(digest_state(expected.state()).root), to_text(digest_state(actual.state()).root))
         << "after step " << step;
   }
 }

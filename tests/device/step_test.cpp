@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/exact/recorded_outcome.h"
-#include "tests/golden/backends.h"
+#include "tests/golden/devices.h"
 
 namespace bitcycle {
 namespace {
@@ -13,10 +13,10 @@ using test::StepVariant;
 class DeviceStep : public ::testing::TestWithParam<test::NamedShape> {
  protected:
   void compare(const test::WidthPair& widths, const StepVariant& variant) {
-    const auto devices = test::all_backends();
+    const auto devices = test::all_libraries();
     ASSERT_FALSE(devices.empty());
-    for (const auto& backend : devices) {
-      EXPECT_TRUE(test::step_equals_reference(*backend, GetParam(), widths, variant)) << backend->name();
+    for (const auto& library : devices) {
+      EXPECT_TRUE(test::step_equals_reference(*library, GetParam(), widths, variant)) << library->name();
     }
   }
 };
@@ -52,9 +52,9 @@ TEST_P(DeviceStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
     const auto reading = i % 2 == 0 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
     const test::WidthPair widths{BitWidth::integer(i / 2 % 2 == 0 ? 8 : 12), BitWidth::integer(8)};
     const bool infinite = i >= 4;
-    for (const auto& backend : test::all_backends()) {
-      EXPECT_TRUE(test::overflow_equals_reference(*backend, GetParam(), widths, reading, infinite))
-          << backend->name() << ", case " << i;
+    for (const auto& library : test::all_libraries()) {
+      EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, reading, infinite))
+          << library->name() << ", case " << i;
     }
   }
 }
@@ -63,25 +63,25 @@ INSTANTIATE_TEST_SUITE_P(Shapes, DeviceStep, ::testing::ValuesIn(test::backend_s
                          [](const auto& shape) { return std::string(shape.param.reason); });
 
 TEST(DeviceStep, AShapeThatItCannotDoIsRefusedWithTheAlternative) {
-  for (const auto& backend : test::all_backends()) {
-    if (!backend->name().starts_with("cuda")) GTEST_SKIP() << backend->name() << " does every shape";
+  for (const auto& library : test::all_libraries()) {
+    if (!library->name().starts_with("cuda")) GTEST_SKIP() << library->name() << " does every shape";
     const ConvShape s = test::conv_shape(1, 40, 40, 1, 1, 33, 1, 0);
     try {
-      backend->make_weights(s);
+      library->make_weights(s);
       ADD_FAILURE() << "a kernel of 33 x 33 was taken";
     } catch (const std::invalid_argument& error) {
       EXPECT_NE(std::string(error.what()).find("--device cpu"), std::string::npos) << error.what();
     }
-    EXPECT_THROW(backend->tensor_range(nullptr, std::int64_t{1} << 31, nullptr), std::invalid_argument);
+    EXPECT_THROW(library->tensor_range(nullptr, std::int64_t{1} << 31, nullptr), std::invalid_argument);
   }
 }
 
 TEST(DeviceStep, TheFirstNumberThatIsNotFiniteIsFoundAgainAndAgain) {
-  for (const auto& backend : test::all_backends()) {
+  for (const auto& library : test::all_libraries()) {
     std::vector<float> values(5003, 1.0F);
     const auto first = [&] {
-      const Buffer x = test::upload(*backend, values);
-      return backend->first_non_finite(x.as<float>(), static_cast<std::int64_t>(values.size()));
+      const Buffer x = test::upload(*library, values);
+      return library->first_non_finite(x.as<float>(), static_cast<std::int64_t>(values.size()));
     };
     EXPECT_EQ(first(), -1);
     values[5002] = std::numeric_limits<float>::infinity();

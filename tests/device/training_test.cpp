@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "nn/train/trainer.h"
-#include "tests/golden/backends.h"
+#include "tests/golden/devices.h"
 #include "tests/golden/places.h"
 #include "tests/golden/temporary_folder.h"
 #include "tests/property/run_files.h"
@@ -14,20 +14,20 @@
 namespace bitcycle::test {
 namespace {
 
-std::unique_ptr<Backend> device() {
-  auto devices = all_backends();
+std::unique_ptr<Device> device() {
+  auto devices = tested_devices();
   return std::move(devices.at(0));
 }
 
 /// Digest after every step.
-std::vector<std::string> digests(const Config& config, Backend& backend, std::int64_t steps) {
+std::vector<std::string> digests(const Config& config, Device& on, std::int64_t steps) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, backend);
-  set_initial_state(run, config, backend);
+  NetworkRun run(config, dataset, on);
+  set_initial_state(run, config);
   std::vector<std::string> texts;
   for (std::int64_t step = 0; step < steps; ++step) {
     run.step(step);
-    texts.push_back(to_text(digest_state(run.network(), backend).root));
+    texts.push_back(to_text(digest_state(run.state()).root));
   }
   return texts;
 }
@@ -36,7 +36,7 @@ TEST(DeviceTraining, HasTheDigestOfTheReferenceInBothReadings) {
   Config config = device_config(4);
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     config.precision.error_weights = reading;
-    const Outcome expected = train_steps(config, *make_reference_backend());
+    const Outcome expected = train_steps(config, *make_reference_device());
     EXPECT_TRUE(same_outcome(expected, train_steps(config, *device())));
   }
 }
@@ -54,7 +54,7 @@ TEST_P(DeviceWidths, TrainToTheBitsOfTheReference) {
   config.precision.forward = {"cyclic_cosine", GetParam().low, GetParam().high, 1, 3};
   if (GetParam().high.is_float32()) config.precision.forward.name = "constant";
   config.precision.gradient = {"constant", GetParam().gradient, GetParam().gradient, 1, 3};
-  const Outcome expected = train_steps(config, *make_reference_backend());
+  const Outcome expected = train_steps(config, *make_reference_device());
   EXPECT_TRUE(same_outcome(expected, train_steps(config, *device())));
 }
 
@@ -75,19 +75,18 @@ TEST(DeviceTraining, LoadsTheImagesThatTheCpuLoads) {
     config.data.train_images = 10;  // the third batch reaches into the second epoch
     config.data.augment = augment;
     const Dataset dataset = load_dataset(config.data, config.model.classes);
-    const auto images = [&](Backend& backend) {
-      NetworkRun run(config, dataset, backend);
-      set_initial_state(run, config, backend);
+    const auto images = [&](Device& on) {
+      NetworkRun run(config, dataset, on, {"images"});
+      set_initial_state(run, config);
       std::vector<std::vector<float>> batches;
       for (std::int64_t step = 0; step < 4; ++step) {
         run.step(step);
-        const Value& input = run.network().input();
-        auto& batch = batches.emplace_back(static_cast<std::size_t>(input.elements(config.train.batch)));
-        backend.to_host(batch.data(), input.z, batch.size() * sizeof(float));
+        const auto size = run.network().program.spec(run.network().images).size();
+        run.read("images", batches.emplace_back(static_cast<std::size_t>(size)).data());
       }
       return batches;
     };
-    EXPECT_EQ(images(*make_cpu_backend()), images(*device())) << (augment ? "augmented" : "as they are");
+    EXPECT_EQ(images(*make_cpu_device()), images(*device())) << (augment ? "augmented" : "as they are");
   }
 }
 
@@ -98,25 +97,25 @@ TEST(DeviceTraining, QuickstartHasTheDigestsOfTheCpu) {
   const bool slow = gpu->name().find("host") != std::string::npos && std::getenv("BITCYCLE_LONG_TESTS") == nullptr;
   const std::int64_t steps = slow ? 3 : 10;
   const Config config = load_config(source_path("/configs/quickstart.yaml"), {parse_override("train.steps=10")});
-  EXPECT_EQ(digests(config, *make_cpu_backend(), steps), digests(config, *gpu, steps));
+  EXPECT_EQ(digests(config, *make_cpu_device(), steps), digests(config, *gpu, steps));
 }
 
 /// Two steps on one, the state carried over as a checkpoint has it, two on the other: the bits of four on either.
 TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
   const Config config = device_config(4);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  const auto cpu = make_cpu_backend();
+  const auto cpu = make_cpu_device();
   const std::string expected = digests(config, *cpu, 4).back();
-  const auto move = [&](Backend& from, Backend& to) {
+  const auto move = [&](Device& from, Device& to) {
     NetworkRun first(config, dataset, from);
-    set_initial_state(first, config, from);
+    set_initial_state(first, config);
     for (std::int64_t step = 0; step < 2; ++step) first.step(step);
     TensorFile file;
-    file.tensors = save_state(first.network(), from);
+    file.tensors = save_state(first.state());
     NetworkRun second(config, dataset, to);
-    load_state(second.network(), to, file, "the checkpoint");
+    load_state(second.state(), file, "the checkpoint");
     for (std::int64_t step = 2; step < 4; ++step) second.step(step);
-    return to_text(digest_state(second.network(), to).root);
+    return to_text(digest_state(second.state()).root);
   };
   const auto gpu = device();
   EXPECT_EQ(move(*cpu, *gpu), expected);
@@ -127,13 +126,14 @@ TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
 TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
   Config config = device_config(2);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  const auto found = [&](Backend& backend) {
-    NetworkRun run(config, dataset, backend);
-    set_initial_state(run, config, backend);
-    const Parameter* p = run.network().parameters().find("group2_layer0.conv1.weight");
+  const auto found = [&](Device& on) {
+    NetworkRun run(config, dataset, on);
+    set_initial_state(run, config);
+    const Parameter* p = run.network().parameters.find("group2_layer0.conv1.weight");
     if (p == nullptr) return std::string("no such parameter");
-    const float infinite = std::numeric_limits<float>::infinity();
-    backend.to_device(p->value + 7, &infinite, sizeof infinite);
+    auto values = run.state().values();
+    values[p->offset + 7] = std::numeric_limits<float>::infinity();
+    run.state().set_values(values);
     try {
       run.step(0);
     } catch (const NonFiniteError& error) {
@@ -141,7 +141,7 @@ TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
     }
     return std::string("nothing found");
   };
-  const std::string expected = found(*make_cpu_backend());
+  const std::string expected = found(*make_cpu_device());
   EXPECT_NE(expected.find("group2_layer0.conv1"), std::string::npos) << expected;
   EXPECT_EQ(found(*device()), expected);
 }
@@ -155,7 +155,7 @@ TEST(DeviceTraining, TheTrainersFilesAreThoseOfTheCpu) {
   config.train.checkpoint_every = 3;
   config.digest.every = 3;
   RecordingListener listener;
-  const auto cpu = make_cpu_backend();
+  const auto cpu = make_cpu_device();
   train_to(config, *cpu, folder.path() / "cpu", listener);
   train_to(config, *device(), folder.path() / "device", listener);
   expect_same_run(folder.path() / "cpu", folder.path() / "device");
@@ -181,10 +181,10 @@ TEST(DeviceTraining, ARunThatFailsLeavesItsLastCheckpoint) {
   RecordingListener listener;
   std::string errors[2];
   int i = 0;
-  for (const auto& backend : {make_cpu_backend(), device()}) {
+  for (const auto& library : {make_cpu_device(), device()}) {
     const auto run = folder.path() / std::to_string(i);
     try {
-      train_to(config, *backend, run, listener);
+      train_to(config, *library, run, listener);
     } catch (const NonFiniteError& error) {
       errors[i] = error.what();
     }
@@ -199,13 +199,13 @@ TEST(DeviceTraining, ARunThatFailsLeavesItsLastCheckpoint) {
 }
 
 TEST(DeviceTraining, ProfilesByKernel) {
-  const auto backend = device();
-  if (backend->name().starts_with("cpu")) GTEST_SKIP() << "the CPU counts no bytes";
-  backend->set_profiling(true);
-  train_steps(device_config(2), *backend);
+  const auto library = device();
+  if (library->name().starts_with("cpu")) GTEST_SKIP() << "the CPU counts no bytes";
+  library->set_profiling(true);
+  train_steps(device_config(2), *library);
   double seconds = 0.0;
   std::int64_t macs = 0, bytes = 0;
-  for (const auto& entry : backend->profile()) {
+  for (const auto& entry : library->profile()) {
     seconds += entry.seconds;
     macs += entry.macs;
     bytes += entry.bytes;

@@ -17,8 +17,8 @@ class ExactStep : public ::testing::TestWithParam<test::NamedShape> {
     int threads = 1;
     for (const Isa isa : machine_isas()) {
       for (int i = 0; i < (widths.forward.bits() <= 8 && widths.gradient.bits() <= 8 ? 3 : 1); ++i) {
-        auto backend = make_cpu_backend(isa, threads);
-        EXPECT_TRUE(test::step_equals_reference(*backend, GetParam(), widths, variant))
+        auto library = make_cpu_library(isa, threads);
+        EXPECT_TRUE(test::step_equals_reference(*library, GetParam(), widths, variant))
             << isa_name(isa) << ", " << threads << " threads";
         threads = threads == 1 ? 2 : (threads == 2 ? 7 : 1);
       }
@@ -51,8 +51,8 @@ TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     for (const bool infinite : {false, true}) {
       for (const Isa isa : machine_isas()) {
-        auto backend = make_cpu_backend(isa, 2);
-        EXPECT_TRUE(test::overflow_equals_reference(*backend, GetParam(), widths, reading, infinite)) << isa_name(isa);
+        auto library = make_cpu_library(isa, 2);
+        EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, reading, infinite)) << isa_name(isa);
       }
     }
   }
@@ -66,15 +66,15 @@ TEST(ExactOverflow, TheWeightGradientOfLargeBatchesDoesNotOverflow) {
   for (const std::int64_t batch : {128, 256}) {
     const ConvShape s = test::conv_shape(batch, 32, 32, 1, 1, 1, 1, 0);
     for (const Isa isa : machine_isas()) {
-      auto backend = make_cpu_backend(isa, 1);
-      auto weights = backend->make_weights(s);
-      const Buffer master = upload(*backend, std::vector<float>{0.5F});
+      auto library = make_cpu_library(isa, 1);
+      auto weights = library->make_weights(s);
+      const Buffer master = upload(*library, std::vector<float>{0.5F});
       const auto eight = BitWidth::integer(8);
-      backend->quantise_weights({master.as<float>(), eight, ErrorWeights::kRequantised, 16, {}, true}, *weights);
-      const Buffer x = upload(*backend, std::vector<std::uint8_t>(static_cast<std::size_t>(s.input_size()), 255));
-      const Buffer u = upload(*backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
-      const Buffer affine = upload(*backend, std::vector<Affine>{{0.0, 1.0, 255, 0}});
-      Buffer g = zeros<std::uint8_t>(*backend, s.output_size()), dw = zeros<float>(*backend, 1);
+      library->quantise_weights({master.as<float>(), eight, ErrorWeights::kRequantised, 16, {}, true}, *weights);
+      const Buffer x = upload(*library, std::vector<std::uint8_t>(static_cast<std::size_t>(s.input_size()), 255));
+      const Buffer u = upload(*library, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
+      const Buffer affine = upload(*library, std::vector<Affine>{{0.0, 1.0, 255, 0}});
+      Buffer g = zeros<std::uint8_t>(*library, s.output_size()), dw = zeros<float>(*library, 1);
       ConvBackward backward;
       backward.gradient.u = u.as<float>();
       backward.g = {g.as<void>(), affine.as<Affine>(), eight};
@@ -83,7 +83,7 @@ TEST(ExactOverflow, TheWeightGradientOfLargeBatchesDoesNotOverflow) {
       backward.weights = weights.get();
       backward.shape = s;
       backward.dw = dw.as<float>();
-      backend->conv_backward(backward);
+      library->conv_backward(backward);
       EXPECT_EQ(*dw.as<float>(), static_cast<float>(255.0 * 255.0 * 1024.0 * static_cast<double>(batch)))
           << isa_name(isa);
     }

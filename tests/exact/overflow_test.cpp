@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reductions that are too long for 32 bits, on every backend: the largest codes over the first lengths that would
+// Reductions that are too long for 32 bits, on every library: the largest codes over the first lengths that would
 // overflow give the exact sums, as integers and as values.
 #include <gtest/gtest.h>
 
@@ -10,13 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "tests/exact/backend_fixture.h"
-#include "tests/golden/backends.h"
+#include "tests/exact/library_fixture.h"
+#include "tests/golden/devices.h"
 
 namespace bitcycle {
 namespace {
 
-using test::all_backends;
+using test::all_libraries;
 
 /// Affine whose values are the codes themselves.
 Affine identity_affine(BitWidth width) {
@@ -25,9 +25,9 @@ Affine identity_affine(BitWidth width) {
   return affine;
 }
 
-std::vector<Int128> accumulators(Backend& backend, Pass pass, const ConvShape& s, Operand x, Operand g,
+std::vector<Int128> accumulators(KernelLibrary& library, Pass pass, const ConvShape& s, Operand x, Operand g,
                                  const QuantisedWeights* weights, std::int64_t size) {
-  Buffer sums(backend, static_cast<std::size_t>(size) * sizeof(Int128));
+  Buffer sums(library, static_cast<std::size_t>(size) * sizeof(Int128));
   ConvAccumulators args;
   args.pass = pass;
   args.shape = s;
@@ -35,30 +35,30 @@ std::vector<Int128> accumulators(Backend& backend, Pass pass, const ConvShape& s
   args.g = g;
   args.weights = weights;
   args.sums = sums.as<Int128>();
-  backend.conv_accumulators(args);
-  return test::download<Int128>(backend, sums.as<Int128>(), size);
+  library.conv_accumulators(args);
+  return test::download<Int128>(library, sums.as<Int128>(), size);
 }
 
 /// x all codes 2^b - 1, dy all 2^b - 1: every weight gradient is (2^b - 1)^2 times the number of positions of its tap.
 /// Four channels are what tensor cores take, one runs in chains.
-void expect_weight_gradient(Backend& backend, std::int64_t batch, std::int64_t channels, BitWidth width) {
+void expect_weight_gradient(KernelLibrary& library, std::int64_t batch, std::int64_t channels, BitWidth width) {
   const ConvShape s = test::conv_shape(batch, 32, 32, channels, channels, 3, 1, 1);
   const auto size = static_cast<std::size_t>(s.weight_size());
   const std::uint32_t top = width.max_code();
   Buffer qx =
-      test::upload_codes(backend, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
-  Buffer qg = test::code_buffer(backend, width, s.output_size());
-  Buffer affine = test::upload(backend, std::vector<Affine>{identity_affine(width)});
+      test::upload_codes(library, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
+  Buffer qg = test::code_buffer(library, width, s.output_size());
+  Buffer affine = test::upload(library, std::vector<Affine>{identity_affine(width)});
   Buffer dy =
-      test::upload(backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), static_cast<float>(top)));
-  Buffer range = test::upload(backend, std::vector<Range>{{0.0F, static_cast<float>(top)}});
-  Buffer dw(backend, size * sizeof(float));
-  Buffer master = test::upload(backend, std::vector<float>(size, 1.0F));
-  const auto weights = backend.make_weights(s);
+      test::upload(library, std::vector<float>(static_cast<std::size_t>(s.output_size()), static_cast<float>(top)));
+  Buffer range = test::upload(library, std::vector<Range>{{0.0F, static_cast<float>(top)}});
+  Buffer dw(library, size * sizeof(float));
+  Buffer master = test::upload(library, std::vector<float>(size, 1.0F));
+  const auto weights = library.make_weights(s);
   QuantiseWeights quantise_args;
   quantise_args.master = master.as<float>();
   quantise_args.width = width;
-  backend.quantise_weights(quantise_args, *weights);
+  library.quantise_weights(quantise_args, *weights);
 
   ConvBackward args;
   args.gradient.u = dy.as<float>();
@@ -70,32 +70,32 @@ void expect_weight_gradient(Backend& backend, std::int64_t batch, std::int64_t c
   args.weights = weights.get();
   args.shape = s;
   args.dw = dw.as<float>();
-  backend.conv_backward(args);
-  const auto values = test::download<float>(backend, dw);
-  const auto sums = accumulators(backend, Pass::kWeightGradient, s, args.x, args.g, weights.get(), s.weight_size());
+  library.conv_backward(args);
+  const auto values = test::download<float>(library, dw);
+  const auto sums = accumulators(library, Pass::kWeightGradient, s, args.x, args.g, weights.get(), s.weight_size());
   bool overflows_int32 = false;
   for (std::size_t e = 0; e < size; ++e) {
     const std::int64_t tap = static_cast<std::int64_t>(e) / channels % 9;
     const std::int64_t terms = batch * valid_outputs(s, tap / 3, tap % 3).size();
     const Int128 expected = static_cast<Int128>(top) * top * terms;
-    EXPECT_TRUE(sums[e] == expected) << backend.name() << " tap " << tap;
-    EXPECT_EQ(values[e], static_cast<float>(static_cast<double>(expected))) << backend.name() << " tap " << tap;
+    EXPECT_TRUE(sums[e] == expected) << library.name() << " tap " << tap;
+    EXPECT_EQ(values[e], static_cast<float>(static_cast<double>(expected))) << library.name() << " tap " << tap;
     overflows_int32 = overflows_int32 || expected > INT32_MAX;
   }
   EXPECT_TRUE(overflows_int32) << "the case is not the one that it is meant to be";
 }
 
 TEST(Overflow, weight_gradient_of_8_bits_at_batch_128_and_256_on_32x32_is_exact) {
-  for (const auto& backend : all_backends()) {
-    for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*backend, batch, 1, BitWidth::integer(8));
-    expect_weight_gradient(*backend, 512, 4, BitWidth::integer(8));
+  for (const auto& library : all_libraries()) {
+    for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*library, batch, 1, BitWidth::integer(8));
+    expect_weight_gradient(*library, 512, 4, BitWidth::integer(8));
   }
 }
 
 TEST(Overflow, weight_gradient_of_16_bits_is_exact) {
-  for (const auto& backend : all_backends()) {
-    expect_weight_gradient(*backend, 8, 1, BitWidth::integer(16));
-    expect_weight_gradient(*backend, 64, 4, BitWidth::integer(16));
+  for (const auto& library : all_libraries()) {
+    expect_weight_gradient(*library, 8, 1, BitWidth::integer(16));
+    expect_weight_gradient(*library, 64, 4, BitWidth::integer(16));
   }
 }
 
@@ -109,30 +109,31 @@ std::vector<float> extreme_rows(std::int64_t rows, std::int64_t columns) {
 }
 
 /// A forward product of all codes 2^b - 1 with the master weights given: y and, where asked for, its exact sums.
-std::vector<float> forward_of_top_codes(Backend& backend, const ConvShape& s, const std::vector<float>& master_values,
-                                        BitWidth width, std::vector<Int128>* sums = nullptr) {
-  Buffer master = test::upload(backend, master_values);
+std::vector<float> forward_of_top_codes(KernelLibrary& library, const ConvShape& s,
+                                        const std::vector<float>& master_values, BitWidth width,
+                                        std::vector<Int128>* sums = nullptr) {
+  Buffer master = test::upload(library, master_values);
   const auto top = static_cast<float>(width.max_code());
-  Buffer x = test::upload(backend, std::vector<float>(static_cast<std::size_t>(s.input_size()), top));
-  Buffer qx = test::code_buffer(backend, width, s.input_size());
-  Buffer affine = test::upload(backend, std::vector<Affine>{identity_affine(width)});
-  Buffer y(backend, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-  const auto weights = backend.make_weights(s);
+  Buffer x = test::upload(library, std::vector<float>(static_cast<std::size_t>(s.input_size()), top));
+  Buffer qx = test::code_buffer(library, width, s.input_size());
+  Buffer affine = test::upload(library, std::vector<Affine>{identity_affine(width)});
+  Buffer y(library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+  const auto weights = library.make_weights(s);
   QuantiseWeights quantise_args;
   quantise_args.master = master.as<float>();
   quantise_args.width = width;
-  backend.quantise_weights(quantise_args, *weights);
+  library.quantise_weights(quantise_args, *weights);
   ConvForward args;
   args.input.x = x.as<float>();
   args.codes = {qx.as<void>(), affine.as<Affine>(), width};
   args.weights = weights.get();
   args.shape = s;
   args.y = y.as<float>();
-  backend.conv_forward(args);
+  library.conv_forward(args);
   if (sums != nullptr) {
-    *sums = accumulators(backend, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
+    *sums = accumulators(library, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
   }
-  return test::download<float>(backend, y);
+  return test::download<float>(library, y);
 }
 
 TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
@@ -142,13 +143,13 @@ TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
            {18, 33025}, {18, 33026}, {18, 65793}, {18, 65794}, {18, 131073}, {20, 33025}, {20, 33026}, {20, 65794}}) {
     const ConvShape s = matmul_shape(2, outputs, depth);
     const std::vector<float> master_values = extreme_rows(s.o, depth);
-    for (const auto& backend : all_backends()) {
+    for (const auto& library : all_libraries()) {
       std::vector<Int128> sums;
-      const auto values = forward_of_top_codes(*backend, s, master_values, width, &sums);
+      const auto values = forward_of_top_codes(*library, s, master_values, width, &sums);
       for (std::size_t e = 0; e < sums.size(); ++e) {
         const std::int64_t expected = 255 * 255 * (e % 2 == 0 ? depth - 1 : 1);
-        EXPECT_TRUE(sums[e] == expected) << backend->name() << " depth " << depth << " output " << e;
-        EXPECT_EQ(values[e], static_cast<float>(expected)) << backend->name() << " depth " << depth << " output " << e;
+        EXPECT_TRUE(sums[e] == expected) << library->name() << " depth " << depth << " output " << e;
+        EXPECT_EQ(values[e], static_cast<float>(expected)) << library->name() << " depth " << depth << " output " << e;
       }
     }
   }
@@ -162,10 +163,10 @@ TEST(Overflow, forward_reductions_of_16_bits_at_the_limit_of_limbs_are_exact) {
     // All codes are 65535: rows are constant but for one 0 at their end.
     std::vector<float> master_values(static_cast<std::size_t>(s.weight_size()), 65535.0F);
     for (std::int64_t o = 0; o < s.o; ++o) master_values[static_cast<std::size_t>((o + 1) * depth - 1)] = 0.0F;
-    for (const auto& backend : all_backends()) {
+    for (const auto& library : all_libraries()) {
       const double expected = 65535.0 * 65535.0 * static_cast<double>(depth - 1);
-      for (const float value : forward_of_top_codes(*backend, s, master_values, width)) {
-        EXPECT_EQ(value, static_cast<float>(expected)) << backend->name() << " depth " << depth;
+      for (const float value : forward_of_top_codes(*library, s, master_values, width)) {
+        EXPECT_EQ(value, static_cast<float>(expected)) << library->name() << " depth " << depth;
       }
     }
   }
@@ -184,20 +185,20 @@ TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
         master_values[static_cast<std::size_t>(o * s.c + i)] = rows[static_cast<std::size_t>(i * depth + o)];
       }
     }
-    for (const auto& backend : all_backends()) {
-      Buffer master = test::upload(*backend, master_values);
-      Buffer dy = test::upload(*backend, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
-      Buffer qg = test::code_buffer(*backend, width, s.output_size());
-      Buffer qx = test::code_buffer(*backend, width, s.input_size());
-      Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
-      Buffer range = test::upload(*backend, std::vector<Range>{{0.0F, 255.0F}});
-      Buffer dx(*backend, static_cast<std::size_t>(s.input_size()) * sizeof(float));
-      const auto weights = backend->make_weights(s);
+    for (const auto& library : all_libraries()) {
+      Buffer master = test::upload(*library, master_values);
+      Buffer dy = test::upload(*library, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
+      Buffer qg = test::code_buffer(*library, width, s.output_size());
+      Buffer qx = test::code_buffer(*library, width, s.input_size());
+      Buffer affine = test::upload(*library, std::vector<Affine>{identity_affine(width)});
+      Buffer range = test::upload(*library, std::vector<Range>{{0.0F, 255.0F}});
+      Buffer dx(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+      const auto weights = library->make_weights(s);
       QuantiseWeights quantise_args;
       quantise_args.master = master.as<float>();
       quantise_args.width = width;
       quantise_args.reading = ErrorWeights::kRequantised;
-      backend->quantise_weights(quantise_args, *weights);
+      library->quantise_weights(quantise_args, *weights);
       ConvBackward args;
       args.gradient.u = dy.as<float>();
       args.g = {qg.as<void>(), affine.as<Affine>(), width};
@@ -208,13 +209,13 @@ TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
       args.weights = weights.get();
       args.shape = s;
       args.dx = dx.as<float>();
-      backend->conv_backward(args);
-      const auto sums = accumulators(*backend, Pass::kError, s, args.x, args.g, weights.get(), s.input_size());
-      const auto values = test::download<float>(*backend, dx);
+      library->conv_backward(args);
+      const auto sums = accumulators(*library, Pass::kError, s, args.x, args.g, weights.get(), s.input_size());
+      const auto values = test::download<float>(*library, dx);
       for (std::size_t e = 0; e < sums.size(); ++e) {
         const std::int64_t expected = 255 * 255 * (e % 2 == 0 ? depth - 1 : 1);
-        EXPECT_TRUE(sums[e] == expected) << backend->name() << " depth " << depth << " input " << e;
-        EXPECT_EQ(values[e], static_cast<float>(expected)) << backend->name() << " depth " << depth << " input " << e;
+        EXPECT_TRUE(sums[e] == expected) << library->name() << " depth " << depth << " input " << e;
+        EXPECT_EQ(values[e], static_cast<float>(expected)) << library->name() << " depth " << depth << " input " << e;
       }
     }
   }
@@ -223,22 +224,22 @@ TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
 TEST(Overflow, sums_of_32_bit_codes_need_and_have_128_bits) {
   const BitWidth width = BitWidth::integer(32);
   const ConvShape s = test::conv_shape(1, 3, 3, 2, 1, 3, 1, 0);
-  for (const auto& backend : all_backends()) {
-    Buffer qx = test::upload_codes(*backend, std::vector<std::uint32_t>(18, 0xFFFFFFFFU), width);
-    Buffer qg = test::upload_codes(*backend, std::vector<std::uint32_t>(1, 0xFFFFFFFFU), width);
+  for (const auto& library : all_libraries()) {
+    Buffer qx = test::upload_codes(*library, std::vector<std::uint32_t>(18, 0xFFFFFFFFU), width);
+    Buffer qg = test::upload_codes(*library, std::vector<std::uint32_t>(1, 0xFFFFFFFFU), width);
     std::vector<float> master_values(18, 1.0F);
     master_values[7] = 0.0F;
-    Buffer master = test::upload(*backend, master_values);
-    Buffer affine = test::upload(*backend, std::vector<Affine>{identity_affine(width)});
-    const auto weights = backend->make_weights(s);
+    Buffer master = test::upload(*library, master_values);
+    Buffer affine = test::upload(*library, std::vector<Affine>{identity_affine(width)});
+    const auto weights = library->make_weights(s);
     QuantiseWeights quantise_args;
     quantise_args.master = master.as<float>();
     quantise_args.width = width;
-    backend->quantise_weights(quantise_args, *weights);
+    library->quantise_weights(quantise_args, *weights);
     const Operand x{qx.as<void>(), affine.as<Affine>(), width}, g{qg.as<void>(), affine.as<Affine>(), width};
-    const auto sums = accumulators(*backend, Pass::kForward, s, x, g, weights.get(), 1);
+    const auto sums = accumulators(*library, Pass::kForward, s, x, g, weights.get(), 1);
     const Int128 product = static_cast<Int128>(0xFFFFFFFFU) * 0xFFFFFFFFU;
-    EXPECT_TRUE(sums[0] == 17 * product) << backend->name();
+    EXPECT_TRUE(sums[0] == 17 * product) << library->name();
   }
 }
 

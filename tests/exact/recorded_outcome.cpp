@@ -127,15 +127,15 @@ KernelCheck& kernel_check() {
   return check;
 }
 
-::testing::AssertionResult compare_with_reference(Backend& backend, const std::string& key,
-                                                  const std::function<StepOutcome(Backend&)>& run) {
-  const auto reference = [&] { return run(*make_reference_backend()); };
+::testing::AssertionResult compare_with_reference(KernelLibrary& library, const std::string& key,
+                                                  const std::function<StepOutcome(KernelLibrary&)>& run) {
+  const auto reference = [&] { return run(*make_reference_library()); };
   KernelCheck& check = kernel_check();
-  if (check.kernel.empty()) return equals_reference(key, run(backend), reference);
-  backend.set_profiling(true);
-  const StepOutcome actual = run(backend);
+  if (check.kernel.empty()) return equals_reference(key, run(library), reference);
+  library.set_profiling(true);
+  const StepOutcome actual = run(library);
   bool launched = false;
-  for (const auto& entry : backend.profile()) {
+  for (const auto& entry : library.profile()) {
     check.seen.insert(entry.operation);
     launched = launched || entry.operation == check.kernel;
   }

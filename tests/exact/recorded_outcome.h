@@ -31,19 +31,19 @@ struct KernelCheck {
 };
 KernelCheck& kernel_check();
 
-/// run(backend) against the reference's.
-::testing::AssertionResult compare_with_reference(Backend& backend, const std::string& key,
-                                                  const std::function<StepOutcome(Backend&)>& run);
+/// run(library) against the reference's.
+::testing::AssertionResult compare_with_reference(KernelLibrary& library, const std::string& key,
+                                                  const std::function<StepOutcome(KernelLibrary&)>& run);
 
-inline ::testing::AssertionResult step_equals_reference(Backend& backend, const NamedShape& shape,
+inline ::testing::AssertionResult step_equals_reference(KernelLibrary& library, const NamedShape& shape,
                                                         const WidthPair& widths, const StepVariant& variant) {
-  return compare_with_reference(backend, outcome_key(shape, widths, variant),
-                                [&](Backend& on) { return run_step(on, shape.shape, widths, variant); });
+  return compare_with_reference(library, outcome_key(shape, widths, variant),
+                                [&](KernelLibrary& on) { return run_step(on, shape.shape, widths, variant); });
 }
-inline ::testing::AssertionResult overflow_equals_reference(Backend& backend, const NamedShape& shape,
+inline ::testing::AssertionResult overflow_equals_reference(KernelLibrary& library, const NamedShape& shape,
                                                             const WidthPair& widths, ErrorWeights reading,
                                                             bool infinite) {
-  return compare_with_reference(backend, outcome_key(shape, widths, reading, infinite), [&](Backend& on) {
+  return compare_with_reference(library, outcome_key(shape, widths, reading, infinite), [&](KernelLibrary& on) {
     return run_overflowing_step(on, shape.shape, widths, reading, infinite);
   });
 }

@@ -14,10 +14,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string error_of(const Config& config, Backend& backend, const std::filesystem::path& run) {
+std::string error_of(const Config& config, Device& device, const std::filesystem::path& run) {
   RecordingListener listener;
   try {
-    train_to(config, backend, run, listener);
+    train_to(config, device, run, listener);
   } catch (const NonFiniteError& error) {
     return error.what();
   }
@@ -33,8 +33,8 @@ TEST(NonFinite, ARunawayLearningRateStopsWithStepAndTensorAndTheLastCheckpointIs
   config.learning_rate.schedule = "piecewise";
   config.learning_rate.points = {2};
   config.learning_rate.factor = 1e37;  // from step 2 on
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  const std::string error = error_of(config, *backend, run);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  const std::string error = error_of(config, *device, run);
   EXPECT_THAT(error, HasSubstr("is not finite"));
   EXPECT_THAT(error, HasSubstr("the last checkpoint is that of step 2"));
   const RunFolder left = RunFolder::existing(run);
@@ -51,13 +51,13 @@ TEST(NonFinite, ARunawayLearningRateStopsWithStepAndTensorAndTheLastCheckpointIs
 /// The first number that is not finite, by the step's own search.
 class Injected : public ::testing::Test {
  protected:
-  Injected() : dataset_(load_dataset(config_.data, config_.model.classes)) {
-    set_initial_state(run_, config_, *backend_);
-  }
+  Injected() : dataset_(load_dataset(config_.data, config_.model.classes)) { set_initial_state(run_, config_); }
   void inject(const std::string& parameter, float value) {
-    const Parameter* p = run_.network().parameters().find(parameter);
+    const Parameter* p = run_.network().parameters.find(parameter);
     ASSERT_NE(p, nullptr);
-    backend_->to_device(p->value + p->size() / 2, &value, sizeof value);
+    auto values = run_.state().values();
+    values[p->offset + static_cast<std::size_t>(p->size() / 2)] = value;
+    run_.state().set_values(values);
   }
   std::string error() {
     try {
@@ -67,12 +67,12 @@ class Injected : public ::testing::Test {
     }
     return "";
   }
-  std::string digest() { return to_text(digest_state(run_.network(), *backend_).root); }
+  std::string digest() { return to_text(digest_state(run_.state()).root); }
 
   Config config_ = short_config(4, 2);
   Dataset dataset_;
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(Isa::kAuto, 1);
-  NetworkRun run_{config_, dataset_, *backend_};
+  std::unique_ptr<Device> device_ = make_cpu_device(Isa::kAuto, 1);
+  NetworkRun run_{config_, dataset_, *device_};
 };
 
 TEST_F(Injected, ANanWeightIsFoundAtTheOutputOfItsConvolution) {
@@ -92,15 +92,14 @@ TEST_F(Injected, ANanInTheClassifierIsFoundInItsOutput) {
 
 TEST_F(Injected, ParametersStayAsTheyWereBeforeTheStep) {
   inject("fc.weight", std::numeric_limits<float>::infinity());
-  std::vector<float> before(static_cast<std::size_t>(run_.network().parameters().trained_size()));
-  const auto read = [&](std::vector<float>& to) {
-    backend_->to_host(to.data(), run_.network().parameters().values(), to.size() * sizeof(float));
+  const auto trained = [&] {
+    auto values = run_.state().values();
+    values.resize(static_cast<std::size_t>(run_.network().parameters.trained_size()));
+    return values;
   };
-  read(before);
+  const std::vector<float> before = trained();
   EXPECT_NE(error(), "");
-  std::vector<float> after(before.size());
-  read(after);
-  EXPECT_EQ(before, after);
+  EXPECT_EQ(before, trained());
 }
 
 }  // namespace

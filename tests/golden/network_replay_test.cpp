@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recorded steps and trajectories of whole networks, replayed on every backend that this machine has.
+// Recorded steps and trajectories of whole networks, replayed on every device that this machine has.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "nn/train/replay_report.h"
-#include "tests/golden/backends.h"
+#include "tests/golden/devices.h"
 #include "tests/golden/places.h"
 #include "tests/golden/temporary_folder.h"
 
@@ -18,12 +18,12 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-using test::NamedBackend;
+using test::NamedLibrary;
 
-class NetworkReplay : public ::testing::TestWithParam<NamedBackend> {
+class NetworkReplay : public ::testing::TestWithParam<NamedLibrary> {
  protected:
   ReplayReport replay(const fs::path& case_dir, const std::optional<fs::path>& data = {}) {
-    return replay_case({case_dir, data, std::nullopt}, *backend_);
+    return replay_case({case_dir, data, std::nullopt}, *device_);
   }
   void expect_ok(const ReplayReport& report) {
     EXPECT_TRUE(report.ok());
@@ -31,11 +31,11 @@ class NetworkReplay : public ::testing::TestWithParam<NamedBackend> {
       EXPECT_TRUE(line.ok) << line.name << ": " << line.deviation << " > " << line.tolerance << " " << line.note;
     }
   }
-  std::unique_ptr<Backend> backend_ = GetParam().make();
+  std::unique_ptr<Device> device_ = device_of(GetParam());
 };
 
 #define SKIP_WITHOUT_BACKEND() \
-  if (!backend_) GTEST_SKIP() << "this machine does not have " << GetParam().name
+  if (!device_) GTEST_SKIP() << "this machine does not have " << GetParam().name
 
 TEST_P(NetworkReplay, Step8Bit) {
   SKIP_WITHOUT_BACKEND();
@@ -61,14 +61,14 @@ TEST_P(NetworkReplay, Trajectories) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, NetworkReplay, ::testing::ValuesIn(test::backends_under_test()),
+INSTANTIATE_TEST_SUITE_P(Backends, NetworkReplay, ::testing::ValuesIn(test::libraries_under_test()),
                          [](const auto& param) { return std::string(param.param.name); });
 
 class MalformedCase : public ::testing::Test {
  protected:
   std::string error_of(const fs::path& case_dir) {
     try {
-      replay_case({case_dir, std::nullopt, std::nullopt}, *backend_);
+      replay_case({case_dir, std::nullopt, std::nullopt}, *device_);
     } catch (const std::runtime_error& error) {
       return error.what();
     }
@@ -87,7 +87,7 @@ class MalformedCase : public ::testing::Test {
     return folder_.path();
   }
   test::TemporaryFolder folder_;
-  std::unique_ptr<Backend> backend_ = make_reference_backend();
+  std::unique_ptr<Device> device_ = make_reference_device();
 };
 
 TEST_F(MalformedCase, ATrajectoryWithoutDataAsksForIt) {
@@ -104,7 +104,8 @@ TEST_F(MalformedCase, AnUnknownKindListsTheKnownOnes) {
 }
 
 TEST_F(MalformedCase, AMissingKeyIsNamed) {
-  EXPECT_THAT(error_of(copy_with("\"grad_bits\"", "\"gradbits\"")), HasSubstr("'grad_bits' is missing"));
+  EXPECT_THAT(error_of(copy_with("\"grad_bits\"", "\"gradbits\"")),
+              HasSubstr("'gradbits' means nothing in a case of this kind; did you mean 'grad_bits'?"));
 }
 
 TEST_F(MalformedCase, AKeyOfAnotherTypeIsNamed) {
@@ -123,7 +124,7 @@ TEST_F(MalformedCase, AMissingArrayIsNamed) {
 
 TEST_F(MalformedCase, AWrongLossFails) {
   const auto folder = copy_with("\"loss\": 2.2818", "\"loss\": 2.3818");
-  EXPECT_FALSE(replay_case({folder, std::nullopt, std::nullopt}, *backend_).ok());
+  EXPECT_FALSE(replay_case({folder, std::nullopt, std::nullopt}, *device_).ok());
 }
 
 }  // namespace

@@ -64,10 +64,10 @@ namespace {
 #endif
 
 std::int64_t allocations_of_steps_3_to_5(Config config, Isa isa, int threads) {
-  const auto backend = make_cpu_backend(isa, threads);
+  const auto device = make_cpu_device(isa, threads);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, *backend);
-  set_initial_state(run, config, *backend);
+  NetworkRun run(config, dataset, *device);
+  set_initial_state(run, config);
   for (std::int64_t step = 0; step < 3; ++step) run.step(step);
   allocations = 0;
   counting = true;

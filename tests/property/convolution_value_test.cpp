@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "sim/ops/bounds.h"
-#include "sim/reference/reference_backend.h"
+#include "sim/reference/reference_library.h"
 #include "sim/reference/taps.h"
-#include "tests/exact/backend_fixture.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -28,11 +28,11 @@ std::vector<double> values_of(const std::vector<std::uint32_t>& codes, const Aff
   return values;
 }
 
-/// One convolution step on the reference backend, host memory all through.
+/// One convolution step on the reference library, host memory all through.
 struct ConvolutionStep {
   ConvShape s;
   test::WidthPair widths;
-  ReferenceBackend backend;
+  ReferenceLibrary library;
   std::vector<float> x, w, dy, y, dx, dw;
   Buffer qx, qg;
   Affine affine_x, affine_g;
@@ -50,30 +50,30 @@ struct ConvolutionStep {
         y(static_cast<std::size_t>(s.output_size())),
         dx(static_cast<std::size_t>(s.input_size())),
         dw(static_cast<std::size_t>(s.weight_size())),
-        qx(test::code_buffer(backend, widths.forward, s.input_size())),
-        qg(test::code_buffer(backend, widths.gradient, s.output_size())),
+        qx(test::code_buffer(library, widths.forward, s.input_size())),
+        qg(test::code_buffer(library, widths.gradient, s.output_size())),
         statistics(static_cast<std::size_t>(s.o)),
         sums(static_cast<std::size_t>(s.c)),
-        weights(backend.make_weights(s)) {
+        weights(library.make_weights(s)) {
     QuantiseWeights quantise_args;
     quantise_args.master = w.data();
     quantise_args.width = widths.forward;
     quantise_args.reading = reading;
     quantise_args.error_grid_bits = grid_bits;
-    backend.quantise_weights(quantise_args, *weights);
+    library.quantise_weights(quantise_args, *weights);
     forward();
     backward();
   }
 
   void forward() {
-    backend.tensor_range(x.data(), s.input_size(), &range_x);
+    library.tensor_range(x.data(), s.input_size(), &range_x);
     float running[2] = {0.0F, 0.0F};
     ActivationScale scale;
     scale.now = &range_x;
     scale.running = running;
     scale.width = widths.forward;
     scale.affine = &affine_x;
-    backend.activation_scale(scale);
+    library.activation_scale(scale);
     ConvForward args;
     args.input.x = x.data();
     args.codes = {qx.as<void>(), &affine_x, widths.forward};
@@ -82,13 +82,13 @@ struct ConvolutionStep {
     args.y = y.data();
     args.statistics = statistics.data();
     args.input_range = &range_x;
-    backend.conv_forward(args);
+    library.conv_forward(args);
   }
 
   void backward() {
     ConvBackward args;
     args.gradient.u = dy.data();
-    backend.gradient_scale(args.gradient, s.n * s.out_h() * s.out_w(), s.o, widths.gradient, MinScale{}, false,
+    library.gradient_scale(args.gradient, s.n * s.out_h() * s.out_w(), s.o, widths.gradient, MinScale{}, false,
                            &range_g, &affine_g);
     args.g = {qg.as<void>(), &affine_g, widths.gradient};
     args.g_range = &range_g;
@@ -105,15 +105,15 @@ struct ConvolutionStep {
     join.u = u.data();
     join.norm[0] = {x.data(), norm.data(), sums.data()};
     args.join = &join;
-    backend.conv_backward(args);
+    library.conv_backward(args);
     EXPECT_TRUE(test::same_bits(dx, u));
   }
 
   std::vector<double> x_values() {
-    return values_of(test::download_codes(backend, qx, widths.forward), affine_x, widths.forward);
+    return values_of(test::download_codes(library, qx, widths.forward), affine_x, widths.forward);
   }
   std::vector<double> g_values() {
-    return values_of(test::download_codes(backend, qg, widths.gradient), affine_g, widths.gradient);
+    return values_of(test::download_codes(library, qg, widths.gradient), affine_g, widths.gradient);
   }
   /// of_error_pass: the values that the error pass reads.
   std::vector<double> w_values(bool of_error_pass) {

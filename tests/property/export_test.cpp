@@ -51,18 +51,18 @@ class Export : public ::testing::Test {
       first.forward = ScheduleSpec{"constant", BitWidth::integer(5), BitWidth::integer(5), 1, 1};
       config.precision.layers = {first};
       RecordingListener listener;
-      const auto backend = make_cpu_backend(Isa::kAuto, 2);
-      train_to(config, *backend, folder.path() / "run", listener);
+      const auto device = make_cpu_device(Isa::kAuto, 2);
+      train_to(config, *device, folder.path() / "run", listener);
       return folder.path() / "run";
     }();
     return run;
   }
 
   ExportResult write(ExportOptions options) {
-    const auto backend = make_cpu_backend(Isa::kAuto, 2);
+    const auto device = make_cpu_device(Isa::kAuto, 2);
     options.out = out_;
     options.version = "test";
-    return export_run(trained(), *backend, options);
+    return export_run(trained(), *device, options);
   }
 
   TemporaryFolder folder_;
@@ -124,7 +124,7 @@ TEST_F(Export, OnlyStandardOperatorsInOrderOverByteCodesOfTheLayersWidth) {
 }
 
 TEST_F(Export, CodesScalesAndOffsetsGiveTheWeightsBackToHalfAStepAtEveryContainer) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
   std::vector<std::string> warnings;
   const Checkpoint checkpoint = RunFolder::existing(trained()).read_checkpoint("newest", warnings);
   const auto& weights = checkpoint.file.find("group1_layer0.conv1.weight")->data;

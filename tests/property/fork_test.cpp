@@ -34,8 +34,8 @@ Config open_config(std::int64_t steps) {
 class Fork : public ::testing::Test {
  protected:
   TrainSummary run(const Config& config, const std::string& name, std::int64_t stop_after = 0) {
-    const auto backend = make_cpu_backend(Isa::kAuto, 1);
-    return train_to(config, *backend, folder_.path() / name, listener_, stop_after);
+    const auto device = make_cpu_device(Isa::kAuto, 1);
+    return train_to(config, *device, folder_.path() / name, listener_, stop_after);
   }
   std::string error_of(const Config& config, const std::string& name) {
     try {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -22,12 +22,12 @@ std::vector<std::uint32_t> random_codes(std::int64_t size, BitWidth width, std::
   return codes;
 }
 
-/// Products of given codes on the reference backend, whose error codes may be set to the forward ones.
+/// Products of given codes on the reference library, whose error codes may be set to the forward ones.
 struct CodedProducts {
   ConvShape shape;
   BitWidth width, gradient_width;
   std::vector<std::uint32_t> x, w, g;
-  ReferenceBackend backend;
+  ReferenceLibrary library;
 
   CodedProducts(const ConvShape& s, const test::WidthPair& widths)
       : shape(s),
@@ -38,13 +38,13 @@ struct CodedProducts {
         g(random_codes(s.output_size(), gradient_width, 3)) {}
 
   std::vector<Int128> sums(Pass pass, std::int64_t size) {
-    Buffer qx = test::upload_codes(backend, x, width);
-    Buffer qg = test::upload_codes(backend, g, gradient_width);
-    const auto weights = backend.make_weights(shape);
+    Buffer qx = test::upload_codes(library, x, width);
+    Buffer qg = test::upload_codes(library, g, gradient_width);
+    const auto weights = library.make_weights(shape);
     weights->width = width;
     weights->reading = ErrorWeights::kRequantised;
     for (Buffer* codes : {&weights->codes, &weights->error_codes}) {
-      backend.to_device(codes->as<std::uint32_t>(), w.data(), codes->bytes());
+      library.to_device(codes->as<std::uint32_t>(), w.data(), codes->bytes());
     }
     std::vector<Int128> out(static_cast<std::size_t>(size));
     ConvAccumulators args;
@@ -54,7 +54,7 @@ struct CodedProducts {
     args.g = {qg.as<void>(), nullptr, gradient_width};
     args.weights = weights.get();
     args.sums = out.data();
-    backend.conv_accumulators(args);
+    library.conv_accumulators(args);
     return out;
   }
 };

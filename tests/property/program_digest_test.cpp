@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A config's training as a program on the reference device ends with the bits of the reference backend: the same state,
+// A config's training as a program on the reference device ends with the bits of the reference device: the same state,
 // losses and evaluation, for every kind of container, both readings of the error pass, and float32.
 #include <gtest/gtest.h>
 
 #include "nn/models/model.h"
-#include "nn/run/program_run.h"
+#include "nn/run/network_run.h"
 #include "sim/program/products.h"
 #include "training_fixture.h"
 
@@ -26,20 +26,9 @@ struct Reported {
   }
 };
 
-Reported train_network(const Config& config, Backend& backend) {
-  const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, backend);
-  set_initial_state(run, config, backend);
-  Reported reported;
-  for (std::int64_t step = 0; step < config.train.steps; ++step) reported.note(run.step(step));
-  reported.outcome.digest = digest_state(run.network(), backend);
-  reported.note(run.evaluate(config.train.steps, run.max_widths()));
-  return reported;
-}
-
 Reported train_program(const Config& config, Device& device) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  ProgramRun run(config, dataset, device);
+  NetworkRun run(config, dataset, device);
   set_initial_state(run, config);
   Reported reported;
   for (std::int64_t step = 0; step < config.train.steps; ++step) reported.note(run.step(step));
@@ -60,11 +49,11 @@ void constant(Config& config, BitWidth forward, BitWidth gradient) {
 
 class ProgramDigest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(ProgramDigest, IsThatOfTheReferenceBackend) {
+TEST_P(ProgramDigest, IsThatOfTheReference) {
   Config config = short_config(2, 2);
   config.data.test_images = 3;  // a last batch of one image
   GetParam().change(config);
-  const Reported expected = train_network(config, *make_cpu_backend(Isa::kAuto, 2));
+  const Reported expected = train_program(config, *make_cpu_device(Isa::kAuto, 2));
   const Reported actual = train_program(config, *make_reference_device());
   EXPECT_TRUE(same_outcome(expected.outcome, actual.outcome));
   EXPECT_EQ(expected.correct, actual.correct);
@@ -141,27 +130,27 @@ TEST(ProgramProducts, AreTheModelsWorkload) {
 }
 
 /// A probe: the integer sums of a layer, and what the report says of the same step.
-TEST(ProgramRun, ReadsAnyTensorThatWasKept) {
+TEST(NetworkRun, ReadsAnyTensorThatWasKept) {
   const Config config = short_config(2, 2);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   const auto device = make_reference_device();
-  ProgramRun run(config, dataset, *device, {"conv1/y sums", "conv1/y"});
+  NetworkRun run(config, dataset, *device, {"conv1/y sums", "conv1/y"});
   set_initial_state(run, config);
   run.step(0);
   const Program& program = run.network().program;
   std::vector<std::int32_t> sums(static_cast<std::size_t>(program.spec(program.find("conv1/y sums")).size()));
-  run.training().read(program.find("conv1/y sums"), sums.data());
+  run.read("conv1/y sums", sums.data());
   EXPECT_GT(*std::max_element(sums.begin(), sums.end()), 0);
   std::vector<float> other(static_cast<std::size_t>(program.spec(program.find("group1_layer0.conv1/y")).size()));
-  EXPECT_THROW(run.training().read(program.find("group1_layer0.conv1/y"), other.data()), std::invalid_argument);
-  EXPECT_THROW(ProgramRun(config, dataset, *device, {"conv9/y"}), std::invalid_argument);
+  EXPECT_THROW(run.read("group1_layer0.conv1/y", other.data()), std::invalid_argument);
+  EXPECT_THROW(NetworkRun(config, dataset, *device, {"conv9/y"}), std::invalid_argument);
 }
 
-TEST(ProgramRun, AStepThatIsNotFiniteIsReportedAndLeavesTheParameters) {
+TEST(NetworkRun, AStepThatIsNotFiniteIsReportedAndLeavesTheParameters) {
   Config config = short_config(2, 2);
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   const auto device = make_reference_device();
-  ProgramRun run(config, dataset, *device);
+  NetworkRun run(config, dataset, *device);
   set_initial_state(run, config);
   auto values = run.state().values();
   const Parameter* weight = run.network().parameters.find("group2_layer0.conv1.weight");

@@ -36,8 +36,8 @@ class Resume : public ::testing::Test {
     static const TemporaryFolder folder;
     static const fs::path run = [] {
       RecordingListener listener;
-      const auto backend = make_cpu_backend(Isa::kAuto, 1);
-      train_to(resumable_config(), *backend, folder.path() / "run", listener);
+      const auto device = make_cpu_device(Isa::kAuto, 1);
+      train_to(resumable_config(), *device, folder.path() / "run", listener);
       return folder.path() / "run";
     }();
     return run;
@@ -51,8 +51,8 @@ class Resume : public ::testing::Test {
     if (child == 0) {
       RecordingListener listener;
       arrange(listener);
-      const auto backend = make_reference_backend();
-      train_to(resumable_config(), *backend, run_, listener);
+      const auto device = make_reference_device();
+      train_to(resumable_config(), *device, run_, listener);
       _exit(0);
     }
     if (parent_waits_ms > 0) {
@@ -67,8 +67,8 @@ class Resume : public ::testing::Test {
   }
 
   TrainSummary finish() {
-    const auto backend = make_cpu_backend(Isa::kAuto, 2);
-    const TrainSummary summary = train_to(resumable_config(), *backend, run_, listener_);
+    const auto device = make_cpu_device(Isa::kAuto, 2);
+    const TrainSummary summary = train_to(resumable_config(), *device, run_, listener_);
     EXPECT_TRUE(summary.finished);
     EXPECT_EQ(summary.step, kSteps);
     return summary;
@@ -80,14 +80,14 @@ class Resume : public ::testing::Test {
 };
 
 TEST_F(Resume, StoppedAfterAnyStepTheFilesAreThoseOfTheUninterruptedRun) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
   for (const std::int64_t stop : {1, 3, 4, 5, 9}) {
     RecordingListener listener;
     const fs::path run = folder_.path() / std::to_string(stop);
-    const TrainSummary stopped = train_to(resumable_config(), *backend, run, listener, stop);
+    const TrainSummary stopped = train_to(resumable_config(), *device, run, listener, stop);
     EXPECT_FALSE(stopped.finished);
     EXPECT_EQ(stopped.step, stop);
-    const TrainSummary finished = train_to(resumable_config(), *backend, run, listener);
+    const TrainSummary finished = train_to(resumable_config(), *device, run, listener);
     EXPECT_TRUE(finished.finished);
     EXPECT_THAT(listener.starts, Contains(HasSubstr("resumed at step " + std::to_string(stop))));
     expect_same_run(uninterrupted(), run);
@@ -95,8 +95,8 @@ TEST_F(Resume, StoppedAfterAnyStepTheFilesAreThoseOfTheUninterruptedRun) {
 }
 
 TEST_F(Resume, StoppedTwiceAndContinuedOnAnotherBackendTheFilesAreTheSame) {
-  train_to(resumable_config(), *make_reference_backend(), run_, listener_, 2);
-  train_to(resumable_config(), *make_cpu_backend(Isa::kPortable, 2), run_, listener_, 3);
+  train_to(resumable_config(), *make_reference_device(), run_, listener_, 2);
+  train_to(resumable_config(), *make_cpu_device(Isa::kPortable, 2), run_, listener_, 3);
   finish();
   expect_same_run(uninterrupted(), run_);
 }
@@ -107,8 +107,8 @@ TEST_F(Resume, TheStopFlagFinishesTheStepAndSaves) {
   TrainOptions options;
   options.run = run_;
   options.stop = &stop;
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  const TrainSummary summary = train(resumable_config(), *backend, options, listener_);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  const TrainSummary summary = train(resumable_config(), *device, options, listener_);
   EXPECT_FALSE(summary.finished);
   EXPECT_EQ(summary.step, 5);
   EXPECT_TRUE(fs::exists(run_ / "checkpoints" / "step-00000005.safetensors"));
@@ -123,8 +123,8 @@ TEST_F(Resume, StoppedBeforeTheFirstStepNothingIsWrittenAndTheRunStartsLater) {
   TrainOptions options;
   options.run = run_;
   options.stop = &stop;
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  EXPECT_EQ(train(resumable_config(), *backend, options, listener_).step, 0);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  EXPECT_EQ(train(resumable_config(), *device, options, listener_).step, 0);
   EXPECT_TRUE(fs::is_empty(run_ / "checkpoints"));
   finish();
   expect_same_run(uninterrupted(), run_);
@@ -160,8 +160,8 @@ TEST_F(Resume, KilledAtArbitraryInstantsAgainAndAgainTheFilesAreTheSame) {
 }
 
 TEST_F(Resume, ADamagedNewestCheckpointIsSkippedWithAWarning) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  train_to(resumable_config(), *backend, run_, listener_, 7);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  train_to(resumable_config(), *device, run_, listener_, 7);
   const fs::path newest = run_ / "checkpoints" / "step-00000007.safetensors";
   ASSERT_TRUE(fs::exists(newest));
   fs::resize_file(newest, fs::file_size(newest) / 2);
@@ -172,8 +172,8 @@ TEST_F(Resume, ADamagedNewestCheckpointIsSkippedWithAWarning) {
 }
 
 TEST_F(Resume, AFlippedBitInTheNewestCheckpointIsFoundAndTheOneBeforeIsGoneOnFrom) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  train_to(resumable_config(), *backend, run_, listener_, 7);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  train_to(resumable_config(), *device, run_, listener_, 7);
   const fs::path newest = run_ / "checkpoints" / "step-00000007.safetensors";
   std::fstream file(newest, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(-1001, std::ios::end);  // in a momentum: still a finite number
@@ -187,8 +187,8 @@ TEST_F(Resume, AFlippedBitInTheNewestCheckpointIsFoundAndTheOneBeforeIsGoneOnFro
 }
 
 TEST_F(Resume, RecordsThatAreCutShortAreComputedAgain) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  train_to(resumable_config(), *backend, run_, listener_, 7);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  train_to(resumable_config(), *device, run_, listener_, 7);
   const std::string steps = read_file(run_ / "steps.csv");
   std::ofstream(run_ / "steps.csv") << steps.substr(0, steps.find("\n6,") + 1);
   finish();
@@ -198,16 +198,16 @@ TEST_F(Resume, RecordsThatAreCutShortAreComputedAgain) {
 
 TEST_F(Resume, WhatAConfigIsRefusedForLeavesNoFolderAndMovesNoRun) {
   finish();
-  const auto backend = make_reference_backend();
+  const auto device = make_reference_device();
   Config refused = resumable_config();
   refused.precision.layers = {{"group4_*", ScheduleSpec{"constant", {}, BitWidth::integer(16), 1, 2}, {}}};
   const fs::path other = folder_.path() / "a/b/run";
-  EXPECT_THROW(train_to(refused, *backend, other, listener_), std::invalid_argument);
+  EXPECT_THROW(train_to(refused, *device, other, listener_), std::invalid_argument);
   EXPECT_FALSE(fs::exists(folder_.path() / "a"));
   TrainOptions options;
   options.run = run_;
   options.restart = true;
-  EXPECT_THROW(train(refused, *backend, options, listener_), std::invalid_argument);
+  EXPECT_THROW(train(refused, *device, options, listener_), std::invalid_argument);
   EXPECT_TRUE(fs::exists(run_ / "summary.json"));
 }
 
@@ -247,8 +247,8 @@ TEST_F(Resume, RestartBeginsAnewAndKeepsTheOldRun) {
   TrainOptions options;
   options.run = run_;
   options.restart = true;
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  const TrainSummary summary = train(resumable_config(), *backend, options, listener_);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  const TrainSummary summary = train(resumable_config(), *device, options, listener_);
   EXPECT_FALSE(summary.was_finished);
   fs::path kept = run_;
   kept += ".1";
@@ -260,7 +260,7 @@ TEST_F(Resume, AnotherConfigIsRefusedAndNamesWhatDiffers) {
   Config other = resumable_config();
   other.train.seed = 77;
   try {
-    train_to(other, *make_reference_backend(), run_, listener_);
+    train_to(other, *make_reference_device(), run_, listener_);
     FAIL();
   } catch (const std::runtime_error& error) {
     EXPECT_THAT(error.what(), HasSubstr("train.seed"));
@@ -269,8 +269,8 @@ TEST_F(Resume, AnotherConfigIsRefusedAndNamesWhatDiffers) {
 }
 
 TEST_F(Resume, OtherImagesThanThoseOfTheCheckpointAreRefused) {
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  train_to(resumable_config(), *backend, run_, listener_, 4);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  train_to(resumable_config(), *device, run_, listener_, 4);
   const fs::path path = run_ / "checkpoints" / "step-00000004.safetensors";
   Checkpoint checkpoint = read_checkpoint_file(path);
   checkpoint.file.metadata["data_checksum"] = "of other images";

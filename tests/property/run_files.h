@@ -70,12 +70,12 @@ struct RecordingListener : TrainListener {
   }
 };
 
-inline TrainSummary train_to(const Config& config, Backend& backend, const std::filesystem::path& run,
+inline TrainSummary train_to(const Config& config, Device& device, const std::filesystem::path& run,
                              TrainListener& listener, std::int64_t stop_after = 0) {
   TrainOptions options;
   options.run = run;
   options.stop_after = stop_after;
-  return train(config, backend, options, listener);
+  return train(config, device, options, listener);
 }
 
 }  // namespace bitcycle::test

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -47,7 +47,7 @@ TEST(SampleOrder, changes_no_bit_of_the_classifiers_gradients) {
     args.dy = dy.data();
     args.dw = out.data();
     args.dbias = out.data() + kOutputs * kInputs;
-    ReferenceBackend().linear_backward(args);
+    ReferenceLibrary().linear_backward(args);
     return out;
   };
   const std::vector<float> x = test::random_normal(kSamples * kInputs, 1);
@@ -66,7 +66,7 @@ TEST(SampleOrder, changes_no_bit_of_the_loss) {
     args.logits = logits.data();
     args.labels = labels.data();
     args.record = &record;
-    ReferenceBackend().softmax_cross_entropy(args);
+    ReferenceLibrary().softmax_cross_entropy(args);
     return record;
   };
   const std::vector<float> logits = test::random_normal(kSamples * kClasses, 3, 4.0F);
@@ -86,21 +86,21 @@ struct ConvolutionSums {
 };
 ConvolutionSums convolution_sums(BitWidth width, const ConvShape& s, const std::vector<float>& x,
                                  const std::vector<float>& dy) {
-  ReferenceBackend backend;
+  ReferenceLibrary library;
   const std::vector<float> w = test::random_normal(s.weight_size(), 7, 0.1F);
   ConvolutionSums result{std::vector<ChannelStatistics>(static_cast<std::size_t>(s.o)),
                          std::vector<float>(static_cast<std::size_t>(s.weight_size()))};
-  const auto weights = backend.make_weights(s);
+  const auto weights = library.make_weights(s);
   QuantiseWeights quantise_args;
   quantise_args.master = w.data();
   quantise_args.width = width;
-  backend.quantise_weights(quantise_args, *weights);
+  library.quantise_weights(quantise_args, *weights);
   Range range_x, range_g;
-  backend.tensor_range(x.data(), s.input_size(), &range_x);
+  library.tensor_range(x.data(), s.input_size(), &range_x);
   const Affine affine_x = affine_of(range_x, width, MinScale{});
   Affine affine_g;
-  Buffer qx = test::code_buffer(backend, width, s.input_size()),
-         qg = test::code_buffer(backend, width, s.output_size());
+  Buffer qx = test::code_buffer(library, width, s.input_size()),
+         qg = test::code_buffer(library, width, s.output_size());
   std::vector<float> y(static_cast<std::size_t>(s.output_size()));
   ConvForward forward;
   forward.input.x = x.data();
@@ -110,10 +110,10 @@ ConvolutionSums convolution_sums(BitWidth width, const ConvShape& s, const std::
   forward.y = y.data();
   forward.statistics = result.statistics.data();
   forward.input_range = &range_x;
-  backend.conv_forward(forward);
+  library.conv_forward(forward);
   ConvBackward backward;
   backward.gradient.u = dy.data();
-  backend.gradient_scale(backward.gradient, s.n * s.out_h() * s.out_w(), s.o, width, MinScale{}, false, &range_g,
+  library.gradient_scale(backward.gradient, s.n * s.out_h() * s.out_w(), s.o, width, MinScale{}, false, &range_g,
                          &affine_g);
   backward.g = {qg.as<void>(), &affine_g, width};
   backward.g_range = &range_g;
@@ -123,7 +123,7 @@ ConvolutionSums convolution_sums(BitWidth width, const ConvShape& s, const std::
   backward.weights = weights.get();
   backward.shape = s;
   backward.dw = result.dw.data();
-  backend.conv_backward(backward);
+  library.conv_backward(backward);
   return result;
 }
 

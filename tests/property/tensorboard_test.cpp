@@ -99,11 +99,11 @@ TEST(Tensorboard, AStoppedAndDamagedFileHasThePointsOfAnUninterruptedOne) {
   config.train.log_every = 2;
   config.execution.tensorboard = true;
   RecordingListener listener;
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
   const auto points = [&](const char* run) {
     return points_of(read_file(folder.path() / run / TensorboardLog::kFile));
   };
-  train_to(config, *backend, folder.path() / "at once", listener);
+  train_to(config, *device, folder.path() / "at once", listener);
   const auto expected = points("at once");
   // 5 steps with four numbers, evaluations at 4, 8 and 10 with six.
   ASSERT_EQ(expected.size(), 5U * 4U + 3U * 6U);
@@ -113,23 +113,23 @@ TEST(Tensorboard, AStoppedAndDamagedFileHasThePointsOfAnUninterruptedOne) {
       std::find_if(expected.begin(), expected.end(), [](const auto& p) { return std::get<1>(p) == "accuracy/test"; });
   EXPECT_EQ(std::get<2>(*accuracy), static_cast<float>(evaluations.front().test_accuracy));
 
-  train_to(config, *backend, folder.path() / "stopped", listener, 5);
+  train_to(config, *device, folder.path() / "stopped", listener, 5);
   const fs::path file = folder.path() / "stopped" / TensorboardLog::kFile;
   // As after a kill: points of steps that the records do not have, and one that was cut off.
   std::ofstream(file, std::ios::binary | std::ios::app)
       << event_record({1.8e9, 6, {{"loss/batch", 1.0F}}})
       << event_record({1.8e9, 8, {{"loss/batch", 1.0F}}}).substr(0, 20);
-  train_to(config, *backend, folder.path() / "stopped", listener, 3);
+  train_to(config, *device, folder.path() / "stopped", listener, 3);
   EXPECT_LT(points("stopped").size(), expected.size());
   std::fstream(file, std::ios::binary | std::ios::in | std::ios::out).seekp(200).put('x');  // a bit rots
-  train_to(config, *backend, folder.path() / "stopped", listener);
+  train_to(config, *device, folder.path() / "stopped", listener);
   EXPECT_EQ(points("stopped"), expected);
 
   config.execution.tensorboard = false;
-  train_to(config, *backend, folder.path() / "later", listener, 7);
+  train_to(config, *device, folder.path() / "later", listener, 7);
   EXPECT_FALSE(fs::exists(folder.path() / "later" / TensorboardLog::kFile));
   config.execution.tensorboard = true;
-  train_to(config, *backend, folder.path() / "later", listener);
+  train_to(config, *device, folder.path() / "later", listener);
   EXPECT_EQ(points("later"), expected) << "asked for later, it has all points";
 }
 
@@ -141,8 +141,8 @@ TEST(Tensorboard, AFileThatCannotBeWrittenIsAWarningAndTheRunGoesOn) {
   RecordingListener listener;
   fs::create_directories(folder.path() / "run" / TensorboardLog::kFile);
   std::ofstream(folder.path() / "run" / "config.yaml") << config_yaml(config);
-  const auto backend = make_cpu_backend(Isa::kAuto, 1);
-  EXPECT_TRUE(train_to(config, *backend, folder.path() / "run", listener).finished);
+  const auto device = make_cpu_device(Isa::kAuto, 1);
+  EXPECT_TRUE(train_to(config, *device, folder.path() / "run", listener).finished);
   ASSERT_EQ(listener.warnings.size(), 1U);
   EXPECT_NE(listener.warnings[0].find("TensorBoard's event file is not written"), std::string::npos);
 }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 class Trainer : public ::testing::Test {
  protected:
   TrainSummary run(const Config& config, std::int64_t stop_after = 0) {
-    return train_to(config, *backend_, run_, listener_, stop_after);
+    return train_to(config, *device_, run_, listener_, stop_after);
   }
   std::string error_of(const Config& config) {
     try {
@@ -38,7 +38,7 @@ class Trainer : public ::testing::Test {
   TemporaryFolder temporary_;
   fs::path run_ = temporary_.path() / "run";
   RecordingListener listener_;
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(Isa::kAuto, 2);
+  std::unique_ptr<Device> device_ = make_cpu_device(Isa::kAuto, 2);
 };
 
 TEST_F(Trainer, EveryStepIsRecordedWithItsBitsLossAndRate) {
@@ -138,7 +138,7 @@ TEST_F(Trainer, TheProfileNamesOperationsAndTheirMacs) {
   options.run = run_;
   options.profile = true;
   options.stop_after = 2;
-  const TrainSummary summary = train(short_config(10), *backend_, options, listener_);
+  const TrainSummary summary = train(short_config(10), *device_, options, listener_);
   EXPECT_EQ(summary.step, 2);
   EXPECT_FALSE(summary.finished);
   double seconds = 0.0;
@@ -168,9 +168,9 @@ TEST_F(Trainer, InitialWeightsOfAFileGiveTheSameRun) {
   TensorFile file;
   {
     const Dataset dataset = load_dataset(config.data, config.model.classes);
-    NetworkRun network(config, dataset, *backend_);
-    set_initial_state(network, config, *backend_);
-    file.tensors = save_state(network.network(), *backend_);
+    NetworkRun network(config, dataset, *device_);
+    set_initial_state(network, config);
+    file.tensors = save_state(network.state());
   }
   Config from_file = config;
   from_file.model.initial_weights = (temporary_.path() / "initial.safetensors").string();
@@ -226,27 +226,27 @@ TEST_F(Trainer, ImpossibleLoopsAreErrorsThatNameTheKey) {
 
 TEST_F(Trainer, EvaluateRunGivesWhatTheTrainingFound) {
   const TrainSummary summary = run(short_config(10));
-  const EvaluateResult widest = evaluate_run(run_, *backend_, {});
+  const EvaluateResult widest = evaluate_run(run_, *device_, {});
   EXPECT_EQ(widest.step, 10);
   EXPECT_EQ(widest.width, BitWidth::integer(8));
   EXPECT_EQ(widest.test_accuracy, summary.test_accuracy_max_width);
   EXPECT_EQ(widest.images, 20);
   EvaluateOptions options;
   options.checkpoint = "best";
-  EXPECT_EQ(evaluate_run(run_, *backend_, options).step, summary.best_step);
+  EXPECT_EQ(evaluate_run(run_, *device_, options).step, summary.best_step);
   for (const BitWidth width : {BitWidth::integer(2), BitWidth::integer(12), BitWidth::float32()}) {
     options.width = width;
-    const EvaluateResult result = evaluate_run(run_, *backend_, options);
+    const EvaluateResult result = evaluate_run(run_, *device_, options);
     EXPECT_EQ(result.width, width);
     EXPECT_GT(result.test_loss, 0.0);
-    const EvaluateResult reference = evaluate_run(run_, *make_reference_backend(), options);
+    const EvaluateResult reference = evaluate_run(run_, *make_reference_device(), options);
     EXPECT_EQ(reference.test_loss, result.test_loss) << width.text();
     EXPECT_EQ(reference.test_accuracy, result.test_accuracy) << width.text();
   }
 }
 
 TEST_F(Trainer, EvaluatingARunWithoutCheckpointIsAnError) {
-  EXPECT_THROW(evaluate_run(run_, *backend_, {}), std::runtime_error);
+  EXPECT_THROW(evaluate_run(run_, *device_, {}), std::runtime_error);
 }
 
 }  // namespace

@@ -11,19 +11,19 @@ TEST(TrainingDigest, IsThatOfTheReferenceOnEveryInstructionSet) {
   Config config = short_config(4);
   for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     config.precision.error_weights = reading;
-    const Outcome expected = train_steps(config, *make_reference_backend());
+    const Outcome expected = train_steps(config, *make_reference_device());
     for (const Isa isa : available_isas()) {
-      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_backend(isa, 2)))) << isa_name(isa);
+      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_device(isa, 2)))) << isa_name(isa);
     }
   }
 }
 
 TEST(TrainingDigest, Of30StepsIsTheSameOnEveryInstructionSetAtEveryNumberOfThreads) {
   const Config config = short_config(30, 8);
-  const Outcome expected = train_steps(config, *make_cpu_backend(Isa::kPortable, 1));
+  const Outcome expected = train_steps(config, *make_cpu_device(Isa::kPortable, 1));
   for (const Isa isa : available_isas()) {
     for (const int threads : {1, 2, 7}) {
-      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_backend(isa, threads))))
+      EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_device(isa, threads))))
           << isa_name(isa) << ", " << threads << " threads";
     }
   }
@@ -45,10 +45,10 @@ class Widths : public ::testing::TestWithParam<WidthCase> {};
 TEST_P(Widths, TrainToTheBitsOfTheReference) {
   Config config = short_config(3, 2);
   GetParam().change(config);
-  const Outcome expected = train_steps(config, *make_reference_backend());
+  const Outcome expected = train_steps(config, *make_reference_device());
   for (const double loss : expected.losses) EXPECT_LT(loss, 10.0);
   for (const Isa isa : available_isas()) {
-    EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_backend(isa, 2)))) << isa_name(isa);
+    EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_device(isa, 2)))) << isa_name(isa);
   }
 }
 
@@ -90,50 +90,50 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(TrainingDigest, DependsOnTheSeedTheScheduleAndTheReading) {
   const Config config = short_config(3, 2);
-  const auto backend = make_reference_backend();
-  const Outcome expected = train_steps(config, *backend);
-  EXPECT_TRUE(same_outcome(expected, train_steps(config, *backend)));
+  const auto device = make_reference_device();
+  const Outcome expected = train_steps(config, *device);
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *device)));
   Config other = config;
   other.train.seed = 6;
-  EXPECT_FALSE(same_outcome(expected, train_steps(other, *backend)));
+  EXPECT_FALSE(same_outcome(expected, train_steps(other, *device)));
   other = config;
   other.precision.forward.min = BitWidth::integer(4);
-  EXPECT_FALSE(same_outcome(expected, train_steps(other, *backend)));
+  EXPECT_FALSE(same_outcome(expected, train_steps(other, *device)));
   other = config;
   other.precision.error_weights = ErrorWeights::kRequantised;
-  EXPECT_FALSE(same_outcome(expected, train_steps(other, *backend)));
+  EXPECT_FALSE(same_outcome(expected, train_steps(other, *device)));
 }
 
 TEST(TrainingDigest, OfAnOverriddenLayerDiffers) {
   Config config = short_config(2, 2);
-  const auto backend = make_reference_backend();
-  const Outcome expected = train_steps(config, *backend);
+  const auto device = make_reference_device();
+  const Outcome expected = train_steps(config, *device);
   config.precision.layers = {{"group2_layer0.conv?", ScheduleSpec{"constant", {}, BitWidth::integer(16), 1, 2}, {}}};
-  EXPECT_FALSE(same_outcome(expected, train_steps(config, *backend)));
+  EXPECT_FALSE(same_outcome(expected, train_steps(config, *device)));
 }
 
 TEST(NetworkRun, APatternThatMatchesNoLayerIsAnError) {
   Config config = short_config(2, 2);
   config.precision.layers = {{"group4_*", ScheduleSpec{"constant", {}, BitWidth::integer(16), 1, 2}, {}}};
-  const auto backend = make_reference_backend();
-  EXPECT_THROW(train_steps(config, *backend), std::invalid_argument);
+  const auto device = make_reference_device();
+  EXPECT_THROW(train_steps(config, *device), std::invalid_argument);
 }
 
 TEST(NetworkRun, EvaluatingBeforeAnyStepIsAnError) {
   const Config config = short_config(2, 2);
-  const auto backend = make_reference_backend();
+  const auto device = make_reference_device();
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, *backend);
-  set_initial_state(run, config, *backend);
+  NetworkRun run(config, dataset, *device);
+  set_initial_state(run, config);
   EXPECT_THROW(run.evaluate(0, run.max_widths()), std::runtime_error);
 }
 
 TEST(NetworkRun, TheEvaluationDoesNotDependOnItsBatch) {
   Config config = short_config(2, 4);
-  const auto backend = make_reference_backend();
-  const Outcome expected = train_steps(config, *backend);
+  const auto device = make_reference_device();
+  const Outcome expected = train_steps(config, *device);
   config.train.evaluation_batch = 7;  // 20 images: 7, 7 and a last batch of 6
-  const Outcome other = train_steps(config, *backend);
+  const Outcome other = train_steps(config, *device);
   EXPECT_EQ(other.test_accuracy, expected.test_accuracy);
   EXPECT_EQ(other.test_loss, expected.test_loss);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Short trainings of resnet8 on the generated images, and the backends that this machine has.
+// Short trainings of resnet8 on the generated images, and the libraries that this machine has.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 #include "nn/config/config.h"
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
-#include "nn/train/network_run.h"
-#include "sim/backend.h"
+#include "nn/run/network_run.h"
+#include "sim/device/kernel_device.h"
 
 namespace bitcycle::test {
 
@@ -52,13 +52,13 @@ struct Outcome {
   double test_accuracy = 0.0, test_loss = 0.0;
 };
 
-inline Outcome train_steps(const Config& config, Backend& backend) {
+inline Outcome train_steps(const Config& config, Device& device) {
   const Dataset dataset = load_dataset(config.data, config.model.classes);
-  NetworkRun run(config, dataset, backend);
-  set_initial_state(run, config, backend);
+  NetworkRun run(config, dataset, device);
+  set_initial_state(run, config);
   Outcome outcome;
   for (std::int64_t step = 0; step < config.train.steps; ++step) outcome.losses.push_back(run.step(step).loss);
-  outcome.digest = digest_state(run.network(), backend);
+  outcome.digest = digest_state(run.state());
   const EvaluationResult evaluation = run.evaluate(config.train.steps, run.max_widths());
   outcome.test_accuracy = evaluation.accuracy;
   outcome.test_loss = evaluation.loss;

@@ -20,7 +20,7 @@ class Verify : public ::testing::Test {
  protected:
   RunFolder trained(const std::string& name, const Config& config) {
     RecordingListener listener;
-    train_to(config, *backend_, folder_.path() / name, listener);
+    train_to(config, *device_, folder_.path() / name, listener);
     return RunFolder::existing(folder_.path() / name);
   }
   Config config() {
@@ -31,7 +31,7 @@ class Verify : public ::testing::Test {
     return config;
   }
   TemporaryFolder folder_;
-  std::unique_ptr<Backend> backend_ = make_cpu_backend(Isa::kAuto, 1);
+  std::unique_ptr<Device> device_ = make_cpu_device(Isa::kAuto, 1);
 };
 
 TEST_F(Verify, TwoRunsOfOneConfigAreEqual) {
@@ -54,8 +54,8 @@ TEST_F(Verify, RunsThatPartNameTheFirstRecordedStepAndBisectingTheStepItself) {
   EXPECT_THAT(comparison.tensors, Contains("conv1.weight"));
   EXPECT_THAT(comparison.different_keys, ElementsAre(HasSubstr("learning_rate.points")));
 
-  const auto second = make_cpu_backend(Isa::kPortable, 2);
-  const Bisection bisection = bisect_runs(a, *backend_, b, *second);
+  const auto second = make_cpu_device(Isa::kPortable, 2);
+  const Bisection bisection = bisect_runs(a, *device_, b, *second);
   EXPECT_EQ(bisection.start, 6);
   EXPECT_EQ(bisection.first_different, 9);  // steps done: the update of step 8 differs
   EXPECT_THAT(bisection.tensors, Contains("conv1.weight"));
@@ -72,7 +72,7 @@ TEST_F(Verify, ARecordThatItsOwnReplayDoesNotGiveIsFound) {
     digit = digit == '0' ? '1' : '0';
   });
   EXPECT_EQ(compare_runs(a, b).first_different, 12);
-  const Bisection bisection = bisect_runs(a, *backend_, b, *backend_);
+  const Bisection bisection = bisect_runs(a, *device_, b, *device_);
   EXPECT_EQ(bisection.first_different, -1);
   EXPECT_EQ(bisection.replayed_to, 12);
   EXPECT_EQ(bisection.unlike_record[0], -1);
@@ -95,7 +95,7 @@ TEST_F(Verify, TensorsAreComparedEvenWhereTheRootsAreEqual) {
 
 TEST_F(Verify, EqualRunsCannotBeBisected) {
   const RunFolder a = trained("a", config());
-  EXPECT_THROW(bisect_runs(a, *backend_, a, *backend_), std::runtime_error);
+  EXPECT_THROW(bisect_runs(a, *device_, a, *device_), std::runtime_error);
 }
 
 TEST_F(Verify, RunsWithoutACommonStepCompareNothing) {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "sim/ops/norm.h"
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -34,17 +34,17 @@ struct TrainedNorm {
   std::vector<ChannelStatistics> statistics = std::vector<ChannelStatistics>(kChannels);
   std::vector<NormChannel> norm = std::vector<NormChannel>(kChannels);
   Range input_range, relu_range;
-  ReferenceBackend backend;
+  ReferenceLibrary library;
 
   explicit TrainedNorm(std::vector<float> values) : y(std::move(values)) {
     const ConvShape shape = test::conv_shape(kPositions, 1, 1, kChannels, kChannels, 1, 1, 0);
     std::vector<float> identity(kChannels * kChannels, 0.0F);
     for (std::size_t c = 0; c < kChannels; ++c) identity[c * kChannels + c] = 1.0F;
-    const auto weights = backend.make_weights(shape);
+    const auto weights = library.make_weights(shape);
     QuantiseWeights quantise_args;
     quantise_args.master = identity.data();
-    backend.quantise_weights(quantise_args, *weights);
-    backend.tensor_range(y.data(), static_cast<std::int64_t>(y.size()), &input_range);
+    library.quantise_weights(quantise_args, *weights);
+    library.tensor_range(y.data(), static_cast<std::int64_t>(y.size()), &input_range);
     Affine affine;
     std::vector<float> codes(y.size()), out(y.size());
     ConvForward args;
@@ -55,7 +55,7 @@ struct TrainedNorm {
     args.y = out.data();
     args.statistics = statistics.data();
     args.input_range = &input_range;
-    backend.conv_forward(args);
+    library.conv_forward(args);
     EXPECT_TRUE(test::same_bits(y, out));
 
     NormPrepare prepare;
@@ -68,7 +68,7 @@ struct TrainedNorm {
     prepare.running_variance = running_variance.data();
     prepare.norm = norm.data();
     prepare.relu_range = &relu_range;
-    backend.norm_prepare(prepare);
+    library.norm_prepare(prepare);
   }
 
   std::vector<float> forward(bool relu, Range* range = nullptr, std::vector<std::uint32_t>* mask = nullptr) {
@@ -83,7 +83,7 @@ struct TrainedNorm {
     args.z = z.data();
     args.range = range;
     args.mask_bits = mask == nullptr ? nullptr : mask->data();
-    backend.norm_forward(args);
+    library.norm_forward(args);
     return z;
   }
 };
@@ -179,10 +179,10 @@ TEST(BatchNorm, rectifier_mask_and_residual_are_as_written) {
   args.norm = n.norm.data();
   args.shortcut = other.data();
   args.z = sum.data();
-  n.backend.norm_forward(args);
+  n.library.norm_forward(args);
   args.shortcut_norm = n.norm.data();
   args.z = sum_of_norms.data();
-  n.backend.norm_forward(args);
+  n.library.norm_forward(args);
   for (std::size_t e = 0; e < z.size(); ++e) {
     EXPECT_EQ(sum[e], relu(before[e] + other[e]));
     EXPECT_EQ(sum_of_norms[e], relu(before[e] + norm_apply(other[e], n.norm[e % kChannels])));
@@ -205,7 +205,7 @@ NormGradients backward(TrainedNorm& n, const std::vector<float>& u) {
   pool.channels = kChannels;
   pool.dpooled = u.data();
   pool.join = &join;
-  n.backend.average_pool_backward(pool);
+  n.library.average_pool_backward(pool);
   EXPECT_TRUE(test::same_bits(u, joined));
 
   NormGradients result{std::vector<float>(u.size()), std::vector<float>(kChannels), std::vector<float>(kChannels)};
@@ -218,7 +218,7 @@ NormGradients backward(TrainedNorm& n, const std::vector<float>& u) {
   prepare.gradient = gradient.data();
   prepare.dgamma = result.dgamma.data();
   prepare.dbeta = result.dbeta.data();
-  n.backend.norm_gradient_prepare(prepare);
+  n.library.norm_gradient_prepare(prepare);
   for (std::size_t e = 0; e < u.size(); ++e) {
     result.dy[e] = norm_backward(u[e], n.y[e], n.norm[e % kChannels], gradient[e % kChannels]);
   }
@@ -290,7 +290,7 @@ TEST(BatchNorm, evaluation_uses_the_running_statistics) {
   const std::vector<float> mean{0.5F, -1.0F, 3.0F}, variance{1.0F, 0.01F, 0.0F};
   const std::vector<float> gamma{1.0F, 2.0F, -1.0F}, beta{0.0F, 0.5F, 0.25F};
   std::vector<NormChannel> norm(3);
-  ReferenceBackend().norm_from_running(3, mean.data(), variance.data(), gamma.data(), beta.data(), norm.data());
+  ReferenceLibrary().norm_from_running(3, mean.data(), variance.data(), gamma.data(), beta.data(), norm.data());
   for (std::size_t c = 0; c < 3; ++c) {
     const double r = 1.0 / std::sqrt(static_cast<double>(variance[c]) + 1e-5);
     EXPECT_EQ(norm[c].mean, mean[c]);

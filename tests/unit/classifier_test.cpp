@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -23,7 +23,7 @@ TEST(AveragePool, is_the_mean_over_positions) {
   args.channels = kChannels;
   args.x = x.data();
   args.pooled = pooled.data();
-  ReferenceBackend().average_pool(args);
+  ReferenceLibrary().average_pool(args);
   for (std::size_t n = 0; n < kSamples; ++n) {
     for (std::size_t c = 0; c < kChannels; ++c) {
       double mean = 0.0;
@@ -54,7 +54,7 @@ TEST_F(LinearTest, forward_is_one_chain_an_output_then_the_bias) {
   args.w = w_.data();
   args.bias = bias_.data();
   args.y = y.data();
-  ReferenceBackend().linear_forward(args);
+  ReferenceLibrary().linear_forward(args);
   for (std::size_t n = 0; n < kSamples; ++n) {
     for (std::size_t o = 0; o < kOutputs; ++o) {
       double exact = static_cast<double>(bias_[o]);
@@ -81,7 +81,7 @@ TEST_F(LinearTest, gradients_are_those_of_a_bilinear_form) {
   args.dx = dx.data();
   args.dw = dw.data();
   args.dbias = dbias.data();
-  ReferenceBackend().linear_backward(args);
+  ReferenceLibrary().linear_backward(args);
   for (std::size_t o = 0; o < kOutputs; ++o) {
     double bias = 0.0;
     for (std::size_t n = 0; n < kSamples; ++n) bias += static_cast<double>(dy_[n * kOutputs + o]);
@@ -130,7 +130,7 @@ LossResult loss_of(const std::vector<float>& logits, const std::vector<std::int3
   args.labels = labels.data();
   args.dlogits = with_gradient ? result.gradient.data() : nullptr;
   args.record = &result.record;
-  ReferenceBackend().softmax_cross_entropy(args);
+  ReferenceLibrary().softmax_cross_entropy(args);
   return result;
 }
 
@@ -186,7 +186,7 @@ TEST(Sgd, every_operation_is_rounded_as_written_and_follows_binary64) {
   args.momentum = 0.9F;
   args.weight_decay = 1e-4F;
   for (int step = 0; step < 5; ++step) {
-    ReferenceBackend().sgd_update(args);
+    ReferenceLibrary().sgd_update(args);
     for (std::size_t e = 0; e < 100; ++e) {
       exact_m[e] = 0.9 * exact_m[e] + (static_cast<double>(gradient[e]) + 1e-4 * exact_w[e]);
       exact_w[e] -= 0.1 * exact_m[e];
@@ -205,13 +205,13 @@ TEST(Sgd, every_operation_is_rounded_as_written_and_follows_binary64) {
 
 TEST(FirstNonFinite, is_the_lowest_index_or_minus_one) {
   std::vector<float> x(100, 1.0F);
-  ReferenceBackend backend;
-  EXPECT_EQ(backend.first_non_finite(x.data(), 100), -1);
+  ReferenceLibrary library;
+  EXPECT_EQ(library.first_non_finite(x.data(), 100), -1);
   x[70] = std::numeric_limits<float>::infinity();
   x[40] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(backend.first_non_finite(x.data(), 100), 40);
-  EXPECT_EQ(backend.first_non_finite(x.data(), 40), -1);
-  EXPECT_EQ(backend.first_non_finite(x.data(), 0), -1);
+  EXPECT_EQ(library.first_non_finite(x.data(), 100), 40);
+  EXPECT_EQ(library.first_non_finite(x.data(), 40), -1);
+  EXPECT_EQ(library.first_non_finite(x.data(), 0), -1);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "tests/exact/backend_fixture.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {

@@ -6,21 +6,21 @@
 #include <cstdint>
 #include <vector>
 
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
 
 struct Quantised {
-  ReferenceBackend backend;
+  ReferenceLibrary library;
   std::vector<float> master;
   std::unique_ptr<QuantisedWeights> weights;
 
   Quantised(const ConvShape& shape, std::vector<float> values, QuantiseWeights args) : master(std::move(values)) {
-    weights = backend.make_weights(shape);
+    weights = library.make_weights(shape);
     args.master = master.data();
-    backend.quantise_weights(args, *weights);
+    library.quantise_weights(args, *weights);
   }
 };
 

@@ -10,7 +10,7 @@
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
 #include "sim/ops/rescale.h"
-#include "tests/exact/backend_fixture.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {

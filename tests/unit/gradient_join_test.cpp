@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "sim/ops/norm.h"
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
@@ -38,7 +38,7 @@ class JoinTest : public ::testing::Test {
     args.dpooled = dpooled_.data();
     args.dx = dx_.data();
     args.join = &join_;
-    ReferenceBackend().average_pool_backward(args);
+    ReferenceLibrary().average_pool_backward(args);
   }
 
   float first(std::size_t e) const {

@@ -9,12 +9,19 @@
 #include <set>
 #include <sstream>
 
+#include "nn/builder/builder.h"
 #include "nn/io/safetensors.h"
 
 namespace bitcycle {
 namespace {
 
 using ::testing::HasSubstr;
+
+builder::Options options() {
+  builder::Options options;
+  options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
+  return options;
+}
 
 /// One row of a recorded workload.
 std::string row_of(const MatrixOperation& operation) {
@@ -38,7 +45,7 @@ TEST_P(Workloads, HaveTheRecordedLayersAndMacs) {
   std::ifstream file(std::string(BITCYCLE_GOLDEN "/workloads/") + GetParam().file);
   std::string line;
   ASSERT_TRUE(std::getline(file, line)) << GetParam().file;
-  const Workload workload = make_model(GetParam().model, GetParam().classes)->describe();
+  const Workload workload = model_workload(GetParam().model, GetParam().classes);
   for (const auto& operation : workload.matrix) {
     ASSERT_TRUE(std::getline(file, line)) << operation.layer;
     if (!line.empty() && line.back() == '\r') line.pop_back();
@@ -57,9 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Workloads,
                            return std::string(param.param.model) + "_" + std::to_string(param.param.classes);
                          });
 
-TEST(Model, Resnet74For100ClassesHas168220928Macs) {
-  EXPECT_EQ(make_model("resnet74", 100)->describe().macs(), 168220928);
-}
+TEST(Model, Resnet74For100ClassesHas168220928Macs) { EXPECT_EQ(model_workload("resnet74", 100).macs(), 168220928); }
 
 TEST(Model, EveryResnetOfTheFamilyIsThere) {
   const std::vector<std::string> expected{"resnet8",  "resnet14", "resnet20",  "resnet32",  "resnet38", "resnet44",
@@ -68,14 +73,14 @@ TEST(Model, EveryResnetOfTheFamilyIsThere) {
   for (const auto& name : expected) {
     const std::int64_t depth = std::stoll(name.substr(6));
     // Two convolutions a block and the stem, two projections, the classifier.
-    EXPECT_EQ(static_cast<std::int64_t>(make_model(name, 10)->describe().matrix.size()), depth - 1 + 2 + 1) << name;
+    EXPECT_EQ(static_cast<std::int64_t>(model_workload(name, 10).matrix.size()), depth - 1 + 2 + 1) << name;
   }
 }
 
 TEST(Model, Resnet8HasTheParametersOfThePapersCodeAndTheRunningRanges) {
-  const auto network = make_model("resnet8", 10);
+  const auto network = write_model("resnet8", 10, options());
   std::set<std::string> names, ranges;
-  for (const auto& parameter : network->parameters().all()) {
+  for (const auto& parameter : network->parameters.all()) {
     const bool range = parameter.name.find(".quantize_input.running_") != std::string::npos;
     (range ? ranges : names).insert(parameter.name);
     if (range) {
@@ -85,18 +90,18 @@ TEST(Model, Resnet8HasTheParametersOfThePapersCodeAndTheRunningRanges) {
   std::set<std::string> expected;
   for (const auto& tensor : read_safetensors(BITCYCLE_GOLDEN "/steps/resnet8_b8_g16/init.safetensors").tensors) {
     expected.insert(tensor.name);
-    const Parameter* parameter = network->parameters().find(tensor.name);
+    const Parameter* parameter = network->parameters.find(tensor.name);
     ASSERT_NE(parameter, nullptr) << tensor.name;
     EXPECT_EQ(parameter->shape, tensor.shape) << tensor.name;
   }
   EXPECT_EQ(names, expected);
-  EXPECT_EQ(ranges.size(), 2 * network->convolutions().size());
+  EXPECT_EQ(ranges.size(), 2 * network->layers.size());
   EXPECT_TRUE(ranges.count("group2_layer0.downsample.quantize_input.running_zero_point"));
 }
 
 TEST(Model, AnUnknownNameIsAnErrorThatListsTheKnownOnes) {
   try {
-    make_model("resnet9", 10);
+    model_workload("resnet9", 10);
     FAIL();
   } catch (const std::invalid_argument& error) {
     EXPECT_THAT(error.what(), HasSubstr("'resnet9'"));
@@ -104,21 +109,19 @@ TEST(Model, AnUnknownNameIsAnErrorThatListsTheKnownOnes) {
   }
 }
 
-TEST(Model, FewerThanTwoClassesAreAnError) { EXPECT_THROW(make_model("resnet8", 1), std::invalid_argument); }
+TEST(Model, FewerThanTwoClassesAreAnError) { EXPECT_THROW(model_workload("resnet8", 1), std::invalid_argument); }
 
 TEST(Model, AShortcutOfAnotherShapeIsRefused) {
-  Network network("broken");
-  Value* x = network.images(8, 8, 3);
-  x = network.conv_norm(x, {"conv1", "bn1", 4, 3, 1, 1, 1});
-  Value* hidden = network.conv_norm(x, {"conv2", "bn2", 8, 3, 1, 1, 1});
-  EXPECT_THROW(network.conv_norm(hidden, {"conv3", "bn3", 8, 3, 1, 1, 1}, x), std::logic_error);
+  builder::Builder b("broken", options());
+  builder::Value* x = batch_norm(b, conv(b, b.images(8, 8, 3), {"conv1", 4}), "bn1");
+  builder::Value* y = batch_norm(b, conv(b, x, {"conv2", 8}), "bn2");
+  EXPECT_THROW(add(b, y, x), std::logic_error);
 }
 
 TEST(Model, TwoParametersOfOneNameAreRefused) {
-  Network network("broken");
-  Value* x = network.images(8, 8, 3);
-  x = network.conv_norm(x, {"conv1", "bn1", 4, 3, 1, 1, 1});
-  EXPECT_THROW(network.conv_norm(x, {"conv1", "bn2", 4, 3, 1, 1, 1}), std::logic_error);
+  builder::Builder b("broken", options());
+  builder::Value* x = conv(b, b.images(8, 8, 3), {"conv1", 4});
+  EXPECT_THROW(conv(b, x, {"conv1", 4}), std::logic_error);
 }
 
 }  // namespace

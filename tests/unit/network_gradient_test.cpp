@@ -5,6 +5,10 @@
 
 #include <cmath>
 
+#include "nn/run/findings.h"
+#include "nn/run/network_state.h"
+#include "sim/device/device.h"
+#include "sim/program/products.h"
 #include "small_network.h"
 
 namespace bitcycle::test {
@@ -17,17 +21,31 @@ struct Gradients {
   std::map<std::string, std::vector<double>> by_name;
 };
 
-Gradients network_gradients(Backend& backend, Network& network, const SmallBatch& batch, LayerWidths width) {
-  const std::vector<LayerWidths> widths(network.convolutions().size(), width);
-  network.allocate(backend, kBatch, widths);
-  initialise(network, backend, 11);
-  network.load(backend, batch.x.data(), batch.labels.data(), batch.n);
-  StepContext context{backend, true, 0, batch.n, 1, widths.data(), {}};
-  context.quantisation.stochastic = false;
-  const StepResult result = network.compute_gradients(context);
+/// Gradients of a step without an update, and the parameters that it had.
+Gradients network_gradients(const SmallBatch& batch, LayerWidths width, Parameters64& parameters) {
+  builder::Options options = small_options(kBatch, width);
+  options.seed = 1;
+  options.sgd.reset();
+  const auto network = small_network(options);
+  const auto device = make_reference_device();
+  const auto memory = device->make_state(network->program);
+  const auto executable = device->compile(network->program, {memory, network->gradients});
+  NetworkState state(*network, memory,
+                     [&](std::size_t number, float* host) { executable->read(network->gradients[number], host); });
+  initialise(state, 11);
+  parameters = parameters64(state);
+  StepInputs inputs(network->program);
+  inputs.point(network->images, batch.x.data());
+  inputs.point(network->labels, batch.labels.data());
+  inputs.set(network->step, std::uint32_t{0});
+  for (const auto& layer : network->layers) {
+    if (layer.forward) inputs.set(layer.forward, width.forward);
+    if (layer.gradient) inputs.set(layer.gradient, width.gradient);
+  }
+  const StepResult result = findings_of(*network, executable->run(inputs));
   EXPECT_EQ(result.non_finite, "");
   Gradients gradients{result.loss, {}};
-  for (const auto& tensor : save_gradients(network, backend)) {
+  for (const auto& tensor : save_gradients(state)) {
     gradients.by_name[tensor.name].assign(tensor.data.begin(), tensor.data.end());
   }
   return gradients;
@@ -71,28 +89,24 @@ void expect_near(const Gradients& computed, const Gradients& expected, double lo
 }
 
 TEST(NetworkGradient, OfAFloat32NetworkEqualsFiniteDifferences) {
-  const auto backend = make_reference_backend();
-  const auto network = small_network();
   const SmallBatch batch = small_batch(kBatch, 3);
-  const Gradients computed = network_gradients(*backend, *network, batch, {BitWidth::float32(), BitWidth::float32()});
-  const Gradients expected = finite_differences(batch, parameters64(*network, *backend), computed.by_name);
-  expect_near(computed, expected, 1e-6, 1e-4);
+  Parameters64 parameters;
+  const Gradients computed = network_gradients(batch, {BitWidth::float32(), BitWidth::float32()}, parameters);
+  expect_near(computed, finite_differences(batch, parameters, computed.by_name), 1e-6, 1e-4);
 }
 
 TEST(NetworkGradient, OfA24BitNetworkIsCloseToFiniteDifferences) {
-  const auto backend = make_reference_backend();
-  const auto network = small_network();
   const SmallBatch batch = small_batch(kBatch, 3);
-  const Gradients computed =
-      network_gradients(*backend, *network, batch, {BitWidth::integer(24), BitWidth::integer(24)});
-  const Gradients expected = finite_differences(batch, parameters64(*network, *backend), computed.by_name);
-  expect_near(computed, expected, 1e-5, 2e-3);  // the error pass is on a 16-bit grid
+  Parameters64 parameters;
+  const Gradients computed = network_gradients(batch, {BitWidth::integer(24), BitWidth::integer(24)}, parameters);
+  // The error pass is on a 16-bit grid.
+  expect_near(computed, finite_differences(batch, parameters, computed.by_name), 1e-5, 2e-3);
 }
 
 TEST(NetworkGradient, IsNotComputedForTheInputOfTheFirstLayerOnly) {
-  const auto network = small_network();
+  const auto network = small_network(small_options(1, {BitWidth::integer(8), BitWidth::integer(8)}));
   std::vector<std::string> without;
-  for (const auto& operation : network->describe().matrix) {
+  for (const auto& operation : workload_of(network->program).matrix) {
     if (!operation.input_gradient) without.push_back(operation.layer);
   }
   EXPECT_EQ(without, std::vector<std::string>{"conv1"});

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "program_fixture.h"
+#include "sim/ops/loss_record.h"
 
 namespace bitcycle::test {
 namespace {

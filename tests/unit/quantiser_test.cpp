@@ -10,16 +10,16 @@
 #include "sim/number/affine.h"
 #include "sim/number/philox.h"
 #include "sim/ops/activation.h"
-#include "sim/reference/reference_backend.h"
-#include "tests/exact/backend_fixture.h"
+#include "sim/reference/reference_library.h"
+#include "tests/exact/library_fixture.h"
 
 namespace bitcycle {
 namespace {
 
 Range range_of_tensor(const std::vector<float>& x) {
-  ReferenceBackend backend;
+  ReferenceLibrary library;
   Range range;
-  backend.tensor_range(x.data(), static_cast<std::int64_t>(x.size()), &range);
+  library.tensor_range(x.data(), static_cast<std::int64_t>(x.size()), &range);
   return range;
 }
 
@@ -179,7 +179,7 @@ TEST(GradientScale, without_zero_on_grid_the_range_is_the_tensors_own) {
 }
 
 TEST(ActivationScale, keeps_a_running_state_that_evaluation_uses) {
-  ReferenceBackend backend;
+  ReferenceLibrary library;
   const Range now{0.5F, 3.5F};
   float running[2] = {0.0F, 0.0F};
   Affine affine;
@@ -188,19 +188,19 @@ TEST(ActivationScale, keeps_a_running_state_that_evaluation_uses) {
   args.running = running;
   args.width = BitWidth::integer(4);
   args.affine = &affine;
-  backend.activation_scale(args);
+  library.activation_scale(args);
   EXPECT_EQ(affine.lo, 0.5);
   EXPECT_EQ(affine.step, static_cast<double>(3.0F / 15.0F));
   EXPECT_EQ(running[0], 0.9F * 0.0F + 0.1F * 0.5F);
   EXPECT_EQ(running[1], 0.1F * 3.0F);
-  backend.activation_scale(args);
+  library.activation_scale(args);
   const float zero_point = 0.9F * (0.1F * 0.5F), kept = 0.9F * (0.1F * 3.0F);
   EXPECT_EQ(running[0], zero_point + 0.1F * 0.5F);
   EXPECT_EQ(running[1], kept + 0.1F * 3.0F);
 
   args.training = false;
   const float before[2] = {running[0], running[1]};
-  backend.activation_scale(args);
+  library.activation_scale(args);
   EXPECT_EQ(affine.lo, static_cast<double>(before[0]));
   EXPECT_EQ(affine.step, static_cast<double>(before[1] / 15.0F));
   EXPECT_EQ(running[0], before[0]);

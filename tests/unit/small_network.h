@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/layers/network.h"
+#include "nn/builder/builder.h"
 #include "nn/models/state.h"
 #include "sim/number/philox.h"
 
@@ -18,17 +18,31 @@ namespace bitcycle::test {
 
 constexpr std::int64_t kSmallSide = 8, kSmallChannels = 3, kSmallClasses = 5;
 
-inline std::unique_ptr<Network> small_network() {
-  auto network = std::make_unique<Network>("small");
-  Value* x = network->images(kSmallSide, kSmallSide, kSmallChannels);
-  x = network->conv_norm(x, {"conv1", "bn1", 4, 3, 1, 1, 1});
-  Value* hidden = network->conv_norm(x, {"a.conv1", "a.bn1", 4, 3, 1, 1, 1});
-  x = network->conv_norm(hidden, {"a.conv2", "a.bn2", 4, 3, 1, 1, 1}, x);
-  hidden = network->conv_norm(x, {"b.conv1", "b.bn1", 6, 3, 2, 1, 1});
-  x = network->conv_norm(hidden, {"b.conv2", "b.bn2", 6, 3, 1, 1, 1}, x, {"b.downsample", "b.bn3", 6, 1, 2, 0, 1});
-  x = network->average_pool("pool", x);
-  network->classifier("fc", x, kSmallClasses);
-  return network;
+inline std::unique_ptr<builder::NetworkProgram> small_network(builder::Options options) {
+  using namespace builder;
+  Builder b("small", std::move(options));
+  const auto block = [&b](Value* x, const char* conv_name, const char* norm, std::int64_t channels,
+                          std::int64_t kernel = 3, std::int64_t stride = 1) {
+    return batch_norm(b, conv(b, x, {conv_name, channels, kernel, stride, kernel / 2, 1}), norm);
+  };
+  Value* x = relu(b, block(b.images(kSmallSide, kSmallSide, kSmallChannels), "conv1", "bn1", 4));
+  Value* hidden = relu(b, block(x, "a.conv1", "a.bn1", 4));
+  x = relu(b, add(b, block(hidden, "a.conv2", "a.bn2", 4), x));
+  hidden = relu(b, block(x, "b.conv1", "b.bn1", 6, 3, 2));
+  Value* main = block(hidden, "b.conv2", "b.bn2", 6);
+  x = relu(b, add(b, main, block(x, "b.downsample", "b.bn3", 6, 1, 2)));
+  softmax_loss(b, linear(b, average_pool(b, x, "pool"), "fc", kSmallClasses));
+  return b.finish();
+}
+
+/// Of `batch` samples, every layer at this width, to nearest, with an optimiser.
+inline builder::Options small_options(std::int64_t batch, LayerWidths widths) {
+  builder::Options options;
+  options.batch = batch;
+  options.quantisation.stochastic = false;
+  options.widest = [widths](const std::string&) { return widths; };
+  options.sgd = builder::Options::Sgd{};
+  return options;
 }
 
 struct SmallBatch {
@@ -52,10 +66,9 @@ inline SmallBatch small_batch(std::int64_t n, std::uint64_t seed) {
 /// Parameters by name, canonical order, binary64.
 using Parameters64 = std::map<std::string, std::vector<double>>;
 
-inline Parameters64 parameters64(const Network& network, Backend& backend) {
+inline Parameters64 parameters64(StateArenas& state) {
   Parameters64 all;
-  for (const auto& tensor : save_state(network, backend))
-    all[tensor.name].assign(tensor.data.begin(), tensor.data.end());
+  for (const auto& tensor : save_state(state)) all[tensor.name].assign(tensor.data.begin(), tensor.data.end());
   return all;
 }
 

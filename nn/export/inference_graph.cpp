@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/export/inference_graph.h"
+
+#include <map>
+
+#include "nn/builder/builder.h"
+#include "nn/models/model.h"
+
+namespace bitcycle {
+namespace {
+
+/// Nodes of an evaluation program as operations of the graph. Quantisers belong to their convolution.
+class Reader {
+ public:
+  explicit Reader(const builder::NetworkProgram& network) : program_(network.program) {
+    graph_.h = network.image_h;
+    graph_.w = network.image_w;
+    graph_.c = network.image_c;
+    values_[network.images.id] = 0;
+    for (const Node& node : program_.nodes()) {
+      std::visit([&](const auto& op) { read(node.site.layer, op); }, node.operation);
+    }
+  }
+  InferenceGraph result() { return std::move(graph_); }
+
+ private:
+  using Op = InferenceNode::Op;
+  int value(Tensor tensor) const { return values_.at(tensor.id); }
+  void add(InferenceNode node, Tensor result) { values_[result.id] = graph_.add(std::move(node)); }
+
+  template <typename Other>
+  void read(const std::string&, const Other&) {}
+  void read(const std::string&, const ops::Quantise& op) {
+    const auto found = values_.find(op.x.id);
+    if (found != values_.end()) values_[op.codes.id] = found->second;
+  }
+  void read(const std::string& layer, const ops::Product& op) {
+    add({.op = Op::kConv, .name = layer, .inputs = {value(op.lhs.codes)}, .shape = op.over.at(1).shape}, op.sums);
+  }
+  void read(const std::string&, const ops::Rescale& op) { values_[op.y.id] = value(op.sums); }
+  void read(const std::string& layer, const ops::FloatProduct& op) {
+    add({.op = Op::kLinear,
+         .name = layer,
+         .inputs = {value(op.lhs)},
+         .shape = op.over.at(1).shape,
+         .channels = op.over.shape.o},
+        op.y);
+  }
+  void read(const std::string&, const ops::AddBias& op) { values_[op.y.id] = value(op.x); }
+  void read(const std::string& layer, const ops::NormApply& op) {
+    add({.op = Op::kNorm, .name = layer, .inputs = {value(op.y)}, .channels = program_.spec(op.z).shape.back()}, op.z);
+  }
+  void read(const std::string& layer, const ops::Add& op) {
+    add({.op = Op::kAdd, .name = layer + ".add", .inputs = {value(op.a), value(op.b)}}, op.z);
+  }
+  void read(const std::string& layer, const ops::Relu& op) {
+    add({.op = Op::kRelu, .name = layer + ".relu", .inputs = {value(op.x)}}, op.z);
+  }
+  void read(const std::string& layer, const ops::AveragePool& op) {
+    add({.op = Op::kAveragePool, .name = layer, .inputs = {value(op.x)}}, op.pooled);
+  }
+
+  const Program& program_;
+  InferenceGraph graph_;
+  std::map<std::int32_t, int> values_;  // by tensor
+};
+
+}  // namespace
+
+InferenceGraph inference_graph(const std::string& model, std::int64_t classes) {
+  builder::Options options;
+  options.training = false;
+  options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
+  return Reader(*write_model(model, classes, options)).result();
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/run/network_run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+
+#include "nn/io/atomic_file.h"
+#include "nn/io/free_memory.h"
+#include "nn/io/safetensors.h"
+#include "nn/models/model.h"
+#include "nn/train/learning_rate.h"
+#include "sim/number/digest.h"
+#include "sim/ops/loss_record.h"
+#include "sim/ops/mean_loss.h"
+
+namespace bitcycle {
+namespace {
+
+constexpr const char* kTrainingSet = "training";
+constexpr const char* kTestSet = "test";
+
+std::int64_t evaluation_batch_of(const Config& config) {
+  return config.train.evaluation_batch > 0 ? config.train.evaluation_batch : config.train.batch;
+}
+
+/// The wider of two integer widths; an integer one where the other is float32.
+BitWidth wider_integer(BitWidth a, BitWidth b) {
+  if (a.is_float32() || b.is_float32()) return a.is_float32() ? b : a;
+  return a.bits() >= b.bits() ? a : b;
+}
+
+/// The widest integer widths of a layer over all steps, and the largest of its schedules; float32 where all are.
+LayerWidths widest_of(const PrecisionPlan& plan, const std::string& layer) {
+  LayerWidths widest = plan.max(layer);
+  for (const auto& [widths, steps] : plan.histogram(layer, 0, plan.steps())) {
+    widest = {wider_integer(widest.forward, widths.forward), wider_integer(widest.gradient, widths.gradient)};
+  }
+  return widest;
+}
+
+FloatOperands float_operands(const LayerWidths& widths) {
+  return {widths.forward.is_float32(), widths.gradient.is_float32()};
+}
+
+builder::Options options_of(const Config& config, std::int64_t batch) {
+  builder::Options options;
+  options.batch = batch;
+  options.seed = config.train.seed;
+  const PrecisionConfig& precision = config.precision;
+  options.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,
+                          precision.error_grid_bits, precision.min_scale};
+  return options;
+}
+
+/// Places are written for this many steps at a time, so that most steps upload nothing.
+constexpr std::int64_t kStepsOfPlaces = 64;
+
+builder::StoredImages stored_training_images(const Config& config, std::int64_t count) {
+  return {kTrainingSet, std::max<std::int64_t>(1, count), kStepsOfPlaces * config.train.batch, config.data.augment};
+}
+builder::StoredImages stored_test_images(const Config& config, std::int64_t count) {
+  return {kTestSet, std::max<std::int64_t>(1, count), evaluation_batch_of(config), false};
+}
+
+using WidthsOf = std::function<LayerWidths(const std::string& layer)>;
+
+/// The training step with these float32 operands.
+std::unique_ptr<builder::NetworkProgram> write_training(const Config& config, const PrecisionPlan& plan,
+                                                        const WidthsOf& widths_at_step,
+                                                        const std::optional<builder::StoredImages>& images) {
+  builder::Options options = options_of(config, config.train.batch);
+  options.widest = [&](const std::string& layer) {
+    const LayerWidths now = widths_at_step(layer), widest = widest_of(plan, layer);
+    return LayerWidths{now.forward.is_float32() ? now.forward : widest.forward,
+                       now.gradient.is_float32() ? now.gradient : widest.gradient};
+  };
+  options.sgd = builder::Options::Sgd{static_cast<float>(config.optimizer.momentum),
+                                      static_cast<float>(config.optimizer.weight_decay)};
+  options.stored_images = images;
+  return write_model(config.model.name, config.model.classes, options);
+}
+
+void check_images(const builder::NetworkProgram& network, const Dataset& dataset) {
+  for (const ImageSet* set : {&dataset.train, &dataset.test}) {
+    if (set->height != network.image_h || set->width != network.image_w || set->channels != network.image_c) {
+      throw std::invalid_argument("images of " + dataset.name + " are " + std::to_string(set->height) + "x" +
+                                  std::to_string(set->width) + "x" + std::to_string(set->channels) + ", " +
+                                  network.program.name() + " takes " + std::to_string(network.image_h) + "x" +
+                                  std::to_string(network.image_w) + "x" + std::to_string(network.image_c));
+    }
+    const auto outside = std::find_if(set->labels.begin(), set->labels.end(),
+                                      [&](std::int32_t label) { return label < 0 || label >= network.classes; });
+    if (outside != set->labels.end()) {
+      throw std::invalid_argument(dataset.name + " holds label " + std::to_string(*outside) + ", model.classes is " +
+                                  std::to_string(network.classes));
+    }
+  }
+}
+
+void set_widths(StepInputs& inputs, const builder::NetworkProgram& network, const std::vector<LayerWidths>& widths) {
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    const auto& layer = network.layers[i];
+    if (layer.forward) inputs.set(layer.forward, widths[i].forward);
+    if (layer.gradient) inputs.set(layer.gradient, widths[i].gradient);
+  }
+}
+
+std::string gibibytes(std::uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) * 0x1p-30);
+  return text;
+}
+
+std::size_t state_bytes(const Program& program) { return plan_side_by_side(program, Lifetime::kState).bytes; }
+
+}  // namespace
+
+std::unique_ptr<builder::NetworkProgram> training_program(const Config& config, bool stored_images) {
+  const PrecisionPlan plan(precision_spec(config), config.train.steps);
+  std::optional<builder::StoredImages> images;
+  if (stored_images) images = stored_training_images(config, image_counts(config.data).train);
+  return write_training(
+      config, plan, [&](const std::string& layer) { return plan.at(0, layer); }, images);
+}
+
+std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config, bool stored_images) {
+  const PrecisionPlan plan(precision_spec(config), config.train.steps);
+  builder::Options options = options_of(config, evaluation_batch_of(config));
+  options.training = false;
+  options.widest = [&](const std::string& layer) { return plan.max(layer); };
+  if (stored_images) options.stored_images = stored_test_images(config, image_counts(config.data).test);
+  return write_model(config.model.name, config.model.classes, options);
+}
+
+NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& device,
+                       const std::vector<std::string>& kept)
+    : config_(config),
+      dataset_(dataset),
+      device_(device),
+      plan_(precision_spec(config), config.train.steps),
+      loader_(dataset, config.train.batch, config.train.seed, config.data.augment, config.data.shuffle),
+      evaluation_batch_(evaluation_batch_of(config)) {
+  write_training_programs();
+  check_images(network(), dataset);
+  for (const auto& layer : network().layers) {
+    layers_.push_back(layer.name);
+    max_widths_.push_back(plan_.max(layer.name));
+  }
+  require_matching_patterns(plan_, layers_, config.model.name);
+  std::vector<BitWidth> widest;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const BitWidth max = max_widths_[i].forward;
+    widest.push_back(max.is_float32() ? max : widest_of(plan_, layers_[i]).forward);
+  }
+  evaluations_.push_back(write_evaluation(widest));
+  check_memory(*evaluations_.front());
+  std::vector<const Program*> programs;
+  for (const auto& training : training_) programs.push_back(&training->network->program);
+  programs.push_back(&evaluations_.front()->network->program);
+  try {
+    state_ = device.make_state(programs);
+    for (const auto& training : training_) {
+      std::vector<Tensor> tensors;
+      for (const std::string& name : kept) {
+        tensors.push_back(training->network->program.find(name));
+        if (!tensors.back()) throw std::invalid_argument("the program has no tensor '" + name + "'");
+      }
+      training->executable = device.compile(training->network->program, {state_, tensors});
+      for (auto& inputs : training->inputs) inputs = std::make_unique<StepInputs>(training->network->program);
+    }
+    compile(*evaluations_.front());
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error("memory of " + config.model.name + " at " +
+                             std::to_string(std::max(config.train.batch, evaluation_batch_)) +
+                             " images: " + error.what());
+  }
+  network_state_ = std::make_unique<NetworkState>(network(), state_);
+  if (device.keeps_images()) {
+    write_images();
+    return;
+  }
+  for (Started& started : started_) {
+    started.x.resize(static_cast<std::size_t>(network().program.spec(network().images).size()));
+    started.labels.resize(static_cast<std::size_t>(config.train.batch));
+  }
+}
+
+/// A step that was started and is not looked at any more, because an earlier one failed, still has to arrive.
+NetworkRun::~NetworkRun() {
+  for (; finishes_ != starts_; ++finishes_) {
+    try {
+      const Started& started = started_[finishes_ % started_.size()];
+      started.training->executable->finish(started.ticket);
+    } catch (const std::exception&) {
+      // The failure that ended the run has been reported.
+    }
+  }
+}
+
+void NetworkRun::write_training_programs() {
+  std::optional<builder::StoredImages> images;
+  if (device_.keeps_images()) images = stored_training_images(config_, dataset_.train.count);
+  const auto write = [&](std::int64_t step) {
+    auto training = std::make_unique<Training>();
+    training->network = write_training(
+        config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images);
+    for (const auto& layer : training->network->layers) {
+      training->floats.push_back(float_operands(plan_.at(step, layer.name)));
+    }
+    training_.push_back(std::move(training));
+  };
+  write(0);
+  const auto& layers = network().layers;
+  const bool mixed = std::any_of(layers.begin(), layers.end(), [&](const auto& layer) {
+    const auto histogram = plan_.histogram(layer.name, 0, plan_.steps());
+    return std::any_of(histogram.begin(), histogram.end(), [&](const auto& entry) {
+      return !(float_operands(entry.first) == float_operands(histogram.begin()->first));
+    });
+  });
+  if (!mixed) return;
+  for (std::int64_t step = 1; step < plan_.steps(); ++step) {
+    std::vector<FloatOperands> floats;
+    for (const auto& layer : training_.front()->network->layers) {
+      floats.push_back(float_operands(plan_.at(step, layer.name)));
+    }
+    const bool known = std::any_of(training_.begin(), training_.end(),
+                                   [&](const auto& training) { return training->floats == floats; });
+    if (!known) write(step);
+  }
+}
+
+std::unique_ptr<NetworkRun::Evaluation> NetworkRun::write_evaluation(const std::vector<BitWidth>& widest) const {
+  auto evaluation = std::make_unique<Evaluation>();
+  evaluation->widest = widest;
+  builder::Options options = options_of(config_, evaluation_batch_);
+  options.training = false;
+  options.widest = [&](const std::string& layer) {
+    const auto at = static_cast<std::size_t>(std::find(layers_.begin(), layers_.end(), layer) - layers_.begin());
+    return LayerWidths{widest[at], max_widths_[at].gradient};
+  };
+  if (device_.keeps_images()) options.stored_images = stored_test_images(config_, dataset_.test.count);
+  evaluation->network = write_model(config_.model.name, config_.model.classes, options);
+  return evaluation;
+}
+
+void NetworkRun::compile(Evaluation& evaluation) {
+  evaluation.executable = device_.compile(evaluation.network->program, {state_, {evaluation.network->logits}});
+  evaluation.inputs = std::make_unique<StepInputs>(evaluation.network->program);
+}
+
+/// Throws where a step needs more than there is: the system would end the process without a word.
+void NetworkRun::check_memory(const Evaluation& evaluation) const {
+  if (device_.keeps_images()) return;  // its own memory; it says so itself
+  const auto free = free_memory();
+  if (!free) return;
+  // Tensors of a step grow with the batch; programs of a run share them. The images are on the host as well.
+  std::uint64_t step = device_.step_bytes(evaluation.network->program, {});
+  for (const auto& training : training_) {
+    step = std::max<std::uint64_t>(step, device_.step_bytes(training->network->program, {}));
+  }
+  const std::int64_t batch = std::max(config_.train.batch, evaluation_batch_);
+  const auto image = static_cast<std::uint64_t>(network().image_h * network().image_w * network().image_c);
+  step += 3 * sizeof(float) * image * static_cast<std::uint64_t>(batch);
+  const std::uint64_t state = state_bytes(network().program), needed = step + state;
+  if (needed <= *free) return;
+  const std::uint64_t for_steps = *free > state ? *free - state : 0;
+  const std::int64_t fits =
+      batch * static_cast<std::int64_t>(for_steps >> 20) / static_cast<std::int64_t>((step >> 20) + 1);
+  throw std::runtime_error(config_.model.name + " at " + std::to_string(batch) + " images at a time needs at least " +
+                           gibibytes(needed) + " of memory, and " + gibibytes(*free) + " are free: lower " +
+                           "train.batch, or train.evaluation_batch where that is the larger one, to fewer than " +
+                           std::to_string(fits + 1));
+}
+
+void NetworkRun::write_images() {
+  for (const ImageSet* set : {&dataset_.train, &dataset_.test}) {
+    const std::string name = set == &dataset_.train ? kTrainingSet : kTestSet;
+    if (set->count == 0) continue;
+    state_->write(name + " pixels", set->pixels.data());
+    state_->write(name + " labels", set->labels.data());
+  }
+  state_->write("pixel values", loader_.table().data());
+  places_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStepsOfPlaces * config_.train.batch)));
+}
+
+std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
+  auto widths = max_widths_;
+  for (auto& layer : widths) layer.forward = forward;
+  return widths;
+}
+
+void NetworkRun::fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const {
+  widths.resize(layers_.size());
+  if (config_.precision.layers.empty()) {
+    std::fill(widths.begin(), widths.end(), plan_.at(step));
+    return;
+  }
+  for (std::size_t i = 0; i < layers_.size(); ++i) widths[i] = plan_.at(step, layers_[i]);
+}
+
+std::vector<LayerWidths> NetworkRun::widths_at(std::int64_t step) const {
+  std::vector<LayerWidths> widths;
+  fill_widths(step, widths);
+  return widths;
+}
+
+NetworkRun::Training& NetworkRun::training_of(const std::vector<LayerWidths>& widths) {
+  for (const auto& training : training_) {
+    const auto fits = [](const FloatOperands& floats, const LayerWidths& at) { return floats == float_operands(at); };
+    if (std::equal(training->floats.begin(), training->floats.end(), widths.begin(), fits)) return *training;
+  }
+  throw std::logic_error("no program was written for these widths");
+}
+
+NetworkRun::Evaluation& NetworkRun::evaluation_of(const std::vector<LayerWidths>& widths) {
+  const auto fits = [](BitWidth widest, const LayerWidths& at) {
+    return widest.is_float32() == at.forward.is_float32() &&
+           (widest.is_float32() || bytes_of(at.forward.container()) <= bytes_of(widest.container()));
+  };
+  for (const auto& evaluation : evaluations_) {
+    if (std::equal(evaluation->widest.begin(), evaluation->widest.end(), widths.begin(), fits)) return *evaluation;
+  }
+  std::vector<BitWidth> widest;
+  for (const auto& layer : widths) widest.push_back(layer.forward);
+  auto evaluation = write_evaluation(widest);
+  compile(*evaluation);
+  evaluations_.push_back(std::move(evaluation));
+  return *evaluations_.back();
+}
+
+void NetworkRun::write_places(const char* set) { state_->write(std::string(set) + " places", places_.data()); }
+
+void NetworkRun::give_training_batch(Started& started) {
+  const builder::NetworkProgram& network = *started.training->network;
+  StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
+  const std::int64_t step = started.step, batch = config_.train.batch;
+  if (!device_.keeps_images()) {
+    loader_.training_batch(step, started.x.data(), started.labels.data());
+    inputs.point(network.images, started.x.data());
+    inputs.point(network.labels, started.labels.data());
+    return;
+  }
+  if (step < first_step_of_places_ || step >= end_of_places_) {
+    first_step_of_places_ = step;
+    end_of_places_ = std::max(step + 1, std::min(step + kStepsOfPlaces, config_.train.steps));
+    for (std::int64_t s = step; s < end_of_places_; ++s) {
+      loader_.training_places(s, places_.data() + (s - step) * batch);
+    }
+    write_places(kTrainingSet);
+  }
+  inputs.set(network.first_place, static_cast<std::uint32_t>((step - first_step_of_places_) * batch));
+}
+
+StepInputs& NetworkRun::give_inputs(std::int64_t step) {
+  if (starts_ - finishes_ == started_.size()) throw std::logic_error("a third step was started");
+  Started& started = started_[starts_ % started_.size()];
+  started.step = step;
+  fill_widths(step, started.widths);
+  started.training = &training_of(started.widths);
+  const builder::NetworkProgram& network = *started.training->network;
+  StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
+  set_widths(inputs, network, started.widths);
+  inputs.set(network.step, static_cast<std::uint32_t>(step));
+  inputs.set(network.rate, learning_rate_at(config_.learning_rate, step));
+  give_training_batch(started);
+  return inputs;
+}
+
+void NetworkRun::start(std::int64_t step) {
+  const StepInputs& inputs = give_inputs(step);
+  Started& started = started_[starts_ % started_.size()];
+  started.ticket = started.training->executable->start(inputs);
+  ++starts_;  // only now: a step that fails while it is queued leaves nothing to finish
+}
+
+Executable& NetworkRun::begin(std::int64_t step) {
+  const StepInputs& inputs = give_inputs(step);
+  Executable& executable = *started_[starts_ % started_.size()].training->executable;
+  executable.begin(inputs);
+  return executable;
+}
+
+StepResult NetworkRun::finish() {
+  if (finishes_ == starts_) throw std::logic_error("no step was started");
+  const Started& started = started_[finishes_++ % started_.size()];
+  const Report& report = started.training->executable->finish(started.ticket);
+  StepResult result = findings_of(*started.training->network, report);
+  if (!result.non_finite.empty()) {
+    throw NonFiniteError("step " + std::to_string(started.step) + ": " + result.non_finite + " is not finite (loss " +
+                         std::to_string(result.loss) + ", learning rate " +
+                         std::to_string(learning_rate_at(config_.learning_rate, started.step)) + ")");
+  }
+  return result;
+}
+
+void NetworkRun::read(const std::string& tensor, void* host) {
+  if (starts_ == 0) throw std::logic_error("no step was started");
+  const Training& training = *started_[(starts_ - 1) % started_.size()].training;
+  const Tensor found = training.network->program.find(tensor);
+  if (!found) throw std::invalid_argument("the program has no tensor '" + tensor + "'");
+  training.executable->read(found, host);
+}
+
+EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
+                                      std::vector<float>* logits) {
+  if (steps_done < 1) {
+    throw std::runtime_error(
+        "an evaluation needs the running ranges and statistics that training leaves, and no step was trained yet");
+  }
+  Evaluation& evaluation = evaluation_of(widths);
+  const builder::NetworkProgram& network = *evaluation.network;
+  const std::int64_t batch = evaluation_batch_;
+  StepInputs& inputs = *evaluation.inputs;
+  std::vector<float> x;
+  std::vector<std::int32_t> labels;
+  if (device_.keeps_images()) {
+    end_of_places_ = 0;  // the memory of the training's is used
+    inputs.set(network.first_place, std::uint32_t{0});
+  } else {
+    x.resize(static_cast<std::size_t>(network.program.spec(network.images).size()));
+    labels.resize(static_cast<std::size_t>(batch));
+    inputs.point(network.images, x.data());
+    inputs.point(network.labels, labels.data());
+  }
+  set_widths(inputs, network, widths);
+  EvaluationResult result;
+  std::int64_t correct = 0;
+  std::vector<float> losses;
+  losses.reserve(static_cast<std::size_t>(dataset_.test.count));
+  for (std::int64_t first = 0; first < dataset_.test.count; first += batch) {
+    const std::int64_t count = std::min(batch, dataset_.test.count - first);
+    if (device_.keeps_images()) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        places_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
+      }
+      write_places(kTestSet);
+    } else {
+      loader_.test_batch(first, count, x.data(), labels.data());
+    }
+    inputs.set_samples(count);
+    const Report& report = evaluation.executable->run(inputs);
+    correct += report.at<LossRecord>(network.loss)->correct;
+    const auto* of_samples = report.at<float>(network.losses);
+    losses.insert(losses.end(), of_samples, of_samples + count);
+    if (logits == nullptr) continue;
+    const std::size_t before = logits->size();
+    logits->resize(before + static_cast<std::size_t>(batch * network.classes));
+    evaluation.executable->read(network.logits, logits->data() + before);
+    logits->resize(before + static_cast<std::size_t>(count * network.classes));
+  }
+  result.images = dataset_.test.count;
+  // On one grid over the whole set, so that the number does not depend on how many images went at a time.
+  result.loss = mean_loss(losses);
+  if (result.images > 0) result.accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(result.images);
+  return result;
+}
+
+Config with_initial_weights_digest(Config config) {
+  const std::string& path = config.model.initial_weights;
+  if (path.empty()) return config;
+  const std::string bytes = read_file(path);
+  const std::string digest = to_text(digest_of(bytes.data(), bytes.size()));
+  std::string& expected = config.model.initial_weights_digest;
+  if (!expected.empty() && expected != digest) {
+    throw std::runtime_error("model.initial_weights: '" + path + "' has the digest " + digest + ", not " + expected +
+                             " as model.initial_weights_digest says; the file has changed, or is another one");
+  }
+  expected = digest;
+  return config;
+}
+
+void set_initial_state(NetworkRun& run, const Config& config) {
+  initialise(run.state(), config.train.seed);
+  if (config.model.initial_weights.empty()) return;
+  with_initial_weights_digest(config);
+  load_weights(run.state(), read_safetensors(config.model.initial_weights), config.model.initial_weights);
+}
+
+}  // namespace bitcycle

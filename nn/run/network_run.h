@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// NetworkRun: a config's network on a device, with its widths, data and optimiser: one training step, or one
+// evaluation, at a time. Both are programs over one state. What a step does depends on the state before it, the config
+// and the step's number alone.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/builder/builder.h"
+#include "nn/config/config.h"
+#include "nn/data/dataset.h"
+#include "nn/run/findings.h"
+#include "nn/run/network_state.h"
+#include "sim/device/device.h"
+#include "sim/schedule/precision_plan.h"
+
+namespace bitcycle {
+
+/// Which operands of a layer are float32.
+struct FloatOperands {
+  bool forward = false, gradient = false;
+  bool operator==(const FloatOperands&) const = default;
+};
+
+/// The training step of a config as a program: its containers hold every width of the run. Where a layer is float32 in
+/// some steps and integer in others, the program of the first step. `stored_images`: as a device that keeps them has
+/// it.
+std::unique_ptr<builder::NetworkProgram> training_program(const Config& config, bool stored_images = false);
+/// Its evaluation at the largest widths of the run.
+std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config, bool stored_images = false);
+
+struct EvaluationResult {
+  double loss = 0.0;      // mean
+  double accuracy = 0.0;  // percent
+  std::int64_t images = 0;
+};
+
+class NetworkRun {
+ public:
+  /// Throws std::invalid_argument: images or classes that do not fit the model, a pattern of precision.layers that no
+  /// layer matches; std::runtime_error: more memory than there is. `dataset` and `device` must live on. `kept`: names
+  /// of tensors of the training step that read() is to find.
+  NetworkRun(const Config& config, const Dataset& dataset, Device& device, const std::vector<std::string>& kept = {});
+  ~NetworkRun();
+  NetworkRun(const NetworkRun&) = delete;
+  NetworkRun& operator=(const NetworkRun&) = delete;
+
+  /// The program of the first training step.
+  const builder::NetworkProgram& network() const { return *training_.front()->network; }
+  NetworkState& state() { return *network_state_; }
+  const PrecisionPlan& plan() const { return plan_; }
+  std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }
+
+  /// Begins a training step. Where the device runs behind, the next one may be started before this one is finished.
+  void start(std::int64_t step);
+  /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the state is then not
+  /// to be gone on with. Where it is the gradients that are not finite, the parameters are still those before the step.
+  StepResult finish();
+  StepResult step(std::int64_t step) {
+    start(step);
+    return finish();
+  }
+  /// The same kernel by kernel (Executable::advance); nothing is there to finish.
+  Executable& begin(std::int64_t step);
+  /// A kept tensor of the last step that was started.
+  void read(const std::string& tensor, void* host);
+
+  /// Widths of every quantised layer at a step; the largest of the run; the same width everywhere.
+  std::vector<LayerWidths> widths_at(std::int64_t step) const;
+  const std::vector<LayerWidths>& max_widths() const { return max_widths_; }
+  std::vector<LayerWidths> widths_of(BitWidth forward) const;
+  /// The whole test set, at any widths. Throws std::runtime_error before the first training step: there are no
+  /// statistics yet. `logits`, if given, gets those of every image, (images, classes).
+  EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
+                            std::vector<float>* logits = nullptr);
+
+ private:
+  /// Training steps with the same float32 operands.
+  struct Training {
+    std::vector<FloatOperands> floats;
+    std::unique_ptr<builder::NetworkProgram> network;
+    std::unique_ptr<Executable> executable;
+    std::array<std::unique_ptr<StepInputs>, 2> inputs;  // of steps that are on their way
+  };
+  /// Evaluations with forward widths up to `widest`, float32 in the same layers.
+  struct Evaluation {
+    std::vector<BitWidth> widest;
+    std::unique_ptr<builder::NetworkProgram> network;
+    std::unique_ptr<Executable> executable;
+    std::unique_ptr<StepInputs> inputs;
+  };
+  /// A step that was started and is not finished.
+  struct Started {
+    std::int64_t step = 0;
+    std::vector<LayerWidths> widths;
+    Training* training = nullptr;
+    Ticket ticket;
+    std::vector<float> x;  // a batch on the host, where the device keeps no images
+    std::vector<std::int32_t> labels;
+  };
+
+  /// Programs of all training steps, not compiled yet.
+  void write_training_programs();
+  void check_memory(const Evaluation& evaluation) const;
+  void write_images();
+  Training& training_of(const std::vector<LayerWidths>& widths);
+  Evaluation& evaluation_of(const std::vector<LayerWidths>& widths);
+  std::unique_ptr<Evaluation> write_evaluation(const std::vector<BitWidth>& widest) const;
+  void compile(Evaluation& evaluation);
+  /// The inputs of a step, in the place of the next one that is started.
+  StepInputs& give_inputs(std::int64_t step);
+  void give_training_batch(Started& started);
+  /// All places of a set; those behind a batch are not looked at.
+  void write_places(const char* set);
+  void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
+
+  const Config config_;
+  const Dataset& dataset_;
+  Device& device_;
+  PrecisionPlan plan_;
+  BatchLoader loader_;
+  std::int64_t evaluation_batch_;
+  std::vector<std::unique_ptr<Training>> training_;
+  std::vector<std::unique_ptr<Evaluation>> evaluations_;
+  std::vector<std::string> layers_;
+  std::vector<LayerWidths> max_widths_;
+  std::shared_ptr<State> state_;
+  std::unique_ptr<NetworkState> network_state_;
+
+  std::array<Started, 2> started_;
+  std::size_t starts_ = 0, finishes_ = 0;
+  std::vector<ImagePlace> places_;
+  std::int64_t first_step_of_places_ = 0, end_of_places_ = 0;  // steps whose places are on the device
+};
+
+/// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.
+Config with_initial_weights_digest(Config config);
+
+/// Initial state: of model.initial_weights, or drawn from train.seed.
+void set_initial_state(NetworkRun& run, const Config& config);
+
+}  // namespace bitcycle

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/run/network_state.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace bitcycle {
+
+std::map<std::string, std::vector<float>> NetworkState::fetch(const std::vector<std::string>& tensors) {
+  const Program& program = network_.program;
+  std::map<std::string, std::vector<float>> found;
+  for (const auto& name : tensors) {
+    found[name].resize(static_cast<std::size_t>(program.spec(program.find(name)).size()));
+  }
+  std::vector<State::Read> reads;
+  for (auto& [name, values] : found) reads.push_back({name, values.data()});
+  state_->read(reads);
+  return found;
+}
+
+bool NetworkState::has_momentum(const Parameter& parameter) const {
+  return parameter.trained && static_cast<bool>(network_.program.find(momentum_name(parameter.name)));
+}
+
+std::vector<float> NetworkState::values() {
+  std::vector<std::string> tensors;
+  for (const auto& place : network_.places) tensors.push_back(place.tensor);
+  const auto found = fetch(tensors);
+  std::vector<float> arena(static_cast<std::size_t>(parameters().size()));
+  std::size_t i = 0;
+  for (const auto& parameter : parameters().all()) {
+    const auto& place = network_.places[i++];
+    std::copy_n(found.at(place.tensor).begin() + static_cast<std::ptrdiff_t>(place.first), parameter.size(),
+                arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+  }
+  return arena;
+}
+
+void NetworkState::set_values(const std::vector<float>& arena) {
+  std::vector<std::string> tensors;
+  for (const auto& place : network_.places) tensors.push_back(place.tensor);
+  auto changed = fetch(tensors);
+  std::size_t i = 0;
+  for (const auto& parameter : parameters().all()) {
+    const auto& place = network_.places[i++];
+    std::copy_n(arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset), parameter.size(),
+                changed.at(place.tensor).begin() + static_cast<std::ptrdiff_t>(place.first));
+  }
+  for (const auto& [name, values] : changed) state_->write(name, values.data());
+}
+
+std::vector<float> NetworkState::momenta() {
+  std::vector<std::string> tensors;
+  for (const auto& parameter : parameters().all()) {
+    if (has_momentum(parameter)) tensors.push_back(momentum_name(parameter.name));
+  }
+  const auto found = fetch(tensors);
+  std::vector<float> arena(static_cast<std::size_t>(parameters().trained_size()));
+  for (const auto& parameter : parameters().all()) {
+    if (!has_momentum(parameter)) continue;
+    const auto& tensor = found.at(momentum_name(parameter.name));
+    std::copy(tensor.begin(), tensor.end(), arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
+  }
+  return arena;
+}
+
+void NetworkState::set_momenta(const std::vector<float>& arena) {
+  for (const auto& parameter : parameters().all()) {
+    if (has_momentum(parameter)) state_->write(momentum_name(parameter.name), arena.data() + parameter.offset);
+  }
+}
+
+std::vector<float> NetworkState::gradients() {
+  if (!read_gradient_) throw std::logic_error("no program has kept the gradients");
+  std::vector<float> arena(static_cast<std::size_t>(parameters().trained_size()));
+  std::size_t i = 0;
+  for (const auto& parameter : parameters().all()) {
+    if (parameter.trained) read_gradient_(i++, arena.data() + parameter.offset);
+  }
+  return arena;
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fast library: memory, ranges, forward pass and everything elementwise. The backward pass of a
+// convolution is in conv_backward.cpp.
+#include "sim/cpu/cpu_library.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "sim/cpu/isa.h"
+#include "sim/cpu/timing.h"
+#include "sim/number/order_free_sum.h"
+#include "sim/ops/activation.h"
+#include "sim/ops/bounds.h"
+#include "sim/ops/norm.h"
+#include "sim/ops/rescale.h"
+#include "sim/reference/operations.h"
+
+namespace bitcycle::cpu {
+namespace {
+
+constexpr std::int64_t kPiece = 16384;  // elements that one task works on
+
+/// out[c] = field(c), padded with zeros to whole blocks.
+template <typename Field>
+const float* fill(Scratch<float>& out, std::int64_t channels, const Field& field) {
+  const std::int64_t lanes = lanes_for(channels);
+  float* data = out.need(lanes);
+  for (std::int64_t c = 0; c < lanes; ++c) data[c] = c < channels ? field(c) : 0.0F;
+  return data;
+}
+
+}  // namespace
+
+CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
+    : kernels_(kernels),
+      workers_(threads),
+      states_(static_cast<std::size_t>(workers_.threads())),
+      partials_(static_cast<std::size_t>(workers_.threads())),
+      chain_partials_(static_cast<std::size_t>(workers_.threads())) {}
+
+void CpuLibrary::begin_images() {
+  level(states_);
+  level(partials_);
+  level(chain_partials_);
+  for (auto& partial : partials_) partial.used = false;
+  for (auto& partial : chain_partials_) partial.used = false;
+  for (auto& state : states_) {
+    state.used = false;
+    state.product.margins_of = nullptr;
+  }
+}
+
+void* CpuLibrary::allocate(std::size_t bytes) {
+  return reference_.allocate(bytes + 64);  // kernels may read a word past the end
+}
+
+std::unique_ptr<QuantisedWeights> CpuLibrary::make_weights(const ConvShape& shape) {
+  auto weights = std::make_unique<CpuWeights>(shape, kernels_.group);
+  const auto size = static_cast<std::size_t>(shape.weight_size());
+  weights->codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->affine = Buffer(*this, static_cast<std::size_t>(shape.o) * sizeof(Affine));
+  weights->error_codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->error_affine = Buffer(*this, static_cast<std::size_t>(shape.c) * sizeof(Affine));
+  weights->magnitude = Buffer(*this, static_cast<std::size_t>(shape.o + 1) * sizeof(float));
+  return weights;
+}
+
+void CpuLibrary::tensor_range(const float* x, std::int64_t size, Range* range) {
+  const Timing timing(*this, "tensor range");
+  for (auto& state : states_) state.keys = {};
+  workers_.pieces(size, kPiece, [&](int thread, std::int64_t begin, std::int64_t end) {
+    auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+    kernels_.range(x + begin, end - begin, &keys.lo, &keys.hi);
+  });
+  KeyRange all;
+  for (const auto& state : states_) include(all, state.keys);
+  *range = canonical_range(all);
+}
+
+NormVectors CpuLibrary::NormTable::vectors(const NormChannel* norm, std::int64_t channels) {
+  const auto at = [norm](std::int64_t c) -> const NormChannel& { return norm[c]; };
+  NormVectors result;
+  result.mean = fill(mean, channels, [&](std::int64_t i) { return at(i).mean; });
+  result.a = fill(a, channels, [&](std::int64_t i) { return at(i).a; });
+  result.beta = fill(beta, channels, [&](std::int64_t i) { return at(i).beta; });
+  return result;
+}
+
+GradientRows CpuLibrary::GradientTable::rows(const ConvGradient& gradient, std::int64_t channels) {
+  GradientRows rows;
+  rows.channels = channels;
+  if (gradient.norm == nullptr) return rows;
+  rows.mean = fill(mean, channels, [&](std::int64_t i) { return gradient.norm[i].mean; });
+  rows.a = fill(a, channels, [&](std::int64_t i) { return gradient.gradient[i].a; });
+  rows.k = fill(k, channels, [&](std::int64_t i) { return gradient.gradient[i].k; });
+  rows.c = fill(c, channels, [&](std::int64_t i) { return gradient.gradient[i].c; });
+  return rows;
+}
+
+void CpuLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
+                                BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
+  if (gradient.norm == nullptr) {
+    tensor_range(gradient.u, positions * channels, range);
+  } else {
+    const Timing timing(*this, "gradient range");
+    const GradientRows table = gradient_table_.rows(gradient, channels);
+    for (auto& state : states_) state.keys = {};
+    const std::int64_t grain = std::max<std::int64_t>(1, kPiece / channels);
+    workers_.pieces(positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+      auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+      GradientRows rows = table;
+      rows.u = gradient.u + begin * channels;
+      rows.y = gradient.y + begin * channels;
+      rows.pixels = end - begin;
+      rows.lo = &keys.lo;
+      rows.hi = &keys.hi;
+      kernels_.gradient_rows(rows);
+    });
+    KeyRange all;
+    for (const auto& state : states_) include(all, state.keys);
+    *range = canonical_range(all);
+  }
+  *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
+}
+
+void CpuLibrary::write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,
+                             const float* noise) const {
+  QuantiseRow row;
+  switch (operand.width.container()) {
+    case Container::kFloat32: std::copy_n(values, count, static_cast<float*>(operand.codes) + begin); return;
+    case Container::kUint32: {
+      auto* codes = static_cast<std::uint32_t*>(operand.codes) + begin;
+      for (std::int64_t e = 0; e < count; ++e) {
+        codes[e] = quantise(values[e], *operand.affine, operand.width, noise == nullptr ? 0.0F : noise[e]);
+      }
+      return;
+    }
+    case Container::kUint16:
+      row = quantise_row(*operand.affine);
+      row.codes16 = static_cast<std::uint16_t*>(operand.codes) + begin;
+      break;
+    case Container::kUint8:
+      row = quantise_row(*operand.affine);
+      row.codes8 = static_cast<std::uint8_t*>(operand.codes) + begin;
+      break;
+  }
+  row.x = values;
+  row.noise = noise;
+  row.count = count;
+  kernels_.quantise(row);
+}
+
+void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights& weights) {
+  const PackedProduct& product = weights.forward;
+  const std::int64_t lanes = product.lanes;
+  const auto* affine = weights.affine.as<Affine>();
+  double* a = coefficients_.a.zeroed(lanes);
+  double* b = coefficients_.b.zeroed(lanes);
+  double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
+  for (std::int64_t o = 0; o < args.shape.o; ++o) {
+    const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
+    a[o] = scale.a;
+    b[o] = scale.b;
+    for (std::int64_t c = 0; c < product.classes(); ++c) {
+      offset[c * lanes + o] = product_offset(*args.codes.affine, affine[o], product.weight_sums.data()[c * lanes + o],
+                                             product.terms[static_cast<std::size_t>(c)]);
+    }
+  }
+}
+
+void CpuLibrary::prepare_forward_chains(const ConvForward& args, const CpuWeights& weights) {
+  const BitWidth x = args.codes.width, w = weights.width;
+  const auto* affine = weights.affine.as<Affine>();
+  const auto* codes = weights.codes.as<std::uint32_t>();
+  const std::int64_t size = args.shape.forward_depth();
+  if (x.is_integer() && w.is_integer()) {
+    weights.chain_forward.set_integers(
+        limbs_for(x.bits(), w.bits(), size), [&](std::int64_t e) { return codes[e]; },
+        [&](std::int64_t o, double sum, double terms) {
+          const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
+          return ChainScale{scale.a, scale.b, product_offset(*args.codes.affine, affine[o], sum, terms)};
+        });
+  } else if (w.is_integer()) {
+    weights.chain_forward.set_floats(
+        [&](std::int64_t e) { return static_cast<float>(dequantise(codes[e], affine[e / size])); });
+  } else {
+    const auto* values = weights.codes.as<float>();
+    weights.chain_forward.set_floats([&](std::int64_t e) { return values[e]; });
+  }
+}
+
+void CpuLibrary::conv_forward(const ConvForward& args) {
+  const auto& weights = static_cast<const CpuWeights&>(*args.weights);
+  const ConvShape& s = args.shape;
+  const Timing timing(*this, "convolution forward", s.macs());
+  const bool bytes = weights.fast_forward && is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
+  if (!bytes && s.forward_depth() > kMaxChain) {
+    reference_.conv_forward(args);
+    return;
+  }
+  if (bytes) {
+    forward_coefficients(args, weights);
+  } else {
+    prepare_forward_chains(args, weights);
+  }
+  const auto* affine = weights.affine.as<Affine>();
+  const std::int64_t lanes = lanes_for(s.o);
+  const std::int64_t out_positions = s.out_h() * s.out_w();
+  const std::int64_t image_in = s.h * s.w * s.c, image_out = out_positions * s.o;
+  if (args.statistics != nullptr) {
+    const bool integers = args.codes.width.is_integer() && weights.width.is_integer();
+    const Range range = args.input_range == nullptr ? Range{} : *args.input_range;
+    const double x_bound = operand_bound(args.codes.width, *args.codes.affine, range);
+    for (std::int64_t o = 0; o < s.o; ++o) {
+      const double w_bound = weight_bound(weights.width, affine[o], weights.magnitude.as<float>()[o]);
+      args.statistics[o] = {};
+      args.statistics[o].exponent = moment_exponent(product_bound(integers, s.forward_depth(), x_bound, w_bound),
+                                                    static_cast<std::uint64_t>(s.n * out_positions));
+    }
+    fill(statistics_scale_, s.o, [&](std::int64_t o) { return power_of_two(args.statistics[o].exponent); });
+  }
+  begin_images();
+  const NormVectors input_norm = args.input.norm == nullptr ? NormVectors{} : input_norm_.vectors(args.input.norm, s.c);
+
+  workers_.each(s.n, [&](int thread, std::int64_t n) {
+    ThreadState& state = states_[static_cast<std::size_t>(thread)];
+    const std::int64_t piece = positions_at_once(s.c);
+    for (std::int64_t p = 0; p < s.h * s.w; p += piece) {
+      const std::int64_t pixels = std::min(piece, s.h * s.w - p), element = n * image_in + p * s.c;
+      const float* values = args.input.x + element;
+      if (args.input.norm != nullptr) {
+        NormRows norm;
+        norm.y = values;
+        norm.pixels = pixels;
+        norm.channels = s.c;
+        norm.norm = input_norm;
+        norm.relu = true;
+        norm.z = state.values.need(piece * s.c);
+        kernels_.norm_rows(norm);
+        values = norm.z;
+      }
+      write_codes(args.codes, element, values, pixels * s.c, nullptr);
+    }
+    if (args.statistics != nullptr && !state.used) {
+      state.used = true;
+      state.s1.zeroed(lanes);
+      state.s2.zeroed(lanes);
+      std::fill_n(state.lo.need(lanes), lanes, INT32_MAX);
+      std::fill_n(state.hi.need(lanes), lanes, INT32_MIN);
+    }
+    const auto done = [&](std::int64_t, std::int64_t rows, const float* y) {
+      if (args.statistics == nullptr) return;
+      StatisticsRow row;
+      row.y = y;
+      row.pixels = rows * s.out_w();
+      row.channels = row.step = s.o;
+      row.scale = statistics_scale_.data();
+      row.s1 = state.s1.data();
+      row.s2 = state.s2.data();
+      row.lo = state.lo.data();
+      row.hi = state.hi.data();
+      kernels_.statistics(row);
+    };
+    float* y = args.y + n * image_out;
+    if (bytes) {
+      product_image(kernels_, weights.forward, coefficients_,
+                    static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx, state.product,
+                    done);
+    } else {
+      weights.chain_forward.image(kernels_, args.codes, n, y, state.dx, state.chain, done);
+    }
+  });
+  if (args.statistics == nullptr) return;
+  for (std::int64_t o = 0; o < s.o; ++o) {
+    KeyRange keys;
+    for (const auto& state : states_) {
+      if (!state.used) continue;
+      add_wrapping(args.statistics[o].s1, state.s1.data()[o]);
+      args.statistics[o].s2 += static_cast<std::uint64_t>(state.s2.data()[o]);
+      include(keys, KeyRange{state.lo.data()[o], state.hi.data()[o]});
+    }
+    const Range extremes = canonical_range(keys);
+    args.statistics[o].lo = extremes.lo;
+    args.statistics[o].hi = extremes.hi;
+  }
+}
+
+void CpuLibrary::conv_accumulators(const ConvAccumulators& args) {
+  const Timing timing(*this, "accumulators", args.shape.macs());
+  reference_.conv_accumulators(args);
+}
+
+void CpuLibrary::norm_forward(const NormForward& args) {
+  const Timing timing(*this, "batch norm forward");
+  const NormVectors main = main_norm_.vectors(args.norm, args.channels);
+  NormVectors shortcut;
+  if (args.shortcut_norm != nullptr) shortcut = shortcut_norm_.vectors(args.shortcut_norm, args.channels);
+  for (auto& state : states_) state.keys = {};
+  // Whole words of the mask a piece.
+  const std::int64_t grain = std::max<std::int64_t>(32, kPiece / args.channels / 32 * 32);
+  workers_.pieces(args.positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = begin * args.channels, count = (end - begin) * args.channels;
+    NormRows rows;
+    rows.y = args.y + first;
+    rows.pixels = end - begin;
+    rows.channels = args.channels;
+    rows.norm = main;
+    rows.shortcut = args.shortcut == nullptr ? nullptr : args.shortcut + first;
+    rows.shortcut_norm = args.shortcut_norm == nullptr ? nullptr : &shortcut;
+    rows.relu = args.relu;
+    rows.z = args.z + first;
+    kernels_.norm_rows(rows);
+    if (args.range != nullptr) {
+      auto& keys = states_[static_cast<std::size_t>(thread)].keys;
+      kernels_.range(rows.z, count, &keys.lo, &keys.hi);
+    }
+    if (args.mask_bits != nullptr) {
+      kernels_.positive_bits(rows.z, count, reinterpret_cast<std::uint8_t*>(args.mask_bits) + first / 8);
+    }
+  });
+  if (args.range == nullptr) return;
+  KeyRange all;
+  for (const auto& state : states_) include(all, state.keys);
+  *args.range = canonical_range(all);
+}
+
+void CpuLibrary::average_pool(const AveragePool& args) {
+  const Timing timing(*this, "average pool");
+  reference_.average_pool(args);
+}
+
+void CpuLibrary::linear_forward(const LinearForward& args) {
+  const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
+  reference_.linear_forward(args);
+}
+
+void CpuLibrary::linear_backward(const LinearBackward& args) {
+  const Timing timing(*this, "linear backward", 2 * args.n * args.inputs * args.outputs);
+  reference_.linear_backward(args);
+}
+
+void CpuLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+  const Timing timing(*this, "softmax cross-entropy");
+  reference_.softmax_cross_entropy(args);
+}
+
+void CpuLibrary::sgd_update(const SgdUpdate& args) {
+  const Timing timing(*this, "sgd");
+  if (args.non_finite != nullptr) *args.non_finite = -1;
+  if (args.guard != nullptr && *args.guard >= 0) return;
+  workers_.pieces(args.size, kPiece, [&](int, std::int64_t begin, std::int64_t end) {
+    kernels_.sgd(args.gradient + begin, args.momentum_buffer + begin, args.parameter + begin, end - begin, args.lr,
+                 args.momentum, args.weight_decay);
+  });
+  if (args.non_finite != nullptr) find_non_finite(args.parameter, args.size, args.non_finite);
+}
+
+void CpuLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
+  *place = -1;
+  if (size != 0 && kernels_.non_finite(data, size)) reference_.find_non_finite(data, size, place);
+}
+
+void CpuLibrary::set_profiling(bool on) {
+  if (on) profile_.clear();
+  profiling_ = on;
+}
+
+}  // namespace bitcycle::cpu
+
+namespace bitcycle {
+
+std::unique_ptr<KernelLibrary> make_cpu_library(Isa isa, int threads) {
+  const cpu::IsaEntry* entry = cpu::isa_entry(isa);
+  if (entry == nullptr || !entry->available()) {
+    const char* best = cpu::isa_entry(Isa::kAuto)->name;
+    throw std::invalid_argument("this machine cannot run " + isa_name(isa) + " kernels; the best that it has are " +
+                                best + " (--isa " + best + ", or leave it out)");
+  }
+  return std::make_unique<cpu::CpuLibrary>(*entry->kernels, threads);
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// CpuLibrary: the fast library on one machine. Neighbouring operations are fused image by image, so that what one
+// writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits multiply
+// bytes (packed_product.h, weight_gradient.h), everything else runs in chains (chain_product.h).
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "sim/cpu/codes.h"
+#include "sim/cpu/cpu_weights.h"
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/product_image.h"
+#include "sim/cpu/scratch.h"
+#include "sim/cpu/workers.h"
+#include "sim/device/kernel_library.h"
+#include "sim/number/ordered_key.h"
+#include "sim/reference/reference_library.h"
+
+namespace bitcycle::cpu {
+
+class CpuLibrary final : public KernelLibrary {
+ public:
+  CpuLibrary(const KernelTable& kernels, int threads);
+
+  std::string name() const override { return std::string("cpu ") + kernels_.name; }
+  int threads() const override { return workers_.threads(); }
+
+  void* allocate(std::size_t bytes) override;
+  void release(void* data) noexcept override { reference_.release(data); }
+  void to_device(void* device, const void* host, std::size_t bytes) override {
+    reference_.to_device(device, host, bytes);
+  }
+  void to_host(void* host, const void* device, std::size_t bytes) override { reference_.to_host(host, device, bytes); }
+  void fill_zero(void* device, std::size_t bytes) override { reference_.fill_zero(device, bytes); }
+  void synchronise() override {}
+
+  void load_images(const ImageBatch& args) override { reference_.load_images(args); }
+
+  std::unique_ptr<QuantisedWeights> make_weights(const ConvShape& shape) override;
+  void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) override;
+
+  void tensor_range(const float* x, std::int64_t size, Range* range) override;
+  void activation_scale(const ActivationScale& args) override { reference_.activation_scale(args); }
+  void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
+                      MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) override;
+
+  void conv_forward(const ConvForward& args) override;
+  void conv_backward(const ConvBackward& args) override;
+  void conv_accumulators(const ConvAccumulators& args) override;
+
+  void norm_prepare(const NormPrepare& args) override { reference_.norm_prepare(args); }
+  void norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
+                         const float* beta, NormChannel* norm) override {
+    reference_.norm_from_running(channels, mean, variance, gamma, beta, norm);
+  }
+  void norm_forward(const NormForward& args) override;
+  void norm_gradient_prepare(const NormGradientPrepare& args) override { reference_.norm_gradient_prepare(args); }
+  void average_pool(const AveragePool& args) override;
+  void average_pool_backward(const AveragePoolBackward& args) override;
+  void linear_forward(const LinearForward& args) override;
+  void linear_backward(const LinearBackward& args) override;
+  void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
+  void sgd_update(const SgdUpdate& args) override;
+
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
+
+  void set_profiling(bool on) override;
+  std::vector<ProfileEntry> profile() const override { return profile_; }
+
+ private:
+  class Timing;
+  /// Vectors over channels, padded to whole blocks, of one norm.
+  struct NormTable {
+    Scratch<float> mean, a, beta;
+    NormVectors vectors(const NormChannel* norm, std::int64_t channels);
+  };
+  struct GradientTable {
+    Scratch<float> mean, a, k, c;
+    GradientRows rows(const ConvGradient& gradient, std::int64_t channels);
+  };
+  /// Positions whose channels make some 4 KiB: what the elementwise steps of a fused operation hand to one another.
+  static std::int64_t positions_at_once(std::int64_t channels) { return std::max<std::int64_t>(1, 1024 / channels); }
+  /// Sums of a batch-norm pass, one a thread.
+  struct ThreadState {
+    ProductScratch product;
+    ChainProduct::State chain;
+    Scratch<float> values, noise, dx;
+    Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
+    Scratch<std::int32_t> lo, hi;
+    KeyRange keys;
+    std::int32_t magnitude = 0, dx_magnitude = 0;
+    bool used = false;
+
+    template <typename Visit>
+    static void each_scratch(ThreadState& a, const ThreadState& b, const Visit& visit) {
+      ProductScratch::each_scratch(a.product, b.product, visit);
+      ChainProduct::State::each_scratch(a.chain, b.chain, visit);
+      visit(a.values, b.values);
+      visit(a.noise, b.noise);
+      visit(a.dx, b.dx);
+      visit(a.s1, b.s1);
+      visit(a.s2, b.s2);
+      visit(a.lo, b.lo);
+      visit(a.hi, b.hi);
+      for (int i = 0; i < 2; ++i) {
+        visit(a.s_u[i], b.s_u[i]);
+        visit(a.s_ut[i], b.s_ut[i]);
+      }
+    }
+  };
+  void prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels);
+  void join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
+                   ThreadState& state);
+  void finish_join(const GradientJoin& join, std::int64_t channels);
+  /// Forgets what threads kept of the operation before, and makes their memory alike.
+  void begin_images();
+  void begin_thread(ThreadState& state, std::int64_t channels);
+  double error_weight_bound(const QuantisedWeights& weights) const;
+  void forward_coefficients(const ConvForward& args, const CpuWeights& weights);
+  void error_coefficients(const ConvBackward& args, const CpuWeights& weights);
+  /// The same for chains: weights in limbs, or as values.
+  void prepare_forward_chains(const ConvForward& args, const CpuWeights& weights);
+  void prepare_error_chains(const ConvBackward& args, const CpuWeights& weights);
+  void prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights);
+  /// Values of elements begin.. to codes of any width, or to the values of a float32 operand.
+  void write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,
+                   const float* noise) const;
+
+  const KernelTable& kernels_;
+  Workers workers_;
+  ReferenceLibrary reference_;
+  std::vector<ThreadState> states_;
+  std::vector<WeightGradient::Partial> partials_;
+  std::vector<ChainGradient::Partial> chain_partials_;
+  ProductCoefficients coefficients_;
+  NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;
+  GradientTable gradient_table_;
+  Scratch<float> statistics_scale_, join_scale_[2], join_mean_[2];
+  Scratch<NormGradientSums> join_grid_[2];
+  float join_scale_u_ = 0.0F;
+  int joined_norms_ = 0;
+  std::int64_t join_channels_ = 0;
+  bool profiling_ = false;
+  std::vector<ProfileEntry> profile_;
+};
+
+}  // namespace bitcycle::cpu

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/device/kernel_device.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <deque>
+#include <stdexcept>
+
+#include "sim/device/fused_entries.h"
+#include "sim/device/host_state.h"
+#include "sim/program/memory_plan.h"
+
+namespace bitcycle {
+namespace {
+
+class KernelState final : public State {
+ public:
+  KernelState(std::shared_ptr<KernelLibrary> library, const std::vector<const Program*>& programs)
+      : library_(std::move(library)), plan_(programs), memory_(*library_, plan_.bytes) {}
+  std::size_t bytes() const override { return plan_.bytes; }
+  void read(const std::string& name, void* host) override {
+    const StatePlan::Place& of = plan_.place(name);
+    library_->to_host(host, at(of), of.spec.bytes());
+  }
+  void read(const std::vector<Read>& reads) override {
+    std::size_t begin = plan_.bytes, end = 0, sum = 0;
+    for (const Read& one : reads) {
+      const StatePlan::Place& of = plan_.place(one.name);
+      begin = std::min(begin, of.offset);
+      end = std::max(end, of.offset + of.spec.bytes());
+      sum += of.spec.bytes();
+    }
+    if (end <= begin || end - begin > 3 * sum) return State::read(reads);
+    // Neighbours, mostly: one copy of everything between them.
+    between_.resize(end - begin);
+    library_->to_host(between_.data(), memory_.as<std::byte>() + begin, end - begin);
+    for (const Read& one : reads) {
+      const StatePlan::Place& of = plan_.place(one.name);
+      std::memcpy(one.host, between_.data() + (of.offset - begin), of.spec.bytes());
+    }
+  }
+  void write(const std::string& name, const void* host) override {
+    const StatePlan::Place& of = plan_.place(name);
+    library_->to_device(at(of), host, of.spec.bytes());
+  }
+  void* address(const TensorSpec& spec) { return at(plan_.place(spec)); }
+  /// Steps of a run never overlap, so its programs share the memory of a step; the first one that asks decides how
+  /// much.
+  std::byte* step_memory(std::size_t bytes, std::shared_ptr<Buffer>& own) {
+    if (!step_memory_) step_memory_ = std::make_shared<Buffer>(*library_, bytes);
+    own = step_memory_->bytes() >= bytes ? step_memory_ : std::make_shared<Buffer>(*library_, bytes);
+    return own->as<std::byte>();
+  }
+
+  std::map<std::string, std::shared_ptr<void>> held;  // what kernels keep beside a tensor of the state
+
+ private:
+  std::vector<std::byte> between_;
+  std::byte* at(const StatePlan::Place& of) { return memory_.as<std::byte>() + of.offset; }
+
+  std::shared_ptr<KernelLibrary> library_;
+  StatePlan plan_;
+  Buffer memory_;
+  std::shared_ptr<Buffer> step_memory_;
+};
+
+/// Any node, by its reference loops.
+std::optional<Match> any_node(const Candidates& c, int node) {
+  if (c.taken(node)) return {};
+  Match match;
+  match.nodes = {node};
+  each_tensor(c.program().node(node).operation, [&](const char*, Tensor tensor, Access access) {
+    if (access != Access::kRead) match.makes.push_back(tensor);
+  });
+  return match;
+}
+
+std::vector<KernelEntry> entries_with_reference() {
+  std::vector<KernelEntry> entries;
+  for (const FusedEntry& entry : fused_entries()) entries.push_back(entry.entry);
+  entries.push_back({"reference loops", any_node});
+  return entries;
+}
+
+/// Weight gradients run beside what follows them, until the next gradient's codes or the optimiser wait for them: what
+/// they read lives as long.
+void linger(const std::vector<ChosenKernel>& kernels, std::vector<LiveSpan>& live) {
+  const auto is = [&](std::size_t k, const char* name) { return kernels[k].entry->name == name; };
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    if (!is(k, "convolution backward") && !is(k, "linear backward")) continue;
+    std::size_t join = k + 1;
+    while (join < kernels.size() && !is(join, "convolution backward") && !is(join, "find non-finite")) ++join;
+    for (const auto* tensors : {&kernels[k].reads, &kernels[k].writes}) {
+      for (const Tensor tensor : *tensors) {
+        LiveSpan& span = live[static_cast<std::size_t>(tensor.id)];
+        span.end = std::max(span.end, static_cast<int>(join) - 1);
+      }
+    }
+  }
+}
+
+std::vector<LiveSpan> spans_of(const Program& program, const std::vector<ChosenKernel>& kernels,
+                               const std::vector<Tensor>& kept, bool on_host) {
+  std::vector<LiveSpan> live = live_spans(program, kernels, kept);
+  if (!on_host) linger(kernels, live);
+  return live;
+}
+
+std::vector<KernelUse> uses_of(const std::vector<ChosenKernel>& kernels) {
+  std::vector<KernelUse> uses;
+  for (const auto& kernel : kernels) {
+    uses.push_back({kernel.entry->name, kernel.match.nodes, kernel.match.recomputed, kernel.writes});
+  }
+  return uses;
+}
+
+class KernelExecutable final : public Executable {
+ public:
+  KernelExecutable(std::shared_ptr<KernelLibrary> library, const Program& program, const CompileOptions& options)
+      : library_(std::move(library)),
+        on_host_(library_->on_host()),
+        program_(program),
+        entries_(entries_with_reference()),
+        chosen_(choose_kernels(program, entries_, options.kept)),
+        uses_(uses_of(chosen_)),
+        live_(spans_of(program, chosen_, options.kept, on_host_)),
+        state_(std::dynamic_pointer_cast<KernelState>(options.state)),
+        plan_(plan_step(program, live_)),
+        input_plan_(plan_side_by_side(program, Lifetime::kInput)),
+        lists_(*library_, plan_.list_bytes),
+        inputs_(*library_, input_plan_.bytes),
+        reports_{Report(program, Lifetime::kReport), Report(program, Lifetime::kReport)},
+        device_reports_(*library_, reports_[0].plan().bytes),
+        addresses_(program.tensors().size()) {
+    if (!state_) throw std::invalid_argument("a program needs the state that its own device made (Device::make_state)");
+    program.validate();
+    std::byte* step = state_->step_memory(plan_.bytes - plan_.list_bytes, step_memory_);
+    for (std::size_t id = 0; id < addresses_.size(); ++id) {
+      const TensorSpec& spec = program.tensors()[id];
+      const auto at = [id](std::byte* base, const TensorPlan& plan) -> void* {
+        return plan.offset[id] == TensorPlan::kNowhere ? nullptr : base + plan.offset[id];
+      };
+      switch (spec.lifetime) {
+        case Lifetime::kStep:
+          if (plan_.offset[id] == TensorPlan::kNowhere) break;
+          addresses_[id] = plan_.offset[id] < plan_.list_bytes ? lists_.as<std::byte>() + plan_.offset[id]
+                                                               : step + (plan_.offset[id] - plan_.list_bytes);
+          break;
+        case Lifetime::kState: addresses_[id] = state_->address(spec); break;
+        case Lifetime::kInput: addresses_[id] = at(inputs_.as<std::byte>(), input_plan_); break;
+        case Lifetime::kReport: addresses_[id] = at(device_reports_.as<std::byte>(), reports_[0].plan()); break;
+      }
+    }
+    for (const ChosenKernel& kernel : chosen_) {
+      const auto number = static_cast<std::size_t>(kernel.entry - entries_.data());
+      if (number < fused_entries().size()) {
+        launches_.push_back(fused_entries()[number].bind(
+            KernelBinding(program_, kernel, addresses_, *library_, state_->held, held_results_)));
+      } else {
+        const Operation* operation = &program_.node(kernel.match.nodes.front()).operation;
+        if (!on_host_) make_host_copies(*operation);
+        launches_.push_back([this, operation](const KernelStep& of) { run_reference(*operation, of); });
+      }
+    }
+  }
+
+  ~KernelExecutable() override {
+    for (; finished_ != started_; ++finished_) {
+      try {
+        library_->finish_to_host();
+      } catch (const std::exception&) {
+        // What failed has been reported, or nobody looks at it any more.
+      }
+    }
+  }
+
+  Ticket start(const StepInputs& inputs) override {
+    if (started_ - finished_ == reports_.size()) throw std::logic_error("a third step was started");
+    take(inputs);
+    const Tensor number = program_.find("step");
+    // A step that the host takes part in is not recorded.
+    const bool recorded = host_copies_.empty();
+    if (recorded) library_->begin_step(number ? inputs.value<std::uint32_t>(number) : 0);
+    const KernelStep step{samples_, inputs};
+    for (const KernelLaunch& launch : launches_) launch(step);
+    next_ = launches_.size();
+    if (recorded) library_->end_step();
+    Report& report = reports_[started_ % reports_.size()];
+    library_->start_to_host(report.bytes(), device_reports_.as<std::byte>(), report.plan().bytes);
+    return {started_++};
+  }
+
+  void begin(const StepInputs& inputs) override {
+    take(inputs);
+    observed_ = &inputs;
+    next_ = 0;
+  }
+
+  bool advance() override {
+    if (next_ == launches_.size()) return false;
+    launches_[next_++]({samples_, *observed_});
+    library_->synchronise();
+    return true;
+  }
+
+  const Report& finish(Ticket ticket) override {
+    if (ticket.number != finished_ || finished_ == started_) {
+      throw std::logic_error("steps are finished in the order in which they were started");
+    }
+    const Report& report = reports_[finished_++ % reports_.size()];
+    library_->finish_to_host();
+    return report;
+  }
+
+  void read(Tensor tensor, void* host) override {
+    const TensorSpec& spec = program_.spec(tensor);
+    if (const auto held = held_results_.find(tensor.id); held != held_results_.end()) {
+      return read_held(held->second, spec, host);
+    }
+    const LiveSpan& live = live_[static_cast<std::size_t>(tensor.id)];
+    if (spec.lifetime == Lifetime::kStep && live.end != static_cast<int>(chosen_.size()) && !is_written_now(tensor)) {
+      throw_not_kept(spec);
+    }
+    const std::int64_t size = spec.sample_axis < 0 ? spec.size() : spec.size() / program_.batch() * samples_;
+    library_->to_host(host, addresses_[static_cast<std::size_t>(tensor.id)], bytes_of(spec.element, size));
+  }
+
+  const std::vector<KernelUse>& kernels() const override { return uses_; }
+  std::size_t step_bytes() const override { return plan_.bytes; }
+
+ private:
+  /// Room on the host for what the reference loops of an operation touch, on a device with memory of its own.
+  void make_host_copies(const Operation& operation) {
+    host_addresses_.resize(addresses_.size());
+    each_tensor(operation, [&](const char*, Tensor tensor, Access) {
+      void*& address = host_addresses_[static_cast<std::size_t>(tensor.id)];
+      if (address != nullptr) return;
+      host_copies_.emplace_back(program_.spec(tensor).bytes());
+      address = host_copies_.back().data();
+    });
+  }
+  /// What no kernel makes, because a probe asked for something that lies between: slow, and right.
+  void run_reference(const Operation& operation, const KernelStep& step) {
+    if (on_host_) {
+      return bitcycle::run(operation, StepMemory(program_.tensors(), addresses_, program_.batch(), step.samples));
+    }
+    const StepMemory memory(program_.tensors(), host_addresses_, program_.batch(), step.samples);
+    const auto copy = [&](Access unless, auto&& move) {
+      each_tensor(operation, [&](const char*, Tensor tensor, Access access) {
+        if (access != unless) move(tensor, bytes_of(program_.spec(tensor).element, memory.size(tensor)));
+      });
+    };
+    library_->synchronise();
+    copy(Access::kWrite, [&](Tensor tensor, std::size_t bytes) {
+      void* host = host_addresses_[static_cast<std::size_t>(tensor.id)];
+      if (program_.spec(tensor).lifetime == Lifetime::kInput) {
+        std::memcpy(host, step.inputs.data(tensor), bytes);
+      } else {
+        library_->to_host(host, addresses_[static_cast<std::size_t>(tensor.id)], bytes);
+      }
+    });
+    bitcycle::run(operation, memory);
+    copy(Access::kRead, [&](Tensor tensor, std::size_t bytes) {
+      const auto id = static_cast<std::size_t>(tensor.id);
+      library_->to_device(addresses_[id], host_addresses_[id], bytes);
+    });
+  }
+  void take(const StepInputs& inputs) {
+    require_samples(program_, inputs.samples());
+    samples_ = inputs.samples();
+    for (std::int32_t id = 0; id < static_cast<std::int32_t>(addresses_.size()); ++id) {
+      const TensorSpec& spec = program_.spec({id});
+      // Records of single values reach the kernels with their launches.
+      if (spec.lifetime != Lifetime::kInput || (!on_host_ && spec.sample_axis < 0)) continue;
+      const std::int64_t size = spec.sample_axis < 0 ? spec.size() : spec.size() / program_.batch() * samples_;
+      library_->to_device(addresses_[static_cast<std::size_t>(id)], inputs.data({id}), bytes_of(spec.element, size));
+    }
+  }
+  /// The bytes that the program's tensor has.
+  void read_held(const HeldResult& held, const TensorSpec& spec, void* host) {
+    if (!held.codes) return library_->to_host(host, held.memory->as<void>(), spec.bytes());
+    std::vector<std::uint32_t> codes(static_cast<std::size_t>(spec.size()));
+    library_->to_host(codes.data(), held.memory->as<void>(), codes.size() * sizeof(codes[0]));
+    switch (spec.element == Element::kInt32 ? Container::kUint32 : held.weights->width.container()) {
+      case Container::kUint8: std::copy(codes.begin(), codes.end(), static_cast<std::uint8_t*>(host)); break;
+      case Container::kUint16: std::copy(codes.begin(), codes.end(), static_cast<std::uint16_t*>(host)); break;
+      default: std::copy(codes.begin(), codes.end(), static_cast<std::uint32_t*>(host));
+    }
+  }
+  bool is_written_now(Tensor tensor) const {
+    if (next_ == 0) return false;
+    const auto& writes = chosen_[next_ - 1].writes;
+    return std::find(writes.begin(), writes.end(), tensor) != writes.end();
+  }
+
+  std::shared_ptr<KernelLibrary> library_;
+  bool on_host_;
+  const Program& program_;
+  std::vector<KernelEntry> entries_;
+  std::vector<ChosenKernel> chosen_;
+  std::vector<KernelUse> uses_;
+  std::vector<LiveSpan> live_;
+  std::shared_ptr<KernelState> state_;
+  TensorPlan plan_, input_plan_;
+  Buffer lists_, inputs_;
+  std::array<Report, 2> reports_;
+  Buffer device_reports_;
+  std::shared_ptr<Buffer> step_memory_;
+  std::vector<void*> addresses_;
+  std::vector<void*> host_addresses_;
+  std::deque<AlignedMemory> host_copies_;
+  std::vector<KernelLaunch> launches_;
+  std::map<std::int32_t, HeldResult> held_results_;
+  std::int64_t samples_ = 0;
+  const StepInputs* observed_ = nullptr;  // of a step kernel by kernel
+  std::size_t next_ = 0;                  // kernel of the step at hand
+  std::uint64_t started_ = 0, finished_ = 0;
+};
+
+class KernelDevice final : public Device {
+ public:
+  explicit KernelDevice(std::shared_ptr<KernelLibrary> library)
+      : library_(std::move(library)), on_host_(library_->on_host()) {}
+  std::string name() const override { return library_->name(); }
+  int threads() const override { return library_->threads(); }
+  std::size_t memory_bytes() const override { return library_->device_bytes(); }
+  bool runs_behind() const override { return library_->runs_behind(); }
+  bool keeps_images() const override { return library_->keeps_images(); }
+  using Device::make_state;
+  std::shared_ptr<State> make_state(const std::vector<const Program*>& programs) override {
+    return std::make_shared<KernelState>(library_, programs);
+  }
+  std::unique_ptr<Executable> compile(const Program& program, const CompileOptions& options) override {
+    return std::make_unique<KernelExecutable>(library_, program, options);
+  }
+  std::vector<KernelUse> explain(const Program& program, const std::vector<Tensor>& kept) override {
+    return chosen_kernels(program, kept);
+  }
+  std::size_t step_bytes(const Program& program, const std::vector<Tensor>& kept) override {
+    const std::vector<KernelEntry> entries = entries_with_reference();
+    return plan_step(program, spans_of(program, choose_kernels(program, entries, kept), kept, on_host_)).bytes;
+  }
+  void set_profiling(bool on) override { library_->set_profiling(on); }
+  std::vector<ProfileEntry> profile() const override { return library_->profile(); }
+
+ private:
+  std::shared_ptr<KernelLibrary> library_;
+  bool on_host_;
+};
+
+}  // namespace
+
+std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept) {
+  const std::vector<KernelEntry> entries = entries_with_reference();
+  return uses_of(choose_kernels(program, entries, kept));
+}
+
+std::unique_ptr<Device> make_kernel_device(std::shared_ptr<KernelLibrary> library) {
+  return std::make_unique<KernelDevice>(std::move(library));
+}
+
+}  // namespace bitcycle
