@@ -16,6 +16,7 @@
 #include "cost_models/schedule_report.h"
 #include "nn/models/model.h"
 #include "nn/train/cost_options.h"
+#include "nn/train/recorded_widths.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -149,7 +150,11 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   line.has("inference"),
                   bitops_options(config),
                   {}};
-  if (scheduled.run && topology == nullptr) input.steps = priced_steps({config, scheduled.run});
+  if (scheduled.run && topology == nullptr) {
+    input.steps = priced_steps({config, scheduled.run});
+    const RunFolder folder = RunFolder::existing(*scheduled.run);
+    input.plan = PrecisionPlan(recorded_precision(folder, config, input.steps), config.train.steps);
+  }
   if (topology != nullptr) {
     input.name = topology->name + ", " + scheduled.name;
     input.notes = topology->notes;

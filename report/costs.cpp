@@ -167,7 +167,7 @@ std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const
   for (const auto& experiment : experiments) {
     const RecordedRun& run = runs[experiment.runs.front()];
     const Workload workload = model_workload(run.config);
-    const PrecisionPlan plan = plan_of(run.config);
+    const PrecisionPlan plan(run.precision, run.config.train.steps);
     const PrecisionPlan fixed =
         baseline
             ? static_plan(*baseline, run.planned)

@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "nn/train/recorded_widths.h"
 #include "nn/train/run_damage.h"
 #include "report/words.h"
 
@@ -88,6 +89,7 @@ RecordedRun read_run(const fs::path& path) {
   check_steps(run);
   check_evaluations(run);
   run.done = run.steps.back().step + 1;
+  run.precision = recorded_precision(folder, run.config, run.done);
   run.finished = folder.finished() && run.done == run.planned;
   return run;
 }

@@ -22,6 +22,7 @@ struct RecordedRun {
   Config config;
   std::int64_t done = 0, planned = 0;  // steps
   bool finished = false;
+  PrecisionSpec precision;  // of the steps that were done, as they were recorded (recorded_widths.h)
   std::vector<StepRecord> steps;
   std::vector<EvaluationRecord> evaluations;
   std::vector<std::pair<std::int64_t, Digest128>> digests;  // after so many steps, ascending

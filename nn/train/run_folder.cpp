@@ -80,6 +80,7 @@ struct RunFolder::Lock {
 RunFolder::RunFolder(fs::path path)
     : path_(std::move(path)),
       steps_(path_ / "steps.csv", kStepsHeader),
+      widths_(path_ / "widths.csv", kWidthsHeader),
       metrics_(path_ / "metrics.jsonl"),
       digests_(path_ / "digests.jsonl") {}
 
@@ -181,7 +182,7 @@ void RunFolder::write_summary(const std::string& json) {
 
 std::map<std::string, std::string> RunFolder::record_digests() const {
   std::map<std::string, std::string> digests;
-  for (const auto& path : {steps_.path(), metrics_.path(), digests_.path(), path_ / kCost}) {
+  for (const auto& path : {steps_.path(), widths_.path(), metrics_.path(), digests_.path(), path_ / kCost}) {
     const std::string text = fs::exists(path) ? read_file(path) : "";
     digests[path.filename().string()] = to_text(digest_of(text.data(), text.size()));
   }

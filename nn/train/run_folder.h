@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RunFolder: the files of a run (config.yaml, metrics.jsonl, steps.csv, cost.csv, digests.jsonl, checkpoints/),
-// kept so that a kill at any instant loses at most the steps since the last checkpoint, and that a resumed
-// run's files equal an uninterrupted one's but for times.
+// RunFolder: the files of a run (config.yaml, metrics.jsonl, steps.csv, widths.csv, cost.csv, digests.jsonl,
+// checkpoints/), kept so that a kill at any instant loses at most the steps since the last checkpoint, and that a
+// resumed run's files equal an uninterrupted one's but for times.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "nn/train/checkpoint_file.h"
 #include "nn/train/record_scan.h"
 #include "sim/number/digest.h"
+#include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
 
@@ -28,6 +29,15 @@ struct StepRecord {
   int forward_bits = 0, gradient_bits = 0;
   double loss = 0.0;
   float lr = 0.0F;
+};
+
+/// One line of widths.csv, for the first step of the run and for every later one whose widths are not those of the step
+/// before: step,forward_bits,gradient_bits,layers; "layers" are those with widths of their own, "conv1=8/8
+/// fc=float32/8".
+struct WidthRecord {
+  std::int64_t step = 0;
+  LayerWidths widths;
+  std::map<std::string, LayerWidths> layers;
 };
 
 /// One line of metrics.jsonl; keys are the fields' names.
@@ -75,10 +85,12 @@ class RunFolder {
   std::optional<std::string> summary_json() const;
   /// Adds `records`, the checksums of the files of records as they are now, and the summary's own `checksum`.
   void write_summary(const std::string& json);
-  /// XXH3-128 by file name: steps.csv, metrics.jsonl, digests.jsonl, cost.csv; of nothing where there is no such file.
+  /// XXH3-128 by file name: steps.csv, widths.csv, metrics.jsonl, digests.jsonl, cost.csv; of nothing where there is no
+  /// such file.
   std::map<std::string, std::string> record_digests() const;
 
   void append(const StepRecord& record);
+  void append(const WidthRecord& record);
   void append(const EvaluationRecord& record);
   void append(const DigestRecord& record);
   void write_cost(const std::string& csv);
@@ -115,6 +127,7 @@ class RunFolder {
   std::vector<std::string> record_damage() const;
   /// Throw std::runtime_error with the same words where a file is damaged.
   std::vector<StepRecord> steps() const;
+  std::vector<WidthRecord> widths() const;
   std::vector<EvaluationRecord> evaluations() const;
   std::vector<DigestRecord> digests() const;
   /// The root of digests.jsonl at a step.
@@ -127,6 +140,7 @@ class RunFolder {
   };
   Recorded recorded() const;
   RecordScan<StepRecord> scan_steps() const;
+  RecordScan<WidthRecord> scan_widths() const;
   RecordScan<EvaluationRecord> scan_evaluations(const Config& config) const;
   RecordScan<DigestRecord> scan_digests(const Config& config) const;
   void remove_what_follows(std::int64_t step);
@@ -136,7 +150,7 @@ class RunFolder {
   explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
   std::shared_ptr<Lock> lock_;  // held from open() on: two processes must not train into one folder
-  RecordFile steps_, metrics_, digests_;
+  RecordFile steps_, widths_, metrics_, digests_;
 };
 
 }  // namespace bitcycle

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The records of a run folder: steps.csv, metrics.jsonl and digests.jsonl.
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 #include "nn/train/record_scan.h"
@@ -31,16 +32,21 @@ std::int64_t recorded_up_to(const std::vector<Record>& records, const RecordedSt
 }  // namespace
 
 void RunFolder::append(const StepRecord& record) { steps_.append(to_line(record)); }
+void RunFolder::append(const WidthRecord& record) { widths_.append(to_line(record)); }
 void RunFolder::append(const EvaluationRecord& record) { metrics_.append(to_line(record)); }
 void RunFolder::append(const DigestRecord& record) { digests_.append(to_line(record)); }
 
 void RunFolder::flush() {
-  for (RecordFile* file : {&steps_, &metrics_, &digests_}) file->flush();
+  for (RecordFile* file : {&steps_, &widths_, &metrics_, &digests_}) file->flush();
 }
 
 bool RunFolder::is_sealed() const { return steps_.read().sealed || metrics_.read().sealed || digests_.read().sealed; }
 
 RecordScan<StepRecord> RunFolder::scan_steps() const { return scan_records(steps_, parse_step, {1, -1}, is_sealed()); }
+// Only changes are recorded: no step is due.
+RecordScan<WidthRecord> RunFolder::scan_widths() const {
+  return scan_records(widths_, parse_widths, {std::numeric_limits<std::int64_t>::max() / 4, 0}, is_sealed());
+}
 // A fork took over its first steps from a run that may have looked at itself at other steps.
 RecordScan<EvaluationRecord> RunFolder::scan_evaluations(const Config& config) const {
   return scan_records(metrics_, parse_evaluation, {config.train.evaluate_every, config.fork.step}, is_sealed());
@@ -50,13 +56,15 @@ RecordScan<DigestRecord> RunFolder::scan_digests(const Config& config) const {
 }
 
 std::vector<StepRecord> RunFolder::steps() const { return whole(scan_steps()); }
+std::vector<WidthRecord> RunFolder::widths() const { return whole(scan_widths()); }
 std::vector<EvaluationRecord> RunFolder::evaluations() const { return whole(scan_evaluations(config())); }
 std::vector<DigestRecord> RunFolder::digests() const { return whole(scan_digests(config())); }
 
 std::vector<std::string> RunFolder::record_damage() const {
   const Config config = this->config();
   std::vector<std::string> damage;
-  for (auto& one : {scan_steps().damage, scan_evaluations(config).damage, scan_digests(config).damage}) {
+  for (auto& one :
+       {scan_steps().damage, scan_widths().damage, scan_evaluations(config).damage, scan_digests(config).damage}) {
     if (one) damage.push_back(*one);
   }
   return damage;
@@ -128,6 +136,7 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
 
 void RunFolder::truncate_to(std::int64_t step) {
   steps_.cut([&](const std::string& line) { return parse_step(line).step < step; });
+  widths_.cut([&](const std::string& line) { return parse_widths(line).step < step; });
   metrics_.cut([&](const std::string& line) { return parse_evaluation(line).step <= step; });
   digests_.cut([&](const std::string& line) { return parse_digest_record(line).step <= step; });
   remove_what_follows(step);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/train/run_records.h"
 
+#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <stdexcept>
+#include <vector>
 
 namespace bitcycle {
 namespace {
@@ -34,6 +37,40 @@ std::string to_line(const StepRecord& record) {
   std::snprintf(text, sizeof text, "%lld,%d,%d,%.9g,%.9g\n", static_cast<long long>(record.step), record.forward_bits,
                 record.gradient_bits, record.loss, static_cast<double>(record.lr));
   return text;
+}
+
+std::string to_line(const WidthRecord& record) {
+  std::string text =
+      std::to_string(record.step) + "," + record.widths.forward.text() + "," + record.widths.gradient.text() + ",";
+  bool first = true;
+  for (const auto& [layer, widths] : record.layers) {
+    text += (first ? "" : " ") + layer + "=" + widths.forward.text() + "/" + widths.gradient.text();
+    first = false;
+  }
+  return text + "\n";
+}
+
+WidthRecord parse_widths(const std::string& line) {
+  std::vector<std::string> fields;
+  std::istringstream columns(line);
+  for (std::string field; std::getline(columns, field, ',');) fields.push_back(field);
+  if (fields.size() == 3) fields.emplace_back();
+  if (fields.size() != 4) throw std::runtime_error("it has not four columns: " + std::string(kWidthsHeader));
+  WidthRecord record;
+  const char* end = fields[0].data() + fields[0].size();
+  const auto [at, error] = std::from_chars(fields[0].data(), end, record.step);
+  if (error != std::errc() || at != end || record.step < 0) throw std::runtime_error("'" + fields[0] + "' is no step");
+  record.widths = {BitWidth::parse(fields[1]), BitWidth::parse(fields[2])};
+  std::istringstream layers(fields[3]);
+  for (std::string entry; layers >> entry;) {
+    const auto equals = entry.rfind('='), slash = entry.rfind('/');
+    if (equals == std::string::npos || slash == std::string::npos || slash < equals) {
+      throw std::runtime_error("'" + entry + "' is not LAYER=FORWARD/GRADIENT");
+    }
+    record.layers[entry.substr(0, equals)] = {BitWidth::parse(entry.substr(equals + 1, slash - equals - 1)),
+                                              BitWidth::parse(entry.substr(slash + 1))};
+  }
+  return record;
 }
 
 std::string to_line(const EvaluationRecord& r) {

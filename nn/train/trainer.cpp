@@ -120,6 +120,8 @@ class Training {
     state_ = restored;
     checkpoint_step_ = state_.step;
     folder_->truncate_to(state_.step);
+    const auto recorded = folder_->widths();
+    if (!recorded.empty()) widths_ = recorded.back();
     open_tensorboard();
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
     listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
@@ -191,6 +193,7 @@ class Training {
     const StepRecord done{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
                           learning_rate_at(config_.learning_rate, step)};
     folder_->append(done);
+    record_widths(step);
     on_tensorboard([&] { tensorboard_->add(done); });
     state_.step = step + 1;
     state_.loss_sum += result.loss;
@@ -216,6 +219,20 @@ class Training {
     progress.seconds_left = seconds * static_cast<double>(config_.train.steps - state_.step);
     logged_correct_ = logged_images_ = 0;
     listener_.on_step(progress);
+  }
+
+  /// A line where the widths are not those of the step before.
+  void record_widths(std::int64_t step) {
+    WidthRecord now{step, run_.plan().at(step), {}};
+    if (!config_.precision.layers.empty() || !config_.precision.history.empty()) {
+      const auto widths = run_.widths_at(step);
+      for (std::size_t i = 0; i < widths.size(); ++i) {
+        if (widths[i] != now.widths) now.layers[run_.network().layers[i].name] = widths[i];
+      }
+    }
+    if (widths_ && widths_->widths == now.widths && widths_->layers == now.layers) return;
+    folder_->append(now);
+    widths_ = std::move(now);
   }
 
   BitOps cost(std::int64_t steps) const { return count_bitops(workload_, run_.plan(), 0, steps, cost_options_); }
@@ -334,7 +351,8 @@ class Training {
 
   ProgressState state_;
   StateDigest digest_;
-  std::int64_t checkpoint_step_ = 0;  // whose state is on the disk, or follows from the config
+  std::optional<WidthRecord> widths_;  // the last that was recorded
+  std::int64_t checkpoint_step_ = 0;   // whose state is on the disk, or follows from the config
   std::string last_checkpoint_ = "and there is no checkpoint yet";
   std::vector<std::string> warnings_;
   std::vector<double> step_seconds_;

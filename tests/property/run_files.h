@@ -19,7 +19,7 @@ namespace bitcycle::test {
 /// Everything but the times of metrics.jsonl, and the checksums over them.
 inline std::map<std::string, std::string> run_files(const std::filesystem::path& run) {
   std::map<std::string, std::string> files;
-  for (const char* name : {"config.yaml", "steps.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
+  for (const char* name : {"config.yaml", "steps.csv", "widths.csv", "metrics.jsonl", "digests.jsonl", "cost.csv"}) {
     files[name] = read_file(run / name);
   }
   std::string& metrics = files["metrics.jsonl"];

@@ -30,6 +30,7 @@ RecordedRun run_of(const std::string& folder, std::vector<ConfigOverride> keys, 
   RecordedRun run;
   run.folder = folder;
   run.config = parse_config(kConfig, "test", keys);
+  run.precision = precision_spec(run.config);
   run.planned = run.done = run.config.train.steps;
   run.finished = true;
   if (accuracy >= 0.0) {
@@ -185,6 +186,7 @@ TEST(Report, a_fork_is_compared_with_the_widths_of_its_past_too) {
   RecordedRun fork = run_of("fork", {{"precision.forward.max", "5"}}, 50.0);
   const ScheduleSpec eight{"constant", {}, BitWidth::integer(8), 1, 8};
   fork.config.precision.history = {{4, 8, eight, eight, {}}};
+  fork.precision = precision_spec(fork.config);
   const auto data = priced({fork}, {});
   EXPECT_EQ(baseline_text(baseline_of(data.comparisons[0], data.runs, data.experiments)), "8/8");
 }
