@@ -29,6 +29,7 @@ struct Scheduled {
   Config config;
   std::optional<fs::path> run;
   bool has_batch = true;  // false: nobody said how large a batch is
+  std::string origin;     // where the schedule stands
 };
 
 /// The text as keys, before those of --set.
@@ -66,7 +67,7 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
     keys.push_back({"train.steps", "1"});
   }
   for (auto& item : line.overrides()) keys.push_back(std::move(item));
-  Scheduled scheduled{text, parse_config("", "--precision " + text, keys), std::nullopt, true};
+  Scheduled scheduled{text, parse_config("", "--precision " + text, keys), std::nullopt, true, "--precision " + text};
   scheduled.has_batch = precision.has_batch || sets(line, "train.batch");
   return scheduled;
 }
@@ -83,7 +84,7 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, co
   }
   read_config(path, line);  // says it where there is no such file
   const Config config = load_config(path, keys);
-  return {config.name + ", " + text, config, std::nullopt, true};
+  return {config.name + ", " + text, config, std::nullopt, true, path};
 }
 
 /// A run is what it was: keys that would make another one of it are refused.
@@ -98,7 +99,7 @@ void refuse_changes(const CommandLine& line, const std::string& run) {
 Scheduled scheduled_by_path(const CommandLine& line, const std::string& path) {
   if (fs::is_directory(path)) refuse_changes(line, path);
   const ConfigInput input = read_config_or_run(path, line);
-  return {input.config.name, input.config, input.run, true};
+  return {input.config.name, input.config, input.run, true, path};
 }
 
 bool has_extension(const std::string& path, const std::string& extension) {
@@ -186,7 +187,11 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
     }
   }
   input.bitops.batch = input.batch;
-  require_matching_patterns(input.plan, workload.quantised_layers(), workload.model);
+  try {
+    require_matching_patterns(input.plan, workload.quantised_layers(), workload.model);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument((sets(line, "precision.layers") ? "--set " : scheduled.origin + ": ") + error.what());
+  }
   if (input.inference) input.workload = inference_only(input.workload);
   const auto& operations = input.workload.matrix;
   if (std::none_of(operations.begin(), operations.end(), [](const MatrixOperation& operation) {

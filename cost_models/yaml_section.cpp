@@ -40,7 +40,8 @@ YamlSection::YamlSection(const YAML::Node& node, YamlFile& file, std::string pat
 
 void YamlSection::fail(const YAML::Node& at, const std::string& text) const {
   const int line = at.IsDefined() && at.Mark().line >= 0 ? at.Mark().line : node_.Mark().line;
-  throw std::invalid_argument(file_->name + ":" + std::to_string(line + 1) + ": " + text);
+  // What a setting has made stands in no line.
+  throw std::invalid_argument(file_->name + (line < 0 ? "" : ":" + std::to_string(line + 1)) + ": " + text);
 }
 
 bool YamlSection::has(const std::string& key) {

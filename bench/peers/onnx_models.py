@@ -4,10 +4,16 @@ shape inference: layers.csv (model, layer, multiply-accumulates of one sample or
 weights, or of the right operand where there are none). The tests compare bitcycle's reader with it. Weights are zeros or random bytes: nothing is trained.
 
     python3 bench/peers/onnx_models.py tests/golden/onnx
+
+With --compare it puts the layers of any models beside those that bitcycle reads, and ends with 1 where one differs:
+
+    python3 bench/peers/onnx_models.py --compare build/cli/bitcycle MODEL.onnx...
 """
 import csv
+import json
 import math
 import pathlib
+import subprocess
 import sys
 
 import numpy
@@ -215,7 +221,21 @@ def layers(model, sizes):
         yield [model.graph.name, name, macs, math.prod(x if weights_left else w)]
 
 
+def compare(program, files):
+    differ = 0
+    for file in files:
+        peer = [row[2] for row in layers(onnx.load(file), {})]
+        command = [program, "cost", file, "--precision", "static-8", "--inference", "--json"]
+        own = [layer["macs"] for layer in json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["layers"]]
+        differ += own != peer
+        print("%s: %d layers, %d multiply-accumulates, %s" % (pathlib.Path(file).name, len(peer), sum(peer),
+                                                              "equal" if own == peer else "DIFFERENT"))
+    return 1 if differ else 0
+
+
 def main():
+    if sys.argv[1] == "--compare":
+        return compare(sys.argv[2], sys.argv[3:])
     folder = pathlib.Path(sys.argv[1])
     rows = []
     for make in (residual, windows, attention, quantised, old, external):
@@ -228,7 +248,8 @@ def main():
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "layer", "macs", "rhs_elements"])
         writer.writerows(rows)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ namespace bitcycle {
 using OnnxSizes = std::map<std::string, std::int64_t>;
 
 /// Layers in the order of the nodes:
-///   Conv, ConvInteger, QLinearConv   with constant weights, over one or two axes
+///   Conv, ConvInteger, QLinearConv   with constant weights; over three axes or more as a product of every window
 ///   ConvTranspose                    as a product of its input's positions with the weights
 ///   Gemm, MatMul, MatMulInteger, QLinearMatMul
 ///                                    two values that both depend on the inputs are a product for each sample

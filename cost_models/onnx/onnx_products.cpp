@@ -36,10 +36,6 @@ Filters filters_of(const ShapeTask& task, std::size_t rhs) {
   if (rank != filters.weights.size() || rank < 3) {
     task.fail("its input has the shape " + shape_text(filters.input) + ", its weights " + shape_text(filters.weights));
   }
-  if (rank > 4) {
-    task.fail("convolutions over " + std::to_string(rank - 2) +
-              " axes are not priced, only those over one or two; write it as a product into a CSV file of layers");
-  }
   filters.kernel.assign(filters.weights.begin() + 2, filters.weights.end());
   if (const auto* stated = task.node.list("kernel_shape"); stated != nullptr && *stated != filters.kernel) {
     task.fail("'kernel_shape' is " + shape_text(*stated) + ", its weights have the shape " +
@@ -80,6 +76,12 @@ OnnxProduct convolution(const ShapeTask& task, std::size_t rhs) {
   s.c = input[1];
   s.o = weights[0];
   s.groups = groups;
+  if (windows.size() > 2) {  // more axes: the product of every window with the weights
+    s.n = elements_of(product.result) / weights[0];
+    s.c = elements_of({input[1], elements_of(kernel)});
+    product.operation.kind = "linear";
+    return product;
+  }
   const OnnxWindow &rows = windows.size() == 2 ? windows[0] : OnnxWindow{}, &columns = windows.back();
   s.h = windows.size() == 2 ? input[2] : 1;
   s.w = input.back();

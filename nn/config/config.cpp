@@ -47,7 +47,9 @@ bool is_section(const std::string& key) {
     for (auto dot = entry.key.find('.'); dot != std::string::npos; dot = entry.key.find('.', dot + 1))
       known.push_back(entry.key.substr(0, dot));
   }
-  throw ConfigError(at + ": unknown key '" + key + "'; " + suggestion(key, known) + "; docs/config.md lists all keys");
+  const std::string nearest = suggestion(key, known);
+  throw ConfigError(at + ": unknown key '" + key + "'; " + nearest + (nearest.ends_with("?") ? " " : "; ") +
+                    "docs/config.md lists all keys");
 }
 
 /// Where the last document began that a parser came to.

@@ -175,7 +175,11 @@ test_patterns_that_match_nothing_are_refused_by_all() {
     done
     run 1 "$BITCYCLE" cost config.yaml --accelerator stripes --set "$set"
     run 1 "$BITCYCLE" schedule config.yaml config.yaml --set "$set"
+    contains "$err" "--set precision.layers: the pattern '$pattern'"
   done
+  sed "s/^precision:/precision:\n  layers: [{match: bogus, forward: 4}]/" config.yaml >apart.yaml
+  run 1 "$BITCYCLE" schedule apart.yaml
+  contains "$err" "apart.yaml: precision.layers: the pattern 'bogus'"
   run 1 "$BITCYCLE" schedule config.yaml --layer bogus
   contains "$err" "there is no layer 'bogus'"
 }
@@ -439,6 +443,8 @@ test_accelerators_that_cannot_be_are_refused() {
     is_error
     contains "$err" "other.yaml:2: 'name' must be"
   done
+  run 1 "$BITCYCLE" cost t.csv --accelerator stripes --set 'accelerator.buffers.bogus.size=1 KiB'
+  contains "$err" "stripes.yaml: 'buffers.bogus.role' is missing"
   run 1 "$BITCYCLE" cost t.csv --accelerator bitfusion
   contains "$err" "did you mean 'bitfusion-45nm'?"
   for name in $'a\nb' $'a\r'; do

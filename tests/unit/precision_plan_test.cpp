@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <map>
 
 namespace bitcycle {
@@ -129,13 +129,13 @@ TEST(PrecisionPlan, ABillionStepsAreCountedAtOnceHoweverOftenWidthsChange) {
                                           std::pair{cycles("cyclic_cosine", 500000000), cycles("linear", 10)},
                                           std::pair{cycles("triangular", 31622), cycles("linear", 31623)},
                                           std::pair{cycles("linear", 1), cycles("cyclic_cosine", 333333333)}}) {
-    const auto before = std::chrono::steady_clock::now();
+    const std::clock_t before = std::clock();
     const PrecisionPlan plan({forward, gradient, {}}, kSteps);
     std::int64_t steps = 0;
     for (const auto& [widths, count] : plan.histogram("x", 0, kSteps)) steps += count;
     EXPECT_EQ(steps, kSteps);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
-    EXPECT_LT(seconds.count(), 2.0) << forward.cycles << " " << gradient.cycles;
+    // Of processor time; a look at every step takes longer on any machine.
+    EXPECT_LT((std::clock() - before) / CLOCKS_PER_SEC, 5) << forward.cycles << " " << gradient.cycles;
   }
 }
 
