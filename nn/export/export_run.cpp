@@ -17,6 +17,7 @@
 #include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/run_folder.h"
+#include "nn/train/unreached_width.h"
 
 namespace bitcycle {
 namespace {
@@ -91,6 +92,9 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
     if (node.op != InferenceNode::Op::kConv) continue;
     graph_layers.push_back(node.name);
     widths.push_back(options.width.value_or(plan.max(node.name).forward));
+  }
+  if (!options.width) {
+    for (auto& text : unreached_width(plan, graph_layers, checkpoint.step)) result.warnings.push_back(std::move(text));
   }
   const ExportedModel model =
       export_model(config.model.name, graph, checkpoint.file, widths, config.precision.min_scale, origin);

@@ -7,28 +7,9 @@
 #include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
-#include "sim/schedule/reached_widths.h"
+#include "nn/train/unreached_width.h"
 
 namespace bitcycle {
-
-namespace {
-
-/// A sentence where the run is evaluated at its schedule's largest width and no step so far had that width.
-std::vector<std::string> unreached_width(const PrecisionPlan& plan, const std::vector<std::string>& layers,
-                                         std::int64_t steps) {
-  if (layers.empty() || steps < 1) return {};
-  BitWidth largest = reached_widths(plan, layers.front(), 0, steps).forward;
-  for (const auto& layer : layers) {
-    const BitWidth reached = reached_widths(plan, layer, 0, steps).forward;
-    if (reached == plan.max(layer).forward) return {};
-    largest = wider_of(largest, reached);
-  }
-  return {"no step up to " + std::to_string(steps) + " had the " + plan.max().forward.text() +
-          " bits that the run is evaluated at, the largest width that its schedule names; its steps had at most " +
-          largest.text() + " (--bits " + largest.text() + ")"};
-}
-
-}  // namespace
 
 EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides) {

@@ -25,6 +25,8 @@ class RecordFile {
   const std::filesystem::path& path() const { return path_; }
   /// Its lines, checked, without the header.
   SealedLines read() const { return read_sealed_lines(path_, header_); }
+  /// Whether its first record has a checksum.
+  bool begins_sealed() const { return bitcycle::begins_sealed(path_, header_); }
   /// Of the first record of a file; 1 or 2.
   std::size_t first_line() const { return header_.empty() ? 1 : 2; }
 

@@ -143,6 +143,7 @@ class RunFolder {
   RecordScan<WidthRecord> scan_widths() const;
   RecordScan<EvaluationRecord> scan_evaluations(const Config& config) const;
   RecordScan<DigestRecord> scan_digests(const Config& config) const;
+  RecordScan<DigestRecord> scan_roots(const Config& config) const;
   void remove_what_follows(std::int64_t step);
   Checkpoint read_step(std::int64_t step) const;
   Checkpoint best_checkpoint(std::vector<std::string>& warnings) const;

@@ -40,7 +40,9 @@ void RunFolder::flush() {
   for (RecordFile* file : {&steps_, &widths_, &metrics_, &digests_}) file->flush();
 }
 
-bool RunFolder::is_sealed() const { return steps_.read().sealed || metrics_.read().sealed || digests_.read().sealed; }
+bool RunFolder::is_sealed() const {
+  return steps_.begins_sealed() || metrics_.begins_sealed() || digests_.begins_sealed();
+}
 
 RecordScan<StepRecord> RunFolder::scan_steps() const { return scan_records(steps_, parse_step, {1, -1}, is_sealed()); }
 // Only changes are recorded: no step is due.
@@ -54,6 +56,11 @@ RecordScan<EvaluationRecord> RunFolder::scan_evaluations(const Config& config) c
 RecordScan<DigestRecord> RunFolder::scan_digests(const Config& config) const {
   return scan_records(digests_, parse_digest_record, {config.digest.every, config.fork.step}, is_sealed());
 }
+/// The same without the tensors. Where checksums tell that a line is what was written, its tensors need not be read.
+RecordScan<DigestRecord> RunFolder::scan_roots(const Config& config) const {
+  const auto parse = digests_.begins_sealed() ? parse_digest_head : parse_digest_record;
+  return scan_records(digests_, parse, {config.digest.every, config.fork.step}, is_sealed());
+}
 
 std::vector<StepRecord> RunFolder::steps() const { return whole(scan_steps()); }
 std::vector<WidthRecord> RunFolder::widths() const { return whole(scan_widths()); }
@@ -64,7 +71,7 @@ std::vector<std::string> RunFolder::record_damage() const {
   const Config config = this->config();
   std::vector<std::string> damage;
   for (auto& one :
-       {scan_steps().damage, scan_widths().damage, scan_evaluations(config).damage, scan_digests(config).damage}) {
+       {scan_steps().damage, scan_widths().damage, scan_evaluations(config).damage, scan_roots(config).damage}) {
     if (one) damage.push_back(*one);
   }
   return damage;
@@ -83,7 +90,7 @@ RunFolder::Recorded RunFolder::recorded() const {
   const std::int64_t first = config.fork.step, last = config.train.steps;
   return {static_cast<std::int64_t>(scan_steps().records.size()),
           recorded_up_to(scan_evaluations(config).records, {config.train.evaluate_every, first}, last),
-          recorded_up_to(scan_digests(config).records, {config.digest.every, first}, last)};
+          recorded_up_to(scan_roots(config).records, {config.digest.every, first}, last)};
 }
 
 std::int64_t RunFolder::recorded_steps() const {
@@ -96,8 +103,12 @@ std::vector<std::string> RunFolder::cut_short(std::int64_t done) const {
   std::vector<std::string> cut;
   const auto look = [&](const RecordFile& file, std::int64_t steps) {
     if (steps >= done) return;
+    if (!std::filesystem::exists(file.path())) {
+      cut.push_back("'" + file.path().string() + "' is missing");
+      return;
+    }
     cut.push_back("'" + file.path().string() + "' is damaged or cut short: of " + std::to_string(done) +
-                  " steps it holds " + std::to_string(steps) + " without a gap, and then ends with line " +
+                  " steps it holds " + std::to_string(steps) + " without a gap, and it ends after line " +
                   std::to_string(file.first_line() + file.read().lines.size() - 1));
   };
   look(steps_, found.steps);

@@ -142,4 +142,16 @@ DigestRecord parse_digest_record(const std::string& line) {
   return record;
 }
 
+DigestRecord parse_digest_head(const std::string& line) {
+  DigestRecord record;
+  long long step = 0;
+  int used = -1;
+  if (std::sscanf(line.c_str(), "{\"step\":%lld,\"root\":\"%n", &step, &used) != 1 || used < 0) {
+    throw std::runtime_error("it does not begin with step and root");
+  }
+  record.step = step;
+  record.root = parse_digest(line.substr(static_cast<std::size_t>(used), 32));
+  return record;
+}
+
 }  // namespace bitcycle

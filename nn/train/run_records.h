@@ -23,5 +23,7 @@ StepRecord parse_step(const std::string& line);
 WidthRecord parse_widths(const std::string& line);
 EvaluationRecord parse_evaluation(const std::string& line);
 DigestRecord parse_digest_record(const std::string& line);
+/// Step and root alone, without looking at the tensors: for lines whose checksum fits.
+DigestRecord parse_digest_head(const std::string& line);
 
 }  // namespace bitcycle

@@ -2,6 +2,7 @@
 #include "nn/train/sealed_lines.h"
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -58,6 +59,13 @@ std::string LineSeal::seal(const std::string& line) {
 }
 
 std::string sealed_header(const std::string& header) { return header + "," + kChecksum; }
+
+bool begins_sealed(const std::filesystem::path& path, const std::string& header) {
+  std::ifstream file(path, std::ios::binary);
+  std::string line;
+  if (!header.empty()) std::getline(file, line);
+  return std::getline(file, line) && split(line).has_value();
+}
 
 SealedLines read_sealed_lines(const std::filesystem::path& path, const std::string& header) {
   const auto texts = whole_lines(path);

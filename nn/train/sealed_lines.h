@@ -42,6 +42,8 @@ struct SealedLines {
 /// The whole lines of a file, checked; a torn last line is not one. `header`, unless empty, is the first line of a file
 /// of CSV without checksums; with them it ends in ",checksum". No file: no lines. Throws what read_file throws.
 SealedLines read_sealed_lines(const std::filesystem::path& path, const std::string& header = "");
+/// Whether the first record of a file has a checksum, without reading all of it. No file, or no record: false.
+bool begins_sealed(const std::filesystem::path& path, const std::string& header = "");
 /// The first line of a sealed file of CSV.
 std::string sealed_header(const std::string& header);
 

@@ -57,6 +57,8 @@ test_a_changed_record_is_named_by_every_reader() {
   contains "$err" "metrics.jsonl' is damaged or cut short"
   changed sed -i 's/,"checksum":"[0-9a-f]*"}$/}/' metrics.jsonl
   refused 1 "its lines have no checksums, and the run's other records have" report c --out page.html
+  changed rm metrics.jsonl
+  refused 1 "c/metrics.jsonl' is missing" report c --out page.html
   changed sed -i '2s/,3,/,4,/' cost.csv
   refused 1 "c/cost.csv' was changed after the run had ended" report c --out page.html
 
@@ -87,7 +89,7 @@ test_verify_compares_whole_digest_files_only() {
   run 0 "$BITCYCLE" verify a c
   contains "$err" "the records of 'a' carry no checksums"
   changed sed -i '5,$d' digests.jsonl
-  refused 1 "c/digests.jsonl' is damaged or cut short: of 8 steps it holds 4 without a gap, and then ends with line 4" \
+  refused 1 "c/digests.jsonl' is damaged or cut short: of 8 steps it holds 4 without a gap, and it ends after line 4" \
     verify a c
   changed sed -i 3d digests.jsonl
   refused 1 "c/digests.jsonl:3' is of step 4: that of step 3 is missing before it" verify a c
@@ -114,8 +116,8 @@ test_a_checkpoint_of_another_run_is_refused() {
   local own=a/checkpoints/step-00000002.safetensors other=b/checkpoints/step-00000002.safetensors
   cp "$own" copy.safetensors
   run 0 "$BITCYCLE" eval a --checkpoint "$own"
-  contains "$err" "no step up to 2 had the 8 bits that the run is evaluated at"
-  contains "$err" "its steps had at most 3 (--bits 3)"
+  contains "$err" "no step up to 2 had the 8 bits that are used here"
+  contains "$err" "the steps had at most 3 (--bits 3)"
   run 0 "$BITCYCLE" eval a --checkpoint copy.safetensors --bits 3
   equal "$err" "" "warnings"
   refused 1 "'$other' is not a checkpoint of the run 'a'" eval a --checkpoint "$other"

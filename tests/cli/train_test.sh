@@ -258,7 +258,7 @@ test_eval_at_other_widths() {
   run 0 "$BITCYCLE" train config.yaml --quiet
   contains "$out" "the schedule names 8/8 bits, and no step has more than 7/8"
   run 0 "$BITCYCLE" eval runs/config --json
-  contains "$err" "its steps had at most 7 (--bits 7)"
+  contains "$err" "the steps had at most 7 (--bits 7)"
   equal "$(json bits)" 8 bits
   equal "$(json step)" 8 step
   equal "$(json images)" 32 images

@@ -57,7 +57,8 @@ class KernelProgress : public ::testing::EmptyTestEventListener {
 
 int check_one_kernel(const KernelCheck& check) {
   try {
-    std::cout << "kernel '" << check.kernel << "' on " << make_device()->name() << std::endl;
+    const std::string name = make_device()->name();
+    std::cout << "kernel '" << check.kernel << "' on " << name << std::endl;
   } catch (const std::runtime_error& error) {
     std::cerr << "test_gpu: error: nothing was compared: " << error.what() << std::endl;
     return 1;
