@@ -123,7 +123,8 @@ class RunFolder {
   /// True where the records carry checksums; those of earlier versions do not.
   bool is_sealed() const;
   /// For each file of records, the first line that is not what was written, cannot be read, is of another step than
-  /// the one that is due, or records a step once more: "'runs/a/metrics.jsonl:12' was changed after ...".
+  /// the one that is due, or records a step once more: "'runs/a/metrics.jsonl:12' was changed after ..."; and the first
+  /// evaluation whose digest is not that of digests.jsonl.
   std::vector<std::string> record_damage() const;
   /// Throw std::runtime_error with the same words where a file is damaged.
   std::vector<StepRecord> steps() const;

@@ -2,6 +2,7 @@
 // The records of a run folder: steps.csv, metrics.jsonl and digests.jsonl.
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <stdexcept>
 
 #include "nn/train/record_scan.h"
@@ -51,7 +52,20 @@ RecordScan<WidthRecord> RunFolder::scan_widths() const {
 }
 // A fork took over its first steps from a run that may have looked at itself at other steps.
 RecordScan<EvaluationRecord> RunFolder::scan_evaluations(const Config& config) const {
-  return scan_records(metrics_, parse_evaluation, {config.train.evaluate_every, config.fork.step}, is_sealed());
+  auto scan = scan_records(metrics_, parse_evaluation, {config.train.evaluate_every, config.fork.step}, is_sealed());
+  // Whole lines of another run: its state was another one.
+  std::map<std::int64_t, Digest128> roots;
+  for (const auto& record : scan_roots(config).records) roots[record.step] = record.root;
+  for (std::size_t i = 0; i < scan.records.size(); ++i) {
+    const auto found = roots.find(scan.records[i].step);
+    if (found == roots.end() || found->second == scan.records[i].digest) continue;
+    scan.damage = "'" + metrics_.path().string() + ":" + std::to_string(metrics_.first_line() + i) +
+                  "' is of another run than '" + digests_.path().string() +
+                  "': they record different digests of step " + std::to_string(scan.records[i].step);
+    scan.records.resize(i);
+    break;
+  }
+  return scan;
 }
 RecordScan<DigestRecord> RunFolder::scan_digests(const Config& config) const {
   return scan_records(digests_, parse_digest_record, {config.digest.every, config.fork.step}, is_sealed());

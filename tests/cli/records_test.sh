@@ -123,6 +123,11 @@ test_a_checkpoint_of_another_run_is_refused() {
   refused 1 "'$other' is not a checkpoint of the run 'a'" eval a --checkpoint "$other"
   contains "$err" "it has the digest"
   refused 1 "is not a checkpoint of the run 'a'" export a --checkpoint "$other"
+  # Whole records of another run, of a run that goes on.
+  cp -r a mixed
+  rm mixed/summary.json
+  cp b/metrics.jsonl mixed
+  refused 1 "'mixed/metrics.jsonl:1' is of another run than 'mixed/digests.jsonl'" report mixed --out page.html
   # No line of digests.jsonl: the config that wrote the checkpoint tells.
   sed -i 's/"step":2,/"step":3,/' a/digests.jsonl
   refused 1 "it was written by a run of another config" eval a --checkpoint "$other"

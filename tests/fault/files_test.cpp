@@ -292,6 +292,7 @@ TEST(RunFolder, RecordsThatAreCutShortAreNotGoneOnFrom) {
     if (step % 2 != 0) continue;
     EvaluationRecord evaluation;
     evaluation.step = step;
+    evaluation.digest = root;
     run.append(evaluation);
     run.append(DigestRecord{step, root, {}});
     run.flush();
