@@ -43,6 +43,8 @@ void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args
 }
 
 void CudaLibrary::conv_forward(const ConvForward& args) {
+  // Memory of a step is shared: a product before may have had its statistics where this one's will be.
+  std::erase_if(open_products_, [&](const OpenProduct& product) { return product.statistics == args.statistics; });
   const auto& w = static_cast<const CudaWeights&>(*args.weights);
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);

@@ -45,6 +45,8 @@ struct StoredImages {
 /// What a network's step is to do, and how it quantises.
 struct Options {
   std::int64_t batch = 1;
+  /// Height and width of the images; 0: the model's own. A model may take one size alone.
+  std::int64_t image_size = 0;
   /// Forward, loss and gradients, with this batch's statistics and ranges; else forward and loss with running ones.
   bool training = true;
   std::uint64_t seed = 0;
@@ -183,11 +185,12 @@ class Builder {
   std::vector<std::function<void()>> backward_;
 };
 
-/// A convolution as a model writes it down: quantised at the widths of its layer, without bias.
+/// A convolution as a model writes it down, without bias: quantised at the widths of its layer, or float32.
 struct ConvSpec {
   std::string name;
   std::int64_t channels = 0;
   std::int64_t kernel = 3, stride = 1, padding = 1, groups = 1;
+  bool quantised = true;  // false: float32 whatever the schedule says
 };
 Value* conv(Builder& builder, Value* x, const ConvSpec& spec);
 /// Of a product's result, in training with the batch's statistics.
@@ -195,6 +198,8 @@ Value* batch_norm(Builder& builder, Value* x, const std::string& name);
 Value* relu(Builder& builder, Value* x);
 /// fl(a + b)
 Value* add(Builder& builder, Value* a, Value* b);
+/// Largest value of each window.
+Value* max_pool(Builder& builder, Value* x, const std::string& name, const ops::PoolWindow& window);
 /// Mean over all positions.
 Value* average_pool(Builder& builder, Value* x, const std::string& name);
 /// Fully connected, float32, with bias.

@@ -137,7 +137,7 @@ Operand input_operand(const Conv& conv, Value* x, Tensor running) {
   operand.values = x->tensor;
   if (builder.training()) {
     operand.range = builder.range_of(x);
-    conv.write(Pass::kForward, ops::RunningRange{operand.range, running});
+    if (running) conv.write(Pass::kForward, ops::RunningRange{operand.range, running});
     builder.result().watches.push_back({Watch::What::kRange, operand.range, "input of " + conv.name, false});
   }
   if (!conv.forward_width) return operand;
@@ -272,17 +272,18 @@ Value* conv(Builder& builder, Value* x, const ConvSpec& spec) {
   shape.padding = spec.padding;
   shape.groups = spec.groups;
   check_shape(shape);
-  auto conv =
-      std::make_shared<Conv>(Conv{builder, spec.name, shape, builder.options().widest(spec.name), {}, {}, {}, {}, {}});
+  const LayerWidths float32{BitWidth::float32(), BitWidth::float32()};
+  const LayerWidths widths = spec.quantised ? builder.options().widest(spec.name) : float32;
+  auto conv = std::make_shared<Conv>(Conv{builder, spec.name, shape, widths, {}, {}, {}, {}, {}});
   conv->weight = builder.trained(spec.name + ".weight", {shape.o, shape.c_per_group(), shape.kh, shape.kw},
                                  weight_shape(shape), true);
-  const Tensor running = builder.running_range(spec.name);
+  const Tensor running = spec.quantised ? builder.running_range(spec.name) : Tensor{};
   const auto width = [&](const char* what, BitWidth widest) {
     return widest.is_integer() ? conv->tensor(what, Element::kBitWidth, {}, Lifetime::kInput) : Tensor{};
   };
   conv->forward_width = width("forward width", conv->widest.forward);
   if (builder.training()) conv->gradient_width = width("gradient width", conv->widest.gradient);
-  builder.result().layers.push_back({spec.name, conv->forward_width, conv->gradient_width});
+  if (spec.quantised) builder.result().layers.push_back({spec.name, conv->forward_width, conv->gradient_width});
 
   conv->x = input_operand(*conv, x, running);
   conv->w = weight_operand(*conv, Pass::kForward, "w", ops::by_output_channel());

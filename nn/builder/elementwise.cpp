@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// relu, add, average_pool.
+// relu, add, max_pool, average_pool.
 #include <stdexcept>
 
 #include "nn/builder/builder.h"
@@ -43,6 +43,20 @@ Value* add(Builder& builder, Value* a, Value* b) {
     const Gradient dz = builder.gradient(z);
     builder.contribute(b, dz);
     builder.contribute(a, dz);
+  });
+  return z;
+}
+
+Value* max_pool(Builder& builder, Value* x, const std::string& name, const ops::PoolWindow& window) {
+  const std::int64_t h = window.out(x->h), w = window.out(x->w);
+  const Tensor pooled = builder.samples(name, "z", Element::kFloat32, {builder.batch(), h, w, x->c});
+  builder.write(name, Pass::kForward, ops::MaxPool{x->tensor, pooled, window});
+  Value* z = builder.value(name, pooled, h, w, x->c);
+  builder.backward([&builder, x, z, name, window] {
+    const Tensor dz = builder.gradient(z).tensor;
+    const Tensor dx = builder.samples(name, "dx", Element::kFloat32, shape_of(builder, *x));
+    builder.write(name, Pass::kError, ops::MaxPoolGradient{x->tensor, dz, dx, window});
+    builder.contribute(x, {dx, {}});
   });
   return z;
 }

@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "nn/builder/builder.h"
+#include "nn/models/imagenet_resnet.h"
+#include "nn/models/mobilenet_v2.h"
 #include "nn/models/resnet.h"
 #include "sim/program/products.h"
 
@@ -14,6 +16,8 @@ namespace {
 const std::vector<ModelFamily>& families() {
   static const std::vector<ModelFamily> all{
       resnet_family(),
+      mobilenet_v2_family(),
+      imagenet_resnet_family(),
   };
   return all;
 }
@@ -33,7 +37,9 @@ const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
     throw std::invalid_argument("model.classes is " + std::to_string(classes) + ": a classifier needs at least 2");
   }
   for (const auto& family : families()) {
-    if (std::find(family.names.begin(), family.names.end(), name) != family.names.end()) return family;
+    for (const auto* names : {&family.names, &family.aliases}) {
+      if (std::find(names->begin(), names->end(), name) != names->end()) return family;
+    }
   }
   std::string known;
   for (const auto& other : model_names()) known += (known.empty() ? "" : ", ") + other;

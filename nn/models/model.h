@@ -21,7 +21,8 @@ struct Options;
 /// A family of models, told apart by their names.
 struct ModelFamily {
   std::vector<std::string> names;
-  void (*write)(builder::Builder& builder, const std::string& name, std::int64_t classes);
+  void (*write)(builder::Builder& builder, const std::string& name, std::int64_t classes) = nullptr;
+  std::vector<std::string> aliases = {};  // that mean the same as the names, in their order
 };
 
 std::vector<std::string> model_names();

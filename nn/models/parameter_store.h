@@ -32,6 +32,10 @@ class ParameterStore {
   /// All are known: places of those that are not trained are behind the trained ones.
   void finish();
 
+  /// How weights of convolutions and classifiers begin (docs/numerics.md, 8.4).
+  enum class Initial : std::uint8_t { kNormal, kUniform };
+  Initial initial = Initial::kNormal;
+
   const std::deque<Parameter>& all() const { return parameters_; }
   const Parameter* find(const std::string& name) const;
   std::int64_t trained_size() const { return static_cast<std::int64_t>(trained_size_); }

@@ -142,7 +142,7 @@ std::vector<float> normal_weights(const Parameter& parameter, std::uint64_t seed
 }
 
 /// Uniform in (-limit, limit), limit = 1 / sqrt(inputs) (8.4).
-std::vector<float> uniform_bias(const Parameter& parameter, std::uint64_t seed, double inputs) {
+std::vector<float> uniform_values(const Parameter& parameter, std::uint64_t seed, double inputs) {
   const auto stream = philox_stream(seed, 0, RandomPurpose::kInitialisation, tensor_id(parameter.name));
   std::vector<float> values(static_cast<std::size_t>(parameter.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -160,6 +160,9 @@ std::vector<float> initial_values(const ParameterStore& store, const Parameter& 
   const auto& shape = parameter.shape;
   const auto constant = [&](float x) { return std::vector<float>(static_cast<std::size_t>(parameter.size()), x); };
   if (!parameter.trained) return constant(ends_with(parameter.name, ".running_var") ? 1.0F : 0.0F);
+  if (store.initial == ParameterStore::Initial::kUniform && shape.size() >= 2) {
+    return uniform_values(parameter, seed, static_cast<double>(parameter.size() / shape[0]));
+  }
   if (shape.size() == 4) {
     const double fan = static_cast<double>(shape[2] * shape[3] * shape[0]);
     return normal_weights(parameter, seed, std::sqrt(2.0 / fan));
@@ -170,7 +173,7 @@ std::vector<float> initial_values(const ParameterStore& store, const Parameter& 
   if (!ends_with(parameter.name, ".bias")) return constant(1.0F);
   const Parameter* weight = store.find(parameter.name.substr(0, parameter.name.size() - 5) + ".weight");
   const bool classifier = weight != nullptr && weight->shape.size() == 2;
-  return classifier ? uniform_bias(parameter, seed, static_cast<double>(weight->shape[1])) : constant(0.0F);
+  return classifier ? uniform_values(parameter, seed, static_cast<double>(weight->shape[1])) : constant(0.0F);
 }
 
 }  // namespace

@@ -151,6 +151,44 @@ std::map<std::string, std::optional<double>> CaseFile::tolerances(const std::str
   return result;
 }
 
+std::map<std::string, double> CaseFile::numbers(const std::string& key) const {
+  std::map<std::string, double> result;
+  const auto* object = content_->find(key);
+  if (object == nullptr) return result;
+  if (!object->is_object()) content_->wrong(key, "an object of numbers by name");
+  for (const auto& [name, value] : object->items()) {
+    if (!value.is_number()) fail(key + " of '" + name + "' is " + value.dump().substr(0, 60) + ", not a number");
+    result[name] = value.get<double>();
+  }
+  return result;
+}
+
+std::vector<std::int64_t> CaseFile::integers(const std::string& key) const {
+  const auto& list = content_->at(key);
+  std::vector<std::int64_t> result;
+  if (!list.is_array()) content_->wrong(key, "a list of integers");
+  for (const auto& value : list) {
+    if (!value.is_number_integer()) content_->wrong(key, "a list of integers");
+    result.push_back(value.get<std::int64_t>());
+  }
+  return result;
+}
+
+std::map<std::string, CaseFile> CaseFile::objects(const std::string& key) const {
+  const auto& object = content_->at(key);
+  if (!object.is_object()) content_->wrong(key, "an object of objects");
+  std::map<std::string, CaseFile> entries;
+  for (const auto& [name, value] : object.items()) {
+    auto content = std::make_unique<Content>();
+    content->folder = content_->folder;
+    content->place = content_->place + ", " + key + " of '" + name + "'";
+    content->json = value;
+    if (!value.is_object()) content_->wrong(key, "an object of objects");
+    entries.emplace(name, CaseFile(std::move(content)));
+  }
+  return entries;
+}
+
 CaseFile CaseFile::object(const std::string& key) const {
   auto content = std::make_unique<Content>();
   content->folder = content_->folder;

@@ -46,7 +46,12 @@ class CaseFile {
   void only_keys(const std::vector<std::string>& known) const;
   /// Throws where the folder lacks one of these files, naming all that are missing and why they are needed.
   void need_files(const std::vector<std::string>& names) const;
+  /// An object of numbers by name; empty where there is no such key.
+  std::map<std::string, double> numbers(const std::string& key) const;
+  std::vector<std::int64_t> integers(const std::string& key) const;
   CaseFile object(const std::string& key) const;
+  /// An object of objects by name, whatever characters the names have.
+  std::map<std::string, CaseFile> objects(const std::string& key) const;
   /// The objects of a list.
   std::vector<CaseFile> list(const std::string& key) const;
 

@@ -18,6 +18,7 @@
 #include "sim/ops/grid.h"
 #include "sim/ops/load_images.h"
 #include "sim/ops/magnitude_bounds.h"
+#include "sim/ops/max_pool.h"
 #include "sim/ops/product.h"
 #include "sim/ops/quantise.h"
 #include "sim/ops/range.h"
@@ -33,7 +34,8 @@ using Operation =
                  ops::FloatProduct, ops::ProductBound, ops::Magnitude, ops::SumBound, ops::Moments, ops::NormFromBatch,
                  ops::NormFromRunning, ops::NormApply, ops::NormGradientSums, ops::NormParameterGradient,
                  ops::NormGradient, ops::Add, ops::Relu, ops::ReluGradient, ops::AddBias, ops::AveragePool,
-                 ops::AveragePoolGradient, ops::BiasGradient, ops::SoftmaxLoss, ops::FindNonFinite, ops::SgdUpdate>;
+                 ops::AveragePoolGradient, ops::MaxPool, ops::MaxPoolGradient, ops::BiasGradient, ops::SoftmaxLoss,
+                 ops::FindNonFinite, ops::SgdUpdate>;
 
 inline const char* name_of(const Operation& operation) {
   return std::visit([](const auto& op) { return op.kName; }, operation);

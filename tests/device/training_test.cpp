@@ -122,6 +122,16 @@ TEST(DeviceTraining, ACheckpointMovesBetweenDevices) {
   EXPECT_EQ(move(*gpu, *cpu), expected);
 }
 
+/// A network of other shapes: depthwise convolutions, batch norms without a rectifier, statistics large enough to share
+/// memory.
+TEST(DeviceTraining, MobileNetV2HasTheDigestOfTheCpu) {
+  Config config = device_config(2, 1);
+  config.data.test_images = 1;
+  config.model.name = "mobilenet_v2";
+  config.precision.forward = {"cyclic_cosine", BitWidth::integer(3), BitWidth::integer(8), 1, 2};
+  EXPECT_TRUE(same_outcome(train_steps(config, *make_cpu_device()), train_steps(config, *device())));
+}
+
 /// A number that is not finite is reported as the CPU reports it.
 TEST(DeviceTraining, ANumberThatIsNotFiniteIsFoundWhereTheCpuFindsIt) {
   Config config = device_config(2);
