@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "cli/exit_code.h"
-#include "nn/models/model.h"
+#include "nn/models/resnet.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -67,15 +67,14 @@ constexpr const char* kModelPrefix = "resnet";
 
 [[noreturn]] void complain_model(const std::string& arch) {
   std::string list;
-  for (const auto& name : model_names()) {
-    if (name.rfind(kModelPrefix, 0) != 0) continue;
+  for (const auto& name : resnet_family().names) {
     list += (list.empty() ? "" : ", ") + name.substr(std::string(kModelPrefix).size());
   }
   throw std::runtime_error(
       "--arch " + arch +
-      ": this model is not there. There are cifar10_resnet_N and cifar100_resnet_N with N = " + list +
-      "; the models of the ImageNet code (resnet18, resnet34, resnet50) and the "
-      "MobileNets are not");
+      ": this model is not there. There are cifar10_mobilenet_v2 and cifar100_mobilenet_v2, and cifar10_resnet_N and "
+      "cifar100_resnet_N with N = " +
+      list + "; the models of the ImageNet code (resnet18, resnet34, resnet50) cannot be trained yet");
 }
 
 class Mapper {
@@ -147,17 +146,20 @@ class Mapper {
     const std::string arch = text("arch", "cifar10_resnet_38");
     std::int64_t classes = 0;
     std::string depth;
+    bool mobilenet = false;
     for (const std::int64_t count : {std::int64_t{10}, std::int64_t{100}}) {
       const std::string prefix = "cifar" + std::to_string(count) + "_resnet_";
       if (arch.rfind(prefix, 0) == 0) {
         classes = count;
         depth = arch.substr(prefix.size());
       }
+      if (arch == "cifar" + std::to_string(count) + "_mobilenet_v2") {
+        classes = count;
+        mobilenet = true;
+      }
     }
-    const auto known = model_names();
-    if (depth.empty() || std::find(known.begin(), known.end(), kModelPrefix + depth) == known.end()) {
-      complain_model(arch);
-    }
+    const auto known = resnet_family().names;
+    if (!mobilenet && std::find(known.begin(), known.end(), kModelPrefix + depth) == known.end()) complain_model(arch);
     no_epochs();
     const std::string dataset = text("dataset", "cifar10");
     if (dataset != "cifar10" && dataset != "cifar100") {
@@ -169,7 +171,7 @@ class Mapper {
                        "where to get it");
     }
     set_text("name", arch);
-    set_text("model.name", kModelPrefix + depth);
+    set_text("model.name", mobilenet ? "mobilenet_v2" : kModelPrefix + depth);
     set("model.classes", std::to_string(classes));
     set_text("data.name", dataset);
     set_text("data.path", text("datadir", ""));

@@ -193,7 +193,10 @@ std::vector<ConfigTableEntry> make_table() {
                         "name of the run; without --out its folder is runs/<name>, or runs/<name>-seed<S> where the "
                         "command line changes the seed to S. Default: the file's name without .yaml")));
 
-  t.push_back(text("model.name", FIELD(model.name), "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164"));
+  t.push_back(text(
+      "model.name", FIELD(model.name),
+      "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164, mobilenet_v2 (32x32 images); resnet18, 34, 50 "
+      "(224x224 images: cost, schedule, program and replay alone)"));
   t.push_back(
       count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),

@@ -50,6 +50,23 @@ TEST_P(NetworkReplay, Step16Bit) {
   expect_ok(replay(test::golden_path("/steps/resnet8_b16_g16")));
 }
 
+TEST_P(NetworkReplay, StepOfMobileNetV2) {
+  SKIP_WITHOUT_BACKEND();
+  expect_ok(replay(test::golden_path("/steps/mobilenet_v2_b8_g16")));
+}
+
+TEST_P(NetworkReplay, StepOfResNet18) {
+  SKIP_WITHOUT_BACKEND();
+  expect_ok(replay(test::golden_path("/steps/imagenet_resnet18_b8_g16")));
+}
+
+/// A few seconds on the best instruction set, so only there.
+TEST_P(NetworkReplay, StepOfResNet50) {
+  SKIP_WITHOUT_BACKEND();
+  if (isa_name(machine_isas().back()) != GetParam().name) GTEST_SKIP() << "runs on the best instruction set alone";
+  expect_ok(replay(test::golden_path("/steps/imagenet_resnet50_b16_g16")));
+}
+
 TEST_P(NetworkReplay, Trajectories) {
   SKIP_WITHOUT_BACKEND();
   const char* data = std::getenv("BITCYCLE_DATA");

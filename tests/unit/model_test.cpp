@@ -59,7 +59,12 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Workloads,
                                            RecordedWorkload{"cifar100_resnet_38.csv", "resnet38", 100},
                                            RecordedWorkload{"cifar100_resnet_74.csv", "resnet74", 100},
                                            RecordedWorkload{"cifar100_resnet_110.csv", "resnet110", 100},
-                                           RecordedWorkload{"cifar100_resnet_152.csv", "resnet152", 100}),
+                                           RecordedWorkload{"cifar100_resnet_152.csv", "resnet152", 100},
+                                           RecordedWorkload{"cifar10_mobilenet_v2.csv", "mobilenet_v2", 10},
+                                           RecordedWorkload{"cifar100_mobilenet_v2.csv", "mobilenet_v2", 100},
+                                           RecordedWorkload{"resnet18.csv", "resnet18", 1000},
+                                           RecordedWorkload{"resnet34.csv", "resnet34", 1000},
+                                           RecordedWorkload{"resnet50.csv", "resnet50", 1000}),
                          [](const auto& param) {
                            return std::string(param.param.model) + "_" + std::to_string(param.param.classes);
                          });
@@ -69,12 +74,40 @@ TEST(Model, Resnet74For100ClassesHas168220928Macs) { EXPECT_EQ(model_workload("r
 TEST(Model, EveryResnetOfTheFamilyIsThere) {
   const std::vector<std::string> expected{"resnet8",  "resnet14", "resnet20",  "resnet32",  "resnet38", "resnet44",
                                           "resnet56", "resnet74", "resnet110", "resnet152", "resnet164"};
-  EXPECT_EQ(model_names(), expected);
+  auto names = expected;
+  for (const char* other : {"mobilenet_v2", "resnet18", "resnet34", "resnet50"}) names.emplace_back(other);
+  EXPECT_EQ(model_names(), names);
   for (const auto& name : expected) {
     const std::int64_t depth = std::stoll(name.substr(6));
     // Two convolutions a block and the stem, two projections, the classifier.
     EXPECT_EQ(static_cast<std::int64_t>(model_workload(name, 10).matrix.size()), depth - 1 + 2 + 1) << name;
   }
+}
+
+std::int64_t trained_parameters(const std::string& name, std::int64_t classes) {
+  std::int64_t count = 0;
+  const auto network = write_model(name, classes, options());
+  for (const auto& parameter : network->parameters.all()) {
+    count += parameter.trained ? parameter.size() : 0;
+  }
+  return count;
+}
+
+TEST(Model, TheOthersHaveTheParametersOfThePapersCode) {
+  EXPECT_EQ(trained_parameters("mobilenet_v2", 10), 2296922);
+  EXPECT_EQ(trained_parameters("mobilenet_v2", 100), 2412212);
+  EXPECT_EQ(trained_parameters("resnet18", 1000), 11689512);
+  EXPECT_EQ(trained_parameters("resnet34", 1000), 21797672);
+  EXPECT_EQ(trained_parameters("imagenet_resnet50", 1000), 25557032);
+}
+
+/// A first convolution and projections in float32 have no running range and take no widths from the schedule.
+TEST(Model, ResNet18QuantisesTheConvolutionsOfItsBlocksAlone) {
+  const auto network = write_model("resnet18", 1000, options());
+  EXPECT_EQ(network->layers.size(), 16U);
+  EXPECT_EQ(network->parameters.find("conv1.quantize_input.running_range"), nullptr);
+  EXPECT_EQ(network->parameters.find("group2_layer0.downsample.0.quantize_input.running_range"), nullptr);
+  EXPECT_NE(network->parameters.find("group2_layer0.conv1.quantize_input.running_range"), nullptr);
 }
 
 TEST(Model, Resnet8HasTheParametersOfThePapersCodeAndTheRunningRanges) {
