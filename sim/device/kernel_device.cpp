@@ -7,7 +7,7 @@
 #include <deque>
 #include <stdexcept>
 
-#include "sim/device/fused_entries.h"
+#include "sim/device/fused/fused_entry.h"
 #include "sim/device/host_state.h"
 #include "sim/program/memory_plan.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // KernelLibrary: the fused kernels of one device, its memory and its queue. Which nodes of a program each of them
-// stands for is written once for all libraries (fused_patterns.cpp); a KernelDevice compiles programs to calls of
+// stands for is written once for all libraries (fused/table.cpp); a KernelDevice compiles programs to calls of
 // these. Every library computes the same bits; the reference library (sim/reference) is written as plain loops after
 // docs/numerics.md. Arguments are checked when a program is written, not here.
 #pragma once

@@ -10,7 +10,7 @@
 
 #include "nn/builder/builder.h"
 #include "sim/device/device.h"
-#include "sim/device/fused_entries.h"
+#include "sim/device/fused/fused_entry.h"
 #include "sim/number/philox.h"
 #include "sim/ops/loss_record.h"
 #include "tests/golden/devices.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the entries of a library's table share: the fused operations of `KernelLibrary` as kernels of programs. The
-// patterns are in backend_patterns.cpp, what a match becomes in backend_bindings.cpp.
+// FusedEntry: an operation of KernelLibrary as a kernel of programs: the nodes that it stands for, and what a match
+// becomes. table.cpp lists them.
 #pragma once
 
 #include <functional>

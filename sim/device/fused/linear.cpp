@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Float32 linear layers, and the loss of a classifier.
+#include <algorithm>
+
+#include "sim/device/fused/bindings.h"
+#include "sim/device/fused/patterns.h"
+
+namespace bitcycle::fused {
+namespace {
+
+std::optional<Match> linear_forward(const Candidates& c, int node) {
+  const auto* bias = c.get<ops::AddBias>(node);
+  if (bias == nullptr) return {};
+  const int product = c.program().writer(bias->x);
+  const auto* chain = c.get<ops::FloatProduct>(product);
+  if (chain == nullptr || chain->over.shape.h * chain->over.shape.w != 1) return {};
+  return Match{{node, product}, {}, {bias->y}, {}, {}, {}};
+}
+
+std::optional<Match> linear_backward(const Candidates& c, int node) {
+  const auto* bias = c.get<ops::BiasGradient>(node);
+  if (bias == nullptr) return {};
+  Match match;
+  match.nodes = {node};
+  match.makes = {bias->dbias};
+  for (const int reader : c.program().readers(bias->dy)) {
+    const auto* product = c.get<ops::FloatProduct>(reader);
+    if (product == nullptr) continue;
+    add(match.nodes, reader);
+    match.makes.push_back(product->y);
+    const auto* bound = writer_as<ops::ProductBound>(c, product->bound);
+    if (bound == nullptr) continue;
+    add(match.nodes, c.program().writer(product->bound));
+    add(match.nodes, c.program().writer(bound->lhs_magnitude));
+    add(match.nodes, c.program().writer(bound->rhs_magnitude));
+  }
+  return match;
+}
+
+KernelLaunch bind_linear_forward(const KernelBinding& b) {
+  const auto* chain = b.op<ops::FloatProduct>();
+  const auto* bias = b.op<ops::AddBias>();
+  LinearForward args;
+  args.inputs = chain->over.shape.c;
+  args.outputs = chain->over.shape.o;
+  args.x = b.address<float>(chain->lhs);
+  args.w = b.address<float>(chain->rhs);
+  args.bias = b.address<float>(bias->bias);
+  args.y = b.address<float>(bias->y);
+  const Program* program = &b.program;
+  const Tensor y = bias->y;
+  KernelLibrary* library = &b.library;
+  return [args, program, y, library](const KernelStep& step) {
+    LinearForward now = args;
+    now.n = rows(*program, y, step.samples);
+    library->linear_forward(now);
+  };
+}
+
+KernelLaunch bind_linear_backward(const KernelBinding& b) {
+  const auto* bias = b.op<ops::BiasGradient>();
+  LinearBackward args;
+  args.dy = b.address<float>(bias->dy);
+  args.dbias = b.address<float>(bias->dbias);
+  for (int i = 0; b.op<ops::FloatProduct>(i) != nullptr; ++i) {
+    const auto* product = b.op<ops::FloatProduct>(i);
+    args.inputs = product->over.shape.c;
+    args.outputs = product->over.shape.o;
+    if (product->over.pass == Pass::kError) {
+      args.w = b.address<float>(product->rhs);
+      args.dx = b.address<float>(product->y);
+    } else {
+      args.x = b.address<float>(product->lhs);
+      args.dw = b.address<float>(product->y);
+    }
+  }
+  const Program* program = &b.program;
+  const Tensor dy = bias->dy;
+  KernelLibrary* library = &b.library;
+  return [args, program, dy, library](const KernelStep& step) {
+    LinearBackward now = args;
+    now.n = rows(*program, dy, step.samples);
+    library->linear_backward(now);
+  };
+}
+
+KernelLaunch bind_softmax(const KernelBinding& b) {
+  const auto* op = b.op<ops::SoftmaxLoss>();
+  SoftmaxCrossEntropy args;
+  args.classes = b.program.spec(op->logits).shape.back();
+  args.logits = b.address<float>(op->logits);
+  args.labels = b.address<std::int32_t>(op->labels);
+  args.dlogits = b.address<float>(op->dlogits);
+  std::shared_ptr<Buffer> keep;
+  args.losses = op->losses ? b.address<float>(op->losses) : record<float>(b, keep, b.program.spec(op->labels).size());
+  args.record = b.address<LossRecord>(op->loss);
+  const Program* program = &b.program;
+  const Tensor logits = op->logits;
+  KernelLibrary* library = &b.library;
+  return [args, program, logits, keep, library](const KernelStep& step) {
+    SoftmaxCrossEntropy now = args;
+    now.n = rows(*program, logits, step.samples);
+    library->softmax_cross_entropy(now);
+  };
+}
+
+}  // namespace
+
+FusedEntry linear_forward_entry() { return {{"linear forward", linear_forward}, bind_linear_forward}; }
+FusedEntry linear_backward_entry() { return {{"linear backward", linear_backward}, bind_linear_backward}; }
+FusedEntry softmax_loss_entry() { return {{"softmax cross-entropy", alone<ops::SoftmaxLoss>}, bind_softmax}; }
+
+}  // namespace bitcycle::fused
