@@ -6,7 +6,7 @@
 // neighbour's launch while it waits in the queue: an activation's scale in the launch that quantises it, a batch norm's
 // preparation in the product that made its statistics or the pass that needs it, a range of images where they are made,
 // the weights of all layers in one. The queue of a step becomes a graph, with the weights and the weight gradients as
-// branches beside the trunk.
+// branches beside the main sequence.
 #pragma once
 
 #include <array>
@@ -121,7 +121,7 @@ class CudaLibrary final : public KernelLibrary {
    private:
     CudaLibrary& library_;
   };
-  /// The next launch of the trunk waits for all branches.
+  /// The next launch of the main sequence waits for all branches.
   void join_branches() { join_ = true; }
 
   template <typename Kernel>

@@ -58,8 +58,8 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
   go(std::integral_constant<int, 1>{});
 }
 
-/// A branch: what follows in the trunk does not need it, but must not overwrite its codes before the next join, which
-/// is where the next gradient is quantised.
+/// A branch: what follows in the main sequence does not need it, but must not overwrite its codes before the next join,
+/// which is where the next gradient is quantised.
 void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   settle();
   const Branch beside(*this);

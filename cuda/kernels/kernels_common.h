@@ -13,8 +13,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 constexpr std::uint32_t kAllLanes = 0xFFFFFFFFU;
 constexpr int kThreads = 256;
 
-/// Device memory that the launches of a step's trunk share; launches of branches have their own. Between launches it is
-/// as it was made.
+/// Device memory that the launches of a step's main sequence share; launches of branches have their own. Between
+/// launches it is as it was made.
 struct Scratch {
   std::int32_t lo = INT32_MAX, hi = INT32_MIN;  // keys of a range
   std::uint32_t ticket = 0;

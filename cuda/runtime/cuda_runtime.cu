@@ -265,8 +265,8 @@ class CudaRuntime final : public gpu::Runtime {
       for (const int before : predecessors[i]) after.push_back(made.nodes[static_cast<std::size_t>(before)]);
       check(cudaGraphAddKernelNode(&made.nodes[i], graph, after.data(), after.size(), &parameters),
             std::string("adding ") + launches[i].name + " to a graph");
-      // The trunk's blocks first: what is beside it fills the gaps. Where priorities are not to be had, results are the
-      // same.
+      // The main sequence's blocks first: what is beside it fills the gaps. Where priorities are not to be had, results
+      // are the same.
       cudaKernelNodeAttrValue priority{};
       priority.priority = launches[i].branch == 0 ? greatest_priority_ : least_priority_;
       if (cudaGraphKernelNodeSetAttribute(made.nodes[i], cudaKernelNodeAttributePriority, &priority) != cudaSuccess) {

@@ -65,10 +65,11 @@ struct Launch {
   const char* name = "";    // what it does, for people: "convolution forward"
   const char* kernel = "";  // kernel_name<Kernel>(): the same pointer for the same kernel
   int blocks = 0, threads = 0;
-  /// 0: the trunk, one launch after the other. A branch begins where it is recorded, behind the trunk's last launch,
-  /// and runs in order beside the trunk, until a launch of the trunk joins it (cuda/runtime/step_graph.h).
+  /// 0: the main sequence, one launch after the other. A branch begins where it is recorded, behind the main sequence's
+  /// last launch, and runs in order beside the main sequence, until a launch of the main sequence joins it
+  /// (cuda/runtime/step_graph.h).
   int branch = 0;
-  bool joins = false;  // trunk: waits for every branch that was recorded before
+  bool joins = false;  // main sequence: waits for every branch that was recorded before
   std::size_t shared_bytes = 0;
   std::size_t argument_bytes = 0;
   Work work;

@@ -13,29 +13,29 @@
 namespace bitcycle::gpu {
 
 /// For each launch the indices of those that must have ended before it begins; what those wait for is left out.
-///   trunk (branch 0): the trunk's last launch; with `joins` also the last launch of every branch since the last join
-///   another branch: its own last launch; for its first one the trunk's last
+///   main sequence (branch 0): its last launch; with `joins` also the last launch of every branch since the last join
+///   another branch: its own last launch; for its first one the main sequence's last
 inline std::vector<std::vector<int>> predecessors(const std::vector<Launch>& launches) {
   std::vector<std::vector<int>> after(launches.size());
   std::map<int, int> open;  // last launch of each branch that nothing waits for yet
-  int trunk = -1;
+  int main_last = -1;
   for (std::size_t i = 0; i < launches.size(); ++i) {
     const auto index = static_cast<int>(i);
     const Launch& launch = launches[i];
     if (launch.branch == 0) {
-      if (trunk >= 0) after[i].push_back(trunk);
+      if (main_last >= 0) after[i].push_back(main_last);
       if (launch.joins) {
         for (const auto& [branch, last] : open) after[i].push_back(last);
         open.clear();
       }
-      trunk = index;
+      main_last = index;
       continue;
     }
     const auto own = open.find(launch.branch);
     if (own != open.end()) {
       after[i].push_back(own->second);
-    } else if (trunk >= 0) {
-      after[i].push_back(trunk);
+    } else if (main_last >= 0) {
+      after[i].push_back(main_last);
     }
     open[launch.branch] = index;
   }

@@ -28,7 +28,7 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   }
 }
 
-/// Branches beside the trunk take any turn that the graph's edges allow: a missing join shows in some of them.
+/// Branches beside the main sequence take any turn that the graph's edges allow: a missing join shows in some of them.
 TEST(CudaOnHostTraining, HasTheSameDigestInManyOrdersOfBranches) {
   const Config config = device_config(6, 1);
   const Outcome expected = train_steps(config, *make_cpu_device());
@@ -88,7 +88,7 @@ TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
   std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
               static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
               static_cast<double>(device->memory_bytes()) / 1048576.0);
-  std::printf("| kernel | launches | beside the trunk | MB | GMAC |\n");
+  std::printf("| kernel | launches | in branches | MB | GMAC |\n");
   std::int64_t products = 0;
   for (const auto& [name, kernel] : graphs.kernels) {
     std::printf("| %s | %lld | %lld | %.1f | %.2f |\n", name.c_str(), static_cast<long long>(kernel.launches),

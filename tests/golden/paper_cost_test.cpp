@@ -21,7 +21,8 @@ constexpr std::int64_t kSteps = 64000;
 
 Workload workload_of(const PaperRow& row) {
   if (row.is_cifar_resnet()) return model_workload(row.model, 100);
-  return test::recorded_workload(row.model == "mobilenet_v2" ? "cifar100_mobilenet_v2" : row.model);
+  if (row.model == "mobilenet_v2") return model_workload(row.model, 100);
+  return test::recorded_workload(row.model);
 }
 
 struct Computed {

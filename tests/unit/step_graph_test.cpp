@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edges of a step's graph: the trunk in order, branches beside it, joined where a launch says so.
+// The edges of a step's graph: the main sequence in order, branches beside it, joined where a launch says so.
 #include "cuda/runtime/step_graph.h"
 
 #include <gmock/gmock.h>
@@ -30,9 +30,9 @@ TEST(StepGraph, TheTrunkIsAChain) {
 TEST(StepGraph, ABranchRunsBesideTheTrunkUntilItIsJoined) {
   const std::vector<Launch> launches{of(1), of(0), of(2), of(2), of(0), of(0, true), of(3), of(0)};
   const auto after = predecessors(launches);
-  EXPECT_THAT(after[0], IsEmpty());                      // before the trunk begins
+  EXPECT_THAT(after[0], IsEmpty());                      // before the main sequence begins
   EXPECT_THAT(after[1], IsEmpty());                      // nothing joins it
-  EXPECT_THAT(after[2], ElementsAre(1));                 // behind the trunk's last launch
+  EXPECT_THAT(after[2], ElementsAre(1));                 // behind the main sequence's last launch
   EXPECT_THAT(after[3], ElementsAre(2));                 // in order
   EXPECT_THAT(after[4], ElementsAre(1));                 // beside branch 2
   EXPECT_THAT(after[5], UnorderedElementsAre(4, 0, 3));  // both branches' ends
