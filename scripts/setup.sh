@@ -28,8 +28,15 @@ FUZZ_PACKAGES=(
   clang               # libFuzzer comes with clang
   libclang-rt-14-dev  # its run-time libraries
 )
+CLANG_PACKAGES=(
+  clang               # the other compiler
+)
 TIDY_PACKAGES=(
   clang-tidy          # static analysis
+)
+AARCH64_PACKAGES=(
+  g++-aarch64-linux-gnu # cross-compiles for 64-bit ARM
+  qemu-user           # runs what it compiled
 )
 
 say() { printf '%s\n' "$*" >&2; }
@@ -49,6 +56,8 @@ tool_is_there() {
     g++) command -v c++ || command -v g++ ;;
     clang) command -v clang++ ;;
     clang-tidy) command -v clang-tidy ;;
+    g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ ;;
+    qemu-user) command -v qemu-aarch64 ;;
     python3) command -v python3 ;;
     *) return 1 ;;
   esac >/dev/null 2>&1

@@ -159,6 +159,70 @@ test_run_tests_checks_its_options() {
   [ ! -e calls.txt ] || failed "CMake was called"
 }
 
+test_run_tests_refuses_options_that_contradict_each_other() {
+  make_project
+  run 2 "my project/run-tests" --clang --aarch64
+  contains "$err" "does not go with --clang"
+  run 2 "my project/run-tests" --aarch64 --asan
+  contains "$err" "--clang and --aarch64 go with no other build"
+  run 2 "my project/run-tests" --nightly --tsan
+  contains "$err" "--nightly goes with"
+  run 2 "my project/run-tests" --clang-tidy no-such-revision
+  contains "$err" "no revision 'no-such-revision'"
+  [ ! -e calls.txt ] || failed "CMake was called"
+}
+
+test_nightly_goes_on_after_a_failure_and_ends_with_a_table() {
+  make_project
+  cp "$SOURCE"/scripts/*.sh "my project/scripts/"
+  cat >tools/ctest <<'END'
+#!/bin/sh
+case "$*" in *build-asan*) echo "50% tests passed, 1 tests failed out of 2"; exit 8 ;; esac
+echo "100% tests passed, 0 tests failed out of 2"
+END
+  chmod +x tools/ctest
+  # Nothing may be downloaded for aarch64: two of five fail.
+  BITCYCLE_INSTALL=no run 1 "my project/run-tests" --nightly --fuzz 1
+  local rows row
+  rows=$(sed -n '/the nightly sets/,$p' <<<"$err")
+  for row in 'asan .*FAILED .*1 tests failed out of 2' 'tsan .*passed .*0 tests failed out of 2' 'fuzz .*passed' \
+    'clang .*passed' 'aarch64 .*FAILED .*arm64 libraries'; do
+    grep -qE "^  $row" <<<"$rows" || failed "no row '$row'"
+  done
+  contains "$rows" "2 of 5 sets failed"
+  contains "$(cat calls.txt)" "-DCMAKE_CXX_COMPILER=clang++ -DBITCYCLE_CUDA=OFF"
+}
+
+test_clang_tidy_looks_at_what_has_changed() {
+  command -v git >/dev/null || return 0
+  mkdir -p project/tests/style project/sim build tools
+  cp "$SOURCE/tests/style/tidy.sh" project/tests/style/
+  printf '#!/bin/sh\nfor file in "$@"; do :; done\ngrep -H found "$file" || exit 0\nexit 1\n' >tools/clang-tidy
+  chmod +x tools/clang-tidy
+  export PATH=$PWD/tools:$PATH GIT_CONFIG_GLOBAL=/dev/null
+  echo 'int a; // found in a' >project/sim/a.cpp
+  echo '#include "sim/b.h"' >project/sim/b.cpp
+  echo '#include "sim/b.h"' >project/sim/c.cpp
+  echo 'int b;' >project/sim/b.h
+  local file look=(bash project/tests/style/tidy.sh "$PWD/build")
+  local git=(git -C project -c user.name=a -c user.email=a@b.c)
+  for file in a b c; do echo "  \"file\": \"$PWD/project/sim/$file.cpp\""; done >build/compile_commands.json
+  git -C project init -q && "${git[@]}" add . && "${git[@]}" commit -qm one && "${git[@]}" commit -qm two --allow-empty
+  run 77 "${look[@]}" --since HEAD~1
+  contains "$out" "no source has changed"
+  echo 'int b; // another' >project/sim/b.h
+  run 0 "${look[@]}" --since HEAD
+  contains "$out" "has looked at 1 sources and found nothing"
+  echo '// found in b' >>project/sim/b.cpp
+  run 1 "${look[@]}" --since HEAD --at-most 1
+  contains "$out" "found in b"
+  lacks "$out" "found in a"
+  # Without a revision: all.
+  run 1 "${look[@]}"
+  contains "$out" "found in a"
+  contains "$out" "found in b"
+}
+
 test_few_file_descriptors_are_an_error_and_nothing_is_written_elsewhere() {
   make_project
   # With three the shell can read the script and make no pipe.
