@@ -52,7 +52,8 @@ struct OutElement {
 template <typename Visit>
 void for_each_run(const Contraction& over, const OutElement& out, Visit visit) {
   const ConvShape& s = over.shape;
-  const auto& [a, b, c, d] = out.at;
+  // Not a structured binding: Clang 14 does not capture one in a lambda.
+  const std::int64_t a = out.at[0], b = out.at[1], c = out.at[2], d = out.at[3];
   if (over.pass == Pass::kForward) {
     const std::int64_t first = d / s.o_per_group() * s.c_per_group();
     reference::for_each_tap_of_output(s, b, c, [&](std::int64_t kh, std::int64_t kw, std::int64_t h, std::int64_t w) {
