@@ -355,7 +355,7 @@ void check_config(const Config& config) {
                       ", but data.name is synthetic: set model.classes to 10");
   }
   const bool controls =
-      std::any_of(config.name.begin(), config.name.end(), [](char c) { return (c >= 0 && c < ' ') || c == 127; });
+      std::any_of(config.name.begin(), config.name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
   if (controls)
     throw ConfigError("name holds a control character; it names a folder and is printed, so it must be text");
   if (config.name.find_first_of("/\\\n") != std::string::npos || config.name == "." || config.name == "..") {
