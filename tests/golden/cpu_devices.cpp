@@ -12,11 +12,12 @@ std::unique_ptr<KernelLibrary> make_cpu() {
 }  // namespace
 
 std::vector<NamedLibrary> libraries_under_test() {
-  return {{"reference", make_reference_library},
-          {"portable", make_cpu<Isa::kPortable>},
-          {"avx2", make_cpu<Isa::kAvx2>},
-          {"avxvnni", make_cpu<Isa::kAvxVnni>},
-          {"avx512vnni", make_cpu<Isa::kAvx512Vnni>}};
+  return {
+      {"reference", make_reference_library},
+#define BITCYCLE_ISA(enumerator, name, kernels, condition) {name, make_cpu<Isa::enumerator>},
+#include "sim/cpu/isa_list.inl"
+#undef BITCYCLE_ISA
+  };
 }
 
 }  // namespace bitcycle::test
