@@ -47,8 +47,8 @@ void rescale_narrow(const RescaleRow& row) {
       const std::int64_t at = row.columns[p] + c;
       const Ints acc = add(load(row.sums + p * row.lanes + c), load(row.correction32 + at));
       const Doubles sum = all(static_cast<double>(row.position_sums[p]));
-      const Doubles value = fused(a, to_doubles(acc), fused(b, sum, load(row.offset + at)));
-      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+      const Floats value = rescaled(a, to_doubles(acc), b, sum, load(row.offset + at));
+      store_lanes(row.out + p * row.out_step + c, value, count);
     }
   });
 }
@@ -62,13 +62,12 @@ void rescale_limbs(const RescaleRow& row) {
     for (std::int64_t p = 0; p < row.pixels; ++p) {
       const std::int64_t at = row.columns[p] + c;
       const Doubles sum = all(static_cast<double>(row.position_sums[p]));
-      Doubles acc = fused(minus_offset, sum, load(row.correction + at));
+      Doubles acc = fused_integers(minus_offset, sum, load(row.correction + at));
       double weight = 1.0;
       for (std::int64_t j = 0; j < row.w_limbs; ++j, weight *= 256.0) {
-        acc = fused(all(weight), to_doubles(load(row.sums + p * pitch + j * row.lanes + c)), acc);
+        acc = fused_integers(all(weight), to_doubles(load(row.sums + p * pitch + j * row.lanes + c)), acc);
       }
-      const Doubles value = fused(a, acc, fused(b, sum, load(row.offset + at)));
-      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+      store_lanes(row.out + p * row.out_step + c, rescaled(a, acc, b, sum, load(row.offset + at)), count);
     }
   });
 }
@@ -306,7 +305,7 @@ inline void noise_of_blocks(const NoiseRow& row, const std::uint64_t (&keys)[20]
   Ints words[4];
   words_of_blocks(c, words);
   const Floats scale = all(0x1p-24F), half = all(-0.5F);
-  for (int j = 0; j < 4; ++j) noise[j] = fused(to_floats(shift_right<8>(words[j])), scale, half);  // exact
+  for (int j = 0; j < 4; ++j) noise[j] = add(mul(to_floats(shift_right<8>(words[j])), scale), half);  // exact
 }
 
 void noise(const NoiseRow& row) {
@@ -413,6 +412,10 @@ bool non_finite(const float* x, std::int64_t count) {
 template <typename T>
 constexpr int kChains = sizeof(T) == 4 ? kFloatChains : kDoubleChains;
 
+/// One product more: of binary32 numbers by fma, of integers in binary64, where nothing rounds, in any manner.
+inline Floats chained(const Floats& x, const Floats& w, const Floats& chain) { return fused(x, w, chain); }
+inline Doubles chained(const Doubles& x, const Doubles& w, const Doubles& chain) { return fused_integers(x, w, chain); }
+
 /// The order within a chain is kh, kw, channel.
 template <int kPixels, typename T>
 inline void chain_tile(const ChainRow<T>& row, std::int64_t pixel, std::int64_t c) {
@@ -425,13 +428,13 @@ inline void chain_tile(const ChainRow<T>& row, std::int64_t pixel, std::int64_t 
     if (row.depthwise) {
       const auto weight = load(w);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) chain[p] = fused(load(x + p * row.pixel_step + c), weight, chain[p]);
+      for (int p = 0; p < kPixels; ++p) chain[p] = chained(load(x + p * row.pixel_step + c), weight, chain[p]);
       continue;
     }
     for (std::int64_t i = 0; i < row.channels; ++i) {
       const auto weight = load(w + i * row.lanes);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) chain[p] = fused(all(x[p * row.pixel_step + i]), weight, chain[p]);
+      for (int p = 0; p < kPixels; ++p) chain[p] = chained(all(x[p * row.pixel_step + i]), weight, chain[p]);
     }
   }
 #pragma GCC unroll 8
@@ -456,7 +459,7 @@ inline void chain_gradient_tile(const ChainGradientRow<T>& row, std::int64_t i, 
     const auto dy = load(row.dy + p * row.dy_step + c);
     const T* x = row.x + p * row.x_step + i;
 #pragma GCC unroll 8
-    for (int j = 0; j < kChannels; ++j) chain[j] = fused(row.depthwise ? load(x + c) : all(x[j]), dy, chain[j]);
+    for (int j = 0; j < kChannels; ++j) chain[j] = chained(row.depthwise ? load(x + c) : all(x[j]), dy, chain[j]);
   }
 #pragma GCC unroll 8
   for (int j = 0; j < kChannels; ++j) store(row.chains + (i + j) * row.lanes + c, chain[j]);
@@ -477,8 +480,8 @@ void rescale_sums(const RescaleSums& row) {
     for (std::int64_t p = 0; p < row.pixels; ++p) {
       const Doubles sum =
           row.lane_sums == nullptr ? all(row.position_sums[p]) : load(row.lane_sums + p * row.lanes + c);
-      const Doubles value = fused(a, load(row.sums + p * row.lanes + c), fused(b, sum, offset));
-      store_lanes(row.out + p * row.out_step + c, to_floats(value), count);
+      const Floats value = rescaled(a, load(row.sums + p * row.lanes + c), b, sum, offset);
+      store_lanes(row.out + p * row.out_step + c, value, count);
     }
   });
 }

@@ -12,6 +12,7 @@ namespace {
 // Each needs those before it.
 // clang-format off
 #include "sim/cpu/simd_avx512.inl"
+#include "sim/cpu/fused_native.inl"
 #include "sim/cpu/bytes.inl"
 #include "sim/cpu/elementwise.inl"
 // clang-format on

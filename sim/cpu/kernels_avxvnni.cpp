@@ -12,6 +12,7 @@ namespace {
 // Each needs those before it.
 // clang-format off
 #include "sim/cpu/simd_avx2.inl"
+#include "sim/cpu/fused_native.inl"
 #include "sim/cpu/bytes256.inl"
 #include "sim/cpu/elementwise.inl"
 // clang-format on
