@@ -111,6 +111,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   if (!line.parse(arguments)) return kSuccess;
   if (line.has("validate")) {
     if (!line.positional().empty()) line.fail("--validate takes no CONFIG: it prices the recorded runs");
+    if (line.has("out")) line.fail("--validate writes to standard output; redirect it to save it: --validate > FILE");
     return run_validation(line.json());
   }
   line.require_positional(1);

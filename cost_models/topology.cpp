@@ -275,6 +275,10 @@ Topology parse_topology(const std::string& text, const std::string& file) {
 }
 
 Topology read_topology(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_fifo(path, error) && path.rfind("/dev/fd/", 0) != 0 && path.rfind("/proc/", 0) != 0) {
+    throw std::invalid_argument("cannot read the topology '" + path + "': it is a named pipe, not a file");
+  }
   std::ifstream file(path, std::ios::binary);
   std::string text(kMostBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));

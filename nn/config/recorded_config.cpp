@@ -23,8 +23,8 @@ Config parse_recorded_config(const std::string& yaml, const std::string& origin)
   const bool sealed = line != std::string::npos && (line == 0 || yaml[line - 1] == '\n');
   if (sealed && yaml.substr(line) != kLine + checksum_of(yaml.substr(0, line)) + "\n") {
     throw ConfigError(origin + ": this file was damaged or changed after it was written (its lines do not have the " +
-                      "checksum that its last line gives). Bring the file back; where the change is meant, remove " +
-                      "the last line");
+                      "checksum that its last line gives). Bring the file back; another config is trained from a " +
+                      "file of its own, in another folder");
   }
   if (sealed) return parse_config(yaml, origin);
   if (!yaml.empty() && yaml.back() != '\n') {

@@ -154,6 +154,11 @@ std::string read_file(const std::filesystem::path& path) {
   if (kind == std::filesystem::file_type::character || kind == std::filesystem::file_type::block) {
     throw cannot("it is a device, not a file");
   }
+  // Nobody may ever write to a named pipe. Those of a shell's <(...) have their writer.
+  if (kind == std::filesystem::file_type::fifo && path.string().rfind("/dev/fd/", 0) != 0 &&
+      path.string().rfind("/proc/", 0) != 0) {
+    throw cannot("it is a named pipe, not a file");
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file && kind == std::filesystem::file_type::not_found) throw cannot("there is no such file");
   if (!file) throw_file_error("cannot read", path, errno);

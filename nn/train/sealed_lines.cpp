@@ -61,6 +61,8 @@ std::string LineSeal::seal(const std::string& line) {
 std::string sealed_header(const std::string& header) { return header + "," + kChecksum; }
 
 bool begins_sealed(const std::filesystem::path& path, const std::string& header) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
   std::ifstream file(path, std::ios::binary);
   std::string line;
   if (!header.empty()) std::getline(file, line);

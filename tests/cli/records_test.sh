@@ -132,3 +132,25 @@ test_a_checkpoint_of_another_run_is_refused() {
   sed -i 's/"step":2,/"step":3,/' a/digests.jsonl
   refused 1 "it was written by a run of another config" eval a --checkpoint "$other"
 }
+
+test_a_config_of_another_run_is_refused() {
+  tiny config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out a --quiet
+  run 0 "$BITCYCLE" train config.yaml --out b --quiet --set train.seed=9
+  changed cp ../b/config.yaml config.yaml
+  refused 1 "'c/config.yaml' was changed after the run had ended" report c --out page.html
+  refused 1 "'c/config.yaml' was changed after the run had ended" cost c
+}
+
+test_named_pipes_are_not_waited_for() {
+  tiny config.yaml
+  mkfifo pipe pipe.csv pipe.yaml
+  local words
+  for words in "train config.yaml --quiet --set model.initial_weights=pipe" "cost pipe.csv --precision static-8" \
+    "cost pipe.yaml" "schedule config.yaml --set precision.forward.points=pipe.csv"; do
+    # shellcheck disable=SC2086  # words
+    run 1 timeout 10 "$BITCYCLE" $words
+    is_error
+    contains "$err" "named pipe"
+  done
+}
