@@ -182,7 +182,8 @@ void RunFolder::write_summary(const std::string& json) {
 
 std::map<std::string, std::string> RunFolder::record_digests() const {
   std::map<std::string, std::string> digests;
-  for (const auto& path : {path_ / kConfig, steps_.path(), widths_.path(), metrics_.path(), digests_.path(), path_ / kCost}) {
+  for (const auto& path :
+       {path_ / kConfig, steps_.path(), widths_.path(), metrics_.path(), digests_.path(), path_ / kCost}) {
     const std::string text = fs::exists(path) ? read_file(path) : "";
     digests[path.filename().string()] = to_text(digest_of(text.data(), text.size()));
   }

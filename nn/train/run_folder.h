@@ -85,8 +85,8 @@ class RunFolder {
   std::optional<std::string> summary_json() const;
   /// Adds `records`, the checksums of the files of records as they are now, and the summary's own `checksum`.
   void write_summary(const std::string& json);
-  /// XXH3-128 by file name: config.yaml, steps.csv, widths.csv, metrics.jsonl, digests.jsonl, cost.csv; of nothing where there is no
-  /// such file.
+  /// XXH3-128 by file name: config.yaml, steps.csv, widths.csv, metrics.jsonl, digests.jsonl, cost.csv; of nothing
+  /// where there is no such file.
   std::map<std::string, std::string> record_digests() const;
 
   void append(const StepRecord& record);
