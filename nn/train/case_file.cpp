@@ -73,7 +73,8 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
   std::error_code ignored;
   std::ifstream file;
   if (std::filesystem::is_regular_file(path, ignored)) file.open(path);
-  if (!file.is_open()) throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
+  if (!file.is_open())
+    throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
   try {
     content_->json = nlohmann::json::parse(file);
   } catch (const nlohmann::json::parse_error& error) {
