@@ -74,7 +74,7 @@ BENCHMARK(peak)->UseRealTime()->MinTime(1.0);
 
 /// One convolution with everything it needs.
 struct Operation {
-  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : library(make_cpu_library(isa)), shape(s) {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights error_weights) : library(make_cpu_library(isa)), shape(s) {
     const auto eight = BitWidth::integer(8);
     weights = library->make_weights(s);
     const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
@@ -86,7 +86,7 @@ struct Operation {
       return buffer;
     };
     master = values(s.weight_size(), 1, 0.3F);
-    library->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
+    library->quantise_weights({master.as<float>(), eight, error_weights, 16, {}, true}, *weights);
     x = values(s.input_size(), 2, 1.0F);
     u = values(s.output_size(), 3, 1e-2F);
     codes = Buffer(*library, static_cast<std::size_t>(s.input_size()));
@@ -135,8 +135,8 @@ void run(Operation& operation, Kind kind) {
 
 void pass(benchmark::State& state, Kind kind) {
   const ConvShape s = stage(state.range(0));
-  const auto reading = kind == kErrorShared ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  Operation fast(Isa::kAuto, s, reading), plain(Isa::kPortable, s, reading);
+  const auto error_weights = kind == kErrorShared ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  Operation fast(Isa::kAuto, s, error_weights), plain(Isa::kPortable, s, error_weights);
   run(fast, kind);
   run(plain, kind);
   for (const auto member : {&Operation::y, &Operation::dx, &Operation::dw}) {
@@ -206,8 +206,8 @@ void gradient_accumulators(benchmark::State& state) {
     g[i] = static_cast<std::uint8_t>(29 * i);
   }
   cpu::Workers workers(0);
-  const std::int64_t pieces = s.n / images;
-  std::vector<cpu::WeightGradient::Partial> staged(static_cast<std::size_t>(pieces));
+  const std::int64_t chunks = s.n / images;
+  std::vector<cpu::WeightGradient::Partial> staged(static_cast<std::size_t>(chunks));
   for (auto& partial : staged) {
     gradient.clear(partial);
     gradient.stage(kernels, x.data(), g.data(), images, partial);
@@ -215,8 +215,8 @@ void gradient_accumulators(benchmark::State& state) {
   std::vector<cpu::Scratch<std::int32_t>> sums(static_cast<std::size_t>(workers.threads()));
   for (auto& sum : sums) sum.need(gradient.sums_size());
   for (auto _ : state) {
-    workers.each(pieces, [&](int thread, std::int64_t piece) {
-      gradient.accumulate(kernels, images, staged[static_cast<std::size_t>(piece)],
+    workers.each(chunks, [&](int thread, std::int64_t chunk) {
+      gradient.accumulate(kernels, images, staged[static_cast<std::size_t>(chunk)],
                           sums[static_cast<std::size_t>(thread)].data());
     });
   }

@@ -11,9 +11,9 @@
 #include "cli/cost_input.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
-#include "cli/places.h"
 #include "cli/precision_text.h"
 #include "cli/price_table.h"
+#include "cli/shipped_files.h"
 #include "cost_models/bitops_report.h"
 #include "cost_models/explain.h"
 #include "cost_models/pricing_tables.h"
@@ -43,7 +43,7 @@ PricingOptions options_of(const CommandLine& line, const CostInput& input) {
   PricingOptions options;
   options.batch = input.batch;
   options.executed = line.choice("metric", "paper", {"paper", "executed"}) == "executed";
-  options.reading = {input.bitops.error_weights, input.bitops.error_grid_bits};
+  options.error_pass = {input.bitops.error_weights, input.bitops.error_grid_bits};
   options.weight_update = line.has("weight-update");
   options.quantisation = line.has("quantisation");
   options.batch_norm = line.has("batch-norm");

@@ -23,7 +23,7 @@ namespace {
 
 /// What the device does with one node.
 struct Choice {
-  int kernel = -1;  // place in the order of execution; -1: the node is not executed
+  int kernel = -1;  // position in the order of execution; -1: the node is not executed
   std::string name;
 };
 

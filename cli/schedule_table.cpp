@@ -80,7 +80,7 @@ Row row_of(const CostInput& input, const LayerWidths& baseline, const std::vecto
   row.sortable["bitops_percent"] = 100.0 * row.report.relative_cost;
   PricingOptions options = chosen;
   options.batch = input.batch;
-  options.reading = {input.bitops.error_weights, input.bitops.error_grid_bits};
+  options.error_pass = {input.bitops.error_weights, input.bitops.error_grid_bits};
   for (const auto& accelerator : accelerators) {
     const PrecisionPlan fixed_plan = static_plan(baseline, input.steps);
     Cost cost{price_training(accelerator, input.workload, input.plan, 0, input.steps, options).total,

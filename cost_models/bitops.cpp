@@ -16,7 +16,7 @@ using Histogram = std::map<LayerWidths, std::int64_t>;
 BitOps count(const Workload& workload, const std::function<Histogram(const std::string&)>& histogram,
              const BitOpsOptions& options) {
   BitOps cost;
-  const ErrorReading reading{options.error_weights, options.error_grid_bits};
+  const ErrorPassOptions error_pass{options.error_weights, options.error_grid_bits};
   cost.rows.reserve(workload.matrix.size() * kPasses.size() * 8);
   const auto add = [&](BitOpsRow row) {
     cost.paper += row.paper_bitops;
@@ -42,7 +42,7 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
         row.paper_bitops = row.macs * row.paper_lhs_bits * row.paper_rhs_bits;
-        const OperandBits executed = executed_bits(operation, pass, scheduled, reading);
+        const OperandBits executed = executed_bits(operation, pass, scheduled, error_pass);
         row.lhs_bits = executed.lhs;
         row.rhs_bits = executed.rhs;
         row.executed_bitops = row.macs * executed.product();

@@ -73,11 +73,11 @@ BitOpsReport bitops_report(const std::string& name, const Workload& workload, co
 
   for (const Pass pass : kPasses) report.passes.emplace_back(pass, BitOpsSum{});
   std::map<LayerWidths, BitOpsSum> widths;
-  std::map<std::string, std::size_t> place;
+  std::map<std::string, std::size_t> index;
   for (const auto& row : report.cost.rows) {
     std::size_t pass = 0;
     while (kPasses[pass] != row.pass) ++pass;
-    const auto [found, is_new] = place.emplace(row.layer, report.layers.size());
+    const auto [found, is_new] = index.emplace(row.layer, report.layers.size());
     if (is_new) report.layers.push_back({row.layer, {}, {}});
     LayerBitOps& layer = report.layers[found->second];
     report.total.add(row);

@@ -24,12 +24,12 @@ OperandBits scheduled_bits(Pass pass, const LayerWidths& scheduled) {
 }
 
 OperandBits executed_bits(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
-                          const ErrorReading& reading) {
+                          const ErrorPassOptions& error_pass) {
   if (pass == Pass::kError && !operation.input_gradient) return {};
   const bool float32_gradient = pass != Pass::kForward && scheduled.gradient.is_float32();
   if (!operation.quantised || scheduled.forward.is_float32() || float32_gradient) return {32, 32};
   OperandBits bits = scheduled_bits(pass, scheduled);
-  if (pass == Pass::kError && reading.weights == ErrorWeights::kShared) bits.rhs = reading.grid_bits;
+  if (pass == Pass::kError && error_pass.weights == ErrorWeights::kShared) bits.rhs = error_pass.grid_bits;
   return bits;
 }
 

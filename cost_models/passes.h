@@ -28,7 +28,7 @@ struct OperandBits {
 };
 
 /// How the error pass reads its weights (docs/numerics.md, 5).
-struct ErrorReading {
+struct ErrorPassOptions {
   ErrorWeights weights = ErrorWeights::kShared;
   int grid_bits = 16;
 };
@@ -39,6 +39,6 @@ OperandBits scheduled_bits(Pass pass, const LayerWidths& scheduled);
 /// The widths that are multiplied: 32 x 32 where either operand is float32 (numerics, 1.5), the grid's width for the
 /// weights of a `shared` error pass, 0 x 0 for an error pass that nothing needs.
 OperandBits executed_bits(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
-                          const ErrorReading& reading);
+                          const ErrorPassOptions& error_pass);
 
 }  // namespace bitcycle

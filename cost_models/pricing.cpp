@@ -139,7 +139,7 @@ Pricing price(const Accelerator& accelerator, const Workload& workload,
 PassWidths pass_widths(const MatrixOperation& operation, Pass pass, const LayerWidths& scheduled,
                        const PricingOptions& options) {
   if (options.executed) {
-    const OperandBits bits = executed_bits(operation, pass, scheduled, options.reading);
+    const OperandBits bits = executed_bits(operation, pass, scheduled, options.error_pass);
     return {bits, bits.lhs == 32 && bits.rhs == 32 &&
                       (!operation.quantised || scheduled.forward.is_float32() || scheduled.gradient.is_float32())};
   }
@@ -163,10 +163,10 @@ ProductCost product_cost(const Accelerator& accelerator, const MatrixOperation& 
     std::string message = error.what();
     message += "; layer " + operation.layer + ", " + pass_name(pass);
     const bool on_grid = options.executed && pass == Pass::kError && operation.quantised && !product.float32 &&
-                         options.reading.weights == ErrorWeights::kShared &&
-                         options.reading.grid_bits > accelerator.max_bits;
+                         options.error_pass.weights == ErrorWeights::kShared &&
+                         options.error_pass.grid_bits > accelerator.max_bits;
     if (on_grid) {
-      message += ". The error pass reads its weights from one grid of " + std::to_string(options.reading.grid_bits) +
+      message += ". The error pass reads its weights from one grid of " + std::to_string(options.error_pass.grid_bits) +
                  " bits (precision.error_weights=shared); with precision.error_weights=requantised they have the "
                  "scheduled width. --metric paper prices the scheduled widths in any case";
     }

@@ -15,7 +15,7 @@ namespace bitcycle {
 struct PricingOptions {
   std::int64_t batch = 128;
   bool executed = false;  // widths of what ran; else the scheduled ones, as the paper counts
-  ErrorReading reading;
+  ErrorPassOptions error_pass;
   bool weight_update = false, quantisation = false, batch_norm = false;  // lines of their own
 };
 

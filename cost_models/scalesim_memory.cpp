@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kMostRequests = 268435456.0;  // 2^28, a second or so
 constexpr double kMostPairs = 1048576.0;       // 2^20, of outputs and taps along an axis
-constexpr double kMostPlaces = 16777216.0;     // 2^24, held in memory
+constexpr double kMostPositions = 16777216.0;  // 2^24, held in memory
 
 /// One half of a double buffer, filled and emptied.
 class Filling {
@@ -38,11 +38,11 @@ class Filling {
   std::int64_t capacity_, held_ = 0, fetches_ = 0;
 };
 
-/// Places along an axis that windows reach, padding and inserted zeros among them.
-std::int64_t places_down(const Windows& w) {
+/// Positions along an axis that windows reach, padding and inserted zeros among them.
+std::int64_t positions_down(const Windows& w) {
   return (w.out_height - 1) * w.stride_height + (w.kernel_height - 1) * w.dilation_height + 1;
 }
-std::int64_t places_across(const Windows& w) {
+std::int64_t positions_across(const Windows& w) {
   return (w.out_width - 1) * w.stride_width + (w.kernel_width - 1) * w.dilation_width + 1;
 }
 
@@ -50,17 +50,17 @@ std::int64_t places_across(const Windows& w) {
 class Addresses {
  public:
   explicit Addresses(const Windows& w) : w_(w) {
-    const auto axis = [](std::int64_t places, std::int64_t pad, std::int64_t spread, std::int64_t size,
+    const auto axis = [](std::int64_t positions, std::int64_t pad, std::int64_t spread, std::int64_t size,
                          std::int64_t pitch) {
-      std::vector<std::int64_t> starts(static_cast<std::size_t>(places), -1);
+      std::vector<std::int64_t> starts(static_cast<std::size_t>(positions), -1);
       for (std::size_t at = 0; at < starts.size(); ++at) {
         const std::int64_t input = input_index(0, static_cast<std::int64_t>(at), 1, pad, spread, size);
         if (input >= 0) starts[at] = input * pitch;
       }
       return starts;
     };
-    rows_ = axis(places_down(w), w.pad_height, w.spread_height, w.height, w.width * w.channels);
-    columns_ = axis(places_across(w), w.pad_width, w.spread_width, w.width, w.channels);
+    rows_ = axis(positions_down(w), w.pad_height, w.spread_height, w.height, w.width * w.channels);
+    columns_ = axis(positions_across(w), w.pad_width, w.spread_width, w.width, w.channels);
     for (std::int64_t p = 0; p < w.pixels(); ++p)
       pixels_.push_back({p / w.out_width * w.stride_height, p % w.out_width * w.stride_width, 0});
     for (std::int64_t j = 0; j < w.taps(); ++j) {
@@ -72,20 +72,20 @@ class Addresses {
 
   /// -1: nothing is fetched.
   std::int64_t of(std::int64_t pixel, std::int64_t tap) const {
-    const Place& p = pixels_[static_cast<std::size_t>(pixel)];
-    const Place& t = taps_[static_cast<std::size_t>(tap)];
+    const Position& p = pixels_[static_cast<std::size_t>(pixel)];
+    const Position& t = taps_[static_cast<std::size_t>(tap)];
     const std::int64_t row = rows_[static_cast<std::size_t>(p.row + t.row)],
                        column = columns_[static_cast<std::size_t>(p.column + t.column)];
     return row < 0 || column < 0 ? -1 : row + column + t.channel;
   }
 
  private:
-  struct Place {
+  struct Position {
     std::int64_t row, column, channel;
   };
   Windows w_;
   std::vector<std::int64_t> rows_, columns_;
-  std::vector<Place> pixels_, taps_;
+  std::vector<Position> pixels_, taps_;
 };
 
 /// Requests of the lines [first, last) of an operand, `length` elements each, one line entering a cycle after another.
@@ -198,8 +198,8 @@ double lhs_fetches(const LhsFolds& folds, const Windows& w, double filling) {
   const Blocks blocks = blocks_of(pixel_lines ? w.pixels() : w.taps(), block);
   if (w.images > 1 && pixel_lines && touched < filling) return passes * images * touched;
   const double requests = real(w.pixels()) * real(w.taps()) * (w.images > 1 ? 1.0 : passes);
-  const double places = real(places_down(w)) + real(places_across(w)) + real(w.pixels()) + real(w.taps());
-  if (requests > kMostRequests || places > kMostPlaces ||
+  const double positions = real(positions_down(w)) + real(positions_across(w)) + real(w.pixels()) + real(w.taps());
+  if (requests > kMostRequests || positions > kMostPositions ||
       real(w.height) * real(w.width) * real(w.channels) > kMostRequests) {
     return passes * images * touched;
   }

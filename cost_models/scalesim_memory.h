@@ -35,7 +35,7 @@ struct LhsFolds {
 /// windows of an image they are not followed one by one: each pass over the image fetches what it touches once.
 double lhs_fetches(const LhsFolds& folds, const Windows& windows, double filling);
 
-/// Words that leave the write buffer: those written, and, as in its reports, the empty places of a first partial line
+/// Words that leave the write buffer: those written, and, as in its reports, the empty words of a first partial line
 /// of `columns` words where a half of whole lines has overflowed.
 double drained_words(double written, double buffer_words, bool double_buffered, std::int64_t columns);
 

@@ -30,7 +30,7 @@ bool says_depthwise(const std::string& name) {
   return false;
 }
 
-/// Reads line after line; knows the place of an error.
+/// Reads line after line; knows the line and column of an error.
 class Reader {
  public:
   Reader(std::string file, Topology& topology) : file_(std::move(file)), topology_(topology) {}

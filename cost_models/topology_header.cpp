@@ -146,9 +146,9 @@ TopologyHeader read_topology_header(const std::vector<std::string>& cells) {
     if (column == nullptr) column = find(more_columns(), cells[i]);
     if (column == nullptr)
       unknown(cells[i], {convolution_columns(), product_columns(), stride_columns(), more_columns()});
-    const auto [place, is_new] = header.columns.emplace(column->name, i);
+    const auto [found, is_new] = header.columns.emplace(column->name, i);
     if (!is_new) {
-      const std::string& other = cells[place->second];
+      const std::string& other = cells[found->second];
       throw std::invalid_argument(other == cells[i] ? "the column '" + other + "' is there twice"
                                                     : "the columns '" + other + "' and '" + cells[i] +
                                                           "' mean the same; leave one of them out");

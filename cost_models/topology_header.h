@@ -19,7 +19,7 @@ struct TopologyHeader {
 };
 
 /// Names may be written in capitals, with blanks or dashes, and as SCALE-Sim, PyTorch or a short form have them:
-/// "IFMAP Height", "input_h", "H". Throws std::invalid_argument, without a place, for a line that is no header, and for
+/// "IFMAP Height", "input_h", "H". Throws std::invalid_argument, without a line, for a line that is no header, and for
 /// columns that are unknown, missing, or there twice.
 TopologyHeader read_topology_header(const std::vector<std::string>& cells);
 

@@ -25,7 +25,7 @@ struct Windows {
   auto operator<=>(const Windows&) const = default;
 };
 
-/// Index of the input that output `out` meets `tap` places further along one axis; -1: padding or an inserted zero.
+/// Index of the input that output `out` meets `tap` positions further along one axis; -1: padding or an inserted zero.
 inline std::int64_t input_index(std::int64_t out, std::int64_t tap, std::int64_t stride, std::int64_t pad,
                                 std::int64_t spread, std::int64_t size) {
   const std::int64_t at = out * stride + tap - pad;

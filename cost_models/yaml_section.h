@@ -40,7 +40,7 @@ class YamlSection {
     for (const auto& entry : choices) names.push_back(entry.first);
     return choices[choice_index(key, text(key), names)].second;
   }
-  /// The text's place among the names; an error that lists them where it is none of them.
+  /// The text's index among the names; an error that lists them where it is none of them.
   std::size_t choice_index(const std::string& key, const std::string& value, const std::vector<std::string>& names);
   /// {value, unit, source} in the base unit of the kind. Energies of a relative design are read in its units.
   double quantity(const std::string& key, QuantityKind kind, bool zero_allowed);

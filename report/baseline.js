@@ -4,7 +4,7 @@
 
 /// Every cost of every experiment in percent of the baseline.
 function drawBaseline() {
-  const host = place('baseline');
+  const host = figure_host('baseline');
   host.replaceChildren();
   const rows = [{text: 'bit operations', of: (one, metric) => one[`${metric}_percent`]}];
   for (const accelerator of accelerators) {

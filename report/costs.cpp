@@ -178,7 +178,7 @@ std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const
     ExperimentCost cost{bitops.paper, bitops.executed, compared.paper, compared.executed, {}};
     PricingOptions options;
     options.batch = run.config.train.batch;
-    options.reading = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
+    options.error_pass = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
     for (std::size_t a = 0; a < accelerators.size(); ++a) {
       for (const bool executed : {false, true}) {
         HardwareCost hardware{a, executed, {}, {}, {}, {}, {}};

@@ -17,7 +17,7 @@ function overSeeds(one, rows, step, value) {
 
 /// A quantity over the steps, a plot for each data set and task.
 function drawCurves(name, quantity, rows, step, value, range) {
-  const host = place(name);
+  const host = figure_host(name);
   host.replaceChildren();
   for (const {label, members} of comparisons) {
     const series = members.map((one) => ({one, e: one.e, kind: one.kind, points: overSeeds(one, rows, step, value)}))
@@ -120,7 +120,7 @@ function readValues(frame, lines, quantity) {
 
 /// The widths over the steps, a strip for each schedule.
 function drawBits() {
-  const host = place('bits');
+  const host = figure_host('bits');
   host.replaceChildren();
   const strips = [];
   for (const one of experiments) {

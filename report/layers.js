@@ -61,7 +61,7 @@ function drawLayers() {
         one.dataset.metric === metric);
     if (!one.hidden) table = one.querySelector('table');
   }
-  const hosts = ['passes', 'components'].map(place);
+  const hosts = ['passes', 'components'].map(figure_host);
   hosts.forEach((host) => host.replaceChildren());
   const {refusal: reason, unit} =
     hardwareOf(experiments.find((one) => one.experiment === experiment), accelerator, metric);
@@ -77,10 +77,10 @@ function drawLayers() {
   }
   const rows = table.layerRows;
   const parts = [['forward', 'forward'], ['error', 'error'], ['weight_gradient', 'weight gradient']];
-  const places = [['arithmetic', 'arithmetic'], ['buffers', 'buffers'], ['dram', 'DRAM'], ['leakage', 'leakage']];
+  const levels = [['arithmetic', 'arithmetic'], ['buffers', 'buffers'], ['dram', 'DRAM'], ['leakage', 'leakage']];
   // On paper a tall plot would be cut anywhere: it becomes several that fit.
   const most = forcedWidth ? 34 : rows.length;
-  [[hosts[0], parts, 'by pass'], [hosts[1], places, 'by component']].forEach(([host, list, kind]) => {
+  [[hosts[0], parts, 'by pass'], [hosts[1], levels, 'by component']].forEach(([host, list, kind]) => {
     const columns = list.map(([key, heading]) => ({key, heading})).filter(({key}) => rows.some((row) => row[key] > 0));
     for (let begin = 0; begin < rows.length; begin += most) {
       figure(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the page's plots are made from: the tables' rows, experiments and their colours, places for figures.
+// What the page's plots are made from: the tables' rows, experiments and their colours, hosts of figures.
 'use strict';
 
 const errors = [];
@@ -30,7 +30,7 @@ const several = experiments.length > 1;
 const percentText = (value) => `${three(value)}\u00a0%`;  // number and sign stay on one line
 
 let forcedWidth = 0;  // on paper
-const place = (name) => document.querySelector(`.plots[data-plot="${name}"]`);
+const figure_host = (name) => document.querySelector(`.plots[data-plot="${name}"]`);
 const widthOf = (host, columns = 1) => {
   const whole = forcedWidth || host.clientWidth;
   const pair = columns === 2 && (forcedWidth || window.innerWidth >= 800);

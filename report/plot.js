@@ -140,7 +140,7 @@ function legendLayout(entries, width) {
   const one = sizes.reduce((a, b) => a + b, -16) <= width;
   const column = Math.max(...sizes), columns = Math.floor((width + 16) / column);
   let x = 0, row = 0;
-  const places = entries.map((entry, i) => {
+  const labels = entries.map((entry, i) => {
     if (!one && columns > 1) return {x: (i % columns) * column, y: Math.floor(i / columns) * 19, text: texts[i], entry};
     if (x > 0 && x + sizes[i] - 16 > width) {
       x = 0;
@@ -149,10 +149,10 @@ function legendLayout(entries, width) {
     x += sizes[i];
     return {x: x - sizes[i], y: row * 19, text: texts[i], entry};
   });
-  return {places, height: places.length ? places.at(-1).y + 23 : 0};
+  return {labels, height: labels.length ? labels.at(-1).y + 23 : 0};
 }
 function drawLegend(plot, layout, left, top) {
-  for (const {x, y, text, entry} of layout.places) {
+  for (const {x, y, text, entry} of layout.labels) {
     const group = svg('g', {class: entry.kind ?? '', 'data-e': entry.e ?? ''}, plot);
     const middle = top + y + 9;
     entry.draw(group, left + x + 8, middle);
@@ -192,20 +192,20 @@ function axes({width, height, x, y, legend = [], label}) {
 /// dashes, so that each of them can be seen.
 function drawLines(plot, xScale, yScale, series, stepped) {
   const at = ([x, y]) => `${xScale.at(x).toFixed(2)} ${yScale.at(y).toFixed(2)}`;
-  const pieces = series.map((one) => one.points.slice(1).map((point, i) => at(one.points[i]) + '>' + at(point)));
+  const segments = series.map((one) => one.points.slice(1).map((point, i) => at(one.points[i]) + '>' + at(point)));
   const users = new Map();
-  pieces.forEach((list, s) => list.forEach((piece) => users.set(piece, [...(users.get(piece) ?? []), s])));
+  segments.forEach((list, s) => list.forEach((segment) => users.set(segment, [...(users.get(segment) ?? []), s])));
   series.forEach((one, s) => {
-    for (let begin = 0; begin < pieces[s].length;) {
-      const together = users.get(pieces[s][begin]).join();
+    for (let begin = 0; begin < segments[s].length;) {
+      const together = users.get(segments[s][begin]).join();
       let end = begin + 1;
-      while (end < pieces[s].length && users.get(pieces[s][end]).join() === together) end += 1;
+      while (end < segments[s].length && users.get(segments[s][end]).join() === together) end += 1;
       let path = 'M' + at(one.points[begin]);
       for (let i = begin + 1; i <= end; i += 1) {
         if (stepped) path += 'H' + xScale.at(one.points[i][0]).toFixed(2);
         path += 'L' + at(one.points[i]);
       }
-      const group = users.get(pieces[s][begin]);
+      const group = users.get(segments[s][begin]);
       const line = svg('path', {class: `line ${one.kind}`, 'data-e': one.e, d: path}, plot);
       if (group.length > 1) {
         line.setAttribute('stroke-dasharray', `9 ${9 * (group.length - 1)}`);

@@ -119,7 +119,7 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
 
 /// Two panels, `paper` and `executed`, for each data set and task that has two points to compare.
 function drawScatter(name, unit, quantity, costs) {
-  const host = place(name);
+  const host = figure_host(name);
   host.replaceChildren();
   host.classList.add('pair');
   for (const {label, members} of comparisons) {

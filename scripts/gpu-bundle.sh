@@ -61,7 +61,7 @@ make_gpu_bundle() {
 # What the stages of 'run' work on.
 BATCH=128 PROFILE_STEPS=20 PART_BYTES=$((54 * 1024 * 1024))
 SPEED=($(tr '\n' ' ' <<<"$resnet74") --set train.steps=300)
-SANITIZER_FILTER='*DeviceStep.EveryReading*/odd_channels:*DeviceStep.EveryReading*/stage_entry_stride2'
+SANITIZER_FILTER='*DeviceStep.EveryVariant*/odd_channels:*DeviceStep.EveryVariant*/stage_entry_stride2'
 TRAIN_SET=cifar100
 TRAIN_CONFIGS=(configs/experiments/cifar100/resnet38-cpt-3-8.yaml configs/experiments/cifar100/resnet38-static-8.yaml)
 TRAIN_OPTIONS=()

@@ -163,10 +163,10 @@ stage_limits() {
 stage_speed() {
   local status=0
   # shellcheck disable=SC2153  # of workloads.sh
-  for reading in shared requantised; do
-    measured "step-$reading" "${SPEED[@]}" --set precision.error_weights="$reading" --out "$out/runs/step-$reading" --restart || status=1
-    measured "profile-$reading" "${SPEED[@]}" --set precision.error_weights="$reading" --profile "$PROFILE_STEPS" || status=1
-    launches "profile-$reading"
+  for weights in shared requantised; do
+    measured "step-$weights" "${SPEED[@]}" --set precision.error_weights="$weights" --out "$out/runs/step-$weights" --restart || status=1
+    measured "profile-$weights" "${SPEED[@]}" --set precision.error_weights="$weights" --profile "$PROFILE_STEPS" || status=1
+    launches "profile-$weights"
   done
   for variant in "graph off" "carveout off" serial; do
     # shellcheck disable=SC2086  # one word or two

@@ -3,7 +3,7 @@
 """The tables of ./run-tests --gpu --report, from the JSON that its runs left in FOLDER.
 
   limits.json                            bench_gpu_limits
-  step-READING.json, profile-READING.json  bitcycle train --json, as one graph and with --profile; READING of the error
+  step-WEIGHTS.json, profile-WEIGHTS.json  bitcycle train --json, as one graph and with --profile; WEIGHTS of the error
                                          pass: shared, requantised
   peers-LAYOUT.json                      bench/peers/fake_quant_step.py --device cuda; absent where PyTorch is
 
@@ -13,7 +13,7 @@ import json
 import pathlib
 import sys
 
-READINGS = ("shared", "requantised")
+ERROR_WEIGHTS = ("shared", "requantised")
 LAYOUTS = ("contiguous", "channels-last")
 LIMITS = ("copy_bytes_per_second", "read_bytes_per_second", "l2_read_bytes_per_second", "int8_mma_macs_per_second",
           "graph_node_microseconds", "timed_launch_microseconds")
@@ -61,10 +61,10 @@ def limits_section(folder, _):
     )
 
 
-def step_milliseconds(folder, reading, batch):
-    run = read(folder, f"step-{reading}.json", ("images_per_second",))
+def step_milliseconds(folder, weights, batch):
+    run = read(folder, f"step-{weights}.json", ("images_per_second",))
     if not run["images_per_second"] > 0:
-        raise Unreadable(f"step-{reading}.json has no speed: the run was too short")
+        raise Unreadable(f"step-{weights}.json has no speed: the run was too short")
     return 1e3 * batch / run["images_per_second"], run.get("device_memory_bytes")
 
 
@@ -75,9 +75,9 @@ def megabytes(size):
 def steps_section(folder, batch):
     print(f"## Time and memory of a step\n\nresnet74, CPT 3-8/8, batch {batch}, each step one CUDA graph; median step.\n")
     rows = []
-    for reading in READINGS:
-        milliseconds, memory = step_milliseconds(folder, reading, batch)
-        rows.append((f"`{reading}`", f"{milliseconds:.3f}", f"{1e3 * batch / milliseconds:,.0f}", megabytes(memory)))
+    for weights in ERROR_WEIGHTS:
+        milliseconds, memory = step_milliseconds(folder, weights, batch)
+        rows.append((f"`{weights}`", f"{milliseconds:.3f}", f"{1e3 * batch / milliseconds:,.0f}", megabytes(memory)))
     table(("error pass", "ms a step", "images/s", "device memory, MB"), rows)
 
 
@@ -95,11 +95,11 @@ def kernel_row(name, calls, seconds, least, sizes, steps, launch):
     )
 
 
-def kernels_section(reading):
+def kernels_section(weights):
     def section(folder, batch):
-        print(f"## Kernels, error pass `{reading}`\n")
+        print(f"## Kernels, error pass `{weights}`\n")
         limits = read(folder, "limits.json", LIMITS)
-        profile = read(folder, f"profile-{reading}.json", ("profile", "steps"))
+        profile = read(folder, f"profile-{weights}.json", ("profile", "steps"))
         steps, launch = max(1, profile["steps"]), 1e-6 * limits["timed_launch_microseconds"]
         print(f"{steps} steps, each kernel timed by itself. Roof: the longer of bytes over the copy's bandwidth and")
         print("multiply-accumulates over the mma rate; its share of the time. Above 100 %: operands came from the L2 cache.\n")
@@ -112,10 +112,10 @@ def kernels_section(reading):
         rows.append(kernel_row("**all**", *total, steps, launch))
         table(("kernel", "calls a step", "us a call", "ms a step", "GB/s", "of the roof", "less the launch"), rows)
         calls, _, least, _ = total
-        graph = step_milliseconds(folder, reading, batch)[0]
+        graph = step_milliseconds(folder, weights, batch)[0]
         nodes = 1e-3 * calls / steps * limits["graph_node_microseconds"]
         print(f"The roof of the whole step is {1e3 * least / steps:.3f} ms, {percent(1e3 * least / steps, graph)} of the graph's")
-        print(f"{graph:.3f} ms; as many empty nodes in one chain take {nodes:.3f} ms.\n")
+        print(f"{graph:.3f} ms; as many empty nodes in a row take {nodes:.3f} ms.\n")
 
     return section
 
@@ -125,7 +125,7 @@ def peers_section(folder, batch):
     found = [layout for layout in LAYOUTS if (folder / f"peers-{layout}.json").exists()]
     if not found:
         return
-    ours = {reading: step_milliseconds(folder, reading, batch) for reading in READINGS}
+    ours = {weights: step_milliseconds(folder, weights, batch) for weights in ERROR_WEIGHTS}
     memory = ours["shared"][1]
     rows = [(f"bitcycle, CPT 3-8/8, `{r}`", "", f"{ms:.3f}", megabytes(size), "", "", "") for r, (ms, size) in ours.items()]
     for layout in found:
@@ -133,7 +133,7 @@ def peers_section(folder, batch):
         for name, peer in peers.items():
             if not isinstance(peer, dict):
                 continue
-            speeds = (f"{peer['step_ms'] / ours[reading][0]:.2f}" for reading in READINGS)
+            speeds = (f"{peer['step_ms'] / ours[weights][0]:.2f}" for weights in ERROR_WEIGHTS)
             size = peer.get("memory_bytes")
             ratio = f"{size / memory:.2f}" if size and memory else "-"
             rows.append((f"PyTorch {peers['torch']}, {name}", layout, f"{peer['step_ms']:.3f}", megabytes(size), *speeds, ratio))
@@ -147,7 +147,7 @@ def main():
         sys.exit(__doc__)
     folder, batch = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     status = 0
-    for section in (limits_section, steps_section, *map(kernels_section, READINGS), peers_section):
+    for section in (limits_section, steps_section, *map(kernels_section, ERROR_WEIGHTS), peers_section):
         try:
             section(folder, batch)
         except Unreadable as error:

@@ -34,17 +34,17 @@ std::vector<std::vector<std::string>> groups_of_layers(const PrecisionPlan& plan
                                                        const std::vector<std::string>& layers) {
   // Layers that the same patterns match have the same schedules; where all are unmatched, they are the run's own. What
   // a run was before it was made longer may have told them apart by other patterns: then the widths themselves do.
-  std::map<std::pair<std::vector<std::string>, std::map<LayerWidths, std::int64_t>>, std::size_t> places;
+  std::map<std::pair<std::vector<std::string>, std::map<LayerWidths, std::int64_t>>, std::size_t> index;
   std::vector<std::vector<std::string>> groups;
   const auto patterns = plan.unmatched({});
   for (const bool own : {true, false}) {
     for (const auto& layer : layers) {
       const auto unmatched = plan.unmatched({layer});
       if ((unmatched == patterns) != own) continue;
-      const auto [place, is_new] =
-          places.emplace(std::pair(unmatched, plan.histogram(layer, 0, plan.steps())), groups.size());
+      const auto [found, is_new] =
+          index.emplace(std::pair(unmatched, plan.histogram(layer, 0, plan.steps())), groups.size());
       if (is_new) groups.emplace_back();
-      groups[place->second].push_back(layer);
+      groups[found->second].push_back(layer);
     }
   }
   return groups;

@@ -13,12 +13,12 @@ foreach(test IN ITEMS
     "18 cuda_on_host.CudaOnHostTraining.HasTheDigestOfTheReferenceOnAnyGridInAnyOrder"
     "16 cuda_on_host.CudaOnHostTraining.AccessesOfAStepAreCountedByKernel"
     "16 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/gradient_32"
-    "15 cuda_on_host.DeviceTraining.HasTheDigestOfTheReferenceInBothReadings"
+    "15 cuda_on_host.DeviceTraining.HasTheDigestOfTheReferenceWithBothErrorWeights"
     "15 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/wide_8_to_32"
     "14 cuda_on_host.Shapes/DeviceStep.EveryWidthEqualsTheReference/stage2"
     "13 cuda_on_host.Overflow.forward_reductions_above_the_int32_limits_are_exact"
     "12 cuda_on_host.DeviceTraining.TheTrainersFilesAreThoseOfTheCpu"
-    "10 TrainingDigest.DependsOnTheSeedTheScheduleAndTheReading")
+    "10 TrainingDigest.DependsOnTheSeedTheScheduleAndTheErrorWeights")
   string(REGEX MATCH "^[0-9]+" seconds "${test}")
   string(REGEX REPLACE "^[0-9]+ " "" test "${test}")
   set_tests_properties("${test}" PROPERTIES COST ${seconds})

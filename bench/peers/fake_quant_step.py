@@ -138,7 +138,7 @@ BITCYCLE_STEPS = {
 BITCYCLE_CUDA_STEPS = 300
 
 
-def bitcycle_step(program, bits, reading, args):
+def bitcycle_step(program, bits, error_weights, args):
     """Seconds of bitcycle's step, the median over the steps after the first five, of the generated images; and its
     device memory, where it says."""
     keys = {
@@ -148,7 +148,7 @@ def bitcycle_step(program, bits, reading, args):
         "precision.forward.schedule": "constant",
         "precision.forward.max": bits,
         "precision.gradient.max": 8,
-        "precision.error_weights": reading,
+        "precision.error_weights": error_weights,
     }
     command = [program, "train", "configs/quickstart.yaml", "--threads", str(args.threads), "--quiet", "--json"]
     with tempfile.TemporaryDirectory() as folder:
@@ -178,8 +178,8 @@ def in_turns(args):
             memory[name] = max(measured[1], memory.get(name, 0))
 
     for _ in range(args.rounds):
-        for name, (bits, reading) in BITCYCLE_STEPS.items():
-            note(name, bitcycle_step(args.against, bits, reading, args))
+        for name, (bits, error_weights) in BITCYCLE_STEPS.items():
+            note(name, bitcycle_step(args.against, bits, error_weights, args))
         for variant in variants_of(args):
             note(variant.name, median_step(variant, args))
     rates = {name: args.batch / statistics.median(s) for name, s in seconds.items()}

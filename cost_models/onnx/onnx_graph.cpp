@@ -256,7 +256,7 @@ const std::vector<std::int64_t>* OnnxNode::list(const std::string& key) const {
   return found == lists.end() ? nullptr : &found->second;
 }
 
-std::string OnnxNode::place() const {
+std::string OnnxNode::label() const {
   std::string shown = name;
   if (shown.empty()) {
     for (const auto& output : outputs) {

@@ -61,7 +61,7 @@ struct OnnxNode {
   /// Null where the attribute is not there.
   const std::vector<std::int64_t>* list(const std::string& key) const;
   /// How messages name it: "node 'conv1' (Conv)".
-  std::string place() const;
+  std::string label() const;
 };
 
 struct OnnxGraph {

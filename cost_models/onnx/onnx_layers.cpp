@@ -79,7 +79,7 @@ class Walk {
       outputs[i].trained = trained && !outputs[i].constant;
       compare_with_file(node, name, outputs[i]);
       if (!values_.emplace(name, std::move(outputs[i])).second) {
-        throw std::invalid_argument(node.place() + ": its result '" + name + "' is the name of another value, too");
+        throw std::invalid_argument(node.label() + ": its result '" + name + "' is the name of another value, too");
       }
     }
   }
@@ -101,17 +101,17 @@ class Walk {
   void refuse_unknown(const OnnxNode& node) const {
     const bool standard = node.domain.empty() || node.domain == "ai.onnx";
     if (!standard && graph_.functions.count(node.op) != 0) {
-      throw std::invalid_argument(node.place() +
+      throw std::invalid_argument(node.label() +
                                   " is a function that the model defines itself; put its nodes in its "
                                   "place first: onnx.inliner.inline_local_functions");
     }
     const std::string refusal = standard ? refusal_of(node.op) : "";
-    if (!refusal.empty()) throw std::invalid_argument(node.place() + ": " + refusal);
+    if (!refusal.empty()) throw std::invalid_argument(node.label() + ": " + refusal);
     if (standard && !node.has_graph &&
         (is_product(node.op) || shape_rule(node.op) != nullptr || is_shaped_by_values(node.op))) {
       return;
     }
-    throw std::invalid_argument(node.place() +
+    throw std::invalid_argument(node.label() +
                                 ": this operator is not known here, and may multiply matrices; export the model with "
                                 "operators of ONNX's own domain, or write its layers into a CSV file");
   }
@@ -121,10 +121,10 @@ class Walk {
     if (found != values_.end()) return found->second;
     const auto maker = makers_.find(name);
     if (maker == makers_.end()) {
-      throw std::invalid_argument(node.place() + " reads '" + name +
+      throw std::invalid_argument(node.label() + " reads '" + name +
                                   "', which is neither an input, nor a constant, nor the result of a node");
     }
-    throw std::invalid_argument(node.place() + " reads '" + name + "' before " + maker->second->place() +
+    throw std::invalid_argument(node.label() + " reads '" + name + "' before " + maker->second->label() +
                                 " has made it: the nodes of a graph must stand in their order, and must not form a "
                                 "cycle");
   }
@@ -132,12 +132,12 @@ class Walk {
   void shape(const OnnxNode& node, const std::vector<const OnnxValue*>& inputs, std::vector<OnnxValue>& outputs) {
     const ShapeRule rule = shape_rule(node.op);
     std::string why =
-        node.place() + " makes it, and its size depends on values that are known only when the model runs";
+        node.label() + " makes it, and its size depends on values that are known only when the model runs";
     if (rule != nullptr) {
       ShapeTask task(node, graph_.opset, inputs, outputs);
       try {
         rule(task);
-        why = node.place() + " makes it, and no rule gives its shape";
+        why = node.label() + " makes it, and no rule gives its shape";
       } catch (const UnknownShape& unknown) {
         why = unknown.what();
       }
@@ -159,7 +159,7 @@ class Walk {
     try {
       found = product_of(task);
     } catch (const UnknownShape& unknown) {
-      throw std::invalid_argument(task.node.place() + ": the shape of one of its operands is not known, since " +
+      throw std::invalid_argument(task.node.label() + ": the shape of one of its operands is not known, since " +
                                   unknown.what() +
                                   ". Put the shapes into the file: onnx.save(onnx.shape_inference.infer_shapes("
                                   "onnx.load('MODEL.onnx'), data_prop=True), 'MODEL.onnx')");
@@ -196,7 +196,7 @@ class Walk {
     if (!value.shape) {
       value.shape = stated;
     } else if (*value.shape != *stated) {
-      throw std::invalid_argument(node.place() + ": its result '" + name + "' has the shape " +
+      throw std::invalid_argument(node.label() + ": its result '" + name + "' has the shape " +
                                   shape_text(*value.shape) + " by its inputs, and " + shape_text(*stated) +
                                   " by what the file says; write the file anew, or remove its value_info");
     }

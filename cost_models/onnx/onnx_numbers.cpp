@@ -87,8 +87,8 @@ void broadcast_rule(ShapeTask& task) {
 void shape_of_rule(ShapeTask& task) {
   const OnnxShape& shape = task.shape(0);
   const auto axes = static_cast<std::int64_t>(shape.size());
-  const auto place = [&](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + axes : at, 0, axes); };
-  const std::int64_t begin = place(task.node.integer("start", 0)), end = place(task.node.integer("end", axes));
+  const auto position = [&](std::int64_t at) { return std::clamp<std::int64_t>(at < 0 ? at + axes : at, 0, axes); };
+  const std::int64_t begin = position(task.node.integer("start", 0)), end = position(task.node.integer("end", axes));
   const Numbers numbers(shape.begin() + begin, shape.begin() + std::max(begin, end));
   task.put(0, {static_cast<std::int64_t>(numbers.size())});
   task.put_numbers(numbers);

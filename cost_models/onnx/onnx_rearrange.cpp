@@ -181,11 +181,11 @@ void slice_rule(ShapeTask& task) {
     const std::size_t axis = task.axis(axes[i], rank(shape));
     const std::int64_t size = shape[axis], step = steps[i];
     if (step == 0 || step == std::numeric_limits<std::int64_t>::min()) task.fail("a step of " + std::to_string(step));
-    const auto place = [&](std::int64_t at) {
+    const auto position = [&](std::int64_t at) {
       if (at < 0) at = at < -size ? -1 : at + size;  // -1: before the first, as a falling slice may end there
       return std::clamp<std::int64_t>(at, step > 0 ? 0 : -1, step > 0 ? size : size - 1);
     };
-    const std::int64_t first = place(starts[i]), last = place(ends[i]);
+    const std::int64_t first = position(starts[i]), last = position(ends[i]);
     const std::int64_t stretch = step > 0 ? last - first : first - last, stride = step > 0 ? step : -step;
     shape[axis] = stretch > 0 ? (stretch - 1) / stride + 1 : 0;
     if (numbers) {
@@ -207,13 +207,13 @@ void gather_rule(ShapeTask& task) {
   shape.insert(shape.end(), indices.begin(), indices.end());
   shape.insert(shape.end(), data.begin() + static_cast<std::ptrdiff_t>(axis) + 1, data.end());
   task.put(0, std::move(shape));
-  const auto *numbers = task.maybe_numbers(0), *places = task.maybe_numbers(1);
-  if (numbers == nullptr || places == nullptr || data.size() != 1) return;
+  const auto *numbers = task.maybe_numbers(0), *positions = task.maybe_numbers(1);
+  if (numbers == nullptr || positions == nullptr || data.size() != 1) return;
   std::vector<std::int64_t> chosen;
-  for (const std::int64_t place : *places) {
+  for (const std::int64_t position : *positions) {
     const auto size = static_cast<std::int64_t>(numbers->size());
-    const std::int64_t at = place < 0 ? place + size : place;
-    if (at < 0 || at >= size) task.fail("position " + std::to_string(place) + " of " + std::to_string(size));
+    const std::int64_t at = position < 0 ? position + size : position;
+    if (at < 0 || at >= size) task.fail("position " + std::to_string(position) + " of " + std::to_string(size));
     chosen.push_back((*numbers)[static_cast<std::size_t>(at)]);
   }
   task.put_numbers(std::move(chosen));
@@ -291,7 +291,7 @@ void resize_rule(ShapeTask& task) {
   const OnnxShape& input = task.shape(0);
   if (task.has(3)) {
     OnnxShape sizes = task.numbers(3);
-    if (sizes.size() != input.size()) throw UnknownShape(task.node.place() + " resizes some axes alone");
+    if (sizes.size() != input.size()) throw UnknownShape(task.node.label() + " resizes some axes alone");
     return task.put(0, std::move(sizes));
   }
   // Resize of opset 11 has its scales behind the region of interest; Upsample and opset 10 have not.
@@ -299,7 +299,7 @@ void resize_rule(ShapeTask& task) {
   const OnnxTensor* tensor = task.has(at) ? task.value(at).tensor : nullptr;
   const auto scales = tensor != nullptr ? tensor->real_numbers() : std::nullopt;
   if (!scales || scales->size() != input.size()) {
-    throw UnknownShape(task.node.place() + " resizes by factors that are not constants of the file");
+    throw UnknownShape(task.node.label() + " resizes by factors that are not constants of the file");
   }
   OnnxShape shape;
   for (std::size_t i = 0; i < input.size(); ++i) {

@@ -193,7 +193,7 @@ const OnnxShape& ShapeTask::shape(std::size_t i) const {
 const std::vector<std::int64_t>& ShapeTask::numbers(std::size_t i) const {
   const OnnxValue& read = value(i);
   if (!read.numbers) {
-    throw UnknownShape(node.place() + " reads a shape or positions from '" + node.inputs[i] +
+    throw UnknownShape(node.label() + " reads a shape or positions from '" + node.inputs[i] +
                        "', which are known only when the model runs, or lie in another file");
   }
   return *read.numbers;
@@ -232,7 +232,7 @@ std::optional<std::vector<std::int64_t>> ShapeTask::axes(std::size_t i) const {
   return std::nullopt;
 }
 
-void ShapeTask::fail(const std::string& message) const { throw std::invalid_argument(node.place() + ": " + message); }
+void ShapeTask::fail(const std::string& message) const { throw std::invalid_argument(node.label() + ": " + message); }
 
 std::int64_t elements_of(const OnnxShape& shape) {
   std::int64_t count = 1;

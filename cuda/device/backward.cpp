@@ -22,10 +22,10 @@ void CudaLibrary::conv_backward(const ConvBackward& args) {
     quantise.noise.step = 0;
   }
   quantise.given_noise = args.given_noise;
-  quantise.prepares = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
+  quantise.prepares = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
   if (quantise.prepares) quantise.prepare = error_preparation(args, w);
   settle();
-  join_branches();
+  wait_for_branches();
   launch<QuantiseGradientKernel>(
       blocks(outputs) + (quantise.prepares ? 1 : 0), QuantiseGradientKernel::kSharedBytes, quantise,
       {0, s.output_size() * ((args.gradient.norm == nullptr ? 4 : 8) +
@@ -45,31 +45,31 @@ void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {
   if (args.pass != Pass::kWeightGradient) require_integer(args.weights->width, "w");
   const ConvShape& s = args.shape;
   if (args.pass == Pass::kForward) {
-    ForwardChainKernel::Args chain{};
-    chain.s = geometry(s);
-    chain.x = args.x;
-    chain.weights = args.weights->codes.as<std::uint32_t>();
-    chain.sums = args.sums;
-    chain.size = static_cast<std::uint32_t>(s.output_size());
-    launch<ForwardChainKernel>(blocks(chain.size), 0, chain);
+    DirectForwardKernel::Args direct{};
+    direct.s = geometry(s);
+    direct.x = args.x;
+    direct.weights = args.weights->codes.as<std::uint32_t>();
+    direct.sums = args.sums;
+    direct.size = static_cast<std::uint32_t>(s.output_size());
+    launch<DirectForwardKernel>(blocks(direct.size), 0, direct);
   } else if (args.pass == Pass::kError) {
-    ErrorChainKernel::Args chain{};
-    chain.s = geometry(s);
-    chain.g = args.g;
-    chain.weights = args.weights->error_codes.as<std::uint32_t>();
-    chain.shared_grid = args.weights->reading == ErrorWeights::kShared;
-    chain.sums = args.sums;
-    chain.size = static_cast<std::uint32_t>(s.input_size());
-    launch<ErrorChainKernel>(blocks(chain.size), 0, chain);
+    DirectErrorKernel::Args direct{};
+    direct.s = geometry(s);
+    direct.g = args.g;
+    direct.weights = args.weights->error_codes.as<std::uint32_t>();
+    direct.shared_grid = args.weights->error_weights == ErrorWeights::kShared;
+    direct.sums = args.sums;
+    direct.size = static_cast<std::uint32_t>(s.input_size());
+    launch<DirectErrorKernel>(blocks(direct.size), 0, direct);
   } else {
-    WeightGradientChainKernel::Args chain{};
-    chain.s = geometry(s);
-    chain.x = args.x;
-    chain.g = args.g;
-    chain.sums = args.sums;
-    launch<WeightGradientChainKernel>(
+    DirectWeightGradientKernel::Args direct{};
+    direct.s = geometry(s);
+    direct.x = args.x;
+    direct.g = args.g;
+    direct.sums = args.sums;
+    launch<DirectWeightGradientKernel>(
         static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),
-        sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain);
+        sizeof(DirectWeightGradientKernel::Shared<Int128>) * DirectWeightGradientKernel::kThreads, direct);
   }
 }
 

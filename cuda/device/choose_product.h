@@ -37,7 +37,7 @@ void CudaLibrary::choose_product(const StreamedRows& x, const PatchShape& s, std
     // False where too little of the shape fits.
     const auto by_patches = [&](auto nt, auto mt) {
       using Product = PatchProduct<LB, Signed, decltype(nt)::value, decltype(mt)::value>;
-      const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kPieceRows;
+      const std::int64_t own = Kernel<Product>::kSharedBytes, limbs_of_columns = Product::kSegmentRows;
       const std::int64_t room = blocks_share() / 2 - kBlockBytes - own;
       const std::int64_t most_pixels =
           Patches::pixels_that_fit(room - Patches::fixed_bytes(taps * slices, limbs_of_columns), slices);
@@ -49,7 +49,7 @@ void CudaLibrary::choose_product(const StreamedRows& x, const PatchShape& s, std
       if (Product::kRows > 128 * patches.tiling.tile_h * patches.tiling.tile_w) return false;
       patches.map = x.map;
       patches.slices = static_cast<std::int32_t>(slices);
-      patches.pieces = static_cast<std::int32_t>(taps * slices);
+      patches.segments = static_cast<std::int32_t>(taps * slices);
       patches.kw = x.kw;
       patches.taps = x.kh * x.kw;
       patches.transposed = x.transposed;

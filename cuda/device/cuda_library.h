@@ -24,7 +24,7 @@
 
 #include "cuda/cuda_device.h"
 #include "cuda/device/cuda_weights.h"
-#include "cuda/kernels/kernels_chain.h"
+#include "cuda/kernels/kernels_direct.h"
 #include "cuda/kernels/kernels_quantise.h"
 #include "cuda/products/kernels_product.h"
 #include "cuda/products/patch.h"
@@ -91,7 +91,7 @@ class CudaLibrary final : public KernelLibrary {
   void linear_backward(const LinearBackward& args) override;
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
   void sgd_update(const SgdUpdate& args) override;
-  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* position) override;
 
   void set_profiling(bool on) override;
   std::vector<ProfileEntry> profile() const override { return profile_; }
@@ -122,7 +122,7 @@ class CudaLibrary final : public KernelLibrary {
     CudaLibrary& library_;
   };
   /// The next launch of the main sequence waits for all branches.
-  void join_branches() { join_ = true; }
+  void wait_for_branches() { branches_awaited_ = true; }
 
   template <typename Kernel>
   void launch(int grid, std::size_t shared_bytes, const typename Kernel::Args& args, gpu::Work work = {}) {
@@ -137,9 +137,9 @@ class CudaLibrary final : public KernelLibrary {
     if (used_ == queue_.size()) queue_.emplace_back();
     gpu::Launch& to = queue_[used_++];
     to.branch = branch_;
-    to.joins = branch_ == 0 && join_;
+    to.waits_for_branches = branch_ == 0 && branches_awaited_;
     to.work = work;
-    if (branch_ == 0) join_ = false;
+    if (branch_ == 0) branches_awaited_ = false;
     fill_launch<Kernel>(to, grid, shared_bytes, args);
   }
   /// Arguments of a launch that is still in the queue.
@@ -175,9 +175,9 @@ class CudaLibrary final : public KernelLibrary {
     return a.is_integer() && a.bits() <= kTensorCoreBits && groups == 1 && channels % 4 == 0 &&
            depth * std::min(a_limbs, b_limbs) * kByteProduct <= INT32_MAX;
   }
-  static Chain chain_of(BitWidth a, BitWidth b, std::int64_t depth) {
-    if (a.is_float32() || b.is_float32()) return Chain::kFloat;
-    return accumulator_for(a, b, depth) == Accumulator::kInt128 ? Chain::kInt128 : Chain::kInt64;
+  static SumType sum_type_of(BitWidth a, BitWidth b, std::int64_t depth) {
+    if (a.is_float32() || b.is_float32()) return SumType::kFloat;
+    return accumulator_for(a, b, depth) == Accumulator::kInt128 ? SumType::kInt128 : SumType::kInt64;
   }
   /// Tiles of 8 columns that a block takes: as many as there are, unless fewer blocks than the least come of it.
   static int column_tiles_of(std::int64_t rows, std::int64_t columns, int most, std::int64_t least) {
@@ -221,8 +221,8 @@ class CudaLibrary final : public KernelLibrary {
   bool error_on_tensor_cores(const ConvBackward& args, const CudaWeights& w) const;
   PrepareError error_preparation(const ConvBackward& args, const CudaWeights& w);
   void error_pass(const ConvBackward& args, CudaWeights& w);
-  void join_tensor(const GradientJoin& join, const float* first, const float* dpooled, float* dx, bool joins,
-                   std::int64_t n, std::int64_t positions, std::int64_t channels);
+  void sum_gradients(const GradientSum& gradient_sum, const float* first, const float* dpooled, float* dx,
+                     bool sums_gradients, std::int64_t n, std::int64_t positions, std::int64_t channels);
 
   static constexpr std::size_t kMostQueued = 4096;  // outside steps
 
@@ -248,7 +248,7 @@ class CudaLibrary final : public KernelLibrary {
   CudaOptions options_;
   std::vector<gpu::Launch> queue_;
   std::size_t used_ = 0;
-  bool in_step_ = false, profiling_ = false, join_ = false;
+  bool in_step_ = false, profiling_ = false, branches_awaited_ = false;
   std::uint32_t step_number_ = 0;
   int branch_ = 0, branches_ = 0;
   std::exception_ptr failure_;
@@ -268,7 +268,7 @@ class CudaLibrary final : public KernelLibrary {
   std::map<std::array<std::int64_t, 12>, Tiling> tilings_;
 
   std::vector<ProfileEntry> profile_;
-  Buffer shared_, losses_, chain_dx_;
+  Buffer shared_, losses_, direct_dx_;
   std::map<const void*, Buffer> linear_bounds_;  // of each linear layer, by its gradient
 };
 

@@ -20,7 +20,7 @@ struct CudaWeights final : QuantisedWeights {
   Buffer scale, offset;             // forward: ChannelScale (o), double (classes, o)
   Buffer error_scale, error_offset;
   Buffer keys;           // int32 (2, o)
-  Buffer gradient_sums;  // int64 (o + 1, taps * c + taps), and a ticket
+  Buffer gradient_sums;  // int64 (o + 1, taps * c + taps), and a counter of arrivals
   Buffer terms;          // int64 (taps)
   Buffer existence;      // uint8 (planes, out_h * out_w, 16): 1 where a tap exists, sixteen taps a plane
   ClassMap outputs, inputs;

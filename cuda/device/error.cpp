@@ -23,14 +23,15 @@ void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args,
     a.offset = w.error_offset.as<double>();
     a.dx = args.dx;
     a.dx_bound = args.dx_bound;
-    a.joins = args.join != nullptr;
-    if (a.joins) a.join = *args.join;
+    a.sums_gradients = args.gradient_sum != nullptr;
+    if (a.sums_gradients) a.gradient_sum = *args.gradient_sum;
     // dx and u are written; the second contribution, the mask and what the sums need are read.
     const std::int64_t inputs = s.input_size();
     std::int64_t bytes = s.output_size() * LA + (args.dx != nullptr ? 4 * inputs : 0);
-    if (a.joins) {
-      bytes += 4 * inputs + (a.join.other != nullptr ? 4 * inputs : 0) + (a.join.mask_bits != nullptr ? inputs / 8 : 0);
-      for (const auto& norm : a.join.norm) bytes += norm.sums != nullptr ? 4 * inputs : 0;
+    if (a.sums_gradients) {
+      bytes += 4 * inputs + (a.gradient_sum.other != nullptr ? 4 * inputs : 0) +
+               (a.gradient_sum.mask_bits != nullptr ? inputs / 8 : 0);
+      for (const auto& norm : a.gradient_sum.norm) bytes += norm.sums != nullptr ? 4 * inputs : 0;
     }
     launch_product<Kernel>(s.c, a, a.g, {LB * s.macs(), bytes});
   };
@@ -39,7 +40,7 @@ void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args,
 }
 template <int LA, int LB, bool Shared>
 void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
-  if (args.join != nullptr && args.join->norm[1].sums != nullptr) {
+  if (args.gradient_sum != nullptr && args.gradient_sum->norm[1].sums != nullptr) {
     error_product<LA, LB, Shared, 2>(g, args, w);
   } else {
     error_product<LA, LB, Shared, 1>(g, args, w);
@@ -61,7 +62,7 @@ PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const Cuda
   prepare.g_range = args.g_range;
   prepare.error = w.error_affine.as<Affine>();
   prepare.magnitude = w.magnitude.as<float>();
-  prepare.shared_grid = w.reading == ErrorWeights::kShared;
+  prepare.shared_grid = w.error_weights == ErrorWeights::kShared;
   prepare.grid_bits = w.error_grid_bits;
   prepare.tap_sums = w.error_tap_sums.as<std::int64_t>();
   prepare.map = w.inputs;
@@ -70,15 +71,15 @@ PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const Cuda
   prepare.scale = const_cast<ChannelScale*>(w.error_scale.as<ChannelScale>());
   prepare.offset = const_cast<double*>(w.error_offset.as<double>());
   prepare.dx_bound = args.dx_bound;
-  prepare.joins = args.join != nullptr;
-  if (prepare.joins) prepare.join = *args.join;
+  prepare.sums_gradients = args.gradient_sum != nullptr;
+  if (prepare.sums_gradients) prepare.gradient_sum = *args.gradient_sum;
   return prepare;
 }
 
 void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   const ConvShape& s = args.shape;
   const Geometry geo = geometry(s);
-  const bool shared_grid = w.reading == ErrorWeights::kShared;
+  const bool shared_grid = w.error_weights == ErrorWeights::kShared;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
   const bool tensor = error_on_tensor_cores(args, w);
   if (tensor) {
@@ -113,22 +114,22 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   }
   const auto inputs = static_cast<std::uint32_t>(s.input_size());
   float* dx =
-      args.dx != nullptr ? args.dx : reserve(chain_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
-  ErrorChainKernel::Args chain{};
-  chain.s = geo;
-  chain.chain =
-      chain_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
-               s.error_depth());
-  chain.g = args.g;
-  chain.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
-  chain.error_affine = w.error_affine.as<Affine>();
-  chain.weight_width = w.width;
-  chain.shared_grid = shared_grid;
-  chain.dx = dx;
-  chain.dx_bound = args.dx_bound;
-  chain.size = inputs;
-  launch<ErrorChainKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
-  if (args.join != nullptr) join_tensor(*args.join, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
+      args.dx != nullptr ? args.dx : reserve(direct_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
+  DirectErrorKernel::Args direct{};
+  direct.s = geo;
+  direct.sum_type =
+      sum_type_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
+                  s.error_depth());
+  direct.g = args.g;
+  direct.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
+  direct.error_affine = w.error_affine.as<Affine>();
+  direct.weight_width = w.width;
+  direct.shared_grid = shared_grid;
+  direct.dx = dx;
+  direct.dx_bound = args.dx_bound;
+  direct.size = inputs;
+  launch<DirectErrorKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
+  if (args.gradient_sum != nullptr) sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -30,7 +30,7 @@ void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args
     a.statistics = args.statistics;
     a.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
     a.hi = a.lo + s.o;
-    a.ticket = &scratch()->ticket;
+    a.arrivals = &scratch()->arrivals;
     launch_product<Kernel>(s.o, a, a.x, {s.macs(), s.input_size() * LA + s.output_size() * 4});
     if (args.statistics != nullptr) {
       const auto* bytes = reinterpret_cast<const std::byte*>(&a);
@@ -79,7 +79,7 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   prepare.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
   prepare.hi = prepare.lo + s.o;
   settle();
-  join_branches();
+  wait_for_branches();
   launch<QuantiseInputKernel>(
       blocks(inputs) + (quantise.scales || quantise.prepares ? 1 : 0), 0, quantise,
       {0, s.input_size() * (4 + static_cast<std::int64_t>(bytes_of(args.codes.width.container())))});
@@ -106,20 +106,20 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
     }
     return;
   }
-  ForwardChainKernel::Args chain{};
-  chain.s = g;
-  chain.chain = chain_of(args.codes.width, w.width, s.forward_depth());
-  chain.x = args.codes;
-  chain.weights = w.codes.as<std::uint32_t>();
-  chain.weight_affine = w.affine.as<Affine>();
-  chain.weight_width = w.width;
-  chain.y = args.y;
-  chain.size = outputs;
-  launch<ForwardChainKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, chain, {s.macs(), 0});
+  DirectForwardKernel::Args direct{};
+  direct.s = g;
+  direct.sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
+  direct.x = args.codes;
+  direct.weights = w.codes.as<std::uint32_t>();
+  direct.weight_affine = w.affine.as<Affine>();
+  direct.weight_width = w.width;
+  direct.y = args.y;
+  direct.size = outputs;
+  launch<DirectForwardKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
   if (args.statistics == nullptr) return;
-  launch<ChannelStatisticsKernel>(
-      blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
-      {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo, prepare.hi, &scratch()->ticket});
+  launch<ChannelStatisticsKernel>(blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
+                                  {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo,
+                                   prepare.hi, &scratch()->arrivals});
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images, ranges, scales, batch norm, pooling, joins and SGD: a launch each, or a part of a neighbour's.
+// Images, ranges, scales, batch norm, pooling, sums of gradients and SGD: a launch each, or a part of a neighbour's.
 #include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_elementwise.h"
-#include "cuda/kernels/kernels_join.h"
+#include "cuda/kernels/kernels_gradient_sum.h"
 #include "cuda/kernels/kernels_norm.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
@@ -89,35 +89,37 @@ void CudaLibrary::average_pool(const AveragePool& args) {
                             {0, 4 * args.n * (args.positions + 1) * args.channels});
 }
 
-void CudaLibrary::join_tensor(const GradientJoin& join, const float* first, const float* dpooled, float* dx, bool joins,
-                              std::int64_t n, std::int64_t positions, std::int64_t channels) {
-  const std::uint32_t size = elements(n * positions * channels, "join");
-  launch<JoinKernel>(blocks(size), static_cast<std::size_t>(JoinKernel::shared_bytes(channels)),
-                     {join, first, dpooled, dx, joins, size, static_cast<std::uint32_t>(channels),
-                      static_cast<std::uint32_t>(positions)},
-                     {0, (first != nullptr ? 12 : 8) * std::int64_t{size}});
+void CudaLibrary::sum_gradients(const GradientSum& gradient_sum, const float* first, const float* dpooled, float* dx,
+                                bool sums_gradients, std::int64_t n, std::int64_t positions, std::int64_t channels) {
+  const std::uint32_t size = elements(n * positions * channels, "sum of gradients");
+  launch<GradientSumKernel>(blocks(size), static_cast<std::size_t>(GradientSumKernel::shared_bytes(channels)),
+                            {gradient_sum, first, dpooled, dx, sums_gradients, size,
+                             static_cast<std::uint32_t>(channels), static_cast<std::uint32_t>(positions)},
+                            {0, (first != nullptr ? 12 : 8) * std::int64_t{size}});
 }
 
 void CudaLibrary::average_pool_backward(const AveragePoolBackward& args) {
-  const GradientJoin join = args.join == nullptr ? GradientJoin{} : *args.join;
-  if (args.join != nullptr) {
+  const GradientSum gradient_sum = args.gradient_sum == nullptr ? GradientSum{} : *args.gradient_sum;
+  if (args.gradient_sum != nullptr) {
     launch<PoolPrepareKernel>(1, 16,
-                              {args.dpooled, elements(args.n * args.channels, "average pool"), join, args.channels,
-                               static_cast<std::uint64_t>(args.n * args.positions)});
+                              {args.dpooled, elements(args.n * args.channels, "average pool"), gradient_sum,
+                               args.channels, static_cast<std::uint64_t>(args.n * args.positions)});
   }
-  join_tensor(join, nullptr, args.dpooled, args.dx, args.join != nullptr, args.n, args.positions, args.channels);
+  sum_gradients(gradient_sum, nullptr, args.dpooled, args.dx, args.gradient_sum != nullptr, args.n, args.positions,
+                args.channels);
 }
 
 void CudaLibrary::sgd_update(const SgdUpdate& args) {
   const std::uint32_t count = elements(args.size, "sgd");
-  join_branches();
+  wait_for_branches();
   launch<SgdKernel>(blocks(count), SgdKernel::kSharedBytes, {args, count, scratch()}, {0, 20 * args.size});
 }
 
-void CudaLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
+void CudaLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* position) {
   const std::uint32_t count = elements(size, "first non-finite");
-  join_branches();
-  launch<NonFiniteKernel>(blocks(count), NonFiniteKernel::kSharedBytes, {data, count, place, scratch()}, {0, 4 * size});
+  wait_for_branches();
+  launch<NonFiniteKernel>(blocks(count), NonFiniteKernel::kSharedBytes, {data, count, position, scratch()},
+                          {0, 4 * size});
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

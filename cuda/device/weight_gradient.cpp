@@ -34,7 +34,7 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     a.sums = gradient_sums(args, w);
     const Tiling& t = a.tiling;
     a.exact = t.positions() == a.positions && t.n % t.images == 0 && t.out_h % t.tile_h == 0 && t.out_w % t.tile_w == 0;
-    a.pieces = s.o % 16 == 0 && s.c % 16 == 0;
+    a.segments = s.o % 16 == 0 && s.c % 16 == 0;
     a.constant_existence = t.tiles_h.value * t.tiles_w.value == 1;
     const auto tiles_of = [](std::int64_t size, std::int64_t each) {
       return Divisor(static_cast<std::int32_t>((size + each - 1) / each));
@@ -58,7 +58,7 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
   go(std::integral_constant<int, 1>{});
 }
 
-/// A branch: what follows in the main sequence does not need it, but must not overwrite its codes before the next join,
+/// A branch: what follows in the main sequence does not need it, but must not overwrite its codes before it has waited,
 /// which is where the next gradient is quantised.
 void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   settle();
@@ -84,22 +84,22 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
     finish.dw = args.dw;
     finish.size = static_cast<std::int32_t>(s.weight_size());
     const std::int64_t sums = (s.o + 1) * (s.forward_depth() + s.kh * s.kw);
-    finish.ticket = reinterpret_cast<std::uint32_t*>(finish.sums.words + sums);
+    finish.arrivals = reinterpret_cast<std::uint32_t*>(finish.sums.words + sums);
     launch<WeightGradientFinishKernel>(blocks(static_cast<std::uint32_t>(4 * finish.size)),
                                        WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;
   }
-  WeightGradientChainKernel::Args chain{};
-  chain.s = g;
-  chain.chain = chain_of(args.x.width, args.g.width, s.weight_gradient_depth());
-  chain.x = args.x;
-  chain.g = args.g;
-  chain.x_range = args.x_range;
-  chain.g_range = args.g_range;
-  chain.dw = args.dw;
-  launch<WeightGradientChainKernel>(
+  DirectWeightGradientKernel::Args direct{};
+  direct.s = g;
+  direct.sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());
+  direct.x = args.x;
+  direct.g = args.g;
+  direct.x_range = args.x_range;
+  direct.g_range = args.g_range;
+  direct.dw = args.dw;
+  launch<DirectWeightGradientKernel>(
       static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),
-      sizeof(WeightGradientChainKernel::Shared<Int128>) * WeightGradientChainKernel::kThreads, chain, {s.macs(), 0});
+      sizeof(DirectWeightGradientKernel::Shared<Int128>) * DirectWeightGradientKernel::kThreads, direct, {s.macs(), 0});
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -159,10 +159,10 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   const ConvShape& s = w.shape;
   if (scale_ || norm_gradient_) settle();
   w.width = args.width;
-  w.reading = args.reading;
+  w.error_weights = args.error_weights;
   w.error_grid_bits = args.error_grid_bits;
   const bool narrow = args.width.is_narrow() && s.groups == 1;
-  const bool shared_grid = args.reading == ErrorWeights::kShared;
+  const bool shared_grid = args.error_weights == ErrorWeights::kShared;
   const bool error = args.for_error_pass && args.width.is_integer();
   w.forward_pack = pack(w.packed, narrow ? limbs_of(args.width) : 0, s.o, s.forward_depth());
   if (error) {

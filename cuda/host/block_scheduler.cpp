@@ -375,7 +375,7 @@ void Block::note(const void* p, std::size_t bytes, Site site, bool shared) {
       {site, reinterpret_cast<std::uintptr_t>(p), static_cast<std::uint32_t>(bytes), shared});
 }
 
-/// The n-th access of each lane at one place of the source is one request of the warp.
+/// The n-th access of each lane at one location of the source is one request of the warp.
 void Block::count_accesses() {
   accesses_ = {};
   for (int warp = 0; warp < threads_ / 32; ++warp) {

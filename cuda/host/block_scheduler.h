@@ -21,7 +21,7 @@ class KernelFault : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A place in a kernel's source.
+/// A location in a kernel's source.
 struct Site {
   const char* file = "";
   int line = 0;

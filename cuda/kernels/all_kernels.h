@@ -9,10 +9,10 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-std::vector<gpu::KernelEntry> chain_kernels();
+std::vector<gpu::KernelEntry> direct_kernels();
 std::vector<gpu::KernelEntry> classifier_kernels();
 std::vector<gpu::KernelEntry> elementwise_kernels();
-std::vector<gpu::KernelEntry> join_kernels();
+std::vector<gpu::KernelEntry> gradient_sum_kernels();
 std::vector<gpu::KernelEntry> norm_kernels();
 std::vector<gpu::KernelEntry> quantise_kernels();
 std::vector<gpu::KernelEntry> weights_kernels();

@@ -160,7 +160,7 @@ struct SoftmaxKernel {
       const int j = first + lane_index();
       const float e = j < classes ? exp_f32(global_load(z + j) - m) : 0.0F;
       if (gradient != nullptr && j < classes) global_store(gradient + j, e);
-      // Ascending by class, the same chain in every lane.
+      // Ascending by class, the same sum in every lane.
       const int count = classes - first < 32 ? classes - first : 32;
       for (int k = 0; k < count; ++k) sum = sum + shuffle_from(kAllLanes, e, k);
     }
@@ -181,7 +181,7 @@ struct SoftmaxKernel {
       sample(a, n, inverse_n);
     }
     auto* shared = shared_memory<Shared>(0);
-    if (!last_block(&a.scratch->ticket, &shared->last)) return;
+    if (!last_block(&a.scratch->arrivals, &shared->last)) return;
     if (thread_index() == 0) {
       shared->sum = shared->correct = 0;
       shared->largest = 0;

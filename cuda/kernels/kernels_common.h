@@ -17,7 +17,7 @@ constexpr int kThreads = 256;
 /// launches it is as it was made.
 struct Scratch {
   std::int32_t lo = INT32_MAX, hi = INT32_MIN;  // keys of a range
-  std::uint32_t ticket = 0;
+  std::uint32_t arrivals = 0;
   std::uint32_t step = 0;  // of this step's random streams
   std::int64_t first = INT64_MAX;
 };
@@ -138,13 +138,13 @@ BITCYCLE_DEVICE void merge_magnitude(std::int32_t key, std::int32_t* largest) {
 }
 
 /// True in all threads of the last of `blocks` blocks that come here; all blocks' writes before are visible to it.
-/// `shared`: one word of shared memory that nothing else uses. The ticket is left as it was found, 0.
-BITCYCLE_DEVICE bool last_block(std::uint32_t* ticket, std::uint32_t* shared, int blocks = block_count()) {
+/// `shared`: one word of shared memory that nothing else uses. The counter is left as it was found, 0.
+BITCYCLE_DEVICE bool last_block(std::uint32_t* arrivals, std::uint32_t* shared, int blocks = block_count()) {
   thread_fence();
   sync_threads();
   if (thread_index() == 0) {
-    const bool last = atomic_add(ticket, 1U) == static_cast<std::uint32_t>(blocks) - 1U;
-    if (last) global_store(ticket, 0U);
+    const bool last = atomic_add(arrivals, 1U) == static_cast<std::uint32_t>(blocks) - 1U;
+    if (last) global_store(arrivals, 0U);
     shared_store(shared, last ? 1U : 0U);
     thread_fence();
   }
@@ -172,7 +172,7 @@ struct GridRange {
       atomic_min(&scratch->lo, keys.lo);
       atomic_max(&scratch->hi, keys.hi);
     }
-    if (!last_block(&scratch->ticket, &shared->last) || thread_index() != 0) return false;
+    if (!last_block(&scratch->arrivals, &shared->last) || thread_index() != 0) return false;
     *range = range_of_keys({atomic_load(&scratch->lo), atomic_load(&scratch->hi)});
     global_store(&scratch->lo, INT32_MAX);
     global_store(&scratch->hi, INT32_MIN);

@@ -105,14 +105,14 @@ struct LoadImagesKernel {
     for (std::uint32_t pixel = first_element(); pixel < a.pixels; pixel += grid_threads()) {
       const std::uint32_t i = pixel / plane;
       const auto y = static_cast<std::int32_t>(pixel % plane) / w, x = static_cast<std::int32_t>(pixel % plane) % w;
-      const ImagePlace place = global_load(b.places + i);
-      if (y == 0 && x == 0) global_store(b.labels + i, global_load(b.set_labels + place.image));
+      const ImageIndex index = global_load(b.indices + i);
+      if (y == 0 && x == 0) global_store(b.labels + i, global_load(b.set_labels + index.image));
       Augmentation augmentation;
-      if (b.augment) augmentation = augmentation_of(b.seed, place.epoch, place.image);
+      if (b.augment) augmentation = augmentation_of(b.seed, index.epoch, index.image);
       const std::int32_t from_y = y + augmentation.shift_y;
       const std::int32_t from_x = (augmentation.flip ? w - 1 - x : x) + augmentation.shift_x;
       const bool exists = from_y >= 0 && from_y < h && from_x >= 0 && from_x < w;
-      const std::uint8_t* from = b.pixels + ((static_cast<std::int64_t>(place.image) * h + from_y) * w + from_x) * 3;
+      const std::uint8_t* from = b.pixels + ((static_cast<std::int64_t>(index.image) * h + from_y) * w + from_x) * 3;
       float* to = b.x + static_cast<std::int64_t>(pixel) * 3;
       for (int c = 0; c < 3; ++c) {
         const int byte = exists ? global_load(from + c) : 0;
@@ -136,10 +136,10 @@ BITCYCLE_DEVICE void note_non_finite(const Quad& x, std::uint32_t first, std::ui
   }
 }
 /// The last block says what was found, -1 for nothing. `shared`: one word.
-BITCYCLE_DEVICE void report_non_finite(Scratch* scratch, std::int64_t* place, std::uint32_t* shared) {
-  if (!last_block(&scratch->ticket, shared) || thread_index() != 0) return;
+BITCYCLE_DEVICE void report_non_finite(Scratch* scratch, std::int64_t* position, std::uint32_t* shared) {
+  if (!last_block(&scratch->arrivals, shared) || thread_index() != 0) return;
   const std::int64_t first = atomic_load(&scratch->first);
-  *place = first == INT64_MAX ? -1 : first;
+  *position = first == INT64_MAX ? -1 : first;
   global_store(&scratch->first, std::int64_t{INT64_MAX});
 }
 
@@ -173,7 +173,7 @@ struct NonFiniteKernel {
   struct Args {
     const float* x;
     std::uint32_t size;
-    std::int64_t* place;
+    std::int64_t* position;
     Scratch* scratch;
   };
   static constexpr int kSharedBytes = 16;
@@ -181,7 +181,7 @@ struct NonFiniteKernel {
     for (std::uint32_t e = 4 * first_element(); e < a.size; e += 4 * grid_threads()) {
       note_non_finite(load_quad(a.x, e, a.size), e, a.size, a.scratch);
     }
-    report_non_finite(a.scratch, a.place, shared_memory<std::uint32_t>(0));
+    report_non_finite(a.scratch, a.position, shared_memory<std::uint32_t>(0));
   }
 };
 

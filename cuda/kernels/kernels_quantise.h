@@ -4,7 +4,7 @@
 // not wait for it.
 #pragma once
 
-#include "cuda/kernels/kernels_join.h"
+#include "cuda/kernels/kernels_gradient_sum.h"
 #include "cuda/kernels/kernels_weights.h"
 #include "sim/number/philox.h"
 #include "sim/ops/rescale.h"
@@ -91,7 +91,7 @@ BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine*
   }
 }
 
-/// Scales and offsets of an error pass, its bound V (7.6) and the join's exponents.
+/// Scales and offsets of an error pass, its bound V (7.6) and the exponents of the sums for norms.
 struct PrepareError {
   BitWidth g_width, w_width;
   const Affine* g;
@@ -107,8 +107,8 @@ struct PrepareError {
   ChannelScale* scale;
   double* offset;   // (classes, c)
   float* dx_bound;  // may be null
-  bool joins;
-  GradientJoin join;
+  bool sums_gradients;
+  GradientSum gradient_sum;
 };
 /// By one block; `shared`: 8 bytes.
 BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* shared) {
@@ -142,7 +142,7 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
                                                     to_binary64(static_cast<std::int64_t>(taps) * a.s.o_per_group())));
   }
   sync_threads();
-  if (!a.joins) return;
+  if (!a.sums_gradients) return;
   double weights = double_of_bits(shared_load(shared));
   if (a.w_width.is_float32()) {
     weights = static_cast<double>(a.magnitude[a.s.o]);
@@ -152,8 +152,8 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
   const Range range = a.g_range == nullptr ? Range{} : *a.g_range;
   const double bound = product_bound(integers, static_cast<std::int64_t>(a.s.taps()) * a.s.o_per_group(),
                                      operand_bound(a.g_width, g, range), weights);
-  prepare_join(
-      a.join, bound, a.s.c,
+  prepare_gradient_sum(
+      a.gradient_sum, bound, a.s.c,
       static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.h) * static_cast<std::uint64_t>(a.s.w));
 }
 

@@ -165,7 +165,7 @@ struct QuantiseWeightsKernel {
   }
 };
 
-/// A block an input channel: codes of the error pass in either reading, transposed for its product.
+/// A block an input channel: codes of the error pass in either variant, transposed for its product.
 struct QuantiseErrorWeightsKernel {
   static constexpr const char* kName = "quantise error weights";
   static constexpr int kThreads = 128;

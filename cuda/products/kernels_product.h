@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward and error products on tensor cores: batch-norm statistics, the join of gradients and its sums happen where a
-// tile's results are.
+// Forward and error products on tensor cores: batch-norm statistics, the sum of gradients and its sums for norms happen
+// where a tile's results are.
 #pragma once
 
 #include "cuda/products/patch_product.h"
@@ -67,15 +67,15 @@ struct ForwardProductKernel {
     float* y;
     ChannelStatistics* statistics;  // may be null
     std::int32_t *lo, *hi;
-    std::uint32_t* ticket;
+    std::uint32_t* arrivals;
     NormPrepare norm;  // the batch norm of these statistics, by the last block; norm.norm null: not here
   };
   struct Sums {
     std::int64_t s1[Tile::kColumns], s2[Tile::kColumns];
     std::int32_t lo[Tile::kColumns], hi[Tile::kColumns];
   };
-  static constexpr int kTicket = (Tile::kEnd + 15) / 16 * 16;
-  static constexpr int kSharedBytes = kTicket + 32;
+  static constexpr int kArrivals = (Tile::kEnd + 15) / 16 * 16;
+  static constexpr int kSharedBytes = kArrivals + 32;
 
   /// Statistics of a thread's four channels.
   struct Statistics {
@@ -157,17 +157,17 @@ struct ForwardProductKernel {
       atomic_min(a.lo + first_column + i, shared->lo[i]);
       atomic_max(a.hi + first_column + i, shared->hi[i]);
     }
-    if (!last_block(a.ticket, shared_memory<std::uint32_t>(kTicket))) return;
+    if (!last_block(a.arrivals, shared_memory<std::uint32_t>(kArrivals))) return;
     for (int i = thread_index(); i < a.columns; i += kThreads) {
       const Range extremes = range_of_keys({atomic_load(a.lo + i), atomic_load(a.hi + i)});
       a.statistics[i].lo = extremes.lo;
       a.statistics[i].hi = extremes.hi;
     }
-    if (a.norm.norm != nullptr) norm_prepare_block(a.norm, shared_memory<KeyRange>(kTicket + 16));
+    if (a.norm.norm != nullptr) norm_prepare_block(a.norm, shared_memory<KeyRange>(kArrivals + 16));
   }
 };
 
-/// Error pass in both readings: dx, or its join with a second contribution, masked, and the sums of the norms there, as
+/// Error pass in both variants: dx, or its sum with a second contribution, masked, and the sums of the norms there, as
 /// if everything were finite, which u's bound says. Norms: 2 where a projected shortcut is normalised too, which is
 /// rare and takes registers.
 template <typename Tile, int Norms>
@@ -175,7 +175,7 @@ struct ErrorProductKernel {
   using Product = Tile;
   static constexpr const char* kName = "convolution error";
   static constexpr int kThreads = 128, kMinBlocks = Norms == 1 ? Tile::kErrorBlocks : 2;
-  static constexpr bool kShared = Tile::kSigned;  // reading `shared`
+  static constexpr bool kShared = Tile::kSigned;  // weights `shared`
   using Columns = EpilogueColumns<Tile::kTiles, Tile::kWarpRows>;
   struct Args {
     typename Tile::Source g;
@@ -185,8 +185,8 @@ struct ErrorProductKernel {
     const double* offset;
     float* dx;        // may be null
     float* dx_bound;  // may be null; +0 before
-    bool joins;
-    GradientJoin join;
+    bool sums_gradients;
+    GradientSum gradient_sum;
   };
   struct Sums {
     std::int64_t s_u[Norms][Tile::kColumns], s_ut[Norms][Tile::kColumns];
@@ -204,13 +204,14 @@ struct ErrorProductKernel {
       at = info.at < 0 || i0 >= a.columns ? -1 : info.at + i0;
       offsets = info.offsets;
       codes = info.codes;
-      if (at < 0 || !a.joins) return;
-      const GradientJoin& join = a.join;
-      if (join.other != nullptr) other = quad_at(join.other, at);
+      if (at < 0 || !a.sums_gradients) return;
+      const GradientSum& gradient_sum = a.gradient_sum;
+      if (gradient_sum.other != nullptr) other = quad_at(gradient_sum.other, at);
       for (int i = 0; i < Norms; ++i) {
-        if (join.norm[i].sums != nullptr) y[i] = quad_at(join.norm[i].y, at);
+        if (gradient_sum.norm[i].sums != nullptr) y[i] = quad_at(gradient_sum.norm[i].y, at);
       }
-      if (join.mask_bits != nullptr) mask = global_load(join.mask_bits + static_cast<std::uint32_t>(at) / 32U);
+      if (gradient_sum.mask_bits != nullptr)
+        mask = global_load(gradient_sum.mask_bits + static_cast<std::uint32_t>(at) / 32U);
     }
   };
 
@@ -219,9 +220,9 @@ struct ErrorProductKernel {
     float mean[4] = {};
     double to_u = 0.0, to_ut[4] = {};  // 2^e; u's bound is that of all channels, so that they share a grid
     std::uint64_t s_u[4] = {}, s_ut[4] = {};
-    BITCYCLE_DEVICE void start(const GradientJoin::Norm& norm, int i0) {
+    BITCYCLE_DEVICE void start(const GradientSum::Norm& norm, int i0) {
       for (int j = 0; j < 4; ++j) {
-        const JoinGrid grid = join_grid(norm, static_cast<std::uint32_t>(i0 + j));
+        const NormSumsGrid grid = norm_sums_grid(norm, static_cast<std::uint32_t>(i0 + j));
         mean[j] = grid.mean;
         to_u = static_cast<double>(grid.to_u);
         to_ut[j] = static_cast<double>(grid.to_ut);
@@ -253,7 +254,7 @@ struct ErrorProductKernel {
     const int first_column = block_index() % column_tiles * Tile::kColumns;
     const int first = block_index() / column_tiles, step = block_count() / column_tiles;
     const int column = Columns::column(), i0 = first_column + column;
-    const GradientJoin& join = a.join;
+    const GradientSum& gradient_sum = a.gradient_sum;
     ChannelScale scale[4];
     NormSums sums[Norms];
     NormConstants mask[4] = {};
@@ -262,11 +263,12 @@ struct ErrorProductKernel {
     std::int32_t dx_key = 0;
     for (int j = 0; j < 4 && i0 < a.columns; ++j) {
       scale[j] = a.scale[i0 + j];
-      if (a.joins && join.mask_y != nullptr)
-        mask[j] = norm_constants(join.mask_norm, static_cast<std::uint32_t>(i0 + j));
+      if (a.sums_gradients && gradient_sum.mask_y != nullptr)
+        mask[j] = norm_constants(gradient_sum.mask_norm, static_cast<std::uint32_t>(i0 + j));
     }
     for (int i = 0; i < Norms; ++i) {
-      if (a.joins && join.norm[i].sums != nullptr && i0 < a.columns) sums[i].start(join.norm[i], i0);
+      if (a.sums_gradients && gradient_sum.norm[i].sums != nullptr && i0 < a.columns)
+        sums[i].start(gradient_sum.norm[i], i0);
     }
     EpilogueOffsets offset;
     Tile tile(a.g, a.weights, a.columns, first_column, first, step);
@@ -302,26 +304,26 @@ struct ErrorProductKernel {
               dx_key = key > dx_key ? key : dx_key;
             }
           }
-          if (!a.joins) continue;
-          const Quad gates = join_gates(join, at, from.mask, mask, from.y[0]);
+          if (!a.sums_gradients) continue;
+          const Quad gates = mask_gates(gradient_sum, at, from.mask, mask, from.y[0]);
           Quad u;
           BITCYCLE_UNROLL
           for (int j = 0; j < 4; ++j) {
-            const float joined = join.other == nullptr ? dx.v[j] : dx.v[j] + from.other.v[j];
-            u.v[j] = gates.v[j] > 0.0F ? joined : 0.0F;
+            const float summed = gradient_sum.other == nullptr ? dx.v[j] : dx.v[j] + from.other.v[j];
+            u.v[j] = gates.v[j] > 0.0F ? summed : 0.0F;
             largest_u = float_max(largest_u, fabsf(u.v[j]));
           }
-          put_quad(join.u, at, u);
+          put_quad(gradient_sum.u, at, u);
           ++additions;
           BITCYCLE_UNROLL
           for (int i = 0; i < Norms; ++i) {
-            if (join.norm[i].sums != nullptr) sums[i].add(u, from.y[i]);
+            if (gradient_sum.norm[i].sums != nullptr) sums[i].add(u, from.y[i]);
           }
         }
       }
       tile.done();
     }
-    if (!a.joins && a.dx_bound == nullptr) return;
+    if (!a.sums_gradients && a.dx_bound == nullptr) return;
     const std::int32_t u_key = magnitude_key(largest_u);
     for (int i = 0; i < Norms; ++i) sums[i].finish(additions);
     sync_threads();
@@ -342,14 +344,15 @@ struct ErrorProductKernel {
     sync_threads();
     if (thread_index() == 0) {
       if (a.dx_bound != nullptr) atomic_max(reinterpret_cast<std::int32_t*>(a.dx_bound), shared->dx);
-      if (a.joins && join.u_bound != nullptr) atomic_max(reinterpret_cast<std::int32_t*>(join.u_bound), shared->u);
+      if (a.sums_gradients && gradient_sum.u_bound != nullptr)
+        atomic_max(reinterpret_cast<std::int32_t*>(gradient_sum.u_bound), shared->u);
     }
-    if (!a.joins) return;
+    if (!a.sums_gradients) return;
     for (int c = thread_index(); c < Tile::kColumns && first_column + c < a.columns; c += kThreads) {
       for (int i = 0; i < Norms; ++i) {
-        if (join.norm[i].sums == nullptr) continue;
-        atomic_add(&join.norm[i].sums[first_column + c].s_u, shared->s_u[i][c]);
-        atomic_add(&join.norm[i].sums[first_column + c].s_ut, shared->s_ut[i][c]);
+        if (gradient_sum.norm[i].sums == nullptr) continue;
+        atomic_add(&gradient_sum.norm[i].sums[first_column + c].s_u, shared->s_u[i][c]);
+        atomic_add(&gradient_sum.norm[i].sums[first_column + c].s_ut, shared->s_ut[i][c]);
       }
     }
   }

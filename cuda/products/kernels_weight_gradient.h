@@ -24,7 +24,7 @@ struct WeightGradientProductKernel {
   static constexpr int kDiagonals = LG + LX - 1;  // sums of limbs of equal weight, 2^(8 d)
   static constexpr int kRows = 16 * MT, kColumns = 16;
   // Warps share a chunk two by two: every other group of columns, half of the positions, 32 at a time. Four warps and
-  // no more, because much of a block's work is each warp's: finding its place, adding up its sums.
+  // no more, because much of a block's work is each warp's: finding its position, adding up its sums.
   static constexpr int kOwnGroups = 5, kGroups = 2 * kOwnGroups, kHalves = 2, kSteps = 4, kStages = 3;
   static constexpr int kMostGroups = StreamedRows::kMostTaps + StreamedRows::kMostTaps / 16;
   static constexpr int kItems = 6;  // pixels of a thread
@@ -54,7 +54,7 @@ struct WeightGradientProductKernel {
     // Of groups in a stage: from a position's pixel or, existence, from the position.
     std::int32_t offsets[kMostGroups];
     bool exact;               // every position of every chunk exists
-    bool pieces;              // sixteen channels of a pixel are 16-byte pieces of memory, in both operands
+    bool segments;            // sixteen channels of a pixel are 16-byte segments of memory, in both operands
     bool constant_existence;  // every chunk has the same
   };
   /// Where a chunk begins: its pixels, which may lie before the image, and its positions.
@@ -80,9 +80,9 @@ struct WeightGradientProductKernel {
     return kStageBegin + (stages > kReduceBytes ? stages : kReduceBytes);
   }
 
-  /// A position of any chunk: PatchItem::place; distances in bytes, with the tile's first channel; in a patch.
+  /// A position of any chunk: PatchItem::position; distances in bytes, with the tile's first channel; in a patch.
   struct alignas(16) PositionItem {
-    std::uint32_t place, g, existence;
+    std::uint32_t position, g, existence;
     std::int32_t pixel;
   };
   /// A block's part of the work.
@@ -115,7 +115,7 @@ struct WeightGradientProductKernel {
   BITCYCLE_DEVICE static PositionItem position_item_of(const Args& a, const Tile& tile, int i) {
     const Tiling& t = a.tiling;
     const PatchItem item = position_item(t, i);
-    return {item.place, bytes_of(item.distance, a.s.o * LG) + static_cast<std::uint32_t>(tile.row * LG),
+    return {item.position, bytes_of(item.distance, a.s.o * LG) + static_cast<std::uint32_t>(tile.row * LG),
             static_cast<std::uint32_t>(16 * (item.distance - item.image() * t.out_h * t.out_w)),
             i < t.positions() ? 16 * patch_pixel(t, item) : 0};
   }
@@ -157,11 +157,11 @@ struct WeightGradientProductKernel {
     }
   }
   /// Codes of a pixel's channels from a tile's first one on, of which `channels` are left.
-  template <int L, bool Pieces>
+  template <int L, bool Segments>
   BITCYCLE_DEVICE static void copy_codes(std::uint8_t* to, int plane_bytes, const void* codes, std::uint32_t at,
                                          int channels, bool exists) {
     const auto* from = static_cast<const std::uint8_t*>(codes) + (exists ? at : 0U);
-    if constexpr (Pieces) {
+    if constexpr (Segments) {
       BITCYCLE_UNROLL
       for (int half = 0; half < L; ++half) async_copy16(to + half * plane_bytes, from + 16 * half, exists);
     } else {
@@ -170,7 +170,7 @@ struct WeightGradientProductKernel {
   }
 
   /// Copies of chunk i of the block on their way to a stage.
-  template <bool Pieces>
+  template <bool Segments>
   BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
     const Tiling& t = a.tiling;
     const auto* record = shared_memory<Record>(kRecords) + i;
@@ -190,21 +190,21 @@ struct WeightGradientProductKernel {
       bool exists = static_cast<std::uint32_t>(r.in_h + item.row()) < static_cast<std::uint32_t>(t.in_h) &&
                     static_cast<std::uint32_t>(r.in_w + item.column()) < static_cast<std::uint32_t>(t.in_w);
       if (!a.exact) exists = exists && r.n + item.image() < t.n;
-      copy_codes<LX, Pieces>(to + k * 16 * kThreads, 16 * a.pixels, a.x,
-                             r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
+      copy_codes<LX, Segments>(to + k * 16 * kThreads, 16 * a.pixels, a.x,
+                               r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
     }
     BITCYCLE_UNROLL
     for (int k = 0; k < kMostPositions / kThreads; ++k, to += 16 * kThreads) {
       const int position = thread_index() + k * kThreads;
       if (position >= a.positions) break;
       const PositionItem item = shared_load(shared_memory<PositionItem>(kPositionItems) + position);
-      const bool exists = a.exact || position_exists(t, r, PatchItem{item.place, 0});
+      const bool exists = a.exact || position_exists(t, r, PatchItem{item.position, 0});
       BITCYCLE_UNROLL
       for (int m = 0; m < MT; ++m) {
         const int channels = a.s.o - tile.row - 16 * m;
-        copy_codes<LG, Pieces>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
-                               r.position + item.g + static_cast<std::uint32_t>(16 * m * LG), channels,
-                               exists && channels > 0);
+        copy_codes<LG, Segments>(to + tile.g + 16 * m * LG * a.positions, 16 * a.positions, a.g,
+                                 r.position + item.g + static_cast<std::uint32_t>(16 * m * LG), channels,
+                                 exists && channels > 0);
       }
       if (!existence) continue;
       const std::uint32_t at = item.existence + r.existence;
@@ -218,7 +218,7 @@ struct WeightGradientProductKernel {
     }
   }
   BITCYCLE_DEVICE static void load_stage(const Args& a, const Tile& tile, int i, int stage, bool existence) {
-    if (a.pieces) {
+    if (a.segments) {
       load_stage<true>(a, tile, i, stage, existence);
     } else {
       load_stage<false>(a, tile, i, stage, existence);
@@ -376,8 +376,8 @@ struct WeightGradientProductKernel {
           const Record r = shared_load(shared_memory<Record>(kRecords) + chunk);
           const std::uint32_t exists = ballot(
               kAllLanes,
-              position_exists(t, r,
-                              PatchItem{shared_load(&shared_memory<PositionItem>(kPositionItems)[i + lane].place), 0}));
+              position_exists(
+                  t, r, PatchItem{shared_load(&shared_memory<PositionItem>(kPositionItems)[i + lane].position), 0}));
           ones[0][0] = ones_of(exists, 0);
           ones[0][1] = ones_of(exists, 1);
         }

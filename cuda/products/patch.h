@@ -103,13 +103,13 @@ BITCYCLE_DEVICE std::int32_t first_pixel(const Tiling& t, const Chunk& c) {
   return (c.n * t.in_h + c.h * t.stride - t.padding_h) * t.in_w + c.w * t.stride - t.padding_w;
 }
 
-/// A pixel or a position of any chunk: its place in the rectangle and its distance from the first one.
+/// A pixel or a position of any chunk: its position in the rectangle and its distance from the first one.
 struct alignas(8) PatchItem {
-  std::uint32_t place;  // image << 24 | row << 12 | column
+  std::uint32_t position;  // image << 24 | row << 12 | column
   std::int32_t distance;
-  BITCYCLE_DEVICE int image() const { return static_cast<int>(place >> 24); }
-  BITCYCLE_DEVICE int row() const { return static_cast<int>(place >> 12 & 0xFFFU); }
-  BITCYCLE_DEVICE int column() const { return static_cast<int>(place & 0xFFFU); }
+  BITCYCLE_DEVICE int image() const { return static_cast<int>(position >> 24); }
+  BITCYCLE_DEVICE int row() const { return static_cast<int>(position >> 12 & 0xFFFU); }
+  BITCYCLE_DEVICE int column() const { return static_cast<int>(position & 0xFFFU); }
 };
 /// Item i of rectangles of h x w, in images of image_h x image_w.
 BITCYCLE_DEVICE PatchItem patch_item(int i, const Divisor& h, const Divisor& w, int image_h, int image_w) {

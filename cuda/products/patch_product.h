@@ -9,26 +9,26 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-/// A place (PatchItem) with a free bit above each of its parts: 7 bits of an image's number, 11 of a row, 11 of a
+/// A position (PatchItem) with a free bit above each of its parts: 7 bits of an image's number, 11 of a row, 11 of a
 /// column. One subtraction then compares all three: a bit stays where its part is not below the other's.
-constexpr std::uint32_t kPlaceBits = 0x80800800U, kMostInPlace = 2047;
-BITCYCLE_DEVICE std::uint32_t place_of(int image, int row, int column) {
+constexpr std::uint32_t kGuardBits = 0x80800800U, kMostCoordinate = 2047;
+BITCYCLE_DEVICE std::uint32_t position_of(int image, int row, int column) {
   return static_cast<std::uint32_t>(image) << 24 | static_cast<std::uint32_t>(row) << 12 |
          static_cast<std::uint32_t>(column);
 }
-/// place: with its free bits; lo: without; hi: twice over.
-BITCYCLE_DEVICE bool is_between(std::uint32_t place, std::uint32_t lo, std::uint32_t hi) {
-  return (~((place - lo) & (hi - place)) & kPlaceBits) == 0;
+/// position: with its free bits; lo: without; hi: twice over.
+BITCYCLE_DEVICE bool is_between(std::uint32_t position, std::uint32_t lo, std::uint32_t hi) {
+  return (~((position - lo) & (hi - position)) & kGuardBits) == 0;
 }
 /// What is needed of a chunk (patch.h): which of its rectangle's pixels and positions exist, where the first ones are.
 struct alignas(16) PatchWindow {
-  std::uint32_t pixel_lo, pixel_hi, position_hi;  // places
+  std::uint32_t pixel_lo, pixel_hi, position_hi;  // positions
   std::int32_t first_byte, first_position;        // of the patch's first pixel, which may lie before the image
   std::int32_t h, w, unused;                      // of the first position
 };
-/// Where pixels from `first` on lie inside 0..size-1: from lo to hi, or lo above every place.
+/// Where pixels from `first` on lie inside 0..size-1: from lo to hi, or lo above every position.
 BITCYCLE_DEVICE void part_of_image(int first, int size, int& lo, int& hi) {
-  const int most = static_cast<int>(kMostInPlace);
+  const int most = static_cast<int>(kMostCoordinate);
   lo = first < 0 ? -first : 0;
   hi = size - 1 - first;
   if (hi > most) hi = most;
@@ -43,9 +43,9 @@ BITCYCLE_DEVICE PatchWindow window_at(const Tiling& t, int index, int channels) 
   part_of_image(c.h * t.stride - t.padding_h, t.in_h, row_lo, row_hi);
   part_of_image(c.w * t.stride - t.padding_w, t.in_w, column_lo, column_hi);
   PatchWindow w;
-  w.pixel_lo = place_of(0, row_lo, column_lo);
-  w.pixel_hi = place_of(c.images - 1, row_hi, column_hi) + 2 * kPlaceBits;
-  w.position_hi = place_of(c.images - 1, c.rows - 1, c.columns - 1) + 2 * kPlaceBits;
+  w.pixel_lo = position_of(0, row_lo, column_lo);
+  w.pixel_hi = position_of(c.images - 1, row_hi, column_hi) + 2 * kGuardBits;
+  w.position_hi = position_of(c.images - 1, c.rows - 1, c.columns - 1) + 2 * kGuardBits;
   w.first_byte = first_pixel(t, c) * channels;
   w.first_position = first_position(t, c);
   w.h = c.h;
@@ -54,23 +54,23 @@ BITCYCLE_DEVICE PatchWindow window_at(const Tiling& t, int index, int channels) 
   return w;
 }
 
-/// Where the patches of a product come from, and where they lie in shared memory. The reduction runs over pieces: 16
+/// Where the patches of a product come from, and where they lie in shared memory. The reduction runs over segments: 16
 /// channels (a slice) of a tap. Channels are a multiple of 16.
 struct Patches {
-  static constexpr std::int64_t kMostPixels = kMostInPlace, kMostSlices = 128;  // threads that copy a pixel
-  const std::uint8_t* codes;                                                    // (n, in_h, in_w, channels)
+  static constexpr std::int64_t kMostPixels = kMostCoordinate, kMostSlices = 128;  // threads that copy a pixel
+  const std::uint8_t* codes;                                                       // (n, in_h, in_w, channels)
   Tiling tiling;
-  ClassMap map;         // which taps exist at a position
-  std::int32_t slices;  // of a pixel
-  std::int32_t pitch;   // of a patch: planes (slice, pixel) of 16 bytes, pixels that are copied together lie in
-                        // different banks
-  std::int32_t pieces;  // kh * kw * slices
+  ClassMap map;           // which taps exist at a position
+  std::int32_t slices;    // of a pixel
+  std::int32_t pitch;     // of a patch: planes (slice, pixel) of 16 bytes, pixels that are copied together lie in
+                          // different banks
+  std::int32_t segments;  // kh * kw * slices
   std::int32_t kw, taps;
   bool transposed;  // error pass: the first tap is the last pixel
   // Bytes of shared memory, behind what the kernel has itself.
   std::int32_t windows, weights, offsets, items, patches, end;
 
-  BITCYCLE_HD std::int32_t steps() const { return (pieces + 1) / 2; }
+  BITCYCLE_HD std::int32_t steps() const { return (segments + 1) / 2; }
   BITCYCLE_HD std::int32_t patch_bytes() const { return slices * pitch * 16; }
 
   static std::int32_t pitch_of(std::int64_t pixels, std::int64_t slices) {
@@ -81,9 +81,9 @@ struct Patches {
   static std::int64_t pixels_that_fit(std::int64_t bytes, std::int64_t slices) {
     return std::min<std::int64_t>(kMostPixels, (bytes - 7 * 32 * slices - 16) / (32 * slices + 8));
   }
-  /// Bytes of windows, weights and pieces' offsets.
-  static std::int64_t fixed_bytes(std::int64_t pieces, std::int64_t limbs_of_columns) {
-    return kWindowBytes + (pieces + 1) / 2 * 2 * (16 * limbs_of_columns + 4);
+  /// Bytes of windows, weights and segments' offsets.
+  static std::int64_t fixed_bytes(std::int64_t segments, std::int64_t limbs_of_columns) {
+    return kWindowBytes + (segments + 1) / 2 * 2 * (16 * limbs_of_columns + 4);
   }
   static constexpr int kWindowBytes = 2 * static_cast<int>(sizeof(PatchWindow));
   void lay_out(std::int64_t first, std::int64_t limbs_of_columns) {
@@ -108,7 +108,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
   static constexpr int kForwardBlocks = NT <= 4 ? 3 : 2, kErrorBlocks = NT == 2 && LB <= (SignedB ? 2 : 1) ? 3 : 2;
   static constexpr int kRowInfo = Sums::kSumBytes;
   static constexpr int kThreadInfo = kRowInfo + kRows * static_cast<int>(sizeof(RowInfo));
-  static constexpr int kPieceRows = LB * kColumns;  // weights lie as (piece, limb, column) of 16 bytes
+  static constexpr int kSegmentRows = LB * kColumns;  // weights lie as (segment, limb, column) of 16 bytes
 
   /// What a thread needs once a chunk, in shared memory: making it again would take longer, keeping it registers.
   struct alignas(16) ThreadInfo {
@@ -132,25 +132,25 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
       : x(source), columns(of_result), step(chunk_step) {
     const Tiling& t = x.tiling;
     const int thread = thread_index();
-    for (int i = thread; i < 2 * x.steps() * kPieceRows; i += kBlock) {  // padded, so that every piece is there
-      // Two pieces of a row are neighbours in memory.
-      const int pair = i / 2 / kPieceRows, row = i / 2 % kPieceRows, piece = 2 * pair + i % 2;
+    for (int i = thread; i < 2 * x.steps() * kSegmentRows; i += kBlock) {  // padded, so that every segment is there
+      // Two segments of a row are neighbours in memory.
+      const int pair = i / 2 / kSegmentRows, row = i / 2 % kSegmentRows, segment = 2 * pair + i % 2;
       const int limb = row / kColumns, column = row % kColumns;
-      async_copy16(shared_memory<std::uint8_t>(x.weights + (piece * kPieceRows + row) * 16),
-                   packed.bytes + (limb * packed.rows + first_column + column) * packed.depth + piece * 16, true);
+      async_copy16(shared_memory<std::uint8_t>(x.weights + (segment * kSegmentRows + row) * 16),
+                   packed.bytes + (limb * packed.rows + first_column + column) * packed.depth + segment * 16, true);
     }
-    for (int piece = thread; piece < 2 * x.steps(); piece += kBlock) {
-      // Behind the last piece any pixel will do: its weights are zeros, and sums of codes leave it out.
-      const int slice = piece < x.pieces ? piece % x.slices : 0;
-      int tap = piece < x.pieces ? piece / x.slices : 0;
+    for (int segment = thread; segment < 2 * x.steps(); segment += kBlock) {
+      // Behind the last segment any pixel will do: its weights are zeros, and sums of codes leave it out.
+      const int slice = segment < x.segments ? segment % x.slices : 0;
+      int tap = segment < x.segments ? segment / x.slices : 0;
       if (x.transposed) tap = x.taps - 1 - tap;
       const int offset = slice * x.pitch + tap / x.kw * t.patch_w + tap % x.kw;
-      shared_store(shared_memory<std::int32_t>(x.offsets) + piece, offset * 16);
+      shared_store(shared_memory<std::int32_t>(x.offsets) + segment, offset * 16);
     }
     for (int i = thread; i < t.pixels(); i += kBlock) {
       const PatchItem item = pixel_item(t, i);
       shared_store(shared_memory<PatchItem>(x.items) + i,
-                   PatchItem{item.place | kPlaceBits, item.distance * x.slices * 16});
+                   PatchItem{item.position | kGuardBits, item.distance * x.slices * 16});
     }
     for (int i = 0; i < 2; ++i) {
       if (thread < 32 && first_chunk + i * step < t.chunks) make_window(first_chunk + i * step, i);
@@ -177,13 +177,13 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
       info.pixel[m] =
           row < t.positions() ? static_cast<std::uint32_t>(patch_pixel(t, position_item(t, row))) * 16U : 0U;
     }
-    info.weights = x.weights + (lane / 8 % 2 * kPieceRows + lane / 16 * 8 + lane % 8) * 16;
+    info.weights = x.weights + (lane / 8 % 2 * kSegmentRows + lane / 16 * 8 + lane % 8) * 16;
     info.first_sum = Sums::first_sum();
     info.row_sum = kRowInfo + (first_row + lane % 4 * 8 + lane / 4) * static_cast<int>(sizeof(RowInfo)) + 8;
     info.ones = 0x01010101U;
     for (int i = 0; i < kOwn; ++i) {
       info.own[i] = position_item(t, first_row + i * 32 + lane);
-      info.own[i].place |= kPlaceBits;
+      info.own[i].position |= kGuardBits;
     }
     return info;
   }
@@ -226,7 +226,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
     for (int i = own_pixel; i < pixels; i += pixels_step) {
       const PatchItem item = shared_load(shared_memory<PatchItem>(x.items) + i);
       async_copy16(patch + i * 16, x.codes + (first_byte + item.distance),
-                   is_between(item.place, coming.pixel_lo, coming.pixel_hi));
+                   is_between(item.position, coming.pixel_lo, coming.pixel_hi));
     }
   }
 
@@ -249,10 +249,10 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
     for (int i = 0; i < kOwn; ++i) {
       at[i] = -1;
       row_class[i] = 0;
-      if (is_between(info.own[i].place, 0, chunk.position_hi)) {
-        const PatchItem place{info.own[i].place & ~kPlaceBits, 0};
+      if (is_between(info.own[i].position, 0, chunk.position_hi)) {
+        const PatchItem position{info.own[i].position & ~kGuardBits, 0};
         at[i] = (chunk.first_position + info.own[i].distance) * columns;
-        row_class[i] = x.map.of(chunk.h + place.row(), chunk.w + place.column());
+        row_class[i] = x.map.of(chunk.h + position.row(), chunk.w + position.column());
       }
     }
 
@@ -263,11 +263,11 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
     BITCYCLE_UNROLL
     for (int m = 0; m < MT; ++m) rows[m] = patch + info.pixel[m];
     const std::uint32_t ones[1][2] = {{info.ones, info.ones}};
-    const std::uint32_t last_ones[1][2] = {{info.ones, x.pieces % 2 != 0 ? 0U : info.ones}};
+    const std::uint32_t last_ones[1][2] = {{info.ones, x.segments % 2 != 0 ? 0U : info.ones}};
     const auto multiply = [&](const std::int32_t* offset, const std::uint8_t* b_rows, const auto& of_codes) {
-      const int piece = shared_load(offset);
+      const int segment = shared_load(offset);
       std::uint32_t a[MT][4];
-      for (int m = 0; m < MT; ++m) load_matrices(a[m], rows[m] + piece);
+      for (int m = 0; m < MT; ++m) load_matrices(a[m], rows[m] + segment);
       for (int limb = 0; limb < LB; ++limb) {
         std::uint32_t b[NT][2];
         for (int n = 0; n < NT; n += 2) {
@@ -286,8 +286,8 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
       }
       if constexpr (!SignedB) multiply_tiles<false>(codes, a, of_codes);  // sums of the rows' codes
     };
-    // The last step first, whose second piece may not exist; nothing is added to zeros then.
-    constexpr int kStepBytes = 2 * kPieceRows * 16;
+    // The last step first, whose second segment may not exist; nothing is added to zeros then.
+    constexpr int kStepBytes = 2 * kSegmentRows * 16;
     const int more = x.steps() - 1;
     multiply(offsets + 2 * more, weights + more * kStepBytes, last_ones);
     BITCYCLE_UNROLL_BY(2)

@@ -52,7 +52,7 @@ struct StreamedRows {
     return cursor;
   }
 };
-/// A place in the reduction, the same for all rows.
+/// A position in the reduction, the same for all rows.
 struct Tap {
   int index = 0, channel = 0;
 };
@@ -140,7 +140,7 @@ struct TileOfSums {
 };
 
 /// One block's product: 128 rows x 8 NT columns, 32 or 64 codes of the reduction at a time, three stages in flight.
-/// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed (reading
+/// LA, LB: limbs of the streamed operand and of the weights; SignedB: the weights' highest limb is signed (weights
 /// `shared`, which needs no sums of the rows' codes).
 template <int LA, int LB, bool SignedB, int NT>
 struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
@@ -161,8 +161,9 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
   // After the stages, which the tile of sums shares.
   static constexpr int kRowInfo = kWork, kEnd = kRowInfo + kRows * static_cast<int>(sizeof(RowInfo));
 
-  // Pieces of 16 bytes of the weights' part of a stage; a thread has the same ones in every stage.
-  static constexpr int kParts = kDepth / 16, kPieces = kColumns * LB * kParts, kOwn = (kPieces + kBlock - 1) / kBlock;
+  // Segments of 16 bytes of the weights' part of a stage; a thread has the same ones in every stage.
+  static constexpr int kParts = kDepth / 16, kSegments = kColumns * LB * kParts,
+                       kOwn = (kSegments + kBlock - 1) / kBlock;
 
   BITCYCLE_DEVICE static void load_stage(const StreamedRows& x, StreamedRows::Cursor& row, Tap& tap,
                                          const std::uint8_t* const (&weights)[kOwn], int chunk, int stage) {
@@ -170,9 +171,9 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
     // Weights are padded, so that every 16 bytes are there.
     BITCYCLE_UNROLL
     for (int i = 0; i < kOwn; ++i) {
-      const int piece = thread_index() + i * kBlock;
-      if (kPieces % kBlock != 0 && piece >= kPieces) break;
-      async_copy16(bytes + kABytes * LA + piece / kParts * kBytePitch + piece % kParts * 16,
+      const int segment = thread_index() + i * kBlock;
+      if (kSegments % kBlock != 0 && segment >= kSegments) break;
+      async_copy16(bytes + kABytes * LA + segment / kParts * kBytePitch + segment % kParts * 16,
                    weights[i] + chunk * kDepth, true);
     }
     // The thread's row.
@@ -246,9 +247,9 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
     const std::uint8_t* own_weights[kOwn];
     BITCYCLE_UNROLL
     for (int i = 0; i < kOwn; ++i) {
-      const int piece = thread + i * kBlock, column = piece / kParts % kColumns, limb = piece / kParts / kColumns;
+      const int segment = thread + i * kBlock, column = segment / kParts % kColumns, limb = segment / kParts / kColumns;
       own_weights[i] =
-          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + piece % kParts * 16;
+          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + segment % kParts * 16;
     }
     const int chunks = (x.depth + kDepth - 1) / kDepth;
     std::int32_t sums[kDiagonals][2][NT][4];

@@ -39,7 +39,7 @@ struct WeightGradientFinishKernel {
     const std::int64_t* terms;  // (taps), of one image
     float* dw;
     std::int32_t size;
-    std::uint32_t* ticket;  // of these weights
+    std::uint32_t* arrivals;  // of these weights
   };
   static constexpr int kSharedBytes = 16;
   BITCYCLE_DEVICE static void run(const Args& a) {
@@ -57,7 +57,7 @@ struct WeightGradientFinishKernel {
                                            to_binary64(a.sums.load(x_sums + tap * a.s.c + channel)),
                                            to_binary64(global_load(a.terms + tap) * a.s.n)));
     }
-    if (!last_block(a.ticket, shared_memory<std::uint32_t>(0))) return;
+    if (!last_block(a.arrivals, shared_memory<std::uint32_t>(0))) return;
     for (int i = thread_index(); i < columns; i += kThreads) a.sums.clear(x_sums + i);
     for (int i = thread_index(); i < a.s.o * taps; i += kThreads) {
       a.sums.clear(static_cast<std::int64_t>(i / taps) * columns + regular + i % taps);

@@ -66,10 +66,10 @@ struct Launch {
   const char* kernel = "";  // kernel_name<Kernel>(): the same pointer for the same kernel
   int blocks = 0, threads = 0;
   /// 0: the main sequence, one launch after the other. A branch begins where it is recorded, behind the main sequence's
-  /// last launch, and runs in order beside the main sequence, until a launch of the main sequence joins it
+  /// last launch, and runs in order beside the main sequence, until a launch of the main sequence waits for it
   /// (cuda/runtime/step_graph.h).
   int branch = 0;
-  bool joins = false;  // main sequence: waits for every branch that was recorded before
+  bool waits_for_branches = false;  // main sequence: waits for every branch that was recorded before
   std::size_t shared_bytes = 0;
   std::size_t argument_bytes = 0;
   Work work;
@@ -84,8 +84,9 @@ struct Launch {
   }
   /// Same kernel on the same grid; arguments may differ.
   bool same_shape(const Launch& other) const {
-    return kernel == other.kernel && branch == other.branch && joins == other.joins && blocks == other.blocks &&
-           threads == other.threads && shared_bytes == other.shared_bytes && argument_bytes == other.argument_bytes;
+    return kernel == other.kernel && branch == other.branch && waits_for_branches == other.waits_for_branches &&
+           blocks == other.blocks && threads == other.threads && shared_bytes == other.shared_bytes &&
+           argument_bytes == other.argument_bytes;
   }
   bool same_arguments(const Launch& other) const {
     return std::memcmp(arguments.data(), other.arguments.data(), argument_bytes) == 0;

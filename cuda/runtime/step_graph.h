@@ -13,7 +13,8 @@
 namespace bitcycle::gpu {
 
 /// For each launch the indices of those that must have ended before it begins; what those wait for is left out.
-///   main sequence (branch 0): its last launch; with `joins` also the last launch of every branch since the last join
+///   main sequence (branch 0): its last launch; with `waits_for_branches` also the last launch of every
+///     branch since it last waited
 ///   another branch: its own last launch; for its first one the main sequence's last
 inline std::vector<std::vector<int>> predecessors(const std::vector<Launch>& launches) {
   std::vector<std::vector<int>> after(launches.size());
@@ -24,7 +25,7 @@ inline std::vector<std::vector<int>> predecessors(const std::vector<Launch>& lau
     const Launch& launch = launches[i];
     if (launch.branch == 0) {
       if (main_last >= 0) after[i].push_back(main_last);
-      if (launch.joins) {
+      if (launch.waits_for_branches) {
         for (const auto& [branch, last] : open) after[i].push_back(last);
         open.clear();
       }
@@ -42,7 +43,7 @@ inline std::vector<std::vector<int>> predecessors(const std::vector<Launch>& lau
   return after;
 }
 
-/// Launches on the longest chain of those that wait for each other.
+/// Launches on the critical path: the longest sequence of those that wait for each other.
 inline int critical_path(const std::vector<Launch>& launches) {
   const auto after = predecessors(launches);
   std::vector<int> length(launches.size(), 1);

@@ -65,14 +65,14 @@ void Builder::load_images(const StoredImages& set) {
   const auto state = [&](const std::string& name, Element element, std::vector<std::int64_t> shape) {
     return tensor("", name, element, std::move(shape), Lifetime::kState);
   };
-  result.first_place = tensor("", "first place", Element::kUint32, {}, Lifetime::kInput);
+  result.first_index = tensor("", "first index", Element::kUint32, {}, Lifetime::kInput);
   ops::LoadImages load;
   load.pixels =
       state(set.name + " pixels", Element::kUint8, {set.count, result.image_h, result.image_w, result.image_c});
   load.set_labels = state(set.name + " labels", Element::kInt32, {set.count});
-  load.places = state(set.name + " places", Element::kImagePlace, {set.places});
+  load.indices = state(set.name + " indices", Element::kImageIndex, {set.indices});
   load.values = state("pixel values", Element::kFloat32, {3, 256});
-  load.first = result.first_place;
+  load.first = result.first_index;
   load.x = result.images;
   load.labels = result.labels;
   load.augment = set.augment;
@@ -83,7 +83,7 @@ void Builder::load_images(const StoredImages& set) {
 Builder::Parameter Builder::trained(const std::string& name, std::vector<std::int64_t> shape,
                                     std::vector<std::int64_t> device_shape, bool ohwi) {
   result_->parameters.add_trained(name, std::move(shape), ohwi);
-  result_->places.push_back({name, 0});
+  result_->parameter_slices.push_back({name, 0});
   Parameter parameter;
   parameter.value = tensor("", name, Element::kFloat32, device_shape, Lifetime::kState);
   if (!training()) return parameter;
@@ -94,7 +94,7 @@ Builder::Parameter Builder::trained(const std::string& name, std::vector<std::in
 
 Tensor Builder::running(const std::string& name, std::int64_t size) {
   result_->parameters.add_state(name, {size});
-  result_->places.push_back({name, 0});
+  result_->parameter_slices.push_back({name, 0});
   return tensor("", name, Element::kFloat32, {size}, Lifetime::kState);
 }
 
@@ -103,8 +103,8 @@ Tensor Builder::running_range(const std::string& layer) {
   result_->parameters.add_state(name + "running_zero_point", {1, 1, 1, 1});
   result_->parameters.add_state(name + "running_range", {1, 1, 1, 1});
   const Tensor running = tensor("", name + "running", Element::kFloat32, {2}, Lifetime::kState);
-  result_->places.push_back({name + "running", 0});
-  result_->places.push_back({name + "running", 1});
+  result_->parameter_slices.push_back({name + "running", 0});
+  result_->parameter_slices.push_back({name + "running", 1});
   return running;
 }
 
@@ -170,15 +170,17 @@ Gradient Builder::gradient(Value* value) {
 
 void Builder::write_sgd() {
   NetworkProgram& result = *result_;
-  const auto place = [&](const std::string& what) { return tensor("", what, Element::kInt64, {}, Lifetime::kReport); };
-  const Tensor gradients_place = place("gradients not finite");
-  write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_place});
-  result.watches.push_back({Watch::What::kPlace, gradients_place, "gradient of ", true});
+  const auto position = [&](const std::string& what) {
+    return tensor("", what, Element::kInt64, {}, Lifetime::kReport);
+  };
+  const Tensor gradients_position = position("gradients not finite");
+  write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_position});
+  result.watches.push_back({Watch::What::kPosition, gradients_position, "gradient of ", true});
   if (!options_.sgd) return;
   ops::SgdUpdate sgd;
   sgd.gradients = result.gradients;
   sgd.rate = result.rate;
-  sgd.guard = gradients_place;
+  sgd.guard = gradients_position;
   sgd.momentum = options_.sgd->momentum;
   sgd.weight_decay = options_.sgd->weight_decay;
   for (const auto& parameter : result.parameters.all()) {
@@ -189,9 +191,9 @@ void Builder::write_sgd() {
         tensor("momentum", parameter.name, Element::kFloat32, result.program.spec(value).shape, Lifetime::kState));
   }
   write("", std::nullopt, sgd);
-  const Tensor parameters_place = place("parameters not finite");
-  write("", std::nullopt, ops::FindNonFinite{sgd.parameters, parameters_place});
-  result.watches.push_back({Watch::What::kPlace, parameters_place, "", true});
+  const Tensor parameters_position = position("parameters not finite");
+  write("", std::nullopt, ops::FindNonFinite{sgd.parameters, parameters_position});
+  result.watches.push_back({Watch::What::kPosition, parameters_position, "", true});
 }
 
 std::unique_ptr<NetworkProgram> Builder::finish() {

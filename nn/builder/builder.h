@@ -36,9 +36,9 @@ namespace bitcycle::builder {
 
 /// A set of images that is part of a device's state, of which the step makes its own batches.
 struct StoredImages {
-  std::string name;         // of its tensors: "NAME pixels", "NAME labels", "NAME places"
-  std::int64_t count = 0;   // images
-  std::int64_t places = 0;  // image places that are written at a time, at least a batch
+  std::string name;          // of its tensors: "NAME pixels", "NAME labels", "NAME indices"
+  std::int64_t count = 0;    // images
+  std::int64_t indices = 0;  // image indices that are written at a time, at least a batch
   bool augment = false;
 };
 
@@ -90,9 +90,9 @@ struct Value {
 
 /// What the host learns from a step's report: where a number that is not finite came up first, in this order.
 struct Watch {
-  enum class What : std::uint8_t { kRange, kNorm, kPlace, kLoss } what = What::kRange;
+  enum class What : std::uint8_t { kRange, kNorm, kPosition, kLoss } what = What::kRange;
   Tensor tensor;
-  std::string name;  // "input of conv1"; kPlace over parameters: what the parameter's name is put behind
+  std::string name;  // "input of conv1"; kPosition over parameters: what the parameter's name is put behind
   bool parameters = false;
 };
 
@@ -103,16 +103,16 @@ struct NetworkProgram {
   Program program;
   ParameterStore parameters;  // names and layouts of the state, no memory
   /// Where the parameters lie, in the order of `parameters`: element `first` of the state tensor of this name.
-  struct Place {
+  struct ParameterSlice {
     std::string tensor;
     std::size_t first = 0;
   };
-  std::vector<Place> places;
+  std::vector<ParameterSlice> parameter_slices;
   std::vector<Tensor> gradients;  // of the trained parameters, in their order
 
   std::int64_t image_h = 0, image_w = 0, image_c = 0, classes = 0;
   Tensor images, labels;  // inputs, or made of a stored set
-  Tensor first_place;     // input, of a stored set: the place of the batch's first image
+  Tensor first_index;     // input, of a stored set: the index of the batch's first image
   Tensor step, rate;      // inputs, in training only
   Tensor logits, loss;
   Tensor losses;  // evaluation only: of every sample

@@ -53,9 +53,9 @@ void softmax_loss(Builder& builder, Value* logits) {
   }
   builder.write("loss", Pass::kForward, op);
   if (builder.training()) {
-    const Tensor place = builder.tensor("", "logits not finite", Element::kInt64, {}, Lifetime::kReport);
-    builder.write("loss", Pass::kForward, ops::FindNonFinite{{logits->tensor}, place});
-    result.watches.push_back({Watch::What::kPlace, place, "output of " + logits->layer, false});
+    const Tensor position = builder.tensor("", "logits not finite", Element::kInt64, {}, Lifetime::kReport);
+    builder.write("loss", Pass::kForward, ops::FindNonFinite{{logits->tensor}, position});
+    result.watches.push_back({Watch::What::kPosition, position, "output of " + logits->layer, false});
     result.watches.push_back({Watch::What::kLoss, result.loss, "loss", false});
   }
   builder.backward([&builder, logits, op] { builder.contribute(logits, {op.dlogits, {}}); });

@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kMaxFile = 16U << 20;  // a schedule may have many points
 constexpr int kMaxBases = 8;
 
-std::string place(const std::string& origin, const YAML::Mark& mark) {
+std::string location(const std::string& origin, const YAML::Mark& mark) {
   if (mark.is_null()) return origin;
   return origin + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
 }
@@ -83,14 +83,14 @@ YAML::Node load_document(const std::string& yaml, const std::string& origin) {
     DocumentStarts starts;
     if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
       const bool separated = yaml.rfind("---", 0) == 0 || yaml.find("\n---") != std::string::npos;
-      throw ConfigError(place(origin, starts.last) +
+      throw ConfigError(location(origin, starts.last) +
                         (separated
                              ? ": a second YAML document begins here (after a line '---'); a config is one document"
                              : ": not valid YAML: the config has ended before this character"));
     }
     return YAML::Load(yaml);
   } catch (const YAML::Exception& error) {
-    throw ConfigError(place(origin, error.mark) + ": not valid YAML: " + error.msg);
+    throw ConfigError(location(origin, error.mark) + ": not valid YAML: " + error.msg);
   }
 }
 
@@ -119,7 +119,7 @@ class Reader {
                     const std::filesystem::path& folder) {
     std::set<std::string> seen;
     for (const auto& item : map) {
-      const std::string at = place(origin, item.first.Mark());
+      const std::string at = location(origin, item.first.Mark());
       if (!item.first.IsScalar()) throw ConfigError(at + ": a key must be plain text");
       const std::string key = prefix.empty() ? item.first.Scalar() : prefix + "." + item.first.Scalar();
       if (!seen.insert(key).second) throw ConfigError(at + ": '" + key + "' is given twice");
@@ -127,7 +127,7 @@ class Reader {
       if (const auto* entry = find_entry(key)) {
         set_value(config_, *entry, item.second, at, folder);
         given_.insert(key);
-        places_[key] = at;
+        locations_[key] = at;
       } else if (is_section(key)) {
         if (item.second.IsNull()) continue;
         if (!item.second.IsMap())
@@ -145,7 +145,7 @@ class Reader {
     if (!root.IsMap()) throw ConfigError(origin + ": a config is a list of `key: value`, this is not");
     try {
       if (const auto base = root["base"]) {
-        const std::string at = place(origin, base.Mark());
+        const std::string at = location(origin, base.Mark());
         if (!base.IsScalar()) throw ConfigError(at + ": base must be the name of one file");
         if (depth >= kMaxBases)
           throw ConfigError(at + ": more than " + std::to_string(kMaxBases) +
@@ -161,7 +161,7 @@ class Reader {
       }
       read_section(root, "", origin, folder);
     } catch (const YAML::Exception& error) {
-      throw ConfigError(place(origin, error.mark) + ": " + error.msg);
+      throw ConfigError(location(origin, error.mark) + ": " + error.msg);
     }
   }
 
@@ -180,17 +180,17 @@ class Reader {
       throw ConfigError(at + ": not a YAML value: " + error.msg);
     }
     set_value(config_, *entry, node, at, {});
-    places_[change.key] = at;
+    locations_[change.key] = at;
   }
 
   /// Where the key that a message begins with was given: the file and line, or the --set; of a section's keys the one
   /// that the message names next. `origin` where it has its default.
-  std::string place_of(const std::string& message, const std::string& origin) const {
+  std::string location_of(const std::string& message, const std::string& origin) const {
     const std::string key = message.substr(0, message.find_first_of(" :,;"));
-    if (const auto found = places_.find(key); found != places_.end()) return found->second;
+    if (const auto found = locations_.find(key); found != locations_.end()) return found->second;
     std::string best;
     std::size_t nearest = std::string::npos;
-    for (const auto& [name, at] : places_) {
+    for (const auto& [name, at] : locations_) {
       if (!name.starts_with(key + ".")) continue;
       const std::size_t where = message.find(name.substr(key.size() + 1) + " is", key.size());
       if (best.empty() || where < nearest) {
@@ -204,7 +204,7 @@ class Reader {
  private:
   Config& config_;
   std::set<std::string> given_;
-  std::map<std::string, std::string> places_;
+  std::map<std::string, std::string> locations_;
 };
 
 /// What follows from other keys.
@@ -235,9 +235,9 @@ Config read_config(const std::string& yaml, const std::string& origin, const std
   try {
     check_config(config);
   } catch (const ConfigError& error) {
-    throw ConfigError(reader.place_of(error.what(), origin) + ": " + error.what());
+    throw ConfigError(reader.location_of(error.what(), origin) + ": " + error.what());
   } catch (const std::invalid_argument& error) {
-    throw ConfigError(reader.place_of(error.what(), origin) + ": " + error.what());
+    throw ConfigError(reader.location_of(error.what(), origin) + ": " + error.what());
   }
   return config;
 }

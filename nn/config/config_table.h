@@ -19,7 +19,7 @@ struct ConfigTableEntry {
   std::string type;
   std::string meaning;
   bool identity = true;  // part of what resuming compares
-  /// Throws std::invalid_argument saying what is legal; the caller adds key and place.
+  /// Throws std::invalid_argument saying what is legal; the caller adds key and location.
   std::function<void(Config&, const YAML::Node&)> read;
   /// The value as YAML text on one line.
   std::function<std::string(const Config&)> write;

@@ -9,7 +9,7 @@
 namespace bitcycle {
 
 /// A number or float32: constant at that width; a section: a whole schedule.
-ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, const std::filesystem::path& folder) {
+ScheduleSpec read_schedule(const YAML::Node& node, const std::string& location, const std::filesystem::path& folder) {
   ScheduleSpec spec;
   if (node.IsScalar()) {
     spec.max = read_width(node);
@@ -17,7 +17,7 @@ ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, con
     return spec;
   }
   if (!node.IsMap())
-    throw std::invalid_argument(place + " must be a width (2..32, float32) or {schedule, min, max, cycles, points}");
+    throw std::invalid_argument(location + " must be a width (2..32, float32) or {schedule, min, max, cycles, points}");
   bool has_max = false, has_min = false;
   for (const auto& entry : node) {
     const std::string key = entry.first.Scalar();
@@ -35,19 +35,19 @@ ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, con
       try {
         spec.points = read_schedule_points(entry.second, folder);
       } catch (const std::invalid_argument& error) {
-        throw std::invalid_argument(place + " points: " + error.what());
+        throw std::invalid_argument(location + " points: " + error.what());
       }
     } else {
-      throw std::invalid_argument(place + " has the unknown key '" + key +
+      throw std::invalid_argument(location + " has the unknown key '" + key +
                                   "'; the keys are schedule, min, max, cycles, points");
     }
   }
   if (spec.name == "piecewise") {
-    if (spec.points.empty()) throw std::invalid_argument(place + " lacks points");
+    if (spec.points.empty()) throw std::invalid_argument(location + " lacks points");
   } else if (!has_max) {
-    throw std::invalid_argument(place + " lacks max");
+    throw std::invalid_argument(location + " lacks max");
   } else if (spec.name != "constant" && !has_min) {
-    throw std::invalid_argument(place + " lacks min");
+    throw std::invalid_argument(location + " lacks min");
   }
   spec.max = largest_width(spec);
   spec.min = smallest_width(spec);
@@ -64,24 +64,24 @@ std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, cons
   if (!node.IsSequence()) throw std::invalid_argument("it must be a list of {match, forward, gradient}");
   std::vector<PrecisionOverride> overrides;
   for (const auto& item : node) {
-    const std::string place = "entry " + std::to_string(overrides.size() + 1);
-    if (!item.IsMap()) throw std::invalid_argument(place + " must be {match: PATTERN, forward: ..., gradient: ...}");
+    const std::string location = "entry " + std::to_string(overrides.size() + 1);
+    if (!item.IsMap()) throw std::invalid_argument(location + " must be {match: PATTERN, forward: ..., gradient: ...}");
     PrecisionOverride entry;
     for (const auto& field : item) {
       const std::string key = field.first.Scalar();
       if (key == "match") {
         entry.pattern = read_text(field.second);
       } else if (key == "forward") {
-        entry.forward = read_schedule(field.second, place + ", forward,", folder);
+        entry.forward = read_schedule(field.second, location + ", forward,", folder);
       } else if (key == "gradient") {
-        entry.gradient = read_schedule(field.second, place + ", gradient,", folder);
+        entry.gradient = read_schedule(field.second, location + ", gradient,", folder);
       } else {
-        throw std::invalid_argument(place + " has the unknown key '" + key +
+        throw std::invalid_argument(location + " has the unknown key '" + key +
                                     "'; the keys are match, forward, gradient");
       }
     }
-    if (entry.pattern.empty()) throw std::invalid_argument(place + " lacks match, the pattern of layer names");
-    if (!entry.forward && !entry.gradient) throw std::invalid_argument(place + " has neither forward nor gradient");
+    if (entry.pattern.empty()) throw std::invalid_argument(location + " lacks match, the pattern of layer names");
+    if (!entry.forward && !entry.gradient) throw std::invalid_argument(location + " has neither forward nor gradient");
     overrides.push_back(std::move(entry));
   }
   return overrides;

@@ -16,8 +16,8 @@ namespace bitcycle {
 
 /// Throws std::invalid_argument naming the entry and what is legal. Files of points are relative to `folder`.
 std::vector<PrecisionOverride> read_layer_overrides(const YAML::Node& node, const std::filesystem::path& folder);
-/// A width, or {schedule, min, max, cycles, points}; `place` begins its errors.
-ScheduleSpec read_schedule(const YAML::Node& node, const std::string& place, const std::filesystem::path& folder);
+/// A width, or {schedule, min, max, cycles, points}; `location` begins its errors.
+ScheduleSpec read_schedule(const YAML::Node& node, const std::string& location, const std::filesystem::path& folder);
 std::string write_schedule(const ScheduleSpec& spec);
 std::string write_layer_overrides(const std::vector<PrecisionOverride>& overrides);
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kMostSteps = 1000000000;
 
-PrecisionHistory read_entry(const YAML::Node& node, const std::string& place, const std::filesystem::path& folder) {
-  if (!node.IsMap()) throw std::invalid_argument(place + " must be {until, steps, forward, gradient, layers}");
+PrecisionHistory read_entry(const YAML::Node& node, const std::string& location, const std::filesystem::path& folder) {
+  if (!node.IsMap()) throw std::invalid_argument(location + " must be {until, steps, forward, gradient, layers}");
   PrecisionHistory entry;
   std::set<std::string> given;
   for (const auto& field : node) {
@@ -24,18 +24,18 @@ PrecisionHistory read_entry(const YAML::Node& node, const std::string& place, co
     } else if (key == "steps") {
       entry.steps = read_integer(field.second, 1, kMostSteps);
     } else if (key == "forward") {
-      entry.forward = read_schedule(field.second, place + ", forward,", folder);
+      entry.forward = read_schedule(field.second, location + ", forward,", folder);
     } else if (key == "gradient") {
-      entry.gradient = read_schedule(field.second, place + ", gradient,", folder);
+      entry.gradient = read_schedule(field.second, location + ", gradient,", folder);
     } else if (key == "layers") {
       entry.layers = read_layer_overrides(field.second, folder);
     } else {
-      throw std::invalid_argument(place + " has the unknown key '" + key +
+      throw std::invalid_argument(location + " has the unknown key '" + key +
                                   "'; the keys are until, steps, forward, gradient, layers");
     }
   }
   for (const char* key : {"until", "steps", "forward", "gradient"}) {
-    if (given.count(key) == 0) throw std::invalid_argument(place + " lacks " + key);
+    if (given.count(key) == 0) throw std::invalid_argument(location + " lacks " + key);
   }
   return entry;
 }
@@ -46,10 +46,10 @@ std::vector<PrecisionHistory> read_precision_history(const YAML::Node& node, con
   if (!node.IsSequence()) throw std::invalid_argument("it must be a list of {until, steps, forward, gradient, layers}");
   std::vector<PrecisionHistory> history;
   for (const auto& item : node) {
-    const std::string place = "entry " + std::to_string(history.size() + 1);
-    history.push_back(read_entry(item, place, folder));
+    const std::string location = "entry " + std::to_string(history.size() + 1);
+    history.push_back(read_entry(item, location, folder));
     if (history.size() > 1 && history.back().until <= history[history.size() - 2].until) {
-      throw std::invalid_argument(place + ": until must be above that of the entry before");
+      throw std::invalid_argument(location + ": until must be above that of the entry before");
     }
   }
   return history;

@@ -68,11 +68,11 @@ void BatchLoader::training_batch(std::int64_t step, float* x, std::int32_t* labe
   }
 }
 
-void BatchLoader::training_places(std::int64_t step, ImagePlace* places) {
+void BatchLoader::training_indices(std::int64_t step, ImageIndex* indices) {
   for (std::int64_t i = 0; i < batch_; ++i) {
     const std::int64_t position = step * batch_ + i, epoch = position / dataset_.train.count;
-    places[i] = {order_of(epoch)[static_cast<std::size_t>(position % dataset_.train.count)],
-                 static_cast<std::uint32_t>(epoch)};
+    indices[i] = {order_of(epoch)[static_cast<std::size_t>(position % dataset_.train.count)],
+                  static_cast<std::uint32_t>(epoch)};
   }
 }
 

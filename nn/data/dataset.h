@@ -55,8 +55,8 @@ class BatchLoader {
   void training_batch(std::int64_t step, float* x, std::int32_t* labels);
   /// Test images first..first+count-1, not augmented.
   void test_batch(std::int64_t first, std::int64_t count, float* x, std::int32_t* labels) const;
-  /// The same as places in the set, for libraries that make batches themselves: places (batch).
-  void training_places(std::int64_t step, ImagePlace* places);
+  /// The same as indices into the set, for libraries that make batches themselves: indices (batch).
+  void training_indices(std::int64_t step, ImageIndex* indices);
   /// Value of every pixel, (3, 256).
   const std::array<std::array<float, 256>, 3>& table() const { return table_; }
   /// Epoch that a step's first image belongs to.

@@ -123,8 +123,8 @@ std::string event_record(const ScalarEvent& scalars) {
   return framed(event.text());
 }
 
-std::vector<EventPlace> whole_event_records(std::string_view file) {
-  std::vector<EventPlace> places;
+std::vector<EventExtent> whole_event_records(std::string_view file) {
+  std::vector<EventExtent> records;
   std::size_t at = 0;
   while (file.size() - at >= kBeforeData + kAfterData) {
     const auto size = load<std::uint64_t>(file, at);
@@ -133,9 +133,9 @@ std::vector<EventPlace> whole_event_records(std::string_view file) {
     const std::string_view data = file.substr(at + kBeforeData, size);
     if (load<std::uint32_t>(file, at + kBeforeData + size) != masked_crc32c(data)) break;
     at += kBeforeData + size + kAfterData;
-    places.push_back({step_of(data), at});
+    records.push_back({step_of(data), at});
   }
-  return places;
+  return records;
 }
 
 }  // namespace bitcycle

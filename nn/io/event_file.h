@@ -28,11 +28,11 @@ std::string event_file_header(double wall_time);
 std::string event_record(const ScalarEvent& event);
 
 /// A whole record of a file: the step of its event, and where it ends.
-struct EventPlace {
+struct EventExtent {
   std::int64_t step = 0;
   std::size_t end = 0;  // bytes from the file's begin
 };
 /// The whole records from the begin on, up to the first that is cut off or damaged. The first one is the header's.
-std::vector<EventPlace> whole_event_records(std::string_view file);
+std::vector<EventExtent> whole_event_records(std::string_view file);
 
 }  // namespace bitcycle

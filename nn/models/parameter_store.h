@@ -29,7 +29,7 @@ class ParameterStore {
   /// Throws std::logic_error for a name that is there already.
   Parameter* add_trained(const std::string& name, std::vector<std::int64_t> shape, bool ohwi = false);
   Parameter* add_state(const std::string& name, std::vector<std::int64_t> shape);
-  /// All are known: places of those that are not trained are behind the trained ones.
+  /// All are known: positions of those that are not trained are behind the trained ones.
   void finish();
 
   /// How weights of convolutions and classifiers begin (docs/numerics.md, 8.4).

@@ -19,7 +19,7 @@ namespace {
 /// Which of a parameter's tensors.
 enum class Part : std::uint8_t { kValue, kGradient, kMomentum };
 
-/// The tensor of a parameter in canonical order, from its place in an arena, and back.
+/// The tensor of a parameter in canonical order, from its position in an arena, and back.
 std::vector<float> to_canonical(const Parameter& parameter, const std::vector<float>& arena) {
   const auto first = arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
   std::vector<float> tensor(first, first + parameter.size());

@@ -15,9 +15,9 @@ std::uint32_t tensor_id(const std::string& name) {
 void check_tensor_ids(const std::vector<std::string>& names) {
   std::map<std::uint32_t, std::string> seen;
   for (const auto& name : names) {
-    const auto [place, is_new] = seen.emplace(tensor_id(name), name);
+    const auto [found, is_new] = seen.emplace(tensor_id(name), name);
     if (!is_new) {
-      throw std::invalid_argument("parameters '" + place->second + "' and '" + name +
+      throw std::invalid_argument("parameters '" + found->second + "' and '" + name +
                                   "' would draw the same random numbers; one of them needs another name");
     }
   }

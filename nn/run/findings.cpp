@@ -10,12 +10,12 @@
 namespace bitcycle {
 namespace {
 
-/// Name of the trained parameter that element `place` of all of them, as a list, belongs to.
-std::string parameter_at(const ParameterStore& parameters, std::int64_t place) {
+/// Name of the trained parameter that element `position` of all of them, as a list, belongs to.
+std::string parameter_at(const ParameterStore& parameters, std::int64_t position) {
   for (const auto& parameter : parameters.all()) {
     if (!parameter.trained) continue;
-    if (place < parameter.size()) return parameter.name;
-    place -= ops::place_step(parameter.size());
+    if (position < parameter.size()) return parameter.name;
+    position -= ops::position_step(parameter.size());
   }
   return "";
 }
@@ -37,10 +37,10 @@ std::string look(const builder::NetworkProgram& network, const Report& report, c
       }
       return "";
     }
-    case What::kPlace: {
-      const std::int64_t place = *report.at<std::int64_t>(watch.tensor);
-      if (place < 0) return "";
-      return watch.parameters ? watch.name + parameter_at(network.parameters, place) : watch.name;
+    case What::kPosition: {
+      const std::int64_t position = *report.at<std::int64_t>(watch.tensor);
+      if (position < 0) return "";
+      return watch.parameters ? watch.name + parameter_at(network.parameters, position) : watch.name;
     }
     case What::kLoss: return std::isfinite(report.at<LossRecord>(watch.tensor)->loss) ? "" : watch.name;
   }

@@ -53,11 +53,11 @@ builder::Options options_of(const Config& config, std::int64_t batch) {
   return options;
 }
 
-/// Places are written for this many steps at a time, so that most steps upload nothing.
-constexpr std::int64_t kStepsOfPlaces = 64;
+/// Indices are written for this many steps at a time, so that most steps upload nothing.
+constexpr std::int64_t kStepsOfIndices = 64;
 
 builder::StoredImages stored_training_images(const Config& config, std::int64_t count) {
-  return {kTrainingSet, std::max<std::int64_t>(1, count), kStepsOfPlaces * config.train.batch, config.data.augment};
+  return {kTrainingSet, std::max<std::int64_t>(1, count), kStepsOfIndices * config.train.batch, config.data.augment};
 }
 builder::StoredImages stored_test_images(const Config& config, std::int64_t count) {
   return {kTestSet, std::max<std::int64_t>(1, count), evaluation_batch_of(config), false};
@@ -191,7 +191,7 @@ NetworkRun::~NetworkRun() {
   for (; finishes_ != starts_; ++finishes_) {
     try {
       const Started& started = started_[finishes_ % started_.size()];
-      started.training->executable->finish(started.ticket);
+      started.training->executable->finish(started.handle);
     } catch (const std::exception&) {
       // The failure that ended the run has been reported.
     }
@@ -281,7 +281,7 @@ void NetworkRun::write_images() {
     state_->write(name + " labels", set->labels.data());
   }
   state_->write("pixel values", loader_.table().data());
-  places_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStepsOfPlaces * config_.train.batch)));
+  indices_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStepsOfIndices * config_.train.batch)));
 }
 
 std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
@@ -329,7 +329,7 @@ NetworkRun::Evaluation& NetworkRun::evaluation_of(const std::vector<LayerWidths>
   return *evaluations_.back();
 }
 
-void NetworkRun::write_places(const char* set) { state_->write(std::string(set) + " places", places_.data()); }
+void NetworkRun::write_indices(const char* set) { state_->write(std::string(set) + " indices", indices_.data()); }
 
 void NetworkRun::give_training_batch(Started& started) {
   const builder::NetworkProgram& network = *started.training->network;
@@ -341,15 +341,15 @@ void NetworkRun::give_training_batch(Started& started) {
     inputs.point(network.labels, started.labels.data());
     return;
   }
-  if (step < first_step_of_places_ || step >= end_of_places_) {
-    first_step_of_places_ = step;
-    end_of_places_ = std::max(step + 1, std::min(step + kStepsOfPlaces, config_.train.steps));
-    for (std::int64_t s = step; s < end_of_places_; ++s) {
-      loader_.training_places(s, places_.data() + (s - step) * batch);
+  if (step < first_step_of_indices_ || step >= end_of_indices_) {
+    first_step_of_indices_ = step;
+    end_of_indices_ = std::max(step + 1, std::min(step + kStepsOfIndices, config_.train.steps));
+    for (std::int64_t s = step; s < end_of_indices_; ++s) {
+      loader_.training_indices(s, indices_.data() + (s - step) * batch);
     }
-    write_places(kTrainingSet);
+    write_indices(kTrainingSet);
   }
-  inputs.set(network.first_place, static_cast<std::uint32_t>((step - first_step_of_places_) * batch));
+  inputs.set(network.first_index, static_cast<std::uint32_t>((step - first_step_of_indices_) * batch));
 }
 
 StepInputs& NetworkRun::give_inputs(std::int64_t step) {
@@ -370,7 +370,7 @@ StepInputs& NetworkRun::give_inputs(std::int64_t step) {
 void NetworkRun::start(std::int64_t step) {
   const StepInputs& inputs = give_inputs(step);
   Started& started = started_[starts_ % started_.size()];
-  started.ticket = started.training->executable->start(inputs);
+  started.handle = started.training->executable->start(inputs);
   ++starts_;  // only now: a step that fails while it is queued leaves nothing to finish
 }
 
@@ -384,7 +384,7 @@ Executable& NetworkRun::begin(std::int64_t step) {
 StepResult NetworkRun::finish() {
   if (finishes_ == starts_) throw std::logic_error("no step was started");
   const Started& started = started_[finishes_++ % started_.size()];
-  const Report& report = started.training->executable->finish(started.ticket);
+  const Report& report = started.training->executable->finish(started.handle);
   StepResult result = findings_of(*started.training->network, report);
   if (!result.non_finite.empty()) {
     throw NonFiniteError("step " + std::to_string(started.step) + ": " + result.non_finite + " is not finite (loss " +
@@ -415,8 +415,8 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
   std::vector<float> x;
   std::vector<std::int32_t> labels;
   if (device_.keeps_images()) {
-    end_of_places_ = 0;  // the memory of the training's is used
-    inputs.set(network.first_place, std::uint32_t{0});
+    end_of_indices_ = 0;  // the memory of the training's is used
+    inputs.set(network.first_index, std::uint32_t{0});
   } else {
     x.resize(static_cast<std::size_t>(network.program.spec(network.images).size()));
     labels.resize(static_cast<std::size_t>(batch));
@@ -432,9 +432,9 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
     const std::int64_t count = std::min(batch, dataset_.test.count - first);
     if (device_.keeps_images()) {
       for (std::int64_t i = 0; i < count; ++i) {
-        places_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
+        indices_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
       }
-      write_places(kTestSet);
+      write_indices(kTestSet);
     } else {
       loader_.test_batch(first, count, x.data(), labels.data());
     }

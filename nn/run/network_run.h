@@ -99,7 +99,7 @@ class NetworkRun {
     std::int64_t step = 0;
     std::vector<LayerWidths> widths;
     Training* training = nullptr;
-    Ticket ticket;
+    StepHandle handle;
     std::vector<float> x;  // a batch on the host, where the device keeps no images
     std::vector<std::int32_t> labels;
   };
@@ -112,11 +112,11 @@ class NetworkRun {
   Evaluation& evaluation_of(const std::vector<LayerWidths>& widths);
   std::unique_ptr<Evaluation> write_evaluation(const std::vector<BitWidth>& widest) const;
   void compile(Evaluation& evaluation);
-  /// The inputs of a step, in the place of the next one that is started.
+  /// The inputs of a step, in the buffer of the next one that is started.
   StepInputs& give_inputs(std::int64_t step);
   void give_training_batch(Started& started);
-  /// All places of a set; those behind a batch are not looked at.
-  void write_places(const char* set);
+  /// All indices of a set; those behind a batch are not looked at.
+  void write_indices(const char* set);
   void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
 
   const Config config_;
@@ -134,8 +134,8 @@ class NetworkRun {
 
   std::array<Started, 2> started_;
   std::size_t starts_ = 0, finishes_ = 0;
-  std::vector<ImagePlace> places_;
-  std::int64_t first_step_of_places_ = 0, end_of_places_ = 0;  // steps whose places are on the device
+  std::vector<ImageIndex> indices_;
+  std::int64_t first_step_of_indices_ = 0, end_of_indices_ = 0;  // steps whose indices are on the device
 };
 
 /// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.

@@ -24,13 +24,13 @@ bool NetworkState::has_momentum(const Parameter& parameter) const {
 
 std::vector<float> NetworkState::values() {
   std::vector<std::string> tensors;
-  for (const auto& place : network_.places) tensors.push_back(place.tensor);
+  for (const auto& slice : network_.parameter_slices) tensors.push_back(slice.tensor);
   const auto found = fetch(tensors);
   std::vector<float> arena(static_cast<std::size_t>(parameters().size()));
   std::size_t i = 0;
   for (const auto& parameter : parameters().all()) {
-    const auto& place = network_.places[i++];
-    std::copy_n(found.at(place.tensor).begin() + static_cast<std::ptrdiff_t>(place.first), parameter.size(),
+    const auto& slice = network_.parameter_slices[i++];
+    std::copy_n(found.at(slice.tensor).begin() + static_cast<std::ptrdiff_t>(slice.first), parameter.size(),
                 arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset));
   }
   return arena;
@@ -38,13 +38,13 @@ std::vector<float> NetworkState::values() {
 
 void NetworkState::set_values(const std::vector<float>& arena) {
   std::vector<std::string> tensors;
-  for (const auto& place : network_.places) tensors.push_back(place.tensor);
+  for (const auto& slice : network_.parameter_slices) tensors.push_back(slice.tensor);
   auto changed = fetch(tensors);
   std::size_t i = 0;
   for (const auto& parameter : parameters().all()) {
-    const auto& place = network_.places[i++];
+    const auto& slice = network_.parameter_slices[i++];
     std::copy_n(arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset), parameter.size(),
-                changed.at(place.tensor).begin() + static_cast<std::ptrdiff_t>(place.first));
+                changed.at(slice.tensor).begin() + static_cast<std::ptrdiff_t>(slice.first));
   }
   for (const auto& [name, values] : changed) state_->write(name, values.data());
 }

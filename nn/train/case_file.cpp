@@ -35,7 +35,7 @@ std::string unknown_key(const std::string& key, const std::vector<std::string>& 
 
 struct CaseFile::Content {
   std::filesystem::path folder;
-  std::string place;  // "DIR/case.json" or "DIR/case.json, trajectory[3]"
+  std::string location;  // "DIR/case.json" or "DIR/case.json, trajectory[3]"
   nlohmann::json json;
 
   const nlohmann::json* find(const std::string& key) const {
@@ -51,11 +51,11 @@ struct CaseFile::Content {
   }
   const nlohmann::json& at(const std::string& key) const {
     const auto* value = find(key);
-    if (value == nullptr) throw std::runtime_error(place + ": the key '" + key + "' is missing");
+    if (value == nullptr) throw std::runtime_error(location + ": the key '" + key + "' is missing");
     return *value;
   }
   [[noreturn]] void wrong(const std::string& key, const std::string& wanted) const {
-    throw std::runtime_error(place + ": '" + key + "' is " + at(key).dump().substr(0, 60) + ", not " + wanted);
+    throw std::runtime_error(location + ": '" + key + "' is " + at(key).dump().substr(0, 60) + ", not " + wanted);
   }
 };
 
@@ -66,7 +66,7 @@ CaseFile::CaseFile(CaseFile&&) noexcept = default;
 CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_unique<Content>()) {
   const auto path = case_dir / "case.json";
   content_->folder = case_dir;
-  content_->place = path.string();
+  content_->location = path.string();
   if (!std::filesystem::is_directory(case_dir)) {
     throw std::runtime_error("'" + case_dir.string() + "' is no folder; a case is a folder that holds case.json");
   }
@@ -184,7 +184,7 @@ std::map<std::string, CaseFile> CaseFile::objects(const std::string& key) const 
   for (const auto& [name, value] : object.items()) {
     auto content = std::make_unique<Content>();
     content->folder = content_->folder;
-    content->place = content_->place + ", " + key + " of '" + name + "'";
+    content->location = content_->location + ", " + key + " of '" + name + "'";
     content->json = value;
     if (!value.is_object()) content_->wrong(key, "an object of objects");
     entries.emplace(name, CaseFile(std::move(content)));
@@ -195,7 +195,7 @@ std::map<std::string, CaseFile> CaseFile::objects(const std::string& key) const 
 CaseFile CaseFile::object(const std::string& key) const {
   auto content = std::make_unique<Content>();
   content->folder = content_->folder;
-  content->place = content_->place + ", " + key;
+  content->location = content_->location + ", " + key;
   content->json = content_->at(key);
   if (!content->json.is_object()) content_->wrong(key, "an object");
   return CaseFile(std::move(content));
@@ -208,7 +208,7 @@ std::vector<CaseFile> CaseFile::list(const std::string& key) const {
   for (std::size_t i = 0; i < value.size(); ++i) {
     auto content = std::make_unique<Content>();
     content->folder = content_->folder;
-    content->place = content_->place + ", " + key + "[" + std::to_string(i) + "]";
+    content->location = content_->location + ", " + key + "[" + std::to_string(i) + "]";
     content->json = value[i];
     entries.push_back(CaseFile(std::move(content)));
   }
@@ -217,6 +217,6 @@ std::vector<CaseFile> CaseFile::list(const std::string& key) const {
 
 std::filesystem::path CaseFile::folder() const { return content_->folder; }
 
-void CaseFile::fail(const std::string& what) const { throw std::runtime_error(content_->place + ": " + what); }
+void CaseFile::fail(const std::string& what) const { throw std::runtime_error(content_->location + ": " + what); }
 
 }  // namespace bitcycle

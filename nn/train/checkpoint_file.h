@@ -32,7 +32,7 @@ std::string checkpoint_name(std::int64_t step);
 std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder);
 
 /// Writes the file with the metadata `step`, `best_step` and `checksum`: XXH3-128 of its bytes with 32 zeros in the
-/// checksum's place. Throws as write_file_atomically does.
+/// checksum's position. Throws as write_file_atomically does.
 void write_checkpoint_file(const std::filesystem::path& path, Checkpoint checkpoint);
 /// Throws std::runtime_error with the path and what is wrong: unreadable, no checkpoint, other bytes than were written.
 /// A file without a checksum, as other programs write them, is taken as it is.

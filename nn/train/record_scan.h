@@ -34,9 +34,9 @@ RecordScan<Record> scan_records(const RecordFile& file, Record (*parse)(const st
   RecordScan<Record> scan;
   const SealedLines read = file.read();
   std::size_t number = file.first_line();
-  const auto place = [&] { return "'" + file.path().string() + ":" + std::to_string(number) + "' "; };
+  const auto location = [&] { return "'" + file.path().string() + ":" + std::to_string(number) + "' "; };
   if (must_be_sealed && !read.sealed && !read.lines.empty()) {
-    scan.damage = place() +
+    scan.damage = location() +
                   "was changed after it was written: its lines have no checksums, and the run's other records "
                   "have";
     return scan;
@@ -46,26 +46,26 @@ RecordScan<Record> scan_records(const RecordFile& file, Record (*parse)(const st
     try {
       Record record = parse(line);
       if (record.step == last) {
-        scan.damage = place() + "records step " + std::to_string(last) + " once more";
+        scan.damage = location() + "records step " + std::to_string(last) + " once more";
       } else if (record.step < last) {
-        scan.damage = place() + "is of step " + std::to_string(record.step) + ", and the line before it of step " +
+        scan.damage = location() + "is of step " + std::to_string(record.step) + ", and the line before it of step " +
                       std::to_string(last);
       } else if (const auto due = steps.next_after(last); record.step > due) {
-        scan.damage = place() + "is of step " + std::to_string(record.step) + ": that of step " + std::to_string(due) +
-                      " is missing before it";
+        scan.damage = location() + "is of step " + std::to_string(record.step) + ": that of step " +
+                      std::to_string(due) + " is missing before it";
       }
       if (scan.damage) return scan;
       last = record.step;
       scan.records.push_back(std::move(record));
     } catch (const std::exception& error) {
-      scan.damage = place() + "is damaged: " + error.what();
+      scan.damage = location() + "is damaged: " + error.what();
       return scan;
     }
     ++number;
   }
   if (read.damaged_line == 0) return scan;
   number = read.damaged_line;
-  scan.damage = place() +
+  scan.damage = location() +
                 "was changed after it was written, or lines before it were removed, added or moved (its "
                 "checksum does not fit)";
   return scan;

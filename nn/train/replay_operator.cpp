@@ -36,10 +36,10 @@ struct CaseProgram {
   std::vector<Tensor> kept;
 };
 
-/// Writes the program of one reading of the error pass.
+/// Writes the program of one variant of the error pass.
 class CaseWriter {
  public:
-  CaseWriter(const OperatorCase& source, ErrorWeights reading, int grid_bits)
+  CaseWriter(const OperatorCase& source, ErrorWeights error_weights, int grid_bits)
       : case_(source), s_(source.shape), p_(s_) {
     p_.width = tensor("width", Element::kBitWidth, {}, Lifetime::kInput);
     p_.gradient_width = tensor("gradient width", Element::kBitWidth, {}, Lifetime::kInput);
@@ -53,7 +53,7 @@ class CaseWriter {
     p_.y = product(forward, p_.qx, p_.qw, "y");
     p_.qg = gradient();
     p_.dw = product(weight_gradient, p_.qx, p_.qg, "dw");
-    p_.error_w = reading == ErrorWeights::kRequantised
+    p_.error_w = error_weights == ErrorWeights::kRequantised
                      ? weights(Pass::kError, "error w", ops::by_input_channel(s_.groups))
                      : shared(grid_bits);
     p_.dx = product(error, p_.qg, p_.error_w, "dx");
@@ -195,14 +195,14 @@ class OperatorReplay {
   OperatorReplay(const OperatorCase& source, Device& device) : case_(source), device_(device), s_(source.shape) {}
 
   Results run() {
-    reading(ErrorWeights::kShared, 16, "dx", true);
-    reading(ErrorWeights::kShared, 24, "dx_grid24", false);
-    reading(ErrorWeights::kRequantised, 16, "dx_requantised", false);
+    error_pass(ErrorWeights::kShared, 16, "dx", true);
+    error_pass(ErrorWeights::kShared, 24, "dx_grid24", false);
+    error_pass(ErrorWeights::kRequantised, 16, "dx_requantised", false);
     return std::move(results_);
   }
 
  private:
-  void reading(ErrorWeights error_weights, int grid_bits, const std::string& dx_name, bool first) {
+  void error_pass(ErrorWeights error_weights, int grid_bits, const std::string& dx_name, bool first) {
     const CaseProgram p = CaseWriter(case_, error_weights, grid_bits).result();
     const auto state = device_.make_state(p.program);
     state->write("w", case_.w.data());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaying a recorded operator: the quantised convolution in all three passes and both readings of the error pass,
+// Replaying a recorded operator: the quantised convolution in all three passes and both variants of the error pass,
 // compared with what the case records.
 #pragma once
 

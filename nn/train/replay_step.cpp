@@ -201,12 +201,12 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device&
   const BitWidth bits = width("bits");
   const BitWidth gradient_bits = width("grad_bits");
   const std::string rounding = file.text("gradient_rounding");
-  const std::string reading = file.text("error_weights");
+  const std::string error_weights = file.text("error_weights");
   const double recorded_loss = file.number("loss");
   if (rounding != "nearest")
     file.fail("gradient_rounding is '" + rounding + "'; a step can be replayed with 'nearest'");
-  if (reading != "shared" && reading != "requantised") {
-    file.fail("error_weights is '" + reading + "': shared or requantised");
+  if (error_weights != "shared" && error_weights != "requantised") {
+    file.fail("error_weights is '" + error_weights + "': shared or requantised");
   }
 
   const std::int64_t grid_bits = file.optional_integer("error_grid_bits").value_or(16);
@@ -222,7 +222,7 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device&
   options.batch = batch;
   options.widest = [&](const std::string&) { return LayerWidths{bits, gradient_bits}; };
   options.quantisation.stochastic = false;
-  options.quantisation.error_weights = reading == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  options.quantisation.error_weights = error_weights == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
   options.quantisation.error_grid_bits = static_cast<int>(grid_bits);
   if (file.has("min_scale")) options.quantisation.min_scale.narrow = static_cast<float>(file.number("min_scale"));
   if (file.has("input")) {

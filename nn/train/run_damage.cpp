@@ -57,11 +57,11 @@ std::vector<std::string> damage_of_records(const RunFolder& folder) {
       for (const auto& [name, digest] : summary.records) {
         const auto found = now.find(name);
         if (found == now.end() || found->second == digest) continue;
-        const std::string place = "'" + (folder.path() / name).string();
+        const std::string path = "'" + (folder.path() / name).string();
         const bool said =
-            std::any_of(damage.begin(), damage.end(), [&](const auto& one) { return one.starts_with(place); });
+            std::any_of(damage.begin(), damage.end(), [&](const auto& one) { return one.starts_with(path); });
         if (said) continue;
-        damage.push_back(place + "' was changed after the run had ended (its checksum is not that of summary.json)");
+        damage.push_back(path + "' was changed after the run had ended (its checksum is not that of summary.json)");
       }
     }
   } catch (const std::exception& error) {

@@ -136,14 +136,14 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
   if (steps.empty()) return std::nullopt;
   const std::int64_t recorded = recorded_steps();
   const auto damaged_records = record_damage();
-  const std::string place = damaged_records.empty() ? "" : " (" + damaged_records.front() + ")";
+  const std::string why = damaged_records.empty() ? "" : " (" + damaged_records.front() + ")";
   std::vector<std::string> damaged;
   auto checkpoint = newest_checkpoint(damaged, recorded);
   if (checkpoint) {
     warnings.insert(warnings.end(), damaged.begin(), damaged.end());
     if (recorded < steps.back()) {
       warnings.push_back("the records in '" + path_.string() + "' are damaged or cut short after " +
-                         std::to_string(recorded) + " steps" + place + "; the steps after " +
+                         std::to_string(recorded) + " steps" + why + "; the steps after " +
                          std::to_string(checkpoint->step) + " are computed again");
     }
     return checkpoint;
@@ -151,7 +151,7 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
   std::string text = "'" + path_.string() + "' cannot be gone on with: ";
   if (damaged.empty()) {
     text += "its records (steps.csv, metrics.jsonl, digests.jsonl) are damaged or cut short after " +
-            std::to_string(recorded) + " steps" + place + ", and its first checkpoint is of step " +
+            std::to_string(recorded) + " steps" + why + ", and its first checkpoint is of step " +
             std::to_string(steps.front());
   } else {
     text += damaged.front();

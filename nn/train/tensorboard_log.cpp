@@ -64,8 +64,8 @@ TensorboardLog::TensorboardLog(const RunFolder& folder, std::int64_t log_every)
 
 void TensorboardLog::open(const std::vector<ScalarEvent>& expected) {
   const std::string file = std::filesystem::exists(path_) ? read_file(path_) : std::string();
-  const auto places = whole_event_records(file);
-  if (places.empty()) {
+  const auto records = whole_event_records(file);
+  if (records.empty()) {
     pending_ = event_file_header(now());
     for (const auto& event : expected) pending_ += event_record(event);
     write_file_atomically(path_, pending_);
@@ -73,8 +73,8 @@ void TensorboardLog::open(const std::vector<ScalarEvent>& expected) {
     return;
   }
   std::size_t same = 0;
-  while (same < expected.size() && same + 1 < places.size() && places[same + 1].step == expected[same].step) ++same;
-  const auto kept = static_cast<std::uintmax_t>(places[same].end);
+  while (same < expected.size() && same + 1 < records.size() && records[same + 1].step == expected[same].step) ++same;
+  const auto kept = static_cast<std::uintmax_t>(records[same].end);
   if (kept != file.size()) std::filesystem::resize_file(path_, kept);
   for (std::size_t i = same; i < expected.size(); ++i) pending_ += event_record(expected[i]);
   flush();

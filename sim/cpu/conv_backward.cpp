@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backward pass of a convolution, image by image: gradient codes, weight gradient, error pass, join; and joins that
-// follow a pool. What is between them stays in the cache.
+// The backward pass of a convolution, image by image: gradient codes, weight gradient, error pass, sum of gradients;
+// and sums that follow a pool. What is between them stays in the cache.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -17,64 +17,65 @@ void CpuLibrary::begin_thread(ThreadState& state, std::int64_t channels) {
   if (state.used) return;
   state.used = true;
   state.magnitude = state.dx_magnitude = 0;
-  for (int i = 0; i < joined_norms_; ++i) {
+  for (int i = 0; i < summed_norms_; ++i) {
     state.s_u[i].zeroed(lanes_for(channels));
     state.s_ut[i].zeroed(lanes_for(channels));
   }
 }
 
-void CpuLibrary::prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels) {
-  joined_norms_ = 0;
-  const double u_bound = join_bound(bound, join.other == nullptr ? nullptr : join.other_bound);
-  for (const auto& norm : join.norm) {
+void CpuLibrary::prepare_gradient_sum(const GradientSum& gradient_sum, double bound, std::int64_t positions,
+                                      std::int64_t channels) {
+  summed_norms_ = 0;
+  const double u_bound = gradient_sum_bound(bound, gradient_sum.other == nullptr ? nullptr : gradient_sum.other_bound);
+  for (const auto& norm : gradient_sum.norm) {
     if (norm.sums == nullptr) continue;
-    const int i = joined_norms_++;
-    NormGradientSums* grid = join_grid_[i].need(channels);
-    float* scale = join_scale_[i].zeroed(lanes_for(channels));
-    float* mean = join_mean_[i].zeroed(lanes_for(channels));
+    const int i = summed_norms_++;
+    NormGradientSums* grid = norm_sums_grid_[i].need(channels);
+    float* scale = norm_sums_scale_[i].zeroed(lanes_for(channels));
+    float* mean = norm_sums_mean_[i].zeroed(lanes_for(channels));
     for (std::int64_t c = 0; c < channels; ++c) {
       grid[c] = norm_gradient_grid(u_bound, norm.channels[c], static_cast<std::uint64_t>(positions));
       scale[c] = power_of_two(grid[c].exponent_ut);
       mean[c] = norm.channels[c].mean;
-      join_scale_u_ = power_of_two(grid[c].exponent_u);
+      norm_sums_scale_u_ = power_of_two(grid[c].exponent_u);
     }
   }
-  if (join.mask_y != nullptr) mask_norm_.vectors(join.mask_norm, channels);
+  if (gradient_sum.mask_y != nullptr) mask_norm_.vectors(gradient_sum.mask_norm, channels);
 }
 
-void CpuLibrary::join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
-                             ThreadState& state) {
-  JoinRows rows;
-  rows.channels = join_channels_;
+void CpuLibrary::sum_gradients_of_pixels(const GradientSum& gradient_sum, const float* first, std::int64_t begin,
+                                         std::int64_t pixels, ThreadState& state) {
+  GradientSumRows rows;
+  rows.channels = gradient_sum_channels_;
   rows.pixels = pixels;
   const std::int64_t element = begin * rows.channels;
   rows.first = first;
-  rows.second = join.other == nullptr ? nullptr : join.other + element;
-  if (join.mask_bits != nullptr) {
-    rows.mask_bits = reinterpret_cast<const std::uint8_t*>(join.mask_bits);
+  rows.second = gradient_sum.other == nullptr ? nullptr : gradient_sum.other + element;
+  if (gradient_sum.mask_bits != nullptr) {
+    rows.mask_bits = reinterpret_cast<const std::uint8_t*>(gradient_sum.mask_bits);
     rows.mask_begin = element;
-  } else if (join.mask_y != nullptr) {
-    rows.mask_y = join.mask_y + element;
+  } else if (gradient_sum.mask_y != nullptr) {
+    rows.mask_y = gradient_sum.mask_y + element;
     rows.mask_norm = {mask_norm_.mean.data(), mask_norm_.a.data(), mask_norm_.beta.data()};
   }
-  rows.u = join.u + element;
+  rows.u = gradient_sum.u + element;
   rows.magnitude = &state.magnitude;
-  for (const auto& norm : join.norm) {
+  for (const auto& norm : gradient_sum.norm) {
     if (norm.sums == nullptr) continue;
     const int i = rows.norms++;
-    rows.norm[i] = {norm.y + element, join_mean_[i].data(), join_scale_[i].data(),
-                    join_scale_u_,    state.s_u[i].data(),  state.s_ut[i].data()};
+    rows.norm[i] = {norm.y + element,   norm_sums_mean_[i].data(), norm_sums_scale_[i].data(),
+                    norm_sums_scale_u_, state.s_u[i].data(),       state.s_ut[i].data()};
   }
-  kernels_.join(rows);
+  kernels_.sum_gradients(rows);
 }
 
-void CpuLibrary::finish_join(const GradientJoin& join, std::int64_t channels) {
+void CpuLibrary::finish_gradient_sum(const GradientSum& gradient_sum, std::int64_t channels) {
   std::int32_t magnitude = 0;
   int i = 0;
-  for (const auto& norm : join.norm) {
+  for (const auto& norm : gradient_sum.norm) {
     if (norm.sums == nullptr) continue;
     for (std::int64_t c = 0; c < channels; ++c) {
-      NormGradientSums sums = join_grid_[i].data()[c];
+      NormGradientSums sums = norm_sums_grid_[i].data()[c];
       for (const auto& state : states_) {
         if (!state.used) continue;
         add_wrapping(sums.s_u, state.s_u[i].data()[c]);
@@ -87,13 +88,13 @@ void CpuLibrary::finish_join(const GradientJoin& join, std::int64_t channels) {
   for (const auto& state : states_) {
     if (state.used) magnitude = std::max(magnitude, state.magnitude);
   }
-  if (join.u_bound != nullptr) *join.u_bound = float_of_bits(magnitude);
+  if (gradient_sum.u_bound != nullptr) *gradient_sum.u_bound = float_of_bits(magnitude);
 }
 
 double CpuLibrary::error_weight_bound(const QuantisedWeights& weights) const {
   if (weights.width.is_float32()) return static_cast<double>(weights.magnitude.as<float>()[weights.shape.o]);
   const auto* affine = weights.error_affine.as<Affine>();
-  if (weights.reading == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
+  if (weights.error_weights == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
   double bound = 0.0;
   for (std::int64_t i = 0; i < weights.shape.c; ++i) bound = std::max(bound, code_bound(affine[i]));
   return bound;
@@ -106,7 +107,7 @@ void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& 
   double* b = coefficients_.b.zeroed(lanes);
   double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
   const auto* affine = weights.error_affine.as<Affine>();
-  const bool shared = weights.reading == ErrorWeights::kShared;
+  const bool shared = weights.error_weights == ErrorWeights::kShared;
   for (std::int64_t i = 0; i < args.shape.c; ++i) {
     const ProductScale scale = shared ? ProductScale{shared_scale(*args.g.affine, affine->step), 0.0}
                                       : product_scale(*args.g.affine, affine[i]);
@@ -121,88 +122,88 @@ void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& 
   }
 }
 
-void CpuLibrary::prepare_error_chains(const ConvBackward& args, const CpuWeights& weights) {
+void CpuLibrary::prepare_ordered_error(const ConvBackward& args, const CpuWeights& weights) {
   const ConvShape& s = args.shape;
   const BitWidth g = args.g.width, w = weights.width;
   const auto* affine = weights.error_affine.as<Affine>();
-  const bool shared = weights.reading == ErrorWeights::kShared;
+  const bool shared = weights.error_weights == ErrorWeights::kShared;
   const auto* grid_codes = weights.error_codes.as<std::int32_t>();
   const auto* codes = weights.error_codes.as<std::uint32_t>();
   const auto code = [&](std::int64_t e) { return shared ? std::int64_t{grid_codes[e]} : std::int64_t{codes[e]}; };
   if (w.is_float32()) {
     const auto* values = weights.codes.as<float>();
-    weights.chain_error.set_floats([&](std::int64_t e) { return values[e]; });
+    weights.ordered_error.set_floats([&](std::int64_t e) { return values[e]; });
   } else if (g.is_float32()) {
     const std::int64_t group_size = s.kh * s.kw * s.c_per_group() * s.o_per_group();
-    weights.chain_error.set_floats([&](std::int64_t e) {
+    weights.ordered_error.set_floats([&](std::int64_t e) {
       const Affine& of = shared ? *affine : affine[e / group_size * s.c_per_group() + e % s.c_per_group()];
       return static_cast<float>(std::fma(of.step, static_cast<double>(code(e)), of.lo));
     });
   } else {
     const int w_bits = shared ? weights.error_grid_bits : w.bits();
-    weights.chain_error.set_integers(
+    weights.ordered_error.set_integers(
         limbs_for(g.bits(), w_bits, s.error_depth()), code, [&](std::int64_t i, double sum, double terms) {
           if (shared) {
-            return ChainScale{shared_scale(*args.g.affine, affine->step), 0.0,
-                              shared_offset(*args.g.affine, affine->step, sum)};
+            return OrderedScale{shared_scale(*args.g.affine, affine->step), 0.0,
+                                shared_offset(*args.g.affine, affine->step, sum)};
           }
           const ProductScale scale = product_scale(*args.g.affine, affine[i]);
-          return ChainScale{scale.a, scale.b, product_offset(*args.g.affine, affine[i], sum, terms)};
+          return OrderedScale{scale.a, scale.b, product_offset(*args.g.affine, affine[i], sum, terms)};
         });
   }
 }
 
-void CpuLibrary::prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights) {
+void CpuLibrary::prepare_ordered_gradient(const ConvBackward& args, const CpuWeights& weights) {
   const ConvShape& s = args.shape;
   if (args.x.width.is_integer() && args.g.width.is_integer()) {
-    weights.chain_gradient.set_integers(args.x.width.bits(), args.g.width.bits());
+    weights.ordered_gradient.set_integers(args.x.width.bits(), args.g.width.bits());
     return;
   }
   const Range x_range = args.x_range == nullptr ? Range{} : *args.x_range;
   const Range g_range = args.g_range == nullptr ? Range{} : *args.g_range;
   const double bound = product_bound(false, s.out_h() * s.out_w(), operand_bound(args.x.width, *args.x.affine, x_range),
                                      operand_bound(args.g.width, *args.g.affine, g_range));
-  weights.chain_gradient.set_floats(sum_exponent(bound, static_cast<std::uint64_t>(s.n)));
+  weights.ordered_gradient.set_floats(sum_exponent(bound, static_cast<std::uint64_t>(s.n)));
 }
 
 void CpuLibrary::conv_backward(const ConvBackward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
   const ConvShape& s = args.shape;
-  const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.join != nullptr;
+  const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
   const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
   const bool bytes = is_narrow_code(args.g.width) &&
                      (args.dw == nullptr || (weights.fast_gradient && is_narrow_code(args.x.width))) &&
                      (!error || (weights.fast_error && is_narrow_code(weights.width)));
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
-  if (!bytes && (s.error_depth() > kMaxChain || out_positions > kMaxChain)) {
+  if (!bytes && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
     reference_.conv_backward(args);
     return;
   }
   const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;
   const GradientRows table = gradient_table_.rows(args.gradient, s.o);
   if (bytes && error) error_coefficients(args, weights);
-  if (!bytes && error) prepare_error_chains(args, weights);
-  if (!bytes && args.dw != nullptr) prepare_gradient_chains(args, weights);
-  joined_norms_ = 0;
-  join_channels_ = s.c;
-  if (args.join != nullptr) {
+  if (!bytes && error) prepare_ordered_error(args, weights);
+  if (!bytes && args.dw != nullptr) prepare_ordered_gradient(args, weights);
+  summed_norms_ = 0;
+  gradient_sum_channels_ = s.c;
+  if (args.gradient_sum != nullptr) {
     const bool integers = args.g.width.is_integer() && weights.width.is_integer();
     const Range range = args.g_range == nullptr ? Range{} : *args.g_range;
     const double bound = product_bound(integers, s.error_depth(), operand_bound(args.g.width, *args.g.affine, range),
                                        error_weight_bound(weights));
-    prepare_join(*args.join, bound, s.n * in_positions, s.c);
+    prepare_gradient_sum(*args.gradient_sum, bound, s.n * in_positions, s.c);
   }
   begin_images();
 
   const std::int64_t images_at_once = bytes ? weights.gradient.images_at_once() : 1;
-  workers_.pieces(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
+  workers_.chunks(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     begin_thread(state, s.c);
     auto* g = static_cast<std::uint8_t*>(args.g.codes);
     for (std::int64_t n = begin; n < end; ++n) {
-      const std::int64_t piece = positions_at_once(s.o);
-      for (std::int64_t p = 0; p < out_positions; p += piece) {
-        const std::int64_t pixels = std::min(piece, out_positions - p), count = pixels * s.o;
+      const std::int64_t chunk = positions_at_once(s.o);
+      for (std::int64_t p = 0; p < out_positions; p += chunk) {
+        const std::int64_t pixels = std::min(chunk, out_positions - p), count = pixels * s.o;
         const std::int64_t element = n * image_out + p * s.o;
         const float* values = args.gradient.u + element;
         if (args.gradient.norm != nullptr) {
@@ -210,14 +211,14 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
           rows.u = values;
           rows.y = args.gradient.y + element;
           rows.pixels = pixels;
-          rows.dy = state.values.need(piece * s.o);
+          rows.dy = state.values.need(chunk * s.o);
           kernels_.gradient_rows(rows);
           values = rows.dy;
         }
         const float* noise = nullptr;
         if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
         if (args.stochastic && args.given_noise == nullptr && args.g.width.is_integer()) {
-          float* made = state.noise.need(piece * s.o);
+          float* made = state.noise.need(chunk * s.o);
           kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
                           static_cast<std::uint64_t>(element), count, made});
           noise = made;
@@ -231,21 +232,22 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       weights.gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
                            g + begin * image_out, end - begin, partial);
     } else if (args.dw != nullptr) {
-      auto& partial = chain_partials_[static_cast<std::size_t>(thread)];
-      if (!partial.used) weights.chain_gradient.clear(partial);
-      for (std::int64_t n = begin; n < end; ++n) weights.chain_gradient.add(kernels_, args.x, args.g, n, partial);
+      auto& partial = ordered_partials_[static_cast<std::size_t>(thread)];
+      if (!partial.used) weights.ordered_gradient.clear(partial);
+      for (std::int64_t n = begin; n < end; ++n) weights.ordered_gradient.add(kernels_, args.x, args.g, n, partial);
     }
     if (!error) return;
     for (std::int64_t n = begin; n < end; ++n) {
       const auto done = [&](std::int64_t first, std::int64_t rows, const float* dx) {
         if (args.dx_bound != nullptr) kernels_.magnitude(dx, rows * s.w * s.c, &state.dx_magnitude);
-        if (args.join != nullptr) join_pixels(*args.join, dx, n * in_positions + first * s.w, rows * s.w, state);
+        if (args.gradient_sum != nullptr)
+          sum_gradients_of_pixels(*args.gradient_sum, dx, n * in_positions + first * s.w, rows * s.w, state);
       };
       float* dx = args.dx != nullptr ? args.dx + n * image_in : nullptr;
       if (bytes) {
         product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.dx, state.product, done);
       } else {
-        weights.chain_error.image(kernels_, args.g, n, dx, state.dx, state.chain, done);
+        weights.ordered_error.image(kernels_, args.g, n, dx, state.dx, state.ordered, done);
       }
     }
   });
@@ -253,7 +255,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   if (args.dw != nullptr && bytes) {
     weights.gradient.finish(workers_, partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
   } else if (args.dw != nullptr) {
-    weights.chain_gradient.finish(workers_, chain_partials_, s.n, args.x, args.g, args.dw);
+    weights.ordered_gradient.finish(workers_, ordered_partials_, s.n, args.x, args.g, args.dw);
   }
   if (args.dx_bound != nullptr) {
     std::int32_t magnitude = 0;
@@ -262,17 +264,18 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
     }
     *args.dx_bound = float_of_bits(magnitude);
   }
-  if (args.join != nullptr) finish_join(*args.join, s.c);
+  if (args.gradient_sum != nullptr) finish_gradient_sum(*args.gradient_sum, s.c);
 }
 
 void CpuLibrary::average_pool_backward(const AveragePoolBackward& args) {
   const Timing timing(*this, "average pool backward");
-  joined_norms_ = 0;
-  join_channels_ = args.channels;
-  if (args.join != nullptr) {
+  summed_norms_ = 0;
+  gradient_sum_channels_ = args.channels;
+  if (args.gradient_sum != nullptr) {
     std::int32_t magnitude = 0;
     kernels_.magnitude(args.dpooled, args.n * args.channels, &magnitude);
-    prepare_join(*args.join, static_cast<double>(float_of_bits(magnitude)), args.n * args.positions, args.channels);
+    prepare_gradient_sum(*args.gradient_sum, static_cast<double>(float_of_bits(magnitude)), args.n * args.positions,
+                         args.channels);
   }
   begin_images();
   const auto divisor = static_cast<float>(args.positions);
@@ -285,9 +288,10 @@ void CpuLibrary::average_pool_backward(const AveragePoolBackward& args) {
     for (std::int64_t p = 1; p < args.positions; ++p) {
       std::memcpy(dx + p * args.channels, dx, static_cast<std::size_t>(args.channels) * sizeof(float));
     }
-    if (args.join != nullptr) join_pixels(*args.join, dx, n * args.positions, args.positions, state);
+    if (args.gradient_sum != nullptr)
+      sum_gradients_of_pixels(*args.gradient_sum, dx, n * args.positions, args.positions, state);
   });
-  if (args.join != nullptr) finish_join(*args.join, args.channels);
+  if (args.gradient_sum != nullptr) finish_gradient_sum(*args.gradient_sum, args.channels);
 }
 
 }  // namespace bitcycle::cpu

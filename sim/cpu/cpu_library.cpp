@@ -18,7 +18,7 @@
 namespace bitcycle::cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 16384;  // elements that one task works on
+constexpr std::int64_t kChunk = 16384;  // elements that one task works on
 
 /// out[c] = field(c), padded with zeros to whole blocks.
 template <typename Field>
@@ -36,14 +36,14 @@ CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
       workers_(threads),
       states_(static_cast<std::size_t>(workers_.threads())),
       partials_(static_cast<std::size_t>(workers_.threads())),
-      chain_partials_(static_cast<std::size_t>(workers_.threads())) {}
+      ordered_partials_(static_cast<std::size_t>(workers_.threads())) {}
 
 void CpuLibrary::begin_images() {
   level(states_);
   level(partials_);
-  level(chain_partials_);
+  level(ordered_partials_);
   for (auto& partial : partials_) partial.used = false;
-  for (auto& partial : chain_partials_) partial.used = false;
+  for (auto& partial : ordered_partials_) partial.used = false;
   for (auto& state : states_) {
     state.used = false;
     state.product.margins_of = nullptr;
@@ -68,7 +68,7 @@ std::unique_ptr<QuantisedWeights> CpuLibrary::make_weights(const ConvShape& shap
 void CpuLibrary::tensor_range(const float* x, std::int64_t size, Range* range) {
   const Timing timing(*this, "tensor range");
   for (auto& state : states_) state.keys = {};
-  workers_.pieces(size, kPiece, [&](int thread, std::int64_t begin, std::int64_t end) {
+  workers_.chunks(size, kChunk, [&](int thread, std::int64_t begin, std::int64_t end) {
     auto& keys = states_[static_cast<std::size_t>(thread)].keys;
     kernels_.range(x + begin, end - begin, &keys.lo, &keys.hi);
   });
@@ -105,8 +105,8 @@ void CpuLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t posit
     const Timing timing(*this, "gradient range");
     const GradientRows table = gradient_table_.rows(gradient, channels);
     for (auto& state : states_) state.keys = {};
-    const std::int64_t grain = std::max<std::int64_t>(1, kPiece / channels);
-    workers_.pieces(positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+    const std::int64_t grain = std::max<std::int64_t>(1, kChunk / channels);
+    workers_.chunks(positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
       auto& keys = states_[static_cast<std::size_t>(thread)].keys;
       GradientRows rows = table;
       rows.u = gradient.u + begin * channels;
@@ -168,24 +168,24 @@ void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights&
   }
 }
 
-void CpuLibrary::prepare_forward_chains(const ConvForward& args, const CpuWeights& weights) {
+void CpuLibrary::prepare_ordered_forward(const ConvForward& args, const CpuWeights& weights) {
   const BitWidth x = args.codes.width, w = weights.width;
   const auto* affine = weights.affine.as<Affine>();
   const auto* codes = weights.codes.as<std::uint32_t>();
   const std::int64_t size = args.shape.forward_depth();
   if (x.is_integer() && w.is_integer()) {
-    weights.chain_forward.set_integers(
+    weights.ordered_forward.set_integers(
         limbs_for(x.bits(), w.bits(), size), [&](std::int64_t e) { return codes[e]; },
         [&](std::int64_t o, double sum, double terms) {
           const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
-          return ChainScale{scale.a, scale.b, product_offset(*args.codes.affine, affine[o], sum, terms)};
+          return OrderedScale{scale.a, scale.b, product_offset(*args.codes.affine, affine[o], sum, terms)};
         });
   } else if (w.is_integer()) {
-    weights.chain_forward.set_floats(
+    weights.ordered_forward.set_floats(
         [&](std::int64_t e) { return static_cast<float>(dequantise(codes[e], affine[e / size])); });
   } else {
     const auto* values = weights.codes.as<float>();
-    weights.chain_forward.set_floats([&](std::int64_t e) { return values[e]; });
+    weights.ordered_forward.set_floats([&](std::int64_t e) { return values[e]; });
   }
 }
 
@@ -194,14 +194,14 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
   const ConvShape& s = args.shape;
   const Timing timing(*this, "convolution forward", s.macs());
   const bool bytes = weights.fast_forward && is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
-  if (!bytes && s.forward_depth() > kMaxChain) {
+  if (!bytes && s.forward_depth() > kMaxOrderedDepth) {
     reference_.conv_forward(args);
     return;
   }
   if (bytes) {
     forward_coefficients(args, weights);
   } else {
-    prepare_forward_chains(args, weights);
+    prepare_ordered_forward(args, weights);
   }
   const auto* affine = weights.affine.as<Affine>();
   const std::int64_t lanes = lanes_for(s.o);
@@ -224,9 +224,9 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
 
   workers_.each(s.n, [&](int thread, std::int64_t n) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
-    const std::int64_t piece = positions_at_once(s.c);
-    for (std::int64_t p = 0; p < s.h * s.w; p += piece) {
-      const std::int64_t pixels = std::min(piece, s.h * s.w - p), element = n * image_in + p * s.c;
+    const std::int64_t chunk = positions_at_once(s.c);
+    for (std::int64_t p = 0; p < s.h * s.w; p += chunk) {
+      const std::int64_t pixels = std::min(chunk, s.h * s.w - p), element = n * image_in + p * s.c;
       const float* values = args.input.x + element;
       if (args.input.norm != nullptr) {
         NormRows norm;
@@ -235,7 +235,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
         norm.channels = s.c;
         norm.norm = input_norm;
         norm.relu = true;
-        norm.z = state.values.need(piece * s.c);
+        norm.z = state.values.need(chunk * s.c);
         kernels_.norm_rows(norm);
         values = norm.z;
       }
@@ -267,7 +267,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
                     static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx, state.product,
                     done);
     } else {
-      weights.chain_forward.image(kernels_, args.codes, n, y, state.dx, state.chain, done);
+      weights.ordered_forward.image(kernels_, args.codes, n, y, state.dx, state.ordered, done);
     }
   });
   if (args.statistics == nullptr) return;
@@ -296,9 +296,9 @@ void CpuLibrary::norm_forward(const NormForward& args) {
   NormVectors shortcut;
   if (args.shortcut_norm != nullptr) shortcut = shortcut_norm_.vectors(args.shortcut_norm, args.channels);
   for (auto& state : states_) state.keys = {};
-  // Whole words of the mask a piece.
-  const std::int64_t grain = std::max<std::int64_t>(32, kPiece / args.channels / 32 * 32);
-  workers_.pieces(args.positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
+  // Whole words of the mask a chunk.
+  const std::int64_t grain = std::max<std::int64_t>(32, kChunk / args.channels / 32 * 32);
+  workers_.chunks(args.positions, grain, [&](int thread, std::int64_t begin, std::int64_t end) {
     const std::int64_t first = begin * args.channels, count = (end - begin) * args.channels;
     NormRows rows;
     rows.y = args.y + first;
@@ -348,16 +348,16 @@ void CpuLibrary::sgd_update(const SgdUpdate& args) {
   const Timing timing(*this, "sgd");
   if (args.non_finite != nullptr) *args.non_finite = -1;
   if (args.guard != nullptr && *args.guard >= 0) return;
-  workers_.pieces(args.size, kPiece, [&](int, std::int64_t begin, std::int64_t end) {
+  workers_.chunks(args.size, kChunk, [&](int, std::int64_t begin, std::int64_t end) {
     kernels_.sgd(args.gradient + begin, args.momentum_buffer + begin, args.parameter + begin, end - begin, args.lr,
                  args.momentum, args.weight_decay);
   });
   if (args.non_finite != nullptr) find_non_finite(args.parameter, args.size, args.non_finite);
 }
 
-void CpuLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
-  *place = -1;
-  if (size != 0 && kernels_.non_finite(data, size)) reference_.find_non_finite(data, size, place);
+void CpuLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* position) {
+  *position = -1;
+  if (size != 0 && kernels_.non_finite(data, size)) reference_.find_non_finite(data, size, position);
 }
 
 void CpuLibrary::set_profiling(bool on) {

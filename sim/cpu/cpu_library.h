@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuLibrary: the fast library on one machine. Neighbouring operations are fused image by image, so that what one
 // writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits multiply
-// bytes (packed_product.h, weight_gradient.h), everything else runs in chains (chain_product.h).
+// bytes (packed_product.h, weight_gradient.h), everything else runs in the written order (ordered_product.h).
 #pragma once
 
 #include <algorithm>
@@ -64,7 +64,7 @@ class CpuLibrary final : public KernelLibrary {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
   void sgd_update(const SgdUpdate& args) override;
 
-  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* position) override;
 
   void set_profiling(bool on) override;
   std::vector<ProfileEntry> profile() const override { return profile_; }
@@ -85,7 +85,7 @@ class CpuLibrary final : public KernelLibrary {
   /// Sums of a batch-norm pass, one a thread.
   struct ThreadState {
     ProductScratch product;
-    ChainProduct::State chain;
+    OrderedProduct::State ordered;
     Scratch<float> values, noise, dx;
     Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
     Scratch<std::int32_t> lo, hi;
@@ -96,7 +96,7 @@ class CpuLibrary final : public KernelLibrary {
     template <typename Visit>
     static void each_scratch(ThreadState& a, const ThreadState& b, const Visit& visit) {
       ProductScratch::each_scratch(a.product, b.product, visit);
-      ChainProduct::State::each_scratch(a.chain, b.chain, visit);
+      OrderedProduct::State::each_scratch(a.ordered, b.ordered, visit);
       visit(a.values, b.values);
       visit(a.noise, b.noise);
       visit(a.dx, b.dx);
@@ -110,20 +110,21 @@ class CpuLibrary final : public KernelLibrary {
       }
     }
   };
-  void prepare_join(const GradientJoin& join, double bound, std::int64_t positions, std::int64_t channels);
-  void join_pixels(const GradientJoin& join, const float* first, std::int64_t begin, std::int64_t pixels,
-                   ThreadState& state);
-  void finish_join(const GradientJoin& join, std::int64_t channels);
+  void prepare_gradient_sum(const GradientSum& gradient_sum, double bound, std::int64_t positions,
+                            std::int64_t channels);
+  void sum_gradients_of_pixels(const GradientSum& gradient_sum, const float* first, std::int64_t begin,
+                               std::int64_t pixels, ThreadState& state);
+  void finish_gradient_sum(const GradientSum& gradient_sum, std::int64_t channels);
   /// Forgets what threads kept of the operation before, and makes their memory alike.
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
   void forward_coefficients(const ConvForward& args, const CpuWeights& weights);
   void error_coefficients(const ConvBackward& args, const CpuWeights& weights);
-  /// The same for chains: weights in limbs, or as values.
-  void prepare_forward_chains(const ConvForward& args, const CpuWeights& weights);
-  void prepare_error_chains(const ConvBackward& args, const CpuWeights& weights);
-  void prepare_gradient_chains(const ConvBackward& args, const CpuWeights& weights);
+  /// The same for products in the written order: weights in limbs, or as values.
+  void prepare_ordered_forward(const ConvForward& args, const CpuWeights& weights);
+  void prepare_ordered_error(const ConvBackward& args, const CpuWeights& weights);
+  void prepare_ordered_gradient(const ConvBackward& args, const CpuWeights& weights);
   /// Values of elements begin.. to codes of any width, or to the values of a float32 operand.
   void write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,
                    const float* noise) const;
@@ -133,15 +134,15 @@ class CpuLibrary final : public KernelLibrary {
   ReferenceLibrary reference_;
   std::vector<ThreadState> states_;
   std::vector<WeightGradient::Partial> partials_;
-  std::vector<ChainGradient::Partial> chain_partials_;
+  std::vector<OrderedGradient::Partial> ordered_partials_;
   ProductCoefficients coefficients_;
   NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;
   GradientTable gradient_table_;
-  Scratch<float> statistics_scale_, join_scale_[2], join_mean_[2];
-  Scratch<NormGradientSums> join_grid_[2];
-  float join_scale_u_ = 0.0F;
-  int joined_norms_ = 0;
-  std::int64_t join_channels_ = 0;
+  Scratch<float> statistics_scale_, norm_sums_scale_[2], norm_sums_mean_[2];
+  Scratch<NormGradientSums> norm_sums_grid_[2];
+  float norm_sums_scale_u_ = 0.0F;
+  int summed_norms_ = 0;
+  std::int64_t gradient_sum_channels_ = 0;
   bool profiling_ = false;
   std::vector<ProfileEntry> profile_;
 };

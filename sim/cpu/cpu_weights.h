@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuWeights: canonical codes and, beside them, the packed weights of both products; and everything of a convolution
-// that depends on its shape alone. Bytes where the kernels of bytes apply, chains elsewhere.
+// that depends on its shape alone. Bytes where the kernels of bytes apply, the written order elsewhere.
 #pragma once
 
-#include "sim/cpu/chain_product.h"
+#include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/weight_gradient.h"
 #include "sim/device/kernel_library.h"
@@ -16,9 +16,9 @@ struct CpuWeights final : QuantisedWeights {
         fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
         fast_error(s.groups == 1 && s.error_depth() <= kMaxDepth),
         fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth),
-        chain_forward(s, false),
-        chain_error(s, true),
-        chain_gradient(s) {
+        ordered_forward(s, false),
+        ordered_error(s, true),
+        ordered_gradient(s) {
     if (fast_forward) forward = PackedProduct(s, false, group);
     if (fast_error) error = PackedProduct(s, true, group);
     if (fast_gradient) gradient = WeightGradient(s, group);
@@ -28,8 +28,8 @@ struct CpuWeights final : QuantisedWeights {
   PackedProduct forward, error;
   WeightGradient gradient;
   /// Packed by the product that uses them, because their limbs depend on the other operand's width.
-  mutable ChainProduct chain_forward, chain_error;
-  mutable ChainGradient chain_gradient;
+  mutable OrderedProduct ordered_forward, ordered_error;
+  mutable OrderedGradient ordered_gradient;
   Scratch<std::int32_t> column_keys;  // extremes of the input channels
   Scratch<float> columns;             // their lo and step
 };

@@ -152,10 +152,10 @@ void gradient_rows(const GradientRows& row) {
   }
 }
 
-// ---- Joins ---------------------------------------------------------------------------------------------------------
+// ---- Sums of gradients ----------------------------------------------------------------------------------------------
 
 template <int kNorms, typename Count>
-inline void join_block(const JoinRows& row, std::int64_t c, Count count, Ints& magnitude) {
+inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Count count, Ints& magnitude) {
   const bool by_norm = row.mask_y != nullptr;
   const Floats mask_mean = by_norm ? load(row.mask_norm.mean + c) : all(0.0F);
   const Floats mask_a = by_norm ? load(row.mask_norm.a + c) : all(0.0F);
@@ -195,13 +195,13 @@ inline void join_block(const JoinRows& row, std::int64_t c, Count count, Ints& m
   }
 }
 
-void join(const JoinRows& row) {
+void sum_gradients(const GradientSumRows& row) {
   Ints magnitude = all_ints(*row.magnitude);
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
     // Idle lanes of a last block: first, second and y read as 0 there, so that u is 0 and every sum stays.
-    if (row.norms == 0) join_block<0>(row, c, count, magnitude);
-    if (row.norms == 1) join_block<1>(row, c, count, magnitude);
-    if (row.norms == 2) join_block<2>(row, c, count, magnitude);
+    if (row.norms == 0) sum_gradients_block<0>(row, c, count, magnitude);
+    if (row.norms == 1) sum_gradients_block<1>(row, c, count, magnitude);
+    if (row.norms == 2) sum_gradients_block<2>(row, c, count, magnitude);
   });
   *row.magnitude = largest_of(magnitude);
 }
@@ -406,71 +406,74 @@ bool non_finite(const float* x, std::int64_t count) {
   return largest >= 0x7F800000;
 }
 
-// ---- Chains --------------------------------------------------------------------------------------------------------
+// ---- Sums in the written order --------------------------------------------------------------------------------------
 
-/// Chains that run side by side, so that their latencies overlap and the registers suffice.
+/// Sums that run side by side, so that their latencies overlap and the registers suffice.
 template <typename T>
-constexpr int kChains = sizeof(T) == 4 ? kFloatChains : kDoubleChains;
+constexpr int kAccumulators = sizeof(T) == 4 ? kFloatAccumulators : kDoubleAccumulators;
 
 /// One product more: of binary32 numbers by fma, of integers in binary64, where nothing rounds, in any manner.
-inline Floats chained(const Floats& x, const Floats& w, const Floats& chain) { return fused(x, w, chain); }
-inline Doubles chained(const Doubles& x, const Doubles& w, const Doubles& chain) { return fused_integers(x, w, chain); }
+inline Floats multiply_add(const Floats& x, const Floats& w, const Floats& sum) { return fused(x, w, sum); }
+inline Doubles multiply_add(const Doubles& x, const Doubles& w, const Doubles& sum) {
+  return fused_integers(x, w, sum);
+}
 
-/// The order within a chain is kh, kw, channel.
+/// The order within a sum is kh, kw, channel.
 template <int kPixels, typename T>
-inline void chain_tile(const ChainRow<T>& row, std::int64_t pixel, std::int64_t c) {
-  decltype(all(T{0})) chain[kPixels];
+inline void ordered_tile(const OrderedRow<T>& row, std::int64_t pixel, std::int64_t c) {
+  decltype(all(T{0})) sum[kPixels];
 #pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) chain[p] = all(T{0});
+  for (int p = 0; p < kPixels; ++p) sum[p] = all(T{0});
   for (std::int64_t t = 0; t < row.taps; ++t) {
     const T* x = row.x + pixel * row.pixel_step + row.offsets[t];
     const T* w = row.weights + row.weight_offsets[t] + c;
     if (row.depthwise) {
       const auto weight = load(w);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) chain[p] = chained(load(x + p * row.pixel_step + c), weight, chain[p]);
+      for (int p = 0; p < kPixels; ++p) sum[p] = multiply_add(load(x + p * row.pixel_step + c), weight, sum[p]);
       continue;
     }
     for (std::int64_t i = 0; i < row.channels; ++i) {
       const auto weight = load(w + i * row.lanes);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) chain[p] = chained(all(x[p * row.pixel_step + i]), weight, chain[p]);
+      for (int p = 0; p < kPixels; ++p) sum[p] = multiply_add(all(x[p * row.pixel_step + i]), weight, sum[p]);
     }
   }
 #pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) store(row.out + (pixel + p) * row.lanes + c, chain[p]);
+  for (int p = 0; p < kPixels; ++p) store(row.out + (pixel + p) * row.lanes + c, sum[p]);
 }
 
 template <typename T>
-void chain_row(const ChainRow<T>& row) {
+void ordered_row(const OrderedRow<T>& row) {
   for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
     std::int64_t p = 0;
-    for (; p + kChains<T> <= row.pixels; p += kChains<T>) chain_tile<kChains<T>>(row, p, c);
-    for (; p < row.pixels; ++p) chain_tile<1>(row, p, c);
+    for (; p + kAccumulators<T> <= row.pixels; p += kAccumulators<T>) ordered_tile<kAccumulators<T>>(row, p, c);
+    for (; p < row.pixels; ++p) ordered_tile<1>(row, p, c);
   }
 }
 
 template <int kChannels, typename T>
-inline void chain_gradient_tile(const ChainGradientRow<T>& row, std::int64_t i, std::int64_t c) {
-  decltype(all(T{0})) chain[kChannels];
+inline void ordered_gradient_tile(const OrderedGradientRow<T>& row, std::int64_t i, std::int64_t c) {
+  decltype(all(T{0})) sum[kChannels];
 #pragma GCC unroll 8
-  for (int j = 0; j < kChannels; ++j) chain[j] = load(row.chains + (i + j) * row.lanes + c);
+  for (int j = 0; j < kChannels; ++j) sum[j] = load(row.accumulators + (i + j) * row.lanes + c);
   for (std::int64_t p = 0; p < row.pixels; ++p) {
     const auto dy = load(row.dy + p * row.dy_step + c);
     const T* x = row.x + p * row.x_step + i;
 #pragma GCC unroll 8
-    for (int j = 0; j < kChannels; ++j) chain[j] = chained(row.depthwise ? load(x + c) : all(x[j]), dy, chain[j]);
+    for (int j = 0; j < kChannels; ++j) sum[j] = multiply_add(row.depthwise ? load(x + c) : all(x[j]), dy, sum[j]);
   }
 #pragma GCC unroll 8
-  for (int j = 0; j < kChannels; ++j) store(row.chains + (i + j) * row.lanes + c, chain[j]);
+  for (int j = 0; j < kChannels; ++j) store(row.accumulators + (i + j) * row.lanes + c, sum[j]);
 }
 
 template <typename T>
-void chain_gradient(const ChainGradientRow<T>& row) {
+void ordered_gradient(const OrderedGradientRow<T>& row) {
   for (std::int64_t c = 0; c < row.lanes; c += kLanes) {
     std::int64_t i = 0;
-    for (; i + kChains<T> <= row.channels; i += kChains<T>) chain_gradient_tile<kChains<T>>(row, i, c);
-    for (; i < row.channels; ++i) chain_gradient_tile<1>(row, i, c);
+    for (; i + kAccumulators<T> <= row.channels; i += kAccumulators<T>)
+      ordered_gradient_tile<kAccumulators<T>>(row, i, c);
+    for (; i < row.channels; ++i) ordered_gradient_tile<1>(row, i, c);
   }
 }
 

@@ -211,8 +211,8 @@ struct NoiseRow {
   float* noise = nullptr;
 };
 
-/// One norm that a join sums for: S_u and S_ut of channels.
-struct JoinNorm {
+/// One norm whose sums are made: S_u and S_ut of channels.
+struct GradientSumNorm {
   const float* y = nullptr;
   const float* mean = nullptr;      // (lanes)
   const float* scale_ut = nullptr;  // (lanes) 2^e
@@ -222,7 +222,7 @@ struct JoinNorm {
 };
 
 /// u = mask ? fl(first + second) : +0 and its sums, (pixels, channels) without gaps.
-struct JoinRows {
+struct GradientSumRows {
   std::int64_t pixels = 0, channels = 0;
   const float* first = nullptr;
   const float* second = nullptr;  // or null
@@ -232,14 +232,14 @@ struct JoinRows {
   std::int64_t mask_begin = 0;              // bit of the first element
   float* u = nullptr;
   std::int32_t* magnitude = nullptr;  // (1) largest bits of |u|, updated
-  JoinNorm norm[2];
+  GradientSumNorm norm[2];
   int norms = 0;
 };
 
-/// out[pixel][lane] = chain of fma from +0 over taps and channels, weights[tap][channel][lane] * x. Float32 layers need
+/// out[pixel][lane] = sum of fma from +0 over taps and channels, weights[tap][channel][lane] * x. Float32 layers need
 /// the order; binary64 holds integers, exact while every sum stays below 2^53.
 template <typename T>
-struct ChainRow {
+struct OrderedRow {
   const T* x = nullptr;                     // the first pixel's origin
   std::int64_t pixels = 0, pixel_step = 0;  // elements from one pixel to the next
   std::int64_t taps = 0;
@@ -252,16 +252,16 @@ struct ChainRow {
   T* out = nullptr;                              // (pixels, lanes)
 };
 
-/// The weight gradient of one tap: chains[channel][lane] goes on with x[channel] * dy[lane] over a row of pixels.
+/// The weight gradient of one tap: accumulators[channel][lane] goes on with x[channel] * dy[lane] over a row of pixels.
 template <typename T>
-struct ChainGradientRow {
+struct OrderedGradientRow {
   const T* x = nullptr;  // x[pixel * x_step + channel]
   std::int64_t x_step = 0;
   const T* dy = nullptr;  // dy[pixel * dy_step + lane]
   std::int64_t dy_step = 0;
   std::int64_t pixels = 0, channels = 0, lanes = 0;
   bool depthwise = false;
-  T* chains = nullptr;  // (channels, lanes)
+  T* accumulators = nullptr;  // (channels, lanes)
 };
 
 /// One row of exact sums in binary64 to values: fl32(fma(a, acc, fma(b, sum, e))).
@@ -298,11 +298,11 @@ struct KernelTable {
   void (*grid_codes)(const GridRow&);
   void (*pack_tap)(const PackTap&);
   void (*noise)(const NoiseRow&);
-  void (*join)(const JoinRows&);
-  void (*chain_row32)(const ChainRow<float>&);
-  void (*chain_row64)(const ChainRow<double>&);
-  void (*chain_gradient32)(const ChainGradientRow<float>&);
-  void (*chain_gradient64)(const ChainGradientRow<double>&);
+  void (*sum_gradients)(const GradientSumRows&);
+  void (*ordered_row32)(const OrderedRow<float>&);
+  void (*ordered_row64)(const OrderedRow<double>&);
+  void (*ordered_gradient32)(const OrderedGradientRow<float>&);
+  void (*ordered_gradient64)(const OrderedGradientRow<double>&);
   void (*rescale_sums)(const RescaleSums&);
   /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
   void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);

@@ -14,7 +14,7 @@ namespace {
 
 void quantise_forward(const KernelTable& kernels, const QuantiseWeights& args, QuantisedWeights& weights) {
   weights.width = args.width;
-  weights.reading = args.reading;
+  weights.error_weights = args.error_weights;
   weights.error_grid_bits = args.error_grid_bits;
   const ConvShape& s = weights.shape;
   const std::int64_t size = s.kh * s.kw * s.c_per_group();
@@ -94,7 +94,7 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   auto& weights = static_cast<CpuWeights&>(base);
   const ConvShape& s = base.shape;
   const std::int64_t taps = s.kh * s.kw;
-  const bool shared = args.reading == ErrorWeights::kShared;
+  const bool shared = args.error_weights == ErrorWeights::kShared;
   const bool vectors = args.width.is_integer() && args.width.is_narrow();
   const bool packed = is_narrow_code(args.width);
   const auto forward_codes = [&] {

@@ -2,7 +2,7 @@
 // Vectors of 16 lanes on AVX2, as pairs: the small vocabulary that the elementwise rows are written in. Included inside
 // an unnamed namespace of kernels_avx2.cpp.
 
-constexpr int kFloatChains = 5, kDoubleChains = 2;  // as many as the registers hold
+constexpr int kFloatAccumulators = 5, kDoubleAccumulators = 2;  // as many as the registers hold
 
 struct Floats {
   __m256 a, b;

@@ -2,7 +2,7 @@
 // Vectors of 16 lanes on AVX-512: the small vocabulary that the elementwise rows are written in. Included inside an
 // unnamed namespace of kernels_avx512vnni.cpp.
 
-constexpr int kFloatChains = 8, kDoubleChains = 8;  // as many as the registers hold
+constexpr int kFloatAccumulators = 8, kDoubleAccumulators = 8;  // as many as the registers hold
 
 struct Floats {
   __m512 v;

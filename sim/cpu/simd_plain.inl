@@ -2,7 +2,7 @@
 // Vectors of 16 lanes in plain C++: the small vocabulary that the elementwise rows are written in. Included inside an
 // unnamed namespace of kernels_portable.cpp.
 
-constexpr int kFloatChains = 2, kDoubleChains = 1;  // as many as the registers hold
+constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
 
 template <typename T>
 struct Lanes {

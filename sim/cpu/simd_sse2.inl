@@ -3,7 +3,7 @@
 // written in. Included inside an unnamed namespace of kernels_portable.cpp. SSE2 has no fused multiply-add:
 // fused_sse2.inl makes one, to the bit, of binary64 arithmetic.
 
-constexpr int kFloatChains = 2, kDoubleChains = 1;  // as many as the registers hold
+constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
 
 struct Floats {
   __m128 v[4];

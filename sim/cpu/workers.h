@@ -58,11 +58,11 @@ class Workers {
 #endif
   }
 
-  /// body(thread, begin, end) over 0..count-1 in pieces of `grain`.
+  /// body(thread, begin, end) over 0..count-1 in chunks of `grain`.
   template <typename Body>
-  void pieces(std::int64_t count, std::int64_t grain, const Body& body) {
+  void chunks(std::int64_t count, std::int64_t grain, const Body& body) {
     each((count + grain - 1) / grain,
-         [&](int thread, std::int64_t piece) { body(thread, piece * grain, std::min(count, (piece + 1) * grain)); });
+         [&](int thread, std::int64_t chunk) { body(thread, chunk * grain, std::min(count, (chunk + 1) * grain)); });
   }
 
  private:

@@ -28,8 +28,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 std::int64_t KernelLibrary::first_non_finite(const float* data, std::int64_t size) {
-  const Buffer place(*this, sizeof(std::int64_t));
-  auto* device = const_cast<std::int64_t*>(place.as<std::int64_t>());
+  const Buffer position(*this, sizeof(std::int64_t));
+  auto* device = const_cast<std::int64_t*>(position.as<std::int64_t>());
   find_non_finite(data, size, device);
   std::int64_t found = -1;
   to_host(&found, device, sizeof found);

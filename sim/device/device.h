@@ -48,7 +48,7 @@ struct CompileOptions {
 };
 
 /// A step that was started.
-struct Ticket {
+struct StepHandle {
   std::uint64_t number = 0;
 };
 
@@ -65,9 +65,9 @@ class Executable {
   virtual ~Executable() = default;
 
   /// Queues a step. At most two may be on their way; the inputs' memory stays until the step is finished.
-  virtual Ticket start(const StepInputs& inputs) = 0;
+  virtual StepHandle start(const StepInputs& inputs) = 0;
   /// Waits for a step, oldest first. The report is valid until the step after the next one is started.
-  virtual const Report& finish(Ticket ticket) = 0;
+  virtual const Report& finish(StepHandle handle) = 0;
   const Report& run(const StepInputs& inputs) { return finish(start(inputs)); }
   /// A tensor of the last step that was started: kept ones, state, inputs and reports. Throws std::invalid_argument for
   /// another, naming CompileOptions::kept. `host` has room for the whole batch.

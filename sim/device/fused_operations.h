@@ -38,14 +38,14 @@ struct QuantisedWeights {
 
   ConvShape shape;
   BitWidth width;
-  ErrorWeights reading = ErrorWeights::kShared;
+  ErrorWeights error_weights = ErrorWeights::kShared;
   int error_grid_bits = 16;
 
   // Device memory. Codes are 32-bit here whatever the width: they are small, and written once a step.
   Buffer codes;         // uint32 (o, kh, kw, c/groups); float32: the values
   Buffer affine;        // Affine (o)
-  Buffer error_codes;   // reading shared: int32, signed codes on the grid G, shape of codes;
-                        // reading requantised: uint32, one group an input channel
+  Buffer error_codes;   // weights shared: int32, signed codes on the grid G, shape of codes;
+                        // weights requantised: uint32, one group an input channel
   Buffer error_affine;  // shared: Affine (1), step = G, lo = 0; requantised: Affine (c)
   Buffer magnitude;     // float (o + 1): max |value| of each output channel's master weights, and of all
 };
@@ -53,12 +53,12 @@ struct QuantisedWeights {
 struct QuantiseWeights {
   const float* master = nullptr;  // (o, kh, kw, c/groups)
   BitWidth width;
-  ErrorWeights reading = ErrorWeights::kShared;
+  ErrorWeights error_weights = ErrorWeights::kShared;
   int error_grid_bits = 16;  // 16 or 24
   MinScale min_scale;
   bool for_error_pass = true;  // false: only what the forward pass needs
   /// Two words of device memory, or null: 1 where the step of any group is min_scale, of the forward codes and of the
-  /// error pass's own (reading requantised); else 0.
+  /// error pass's own (requantised); else 0.
   std::uint32_t* step_bound = nullptr;
 };
 
@@ -86,7 +86,7 @@ struct ConvForward {
 /// given, then the ReLU's mask; and the sums both norms need.
 ///   contribution: dx (the error pass's own result) or pooled / window broadcast over positions
 ///   u = mask ? fl(first + second) : +0
-struct GradientJoin {
+struct GradientSum {
   const float* other = nullptr;        // second contribution (n, h, w, c), or null
   const float* other_bound = nullptr;  // device: exact max |other|, one value
   // The mask: either of relu(norm(y)), recomputed, or of a saved bit mask, or none.
@@ -113,7 +113,7 @@ struct ConvGradient {
   const NormGradientChannel* gradient = nullptr;  // (o) or null
 };
 
-/// g = quantise(dy), stochastically or to nearest; dw = x^T g; dx = error pass; then the join, if any.
+/// g = quantise(dy), stochastically or to nearest; dw = x^T g; dx = error pass; then the sum of gradients, if any.
 struct ConvBackward {
   ConvGradient gradient;
   Operand g;  // codes written here
@@ -125,10 +125,10 @@ struct ConvBackward {
   const Range* x_range = nullptr;
   const QuantisedWeights* weights = nullptr;
   ConvShape shape;
-  float* dw = nullptr;                 // (o, kh, kw, c/groups), null: not wanted
-  float* dx = nullptr;                 // (n, h, w, c), null: not wanted, or only the join's u is
-  float* dx_bound = nullptr;           // exact max |dx|, one value; null: not wanted
-  const GradientJoin* join = nullptr;  // null: only dx
+  float* dw = nullptr;                        // (o, kh, kw, c/groups), null: not wanted
+  float* dx = nullptr;                        // (n, h, w, c), null: not wanted, or only the sum u is
+  float* dx_bound = nullptr;                  // exact max |dx|, one value; null: not wanted
+  const GradientSum* gradient_sum = nullptr;  // null: only dx
 };
 
 /// z = [relu](norm(y) [+ shortcut]); its range, its mask. shortcut: a tensor, or another norm's output.
@@ -178,21 +178,21 @@ struct ActivationScale {
   Affine* affine = nullptr;
 };
 
-/// pooled = mean over all positions: one ascending chain, one division.
+/// pooled = mean over all positions: one ascending sum, one division.
 struct AveragePool {
   std::int64_t n = 0, positions = 0, channels = 0;
   const float* x = nullptr;  // (n, positions, channels)
   float* pooled = nullptr;   // (n, channels)
 };
-/// dx contribution of the pool, fl(dpooled / positions) at every position, joined like an error pass.
+/// dx contribution of the pool, fl(dpooled / positions) at every position, added like an error pass's.
 struct AveragePoolBackward {
   std::int64_t n = 0, positions = 0, channels = 0;
   const float* dpooled = nullptr;
-  float* dx = nullptr;  // or null where only the join is wanted
-  const GradientJoin* join = nullptr;
+  float* dx = nullptr;  // or null where only the sum is wanted
+  const GradientSum* gradient_sum = nullptr;
 };
 
-/// y = x w^T + bias, float32: one fma chain an output over the inputs ascending from +0, then + bias.
+/// y = x w^T + bias, float32: one fma sum an output over the inputs ascending from +0, then + bias.
 struct LinearForward {
   std::int64_t n = 0, inputs = 0, outputs = 0;
   const float* x = nullptr;     // (n, inputs)
@@ -200,7 +200,7 @@ struct LinearForward {
   const float* bias = nullptr;  // (outputs) or null
   float* y = nullptr;           // (n, outputs)
 };
-/// dx: one fma chain over the outputs ascending. dw, dbias: products and gradients summed over samples
+/// dx: one fma sum over the outputs ascending. dw, dbias: products and gradients summed over samples
 /// on a grid (order_free_sum.h), bound = max|x| * max|dy|, resp. max|dy|.
 struct LinearBackward {
   std::int64_t n = 0, inputs = 0, outputs = 0;
@@ -249,7 +249,7 @@ struct ImageBatch {
   std::int64_t n = 0, h = 0, w = 0;
   const std::uint8_t* pixels = nullptr;      // the whole set, (count, h, w, 3)
   const std::int32_t* set_labels = nullptr;  // (count)
-  const ImagePlace* places = nullptr;        // (n)
+  const ImageIndex* indices = nullptr;       // (n)
   const float* table = nullptr;              // (3, 256): value of a pixel of each channel
   bool augment = false;
   std::uint64_t seed = 0;

@@ -21,16 +21,16 @@ void AlignedMemory::Free::operator()(std::byte* data) const noexcept { std::free
 HostState::HostState(const std::vector<const Program*>& programs) : plan_(programs), memory_(plan_.bytes) {}
 
 void HostState::read(const std::string& name, void* host) {
-  const StatePlan::Place& of = plan_.place(name);
+  const StatePlan::Allocation& of = plan_.allocation(name);
   std::memcpy(host, memory_.data() + of.offset, of.spec.bytes());
 }
 
 void HostState::write(const std::string& name, const void* host) {
-  const StatePlan::Place& of = plan_.place(name);
+  const StatePlan::Allocation& of = plan_.allocation(name);
   std::memcpy(memory_.data() + of.offset, host, of.spec.bytes());
 }
 
-void* HostState::address(const TensorSpec& spec) { return memory_.data() + plan_.place(spec).offset; }
+void* HostState::address(const TensorSpec& spec) { return memory_.data() + plan_.allocation(spec).offset; }
 
 void require_samples(const Program& program, std::int64_t samples) {
   if (samples >= 1 && samples <= program.batch()) return;

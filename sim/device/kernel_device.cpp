@@ -20,13 +20,13 @@ class KernelState final : public State {
       : library_(std::move(library)), plan_(programs), memory_(*library_, plan_.bytes) {}
   std::size_t bytes() const override { return plan_.bytes; }
   void read(const std::string& name, void* host) override {
-    const StatePlan::Place& of = plan_.place(name);
+    const StatePlan::Allocation& of = plan_.allocation(name);
     library_->to_host(host, at(of), of.spec.bytes());
   }
   void read(const std::vector<Read>& reads) override {
     std::size_t begin = plan_.bytes, end = 0, sum = 0;
     for (const Read& one : reads) {
-      const StatePlan::Place& of = plan_.place(one.name);
+      const StatePlan::Allocation& of = plan_.allocation(one.name);
       begin = std::min(begin, of.offset);
       end = std::max(end, of.offset + of.spec.bytes());
       sum += of.spec.bytes();
@@ -36,15 +36,15 @@ class KernelState final : public State {
     between_.resize(end - begin);
     library_->to_host(between_.data(), memory_.as<std::byte>() + begin, end - begin);
     for (const Read& one : reads) {
-      const StatePlan::Place& of = plan_.place(one.name);
+      const StatePlan::Allocation& of = plan_.allocation(one.name);
       std::memcpy(one.host, between_.data() + (of.offset - begin), of.spec.bytes());
     }
   }
   void write(const std::string& name, const void* host) override {
-    const StatePlan::Place& of = plan_.place(name);
+    const StatePlan::Allocation& of = plan_.allocation(name);
     library_->to_device(at(of), host, of.spec.bytes());
   }
-  void* address(const TensorSpec& spec) { return at(plan_.place(spec)); }
+  void* address(const TensorSpec& spec) { return at(plan_.allocation(spec)); }
   /// Steps of a run never overlap, so its programs share the memory of a step; the first one that asks decides how
   /// much.
   std::byte* step_memory(std::size_t bytes, std::shared_ptr<Buffer>& own) {
@@ -57,7 +57,7 @@ class KernelState final : public State {
 
  private:
   std::vector<std::byte> between_;
-  std::byte* at(const StatePlan::Place& of) { return memory_.as<std::byte>() + of.offset; }
+  std::byte* at(const StatePlan::Allocation& of) { return memory_.as<std::byte>() + of.offset; }
 
   std::shared_ptr<KernelLibrary> library_;
   StatePlan plan_;
@@ -89,12 +89,12 @@ void linger(const std::vector<ChosenKernel>& kernels, std::vector<LiveSpan>& liv
   const auto is = [&](std::size_t k, const char* name) { return kernels[k].entry->name == name; };
   for (std::size_t k = 0; k < kernels.size(); ++k) {
     if (!is(k, "convolution backward") && !is(k, "linear backward")) continue;
-    std::size_t join = k + 1;
-    while (join < kernels.size() && !is(join, "convolution backward") && !is(join, "find non-finite")) ++join;
+    std::size_t next = k + 1;
+    while (next < kernels.size() && !is(next, "convolution backward") && !is(next, "find non-finite")) ++next;
     for (const auto* tensors : {&kernels[k].reads, &kernels[k].writes}) {
       for (const Tensor tensor : *tensors) {
         LiveSpan& span = live[static_cast<std::size_t>(tensor.id)];
-        span.end = std::max(span.end, static_cast<int>(join) - 1);
+        span.end = std::max(span.end, static_cast<int>(next) - 1);
       }
     }
   }
@@ -175,7 +175,7 @@ class KernelExecutable final : public Executable {
     }
   }
 
-  Ticket start(const StepInputs& inputs) override {
+  StepHandle start(const StepInputs& inputs) override {
     if (started_ - finished_ == reports_.size()) throw std::logic_error("a third step was started");
     take(inputs);
     const Tensor number = program_.find("step");
@@ -204,8 +204,8 @@ class KernelExecutable final : public Executable {
     return true;
   }
 
-  const Report& finish(Ticket ticket) override {
-    if (ticket.number != finished_ || finished_ == started_) {
+  const Report& finish(StepHandle handle) override {
+    if (handle.number != finished_ || finished_ == started_) {
       throw std::logic_error("steps are finished in the order in which they were started");
     }
     const Report& report = reports_[finished_++ % reports_.size()];

@@ -84,7 +84,7 @@ class KernelLibrary {
   virtual void sgd_update(const SgdUpdate& args) = 0;
 
   /// Index of the first element that is not finite (exponent test), -1 where all are; device memory.
-  virtual void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) = 0;
+  virtual void find_non_finite(const float* data, std::int64_t size, std::int64_t* position) = 0;
   /// The same, for the host.
   std::int64_t first_non_finite(const float* data, std::int64_t size);
 

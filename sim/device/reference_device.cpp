@@ -47,7 +47,7 @@ class ReferenceExecutable final : public Executable {
     }
   }
 
-  Ticket start(const StepInputs& inputs) override {
+  StepHandle start(const StepInputs& inputs) override {
     if (started_ - finished_ == reports_.size()) throw std::logic_error("a third step was started");
     begin(inputs);
     while (advance()) {
@@ -76,8 +76,8 @@ class ReferenceExecutable final : public Executable {
     return true;
   }
 
-  const Report& finish(Ticket ticket) override {
-    if (ticket.number != finished_ || finished_ == started_) {
+  const Report& finish(StepHandle handle) override {
+    if (handle.number != finished_ || finished_ == started_) {
       throw std::logic_error("steps are finished in the order in which they were started");
     }
     return reports_[finished_++ % reports_.size()];

@@ -12,7 +12,7 @@ namespace bitcycle {
 constexpr std::int32_t kCropPadding = 4;
 
 /// An image of a set, and the epoch that its augmentation is drawn for.
-struct ImagePlace {
+struct ImageIndex {
   std::uint32_t image = 0, epoch = 0;
 };
 

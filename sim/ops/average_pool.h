@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// average_pool: one ascending chain of sums from +0 over positions, one division by their number; its gradient is
+// average_pool: one ascending sum from +0 over positions, one division by their number; its gradient is
 // fl(d / positions) at each (docs/numerics.md, 6.5).
 #pragma once
 

@@ -30,17 +30,17 @@ BITCYCLE_HD double weight_bound(BitWidth width, const Affine& affine, float magn
   return width.is_integer() ? code_bound(affine) : static_cast<double>(magnitude);
 }
 
-/// Largest magnitude of the weights of an error pass reading `shared`: G * (2^(B-1) - 1).
+/// Largest magnitude of the weights of an error pass with `shared` weights: G * (2^(B-1) - 1).
 BITCYCLE_HD double shared_weight_bound(double grid, int bits) { return grid * error_grid_max(bits); }
 
-/// depth * X * W of an integer product; 2 * depth * X * W where an operand is float32, whose chain rounds.
+/// depth * X * W of an integer product; 2 * depth * X * W where an operand is float32, whose sum rounds.
 BITCYCLE_HD double product_bound(bool integers, std::int64_t depth, double x, double w) {
   const double terms = static_cast<double>(depth);
   return integers ? terms * x * w : 2.0 * terms * x * w;
 }
 
 /// Bound of u = fl(first + second): V, or V + max|other| with a second contribution.
-BITCYCLE_HD double join_bound(double first, const float* other_bound) {
+BITCYCLE_HD double gradient_sum_bound(double first, const float* other_bound) {
   return other_bound == nullptr ? first : first + static_cast<double>(*other_bound);
 }
 

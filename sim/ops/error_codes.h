@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// error_codes: the values of the forward codes of weights on one signed grid a tensor, for the error pass reading
-// `shared` (docs/numerics.md, 5.1): v = fma64(step, q, lo); G = fl64(max|v| / (2^(B-1) - 1)); code = rint(fl64(v / G)),
-// 0 where G = 0.
+// error_codes: the values of the forward codes of weights on one signed grid a tensor, for the error pass with
+// `shared` weights (docs/numerics.md, 5.1): v = fma64(step, q, lo); G = fl64(max|v| / (2^(B-1) - 1)); code =
+// rint(fl64(v / G)), 0 where G = 0.
 #pragma once
 
 #include "sim/ops/quantised.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The signed grid of the error pass reading `shared`: the values of the forward codes on one step a tensor
+// The signed grid of the error pass with `shared` weights: the values of the forward codes on one step a tensor
 // (docs/numerics.md, 5.1).
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ErrorWeights: the two readings of the error pass (docs/numerics.md, section 5).
+// ErrorWeights: the two variants of the error pass (docs/numerics.md, section 5).
 #pragma once
 
 #include <cstdint>

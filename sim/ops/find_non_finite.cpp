@@ -9,22 +9,22 @@ namespace bitcycle::ops {
 
 void check(const FindNonFinite& op, const Operands& operands) {
   for (const Tensor x : op.x) operands.require(x, "x", Element::kFloat32, operands.of(x, "x").shape);
-  operands.require(op.place, "place", Element::kInt64, 1);
+  operands.require(op.position, "position", Element::kInt64, 1);
 }
 
 void run(const FindNonFinite& op, const StepMemory& memory) {
-  auto& place = memory.value<std::int64_t>(op.place);
-  place = -1;
+  auto& position = memory.value<std::int64_t>(op.position);
+  position = -1;
   std::int64_t before = 0;
   for (const Tensor tensor : op.x) {
     const auto* x = memory.data<float>(tensor);
     const std::int64_t size = memory.size(tensor);
     const float* found = std::find_if(x, x + size, [](float v) { return !is_finite_bits(v); });
     if (found != x + size) {
-      place = before + (found - x);
+      position = before + (found - x);
       return;
     }
-    before += place_step(size);
+    before += position_step(size);
   }
 }
 

@@ -8,7 +8,7 @@
 namespace bitcycle::ops {
 namespace {
 
-float chain(const Contraction& over, const OutElement& out, const float* lhs, const float* rhs) {
+float ordered_sum(const Contraction& over, const OutElement& out, const float* lhs, const float* rhs) {
   float sum = 0.0F;
   for_each_run(
       over, out,
@@ -18,9 +18,9 @@ float chain(const Contraction& over, const OutElement& out, const float* lhs, co
   return sum;
 }
 
-/// One chain a sample; a sample without a pair adds nothing.
-float chains_of_samples(const Contraction& over, const OutElement& out, const float* lhs, const float* rhs,
-                        int exponent) {
+/// One sum a sample; a sample without a pair adds nothing.
+float sum_over_samples(const Contraction& over, const OutElement& out, const float* lhs, const float* rhs,
+                       int exponent) {
   std::int64_t sum = 0, sample = 0;
   float of_sample = 0.0F;
   const auto close = [&] { add_wrapping(sum, on_grid(of_sample, power_of_two(exponent))); };
@@ -61,7 +61,7 @@ void run(const FloatProduct& op, const StepMemory& memory) {
   const int exponent =
       samples ? sum_exponent(memory.value<double>(op.bound), static_cast<std::uint64_t>(over.shape.n)) : 0;
   for_each_out(over.out_shape(), [&](std::int64_t index, const OutElement& out) {
-    y[index] = samples ? chains_of_samples(over, out, lhs, rhs, exponent) : chain(over, out, lhs, rhs);
+    y[index] = samples ? sum_over_samples(over, out, lhs, rhs, exponent) : ordered_sum(over, out, lhs, rhs);
   });
 }
 

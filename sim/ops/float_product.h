@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // float_product: a product of values in binary32 with a written order (docs/numerics.md, 6.2). Forward and error pass:
-// one fma chain an element from +0 over kh, kw, channel. Weight gradient: one fma chain a sample over output positions
+// one fma sum an element from +0 over kh, kw, channel. Weight gradient: one fma sum a sample over output positions
 // in ascending order, the samples' results summed on a grid from `bound`, a bound of any sample's result (7.1).
 #pragma once
 

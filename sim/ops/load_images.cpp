@@ -13,9 +13,9 @@ void check(const LoadImages& op, const Operands& operands) {
   operands.require(op.x, "x", Element::kFloat32, x);
   operands.require(op.pixels, "pixels", Element::kUint8, {set[0], x[1], x[2], x[3]});
   operands.require(op.set_labels, "set labels", Element::kInt32, {set[0]});
-  const auto places = operands.of(op.places, "places").size();
-  operands.require(op.places, "places", Element::kImagePlace, places);
-  if (places < x[0]) operands.fail("places must hold a batch");
+  const auto indices = operands.of(op.indices, "indices").size();
+  operands.require(op.indices, "indices", Element::kImageIndex, indices);
+  if (indices < x[0]) operands.fail("indices must hold a batch");
   operands.require(op.first, "first", Element::kUint32, 1);
   operands.require(op.values, "values", Element::kFloat32, {3, 256});
   operands.require(op.labels, "labels", Element::kInt32, {x[0]});
@@ -28,7 +28,7 @@ void run(const LoadImages& op, const StepMemory& memory) {
   batch.w = memory.spec(op.x).shape[2];
   batch.pixels = memory.data<std::uint8_t>(op.pixels);
   batch.set_labels = memory.data<std::int32_t>(op.set_labels);
-  batch.places = memory.data<ImagePlace>(op.places) + memory.value<std::uint32_t>(op.first);
+  batch.indices = memory.data<ImageIndex>(op.indices) + memory.value<std::uint32_t>(op.first);
   batch.table = memory.data<float>(op.values);
   batch.augment = op.augment;
   batch.seed = op.seed;

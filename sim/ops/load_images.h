@@ -13,8 +13,8 @@ struct LoadImages {
   static constexpr const char* kName = "load_images";
   Tensor pixels;      // uint8 (count, h, w, 3): the whole set
   Tensor set_labels;  // int32 (count)
-  Tensor places;      // image place (at least the batch): which image, and the epoch of its augmentation
-  Tensor first;       // uint32 (): the place of the batch's first image
+  Tensor indices;     // image index (at least the batch): which image, and the epoch of its augmentation
+  Tensor first;       // uint32 (): the index of the batch's first image
   Tensor values;      // float32 (3, 256): of every pixel of each channel
   Tensor x;           // float32 (n, h, w, 3)
   Tensor labels;      // int32 (n)
@@ -25,7 +25,7 @@ struct LoadImages {
   static void each_tensor(Self& self, Visit visit) {
     visit("pixels", self.pixels, Access::kRead);
     visit("set labels", self.set_labels, Access::kRead);
-    visit("places", self.places, Access::kRead);
+    visit("indices", self.indices, Access::kRead);
     visit("first", self.first, Access::kRead);
     visit("values", self.values, Access::kRead);
     visit("x", self.x, Access::kWrite);

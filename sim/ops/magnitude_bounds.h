@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bounds of magnitudes, in binary64, left to right; grids of order-free sums are taken from them (docs/numerics.md, 7).
-//   product_bound  depth * X * W, twice that where a chain rounds; X, W: max(|lo|, |fma64(s, 2^b - 1, lo)|) of a grid,
+//   product_bound  depth * X * W, twice that where a sum rounds; X, W: max(|lo|, |fma64(s, 2^b - 1, lo)|) of a grid,
 //                  max(|lo|, |hi|) of a range; one a group of rhs, or the largest of them (7.2, 7.6)
 //   magnitude      the exact largest |x|, through keys of the same order, so that a NaN is seen
 //   sum_bound      fl64(a + b), of a sum whose parts are below a and b (7.6)

@@ -111,7 +111,8 @@ BITCYCLE_HD NormChannel norm_running_channel(float mean, float variance, float g
   return norm;
 }
 
-/// relu(norm(y)) at both extremes of y: the extremes of relu(norm(y)) over the channel, a chain of monotone operations.
+/// relu(norm(y)) at both extremes of y: the extremes of relu(norm(y)) over the channel, a composition of monotone
+/// operations.
 BITCYCLE_HD void include_relu_range(KeyRange& range, const ChannelStatistics& s, const NormChannel& norm) {
   include(range, relu(norm_apply(s.lo, norm)));
   include(range, relu(norm_apply(s.hi, norm)));

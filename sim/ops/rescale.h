@@ -38,8 +38,8 @@ BITCYCLE_HD float rescale(double a, double acc, double b, double sum, double e) 
   return static_cast<float>(fma(a, acc, fma(b, sum, e)));
 }
 
-/// Forward (4.2) and the error pass reading `requantised` (4.3): x is the streamed operand (activation or gradient),
-/// w one group of the weights (output channel, resp. input channel).
+/// Forward (4.2) and the error pass with `requantised` weights (4.3): x is the streamed operand (activation or
+/// gradient), w one group of the weights (output channel, resp. input channel).
 struct ProductScale {
   double a;  // fl64(s_x * s_w), of [q_x q_w]
   double b;  // fl64(s_x * lo_w), of [q_x]
@@ -51,7 +51,7 @@ BITCYCLE_HD double product_offset(const Affine& x, const Affine& w, double sum_w
   return x.lo * fma(w.step, sum_w, w.lo * n);
 }
 
-/// Error pass reading `shared` (4.4): A = fl64(s_g * G), E = fl64(fl64(lo_g * G) * [w_G]);
+/// Error pass with `shared` weights (4.4): A = fl64(s_g * G), E = fl64(fl64(lo_g * G) * [w_G]);
 /// dx = fl32(fma(A, [q_g w_G], E)).
 BITCYCLE_HD double shared_scale(const Affine& g, double grid) { return g.step * grid; }
 BITCYCLE_HD double shared_offset(const Affine& g, double grid, double sum_w) { return (g.lo * grid) * sum_w; }

@@ -13,7 +13,7 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + TensorPlan::kAlignment - 1) / TensorPlan::kAlignment * TensorPlan::kAlignment;
 }
 
-/// Neighbours that are placed together.
+/// Neighbours that are allocated together.
 struct Block {
   std::vector<Tensor> tensors;
   std::size_t bytes = 0, offset = 0;
@@ -24,13 +24,13 @@ struct Block {
 template <typename Wanted>
 std::vector<Block> blocks_of(const Program& program, const Wanted& wanted) {
   std::vector<Block> blocks;
-  std::vector<bool> placed(program.tensors().size());
+  std::vector<bool> done(program.tensors().size());
   const auto add = [&](const std::vector<Tensor>& tensors) {
     Block block;
     for (const Tensor tensor : tensors) {
       const auto id = static_cast<std::size_t>(tensor.id);
-      if (placed[id] || !wanted(tensor)) continue;
-      placed[id] = true;
+      if (done[id] || !wanted(tensor)) continue;
+      done[id] = true;
       block.tensors.push_back(tensor);
       block.bytes += aligned(program.spec(tensor).bytes());
     }
@@ -41,7 +41,7 @@ std::vector<Block> blocks_of(const Program& program, const Wanted& wanted) {
   return blocks;
 }
 
-void place(const Program& program, const Block& block, TensorPlan& plan) {
+void assign(const Program& program, const Block& block, TensorPlan& plan) {
   std::size_t offset = block.offset;
   for (const Tensor tensor : block.tensors) {
     plan.offset[static_cast<std::size_t>(tensor.id)] = offset;
@@ -91,7 +91,7 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
   for (Block& block : blocks) {
     if (block.tensors.size() == 1) continue;
     block.offset = plan.bytes;
-    place(program, block, plan);
+    assign(program, block, plan);
   }
   plan.list_bytes = plan.bytes;
   std::vector<const Block*> large;
@@ -102,7 +102,7 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
       block.offset = behind;
       behind += block.bytes;
     } else {
-      // Blocks that live at the same time, by place; the first gap between them that is wide enough.
+      // Blocks that live at the same time, by offset; the first gap between them that is wide enough.
       std::vector<const Block*> others;
       for (const Block* other : large) {
         if (meet(other->live, block.live)) others.push_back(other);
@@ -117,7 +117,7 @@ TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live) 
       large.push_back(&block);
       behind = std::max(behind, block.offset + block.bytes);
     }
-    place(program, block, plan);
+    assign(program, block, plan);
   }
   return plan;
 }
@@ -128,7 +128,7 @@ TensorPlan plan_side_by_side(const Program& program, Lifetime lifetime) {
   TensorPlan plan = empty_plan(program);
   for (Block& block : blocks) {
     block.offset = plan.bytes;
-    place(program, block, plan);
+    assign(program, block, plan);
   }
   return plan;
 }
@@ -141,24 +141,24 @@ StatePlan::StatePlan(const std::vector<const Program*>& programs) {
       if (plan.offset[id] != TensorPlan::kNowhere) ascending.emplace(plan.offset[id], &program->tensors()[id]);
     }
     for (const auto& [offset, spec] : ascending) {
-      if (places.count(spec->name) != 0) {
-        place(*spec);
+      if (allocations.count(spec->name) != 0) {
+        allocation(*spec);
         continue;
       }
-      places.emplace(spec->name, Place{*spec, bytes});
+      allocations.emplace(spec->name, Allocation{*spec, bytes});
       bytes += aligned(spec->bytes());
     }
   }
 }
 
-const StatePlan::Place& StatePlan::place(const std::string& name) const {
-  const auto found = places.find(name);
-  if (found == places.end()) throw std::invalid_argument("the state has no tensor '" + name + "'");
+const StatePlan::Allocation& StatePlan::allocation(const std::string& name) const {
+  const auto found = allocations.find(name);
+  if (found == allocations.end()) throw std::invalid_argument("the state has no tensor '" + name + "'");
   return found->second;
 }
 
-const StatePlan::Place& StatePlan::place(const TensorSpec& spec) const {
-  const Place& of = place(spec.name);
+const StatePlan::Allocation& StatePlan::allocation(const TensorSpec& spec) const {
+  const Allocation& of = allocation(spec.name);
   if (of.spec.element == spec.element && of.spec.shape == spec.shape) return of;
   throw std::invalid_argument("the state's tensor '" + spec.name + "' is " + of.spec.text() + ", the program's " +
                               spec.text());

@@ -32,26 +32,26 @@ struct TensorPlan {
   std::size_t list_bytes = 0;
 };
 
-/// Tensors of lifetime kStep. Greedy: the largest first, each at the lowest place that is free while it lives.
+/// Tensors of lifetime kStep. Greedy: the largest first, each at the lowest offset that is free while it lives.
 TensorPlan plan_step(const Program& program, const std::vector<LiveSpan>& live);
 /// Tensors of another lifetime, lists first, then in the order of the program.
 TensorPlan plan_side_by_side(const Program& program, Lifetime lifetime);
 
 /// Where the state of a run lies: the state tensors of all its programs, by name. Lists as above.
 struct StatePlan {
-  struct Place {
+  struct Allocation {
     TensorSpec spec;
     std::size_t offset = 0;
   };
-  std::map<std::string, Place> places;
+  std::map<std::string, Allocation> allocations;
   std::size_t bytes = 0;
 
   /// Throws std::invalid_argument where two programs have different tensors of one name.
   explicit StatePlan(const std::vector<const Program*>& programs);
   /// Throws std::invalid_argument: no such tensor.
-  const Place& place(const std::string& name) const;
+  const Allocation& allocation(const std::string& name) const;
   /// The same for a program's tensor; it must be of the same kind.
-  const Place& place(const TensorSpec& spec) const;
+  const Allocation& allocation(const TensorSpec& spec) const;
 };
 
 }  // namespace bitcycle

@@ -31,7 +31,7 @@ std::string element_name(Element element) {
     case Element::kNormGradient: return "norm gradient";
     case Element::kNormGradientSums: return "norm gradient sums";
     case Element::kLoss: return "loss";
-    case Element::kImagePlace: return "image place";
+    case Element::kImageIndex: return "image index";
   }
   return "";
 }
@@ -58,7 +58,7 @@ std::size_t bytes_of(Element element, std::int64_t count) {
     case Element::kNormGradient: return sizeof(NormGradientChannel) * n;
     case Element::kNormGradientSums: return sizeof(NormGradientSums) * n;
     case Element::kLoss: return sizeof(LossRecord) * n;
-    case Element::kImagePlace: return sizeof(ImagePlace) * n;
+    case Element::kImageIndex: return sizeof(ImageIndex) * n;
   }
   return 0;
 }

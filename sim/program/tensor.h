@@ -39,7 +39,7 @@ enum class Element : std::uint8_t {
   kNormGradient,      // NormGradientChannel
   kNormGradientSums,  // NormGradientSums
   kLoss,              // LossRecord
-  kImagePlace,        // ImagePlace
+  kImageIndex,        // ImageIndex
 };
 
 std::string element_name(Element element);

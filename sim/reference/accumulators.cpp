@@ -67,7 +67,7 @@ void conv_accumulators(const ConvAccumulators& args) {
     forward(args);
   } else if (args.pass == Pass::kWeightGradient) {
     weight_gradient(args);
-  } else if (args.weights->reading == ErrorWeights::kShared) {
+  } else if (args.weights->error_weights == ErrorWeights::kShared) {
     error<std::int32_t>(args);
   } else {
     error<std::uint32_t>(args);

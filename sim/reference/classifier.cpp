@@ -33,9 +33,9 @@ void average_pool_backward(const AveragePoolBackward& args) {
         args.dpooled[n * args.channels + e % args.channels] / static_cast<float>(args.positions);
   }
   if (args.dx != nullptr) std::copy(dx.begin(), dx.end(), args.dx);
-  if (args.join != nullptr) {
+  if (args.gradient_sum != nullptr) {
     const double bound = static_cast<double>(max_magnitude(args.dpooled, args.n * args.channels));
-    join_gradients(*args.join, dx, bound, args.n * args.positions, args.channels);
+    sum_gradients(*args.gradient_sum, dx, bound, args.n * args.positions, args.channels);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The error pass in both readings, and in float32 (docs/numerics.md, 4.3, 4.4, 5, 6.2), with its bound V (7.6).
+// The error pass in both variants, and in float32 (docs/numerics.md, 4.3, 4.4, 5, 6.2), with its bound V (7.6).
 #include <algorithm>
 #include <cmath>
 
@@ -52,7 +52,7 @@ void shared_error(const ConvBackward& args, std::vector<float>& dx) {
   });
 }
 
-/// One fma chain an input from +0, in the order kh, kw, output channel.
+/// One fma sum an input from +0, in the order kh, kw, output channel.
 void float_error(const ConvBackward& args, std::vector<float>& dx) {
   const ConvShape& s = args.shape;
   const std::vector<float> g = load_values(args.g, s.output_size());
@@ -74,7 +74,7 @@ void float_error(const ConvBackward& args, std::vector<float>& dx) {
 double error_weight_bound(const QuantisedWeights& weights) {
   if (weights.width.is_float32()) return static_cast<double>(weights.magnitude.as<float>()[weights.shape.o]);
   const auto* affine = weights.error_affine.as<Affine>();
-  if (weights.reading == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
+  if (weights.error_weights == ErrorWeights::kShared) return shared_weight_bound(affine->step, weights.error_grid_bits);
   double bound = 0.0;
   for (std::int64_t i = 0; i < weights.shape.c; ++i) bound = std::max(bound, code_bound(affine[i]));
   return bound;
@@ -88,7 +88,7 @@ std::vector<float> error_weight_values(const QuantisedWeights& weights) {
   const auto* affine = weights.error_affine.as<Affine>();
   std::vector<float> values;
   for (std::int64_t e = 0; e < s.weight_size(); ++e) {
-    if (weights.reading == ErrorWeights::kShared) {
+    if (weights.error_weights == ErrorWeights::kShared) {
       const auto code = static_cast<double>(weights.error_codes.as<std::int32_t>()[e]);
       values.push_back(static_cast<float>(std::fma(affine->step, code, affine->lo)));
     } else {
@@ -106,7 +106,7 @@ ErrorPass conv_error(const ConvBackward& args) {
   ErrorPass result;
   result.dx.resize(static_cast<std::size_t>(s.input_size()));
   const bool integers = args.g.width.is_integer() && weights.width.is_integer();
-  const bool shared = weights.reading == ErrorWeights::kShared;
+  const bool shared = weights.error_weights == ErrorWeights::kShared;
   if (!integers) {
     float_error(args, result.dx);
   } else {

@@ -40,7 +40,7 @@ void integer_forward(const ConvForward& args) {
   });
 }
 
-/// One fma chain an output from +0, in the order kh, kw, input channel.
+/// One fma sum an output from +0, in the order kh, kw, input channel.
 void float_forward(const ConvForward& args) {
   const ConvShape& s = args.shape;
   const std::vector<float> x = load_values(args.codes, s.input_size());

@@ -36,7 +36,7 @@ void integer_weight_gradient(const ConvBackward& args) {
   });
 }
 
-/// One fma chain a sample over the positions for which the tap exists, ascending; samples summed on a grid.
+/// One fma sum a sample over the positions for which the tap exists, ascending; samples summed on a grid.
 void float_weight_gradient(const ConvBackward& args) {
   const ConvShape& s = args.shape;
   const std::vector<float> x = load_values(args.x, s.input_size());
@@ -53,16 +53,16 @@ void float_weight_gradient(const ConvBackward& args) {
     for (std::int64_t i = 0; i < s.c_per_group(); ++i) {
       std::int64_t sum = 0;
       for (std::int64_t n = 0; n < s.n; ++n) {
-        float chain = 0.0F;
+        float sample = 0.0F;
         for (std::int64_t oh = valid.oh_begin; oh < valid.oh_end; ++oh) {
           for (std::int64_t ow = valid.ow_begin; ow < valid.ow_end; ++ow) {
             const std::int64_t h = oh * s.stride - s.padding + kh;
             const std::int64_t w = ow * s.stride - s.padding + kw;
-            chain = std::fma(x[static_cast<std::size_t>(input_index(s, n, h, w, first_channel + i))],
-                             g[static_cast<std::size_t>(output_index(s, n, oh, ow, o))], chain);
+            sample = std::fma(x[static_cast<std::size_t>(input_index(s, n, h, w, first_channel + i))],
+                              g[static_cast<std::size_t>(output_index(s, n, oh, ow, o))], sample);
           }
         }
-        add_wrapping(sum, on_grid(chain, to_grid));
+        add_wrapping(sum, on_grid(sample, to_grid));
       }
       args.dw[weight_index(s, o, kh, kw, i)] = static_cast<float>(sum_value(sum, exponent));
     }

@@ -7,11 +7,11 @@ namespace bitcycle::reference {
 void load_images(const ImageBatch& args) {
   float* out = args.x;
   for (std::int64_t i = 0; i < args.n; ++i) {
-    const ImagePlace& place = args.places[i];
-    args.labels[i] = args.set_labels[place.image];
+    const ImageIndex& index = args.indices[i];
+    args.labels[i] = args.set_labels[index.image];
     const Augmentation augmentation =
-        args.augment ? augmentation_of(args.seed, place.epoch, place.image) : Augmentation{};
-    const std::uint8_t* image = args.pixels + std::int64_t{place.image} * args.h * args.w * 3;
+        args.augment ? augmentation_of(args.seed, index.epoch, index.image) : Augmentation{};
+    const std::uint8_t* image = args.pixels + std::int64_t{index.image} * args.h * args.w * 3;
     for (std::int64_t y = 0; y < args.h; ++y) {
       for (std::int64_t x = 0; x < args.w; ++x) {
         const std::int64_t from_y = y + augmentation.shift_y;

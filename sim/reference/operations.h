@@ -18,8 +18,8 @@ void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::i
 void quantise_input(const ConvInput& input, std::int64_t size, std::int64_t channels, const Operand& codes);
 void quantise_gradient(const ConvBackward& args);
 void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights);
-/// Its two halves: codes of the forward pass with the magnitudes, and codes of the error pass. Reading `requantised`
-/// needs only the master weights, `shared` the forward codes.
+/// Its two halves: codes of the forward pass with the magnitudes, and codes of the error pass. With
+/// `requantised` weights it needs only the master weights, with `shared` ones the forward codes.
 void quantise_forward_weights(const QuantiseWeights& args, QuantisedWeights& weights);
 void quantise_error_weights(const QuantiseWeights& args, QuantisedWeights& weights);
 /// Whether any group's step is min_scale, where that is asked for.
@@ -45,9 +45,9 @@ ErrorPass conv_error(const ConvBackward& args);
 void conv_weight_gradient(const ConvBackward& args);
 void conv_accumulators(const ConvAccumulators& args);
 
-// The gradient on its way to a batch norm (join.cpp): first = the first contribution, bound = a bound of it.
-void join_gradients(const GradientJoin& join, const std::vector<float>& first, double bound, std::int64_t positions,
-                    std::int64_t channels);
+// The gradient on its way to a batch norm (gradient_sum.cpp): first = the first contribution, bound = a bound of it.
+void sum_gradients(const GradientSum& gradient_sum, const std::vector<float>& first, double bound,
+                   std::int64_t positions, std::int64_t channels);
 /// Exact max |x|; 0 of an empty tensor.
 float max_magnitude(const float* x, std::int64_t size);
 

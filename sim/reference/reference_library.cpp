@@ -114,15 +114,15 @@ void ReferenceLibrary::conv_backward(const ConvBackward& args) {
     const Timing timing(*this, "convolution weight gradient", args.shape.macs());
     reference::conv_weight_gradient(args);
   }
-  if (args.dx == nullptr && args.dx_bound == nullptr && args.join == nullptr) return;
+  if (args.dx == nullptr && args.dx_bound == nullptr && args.gradient_sum == nullptr) return;
   const Timing timing(*this, "convolution error", args.shape.macs());
   const reference::ErrorPass error = reference::conv_error(args);
   const auto size = args.shape.input_size();
   if (args.dx != nullptr) std::copy(error.dx.begin(), error.dx.end(), args.dx);
   if (args.dx_bound != nullptr) *args.dx_bound = reference::max_magnitude(error.dx.data(), size);
-  if (args.join != nullptr) {
-    reference::join_gradients(*args.join, error.dx, error.bound, args.shape.n * args.shape.h * args.shape.w,
-                              args.shape.c);
+  if (args.gradient_sum != nullptr) {
+    reference::sum_gradients(*args.gradient_sum, error.dx, error.bound, args.shape.n * args.shape.h * args.shape.w,
+                             args.shape.c);
   }
 }
 
@@ -182,9 +182,9 @@ void ReferenceLibrary::sgd_update(const SgdUpdate& args) {
   if (args.non_finite != nullptr) find_non_finite(args.parameter, args.size, args.non_finite);
 }
 
-void ReferenceLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* place) {
+void ReferenceLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* position) {
   const float* found = std::find_if(data, data + size, [](float x) { return !is_finite_bits(x); });
-  *place = found == data + size ? -1 : found - data;
+  *position = found == data + size ? -1 : found - data;
 }
 
 void ReferenceLibrary::set_profiling(bool on) {

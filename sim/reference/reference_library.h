@@ -50,7 +50,7 @@ class ReferenceLibrary final : public KernelLibrary {
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
   void sgd_update(const SgdUpdate& args) override;
 
-  void find_non_finite(const float* data, std::int64_t size, std::int64_t* place) override;
+  void find_non_finite(const float* data, std::int64_t size, std::int64_t* position) override;
 
   void set_profiling(bool on) override;
   std::vector<ProfileEntry> profile() const override { return profile_; }

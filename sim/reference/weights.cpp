@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Codes of the weights for the forward pass, and for the error pass in both readings (docs/numerics.md, 2.1 and 5).
+// Codes of the weights for the forward pass, and for the error pass in both variants (docs/numerics.md, 2.1 and 5).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -82,14 +82,14 @@ void requantise(const QuantiseWeights& args, QuantisedWeights& weights) {
 
 void quantise_forward_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   weights.width = args.width;
-  weights.reading = args.reading;
+  weights.error_weights = args.error_weights;
   weights.error_grid_bits = args.error_grid_bits;
   quantise_forward(args, weights);
 }
 
 void quantise_error_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
   if (!args.for_error_pass || args.width.is_float32()) return;
-  if (args.reading == ErrorWeights::kShared) {
+  if (args.error_weights == ErrorWeights::kShared) {
     put_on_shared_grid(weights);
   } else {
     requantise(args, weights);
@@ -106,7 +106,7 @@ void note_step_bound(const QuantiseWeights& args, const QuantisedWeights& weight
   const auto any = [](const Affine* affine, std::int64_t groups) {
     return std::any_of(affine, affine + groups, [](const Affine& a) { return a.step_bound != 0; }) ? 1U : 0U;
   };
-  const bool own = args.for_error_pass && args.width.is_integer() && args.reading == ErrorWeights::kRequantised;
+  const bool own = args.for_error_pass && args.width.is_integer() && args.error_weights == ErrorWeights::kRequantised;
   args.step_bound[0] = any(weights.affine.as<Affine>(), weights.shape.o);
   args.step_bound[1] = own ? any(weights.error_affine.as<Affine>(), weights.shape.c) : 0U;
 }

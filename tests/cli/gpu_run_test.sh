@@ -122,7 +122,7 @@ test_the_report_has_limits_steps_kernels_and_peers() {
   contains "$report" "| short | 1.0 | 5.50 | 0.005 | 182 | 9.1 % | - |"
   contains "$report" "| **all** | 126.0 | 127.03 | 16.006 | 1,431 | 73.4 % | 76.4 % |"
   contains "$report" "The roof of the whole step is 11.751 ms, 293.8 % of the graph's"
-  contains "$report" "4.000 ms; as many empty nodes in one chain take 0.158 ms."
+  contains "$report" "4.000 ms; as many empty nodes in a row take 0.158 ms."
   contains "$report" "| PyTorch 9.9, mixed_float16 | contiguous | 10.000 | 1,000 | 2.50 | 5.00 | 2.50 |"
   contains "$report" "| PyTorch 9.9, mixed_float16 | channels-last | 8.000 | 1,000 | 2.00 | 4.00 | 2.50 |"
   contains "$report" "## Log of digests"

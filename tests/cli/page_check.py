@@ -163,7 +163,7 @@ class Browser:
         to_browser, self.out = os.pipe()
         self.into, from_browser = os.pipe()
 
-        def place_pipes():  # the browser reads descriptor 3 and writes 4
+        def arrange_pipes():  # the browser reads descriptor 3 and writes 4
             low, high = os.dup2(to_browser, 100), os.dup2(from_browser, 101)
             os.dup2(low, 3)
             os.dup2(high, 4)
@@ -172,7 +172,7 @@ class Browser:
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
              "--no-first-run", "--disable-extensions", "--disable-background-networking",
              f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"],
-            preexec_fn=place_pipes, close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            preexec_fn=arrange_pipes, close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)

@@ -22,26 +22,26 @@ test_a_changed_record_is_named_by_every_reader() {
   run 0 "$BITCYCLE" report a --out page.html
   equal "$err" "" "warnings of a whole run"
 
-  local place="c/metrics.jsonl:2' was changed after it was written"
+  local change="c/metrics.jsonl:2' was changed after it was written"
   changed sed -i '2s/"test_accuracy":[^,]*/"test_accuracy":99.5/' metrics.jsonl
-  refused 1 "$place" report c --out page.html
-  refused 1 "$place" cost c
+  refused 1 "$change" report c --out page.html
+  refused 1 "$change" cost c
   for verb in eval export train; do
     case $verb in
       train) run 0 "$BITCYCLE" train config.yaml --out c ;;
       *) run 0 "$BITCYCLE" "$verb" c ;;
     esac
-    contains "$err" "$place"
+    contains "$err" "$change"
     lacks "$out" "99.5"
   done
   run 0 "$BITCYCLE" verify a c
-  contains "$err" "$place"
-  refused 1 "$place" train config.yaml --from c --set train.steps=16 --set precision.forward.cycles=4 --out forked
+  contains "$err" "$change"
+  refused 1 "$change" train config.yaml --from c --set train.steps=16 --set precision.forward.cycles=4 --out forked
   [ ! -e forked ] || failed "a folder was made"
   # An unfinished run: what was changed is computed again.
   rm c/summary.json
   run 0 "$BITCYCLE" train config.yaml --out c --quiet
-  contains "$err" "$place"
+  contains "$err" "$change"
   contains "$err" "the steps after 6 are computed again"
   equal "$(cut -d, -f1-8 c/metrics.jsonl)" "$(cut -d, -f1-8 a/metrics.jsonl)" "evaluations"
   run 0 "$BITCYCLE" report c --out page.html

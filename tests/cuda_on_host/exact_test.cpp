@@ -22,7 +22,7 @@ class CudaOnHostStep : public ::testing::TestWithParam<test::NamedShape> {
 };
 
 /// Grids and shared memory of any size, blocks, warps and lanes in any order.
-TEST_P(CudaOnHostStep, EveryReadingMaskGridAndOrderEqualsTheReference) {
+TEST_P(CudaOnHostStep, EveryVariantMaskGridAndOrderEqualsTheReference) {
   const auto pair = [](int forward, int gradient) {
     return test::WidthPair{BitWidth::integer(forward), BitWidth::integer(gradient)};
   };

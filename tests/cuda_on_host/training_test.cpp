@@ -18,8 +18,8 @@ using cuda_on_host::make_cuda_device_on_host;
 
 TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   Config config = device_config(3);
-  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
-    config.precision.error_weights = reading;
+  for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = error_weights;
     const Outcome expected = train_steps(config, *make_reference_device());
     for (const auto& options : {HostOptions{132, 1, 21, false}, HostOptions{5, 0, 22, false}}) {
       EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host(options))))
@@ -28,7 +28,7 @@ TEST(CudaOnHostTraining, HasTheDigestOfTheReferenceOnAnyGridInAnyOrder) {
   }
 }
 
-/// Branches beside the main sequence take any turn that the graph's edges allow: a missing join shows in some of them.
+/// Branches beside the main sequence take any turn that the graph's edges allow: a missing edge shows in some of them.
 TEST(CudaOnHostTraining, HasTheSameDigestInManyOrdersOfBranches) {
   const Config config = device_config(6, 1);
   const Outcome expected = train_steps(config, *make_cpu_device());

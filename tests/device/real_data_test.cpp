@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "tests/golden/devices.h"
-#include "tests/golden/places.h"
+#include "tests/golden/source_paths.h"
 #include "tests/property/training_fixture.h"
 
 namespace bitcycle::test {

@@ -25,7 +25,7 @@ TEST_P(DeviceStep, EveryWidthEqualsTheReference) {
   int i = 0;
   for (const auto& widths : test::backend_widths()) {
     StepVariant variant;
-    variant.reading = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
+    variant.error_weights = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
     variant.mask = i % 3;
     variant.fused_input = i % 2 == 1;
     compare(widths, variant);
@@ -33,7 +33,7 @@ TEST_P(DeviceStep, EveryWidthEqualsTheReference) {
   }
 }
 
-TEST_P(DeviceStep, EveryReadingMaskAndRoundingEqualsTheReference) {
+TEST_P(DeviceStep, EveryVariantMaskAndRoundingEqualsTheReference) {
   const auto pair = [](int forward, int gradient) {
     return test::WidthPair{BitWidth::integer(forward), BitWidth::integer(gradient)};
   };
@@ -49,11 +49,11 @@ TEST_P(DeviceStep, EveryReadingMaskAndRoundingEqualsTheReference) {
 
 TEST_P(DeviceStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   for (const int i : {0, 1, 2, 3, 4, 5, 6, 7}) {
-    const auto reading = i % 2 == 0 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+    const auto error_weights = i % 2 == 0 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
     const test::WidthPair widths{BitWidth::integer(i / 2 % 2 == 0 ? 8 : 12), BitWidth::integer(8)};
     const bool infinite = i >= 4;
     for (const auto& library : test::all_libraries()) {
-      EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, reading, infinite))
+      EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, error_weights, infinite))
           << library->name() << ", case " << i;
     }
   }

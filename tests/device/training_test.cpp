@@ -6,7 +6,7 @@
 
 #include "nn/train/trainer.h"
 #include "tests/golden/devices.h"
-#include "tests/golden/places.h"
+#include "tests/golden/source_paths.h"
 #include "tests/golden/temporary_folder.h"
 #include "tests/property/run_files.h"
 #include "tests/property/training_fixture.h"
@@ -32,10 +32,10 @@ std::vector<std::string> digests(const Config& config, Device& on, std::int64_t 
   return texts;
 }
 
-TEST(DeviceTraining, HasTheDigestOfTheReferenceInBothReadings) {
+TEST(DeviceTraining, HasTheDigestOfTheReferenceWithBothErrorWeights) {
   Config config = device_config(4);
-  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
-    config.precision.error_weights = reading;
+  for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = error_weights;
     const Outcome expected = train_steps(config, *make_reference_device());
     EXPECT_TRUE(same_outcome(expected, train_steps(config, *device())));
   }

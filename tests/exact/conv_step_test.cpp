@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every operation between two batch norms, on every shape, width, instruction set and number of threads, equals the
-// reference: codes, outputs, statistics, gradients, joins and their sums, bit by bit.
+// reference: codes, outputs, statistics, gradients, their sums and the sums for norms, bit by bit.
 #include "tests/exact/recorded_outcome.h"
 
 namespace bitcycle {
@@ -30,7 +30,7 @@ TEST_P(ExactStep, EveryWidthEqualsTheReference) {
   int i = 0;
   for (const auto& widths : test::backend_widths()) {
     Variant variant;
-    variant.reading = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
+    variant.error_weights = i % 2 == 0 ? ErrorWeights::kRequantised : ErrorWeights::kShared;
     variant.mask = i % 3;
     variant.fused_input = i % 2 == 1;
     compare(widths, variant);
@@ -38,7 +38,7 @@ TEST_P(ExactStep, EveryWidthEqualsTheReference) {
   }
 }
 
-TEST_P(ExactStep, EveryReadingMaskAndRoundingEqualsTheReference) {
+TEST_P(ExactStep, EveryVariantMaskAndRoundingEqualsTheReference) {
   const test::WidthPair eight{BitWidth::integer(8), BitWidth::integer(8)};
   compare(eight, {ErrorWeights::kShared, 16, true, true, 1});
   compare(eight, {ErrorWeights::kShared, 24, false, false, 2});
@@ -48,11 +48,12 @@ TEST_P(ExactStep, EveryReadingMaskAndRoundingEqualsTheReference) {
 
 TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   const test::WidthPair widths{BitWidth::integer(8), BitWidth::integer(8)};
-  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+  for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
     for (const bool infinite : {false, true}) {
       for (const Isa isa : machine_isas()) {
         auto library = make_cpu_library(isa, 2);
-        EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, reading, infinite)) << isa_name(isa);
+        EXPECT_TRUE(test::overflow_equals_reference(*library, GetParam(), widths, error_weights, infinite))
+            << isa_name(isa);
       }
     }
   }

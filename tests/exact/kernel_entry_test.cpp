@@ -101,20 +101,20 @@ struct CompiledStep {
     }
     executable = device.compile(network.program, {state, kept});
   }
-  /// Of a stored set: any pixels, labels below 5, places in any order.
+  /// Of a stored set: any pixels, labels below 5, indices in any order.
   void write_images(const TensorSpec& spec) {
     const auto size = static_cast<std::size_t>(spec.size());
     std::vector<std::uint8_t> pixels(size);
     std::vector<std::int32_t> labels(size);
-    std::vector<ImagePlace> places(size);
+    std::vector<ImageIndex> indices(size);
     for (std::size_t i = 0; i < size; ++i) {
       pixels[i] = static_cast<std::uint8_t>(i * 37 % 251);
       labels[i] = static_cast<std::int32_t>(i * 3 % 5);
-      places[i] = {static_cast<std::uint32_t>(i * 5 % 6), static_cast<std::uint32_t>(i / 3)};
+      indices[i] = {static_cast<std::uint32_t>(i * 5 % 6), static_cast<std::uint32_t>(i / 3)};
     }
     if (spec.element == Element::kUint8) state->write(spec.name, pixels.data());
     if (spec.element == Element::kInt32) state->write(spec.name, labels.data());
-    if (spec.element == Element::kImagePlace) state->write(spec.name, places.data());
+    if (spec.element == Element::kImageIndex) state->write(spec.name, indices.data());
   }
 
   std::shared_ptr<State> state;
@@ -124,8 +124,8 @@ struct CompiledStep {
 /// The inputs of a step.
 void give(StepInputs& inputs, const NetworkProgram& network, const std::vector<float>& x,
           const std::vector<std::int32_t>& labels, const LayerWidths& widths) {
-  if (network.first_place) {
-    inputs.set(network.first_place, std::uint32_t{3});
+  if (network.first_index) {
+    inputs.set(network.first_index, std::uint32_t{3});
   } else {
     inputs.point(network.images, x.data());
     inputs.point(network.labels, labels.data());

@@ -40,7 +40,7 @@ std::vector<Int128> accumulators(KernelLibrary& library, Pass pass, const ConvSh
 }
 
 /// x all codes 2^b - 1, dy all 2^b - 1: every weight gradient is (2^b - 1)^2 times the number of positions of its tap.
-/// Four channels are what tensor cores take, one runs in chains.
+/// Four channels are what tensor cores take, one runs in the direct kernels.
 void expect_weight_gradient(KernelLibrary& library, std::int64_t batch, std::int64_t channels, BitWidth width) {
   const ConvShape s = test::conv_shape(batch, 32, 32, channels, channels, 3, 1, 1);
   const auto size = static_cast<std::size_t>(s.weight_size());
@@ -138,7 +138,7 @@ std::vector<float> forward_of_top_codes(KernelLibrary& library, const ConvShape&
 
 TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
   const BitWidth width = BitWidth::integer(8);
-  // 20 outputs are what tensor cores take, up to the depth that their sums hold; 18 run in chains.
+  // 20 outputs are what tensor cores take, up to the depth that their sums hold; 18 run in the direct kernels.
   for (const auto& [outputs, depth] : std::vector<std::pair<std::int64_t, std::int64_t>>{
            {18, 33025}, {18, 33026}, {18, 65793}, {18, 65794}, {18, 131073}, {20, 33025}, {20, 33026}, {20, 65794}}) {
     const ConvShape s = matmul_shape(2, outputs, depth);
@@ -197,7 +197,7 @@ TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
       QuantiseWeights quantise_args;
       quantise_args.master = master.as<float>();
       quantise_args.width = width;
-      quantise_args.reading = ErrorWeights::kRequantised;
+      quantise_args.error_weights = ErrorWeights::kRequantised;
       library->quantise_weights(quantise_args, *weights);
       ConvBackward args;
       args.gradient.u = dy.as<float>();

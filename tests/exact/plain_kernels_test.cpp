@@ -15,7 +15,7 @@ TEST_P(PlainKernels, AStepEqualsTheReference) {
   cpu::CpuLibrary library(cpu::kPlainKernels, 1);
   for (const int forward : {8, 12}) {
     test::StepVariant variant;
-    variant.reading = forward == 8 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+    variant.error_weights = forward == 8 ? ErrorWeights::kShared : ErrorWeights::kRequantised;
     variant.fused_input = forward == 8;
     const test::WidthPair widths{BitWidth::integer(forward), BitWidth::integer(8)};
     EXPECT_TRUE(test::step_equals_reference(library, GetParam(), widths, variant)) << forward << " bits";

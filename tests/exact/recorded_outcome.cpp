@@ -83,13 +83,14 @@ std::string flag(bool value, const char* name) { return value ? std::string(" ")
 }  // namespace
 
 std::string outcome_key(const NamedShape& shape, const WidthPair& widths, const StepVariant& variant) {
-  return std::string(shape.reason) + " " + name_of(widths) + " reading " +
-         std::to_string(static_cast<int>(variant.reading)) + " grid " + std::to_string(variant.grid_bits) + " mask " +
-         std::to_string(variant.mask) + flag(variant.stochastic, "stochastic") + flag(variant.fused_input, "fused");
+  return std::string(shape.reason) + " " + name_of(widths) + " error weights " +
+         std::to_string(static_cast<int>(variant.error_weights)) + " grid " + std::to_string(variant.grid_bits) +
+         " mask " + std::to_string(variant.mask) + flag(variant.stochastic, "stochastic") +
+         flag(variant.fused_input, "fused");
 }
-std::string outcome_key(const NamedShape& shape, const WidthPair& widths, ErrorWeights reading, bool infinite) {
-  return std::string(shape.reason) + " " + name_of(widths) + " overflow, reading " +
-         std::to_string(static_cast<int>(reading)) + flag(infinite, "infinite");
+std::string outcome_key(const NamedShape& shape, const WidthPair& widths, ErrorWeights error_weights, bool infinite) {
+  return std::string(shape.reason) + " " + name_of(widths) + " overflow, error weights " +
+         std::to_string(static_cast<int>(error_weights)) + flag(infinite, "infinite");
 }
 
 ::testing::AssertionResult equals_reference(const std::string& key, const StepOutcome& actual,

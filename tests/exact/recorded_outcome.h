@@ -16,7 +16,7 @@ namespace bitcycle::test {
 
 /// A step and what happens to it, in one line.
 std::string outcome_key(const NamedShape& shape, const WidthPair& widths, const StepVariant& variant);
-std::string outcome_key(const NamedShape& shape, const WidthPair& widths, ErrorWeights reading, bool infinite);
+std::string outcome_key(const NamedShape& shape, const WidthPair& widths, ErrorWeights error_weights, bool infinite);
 
 /// Whether every tensor has the reference's bits. `reference` computes them where they are not recorded, and, after a
 /// difference, to say which element differs.
@@ -41,10 +41,10 @@ inline ::testing::AssertionResult step_equals_reference(KernelLibrary& library, 
                                 [&](KernelLibrary& on) { return run_step(on, shape.shape, widths, variant); });
 }
 inline ::testing::AssertionResult overflow_equals_reference(KernelLibrary& library, const NamedShape& shape,
-                                                            const WidthPair& widths, ErrorWeights reading,
+                                                            const WidthPair& widths, ErrorWeights error_weights,
                                                             bool infinite) {
-  return compare_with_reference(library, outcome_key(shape, widths, reading, infinite), [&](KernelLibrary& on) {
-    return run_overflowing_step(on, shape.shape, widths, reading, infinite);
+  return compare_with_reference(library, outcome_key(shape, widths, error_weights, infinite), [&](KernelLibrary& on) {
+    return run_overflowing_step(on, shape.shape, widths, error_weights, infinite);
   });
 }
 

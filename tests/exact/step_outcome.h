@@ -16,7 +16,7 @@
 namespace bitcycle::test {
 
 struct StepVariant {
-  ErrorWeights reading = ErrorWeights::kShared;
+  ErrorWeights error_weights = ErrorWeights::kShared;
   int grid_bits = 16;
   bool stochastic = true;
   bool fused_input = false;  // input is norm and ReLU of an earlier output
@@ -88,8 +88,8 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
 
   auto weights = library.make_weights(s);
   const Buffer master = upload(library, random_normal(s.weight_size(), 1, 0.3F));
-  library.quantise_weights({master.as<float>(), widths.forward, variant.reading, variant.grid_bits, min_scale, true},
-                           *weights);
+  library.quantise_weights(
+      {master.as<float>(), widths.forward, variant.error_weights, variant.grid_bits, min_scale, true}, *weights);
   keep<std::uint32_t>(outcome, "weight codes", library, weights->codes, s.weight_size());
 
   // Forward.
@@ -142,7 +142,7 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   keep<Range>(outcome, "z range", library, z_range, 1);
   keep<std::uint32_t>(outcome, "mask", library, mask, out / 32 + 1);
 
-  // Backward: gradient of the norm, weight gradient, error pass, join with a second contribution.
+  // Backward: gradient of the norm, weight gradient, error pass, sum with a second contribution.
   const Buffer u = upload(library, random_normal(out, 7, 1e-2F));
   TestRandom random(8);
   std::vector<NormGradientChannel> of_channels(static_cast<std::size_t>(s.o));
@@ -166,21 +166,21 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   const Buffer sum_y[2] = {upload(library, random_normal(in, 12)), upload(library, random_normal(in, 13))};
   const Buffer sum_norm[2] = {upload(library, channels_of(s.c, 14)), upload(library, channels_of(s.c, 15))};
   Buffer sums[2] = {zeros<NormGradientSums>(library, s.c), zeros<NormGradientSums>(library, s.c)};
-  Buffer joined = zeros<float>(library, in), joined_bound = zeros<float>(library, 1);
-  GradientJoin join;
+  Buffer summed = zeros<float>(library, in), summed_bound = zeros<float>(library, 1);
+  GradientSum gradient_sum;
   if (variant.mask != 0) {
-    join.other = other.as<float>();
-    join.other_bound = other_bound.as<float>();
+    gradient_sum.other = other.as<float>();
+    gradient_sum.other_bound = other_bound.as<float>();
   }
-  if (variant.mask == 1) join.mask_bits = mask_bits.as<std::uint32_t>();
+  if (variant.mask == 1) gradient_sum.mask_bits = mask_bits.as<std::uint32_t>();
   if (variant.mask == 2) {
-    join.mask_y = mask_y.as<float>();
-    join.mask_norm = mask_norm.as<NormChannel>();
+    gradient_sum.mask_y = mask_y.as<float>();
+    gradient_sum.mask_norm = mask_norm.as<NormChannel>();
   }
-  join.u = joined.as<float>();
-  join.u_bound = joined_bound.as<float>();
+  gradient_sum.u = summed.as<float>();
+  gradient_sum.u_bound = summed_bound.as<float>();
   for (int i = 0; i <= variant.mask && i < 2; ++i) {
-    join.norm[i] = {sum_y[i].as<float>(), sum_norm[i].as<NormChannel>(), sums[i].as<NormGradientSums>()};
+    gradient_sum.norm[i] = {sum_y[i].as<float>(), sum_norm[i].as<NormChannel>(), sums[i].as<NormGradientSums>()};
   }
   ConvBackward backward;
   backward.gradient = gradient;
@@ -195,7 +195,7 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   backward.dw = dw.as<float>();
   backward.dx = dx.as<float>();
   backward.dx_bound = dx_bound.as<float>();
-  backward.join = &join;
+  backward.gradient_sum = &gradient_sum;
   library.conv_backward(backward);
   keep<Affine>(outcome, "g affine", library, g_affine, 1);
   keep<std::uint8_t>(outcome, "g codes", library, g,
@@ -203,21 +203,21 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   keep<float>(outcome, "dw", library, dw, s.weight_size());
   keep<float>(outcome, "dx", library, dx, in);
   keep<float>(outcome, "dx bound", library, dx_bound, 1);
-  keep<float>(outcome, "u", library, joined, in);
-  keep<float>(outcome, "u bound", library, joined_bound, 1);
+  keep<float>(outcome, "u", library, summed, in);
+  keep<float>(outcome, "u bound", library, summed_bound, 1);
   for (int i = 0; i < 2; ++i) keep<NormGradientSums>(outcome, "sums " + std::to_string(i), library, sums[i], s.c);
 
-  // A pool's backward pass joins in the same way.
+  // A pool's gradient is added in the same way.
   const Buffer dpooled = upload(library, random_normal(s.n * s.c, 16));
   AveragePoolBackward pool;
   pool.n = s.n;
   pool.positions = s.h * s.w;
   pool.channels = s.c;
   pool.dpooled = dpooled.as<float>();
-  join.other = nullptr;
-  pool.join = &join;
+  gradient_sum.other = nullptr;
+  pool.gradient_sum = &gradient_sum;
   library.average_pool_backward(pool);
-  keep<float>(outcome, "pool u", library, joined, in);
+  keep<float>(outcome, "pool u", library, summed, in);
   keep<NormGradientSums>(outcome, "pool sums", library, sums[0], s.c);
 
   // SGD on the gradient.
@@ -242,7 +242,7 @@ inline void keep_finite(StepOutcome& outcome, const std::string& name, std::vect
 /// `infinite`, not numbers at all, because the input and the gradient have an infinity: what extremes and bounds say of
 /// it, which is how the step finds out (docs/numerics.md, 11.1), and the sums of the channels that are finite.
 inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape& s, const WidthPair& widths,
-                                        ErrorWeights reading, bool infinite) {
+                                        ErrorWeights error_weights, bool infinite) {
   StepOutcome outcome;
   const std::int64_t in = s.input_size(), out = s.output_size(), out_positions = s.n * s.out_h() * s.out_w();
   const MinScale min_scale;
@@ -258,7 +258,7 @@ inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape&
     return values;
   };
   const Buffer master = upload(library, of_weights);
-  library.quantise_weights({master.as<float>(), widths.forward, reading, 16, min_scale, true}, *weights);
+  library.quantise_weights({master.as<float>(), widths.forward, error_weights, 16, min_scale, true}, *weights);
   const Buffer x = upload(library, with_infinity(random_normal(in, 2, kLarge)));
   Buffer x_range = zeros<Range>(library, 1);
   library.tensor_range(x.as<float>(), in, x_range.as<Range>());
@@ -281,13 +281,13 @@ inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape&
   library.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(),
                          g_affine.as<Affine>());
   Buffer g = code_buffer(library, widths.gradient, out), dx = zeros<float>(library, in),
-         dx_bound = zeros<float>(library, 1), joined = zeros<float>(library, in), bound = zeros<float>(library, 1);
+         dx_bound = zeros<float>(library, 1), summed = zeros<float>(library, in), bound = zeros<float>(library, 1);
   const Buffer sum_y = upload(library, random_normal(in, 12)), sum_norm = upload(library, channels_of(s.c, 14));
   Buffer sums = zeros<NormGradientSums>(library, s.c);
-  GradientJoin join;
-  join.u = joined.as<float>();
-  join.u_bound = bound.as<float>();
-  join.norm[0] = {sum_y.as<float>(), sum_norm.as<NormChannel>(), sums.as<NormGradientSums>()};
+  GradientSum gradient_sum;
+  gradient_sum.u = summed.as<float>();
+  gradient_sum.u_bound = bound.as<float>();
+  gradient_sum.norm[0] = {sum_y.as<float>(), sum_norm.as<NormChannel>(), sums.as<NormGradientSums>()};
   ConvBackward backward;
   backward.gradient = gradient;
   backward.g = {g.as<void>(), g_affine.as<Affine>(), widths.gradient};
@@ -300,7 +300,7 @@ inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape&
   backward.shape = s;
   backward.dx = dx.as<float>();
   backward.dx_bound = dx_bound.as<float>();
-  backward.join = &join;
+  backward.gradient_sum = &gradient_sum;
   library.conv_backward(backward);
   keep_finite(outcome, "dx", download<float>(library, dx.as<float>(), in));
   keep_finite(outcome, "bounds", {download<float>(library, dx_bound)[0], download<float>(library, bound)[0]});
@@ -309,7 +309,7 @@ inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape&
     const NormGradientSums& channel = of_sums[static_cast<std::size_t>(i)];
     if (i % c % 2 != 0) finite_sums.insert(finite_sums.end(), {channel.s_u, channel.s_ut});
   }
-  keep_finite(outcome, "u", download<float>(library, joined.as<float>(), in));
+  keep_finite(outcome, "u", download<float>(library, summed.as<float>(), in));
   auto& bytes = outcome["finite sums"];
   bytes.resize(finite_sums.size() * sizeof(std::int64_t));
   if (!bytes.empty()) std::memcpy(bytes.data(), finite_sums.data(), bytes.size());

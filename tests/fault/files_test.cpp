@@ -364,7 +364,7 @@ TEST(RunFolder, RefusesOtherConfigsOtherFilesAndSecondProcesses) {
   EXPECT_TRUE(std::filesystem::exists(aside / "config.yaml"));
 }
 
-TEST(RunFolder, AnUnwritablePlaceIsNamed) {
+TEST(RunFolder, AnUnwritableFolderIsNamed) {
   EXPECT_THAT(error_of([] { RunFolder::open("/proc/bitcycle-run", parse_config("", "x.yaml")); }),
               HasSubstr("/proc/bitcycle-run"));
 }

@@ -9,7 +9,7 @@
 
 #include "nn/train/replay_report.h"
 #include "tests/golden/devices.h"
-#include "tests/golden/places.h"
+#include "tests/golden/source_paths.h"
 #include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {

@@ -14,7 +14,7 @@
 #include "nn/io/npy.h"
 #include "nn/train/replay_operator.h"
 #include "tests/golden/devices.h"
-#include "tests/golden/places.h"
+#include "tests/golden/source_paths.h"
 #include "tests/golden/temporary_folder.h"
 
 namespace bitcycle {

@@ -96,8 +96,8 @@ TEST(Allocation, TheCounterCounts) {
 TEST(Allocation, AStepInTheSteadyStateAllocatesNothing) {
   SKIP_WHERE_NOTHING_COUNTS();
   Config config = short_config(6, 4);
-  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
-    config.precision.error_weights = reading;
+  for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = error_weights;
     for (const Isa isa : available_isas()) {
       EXPECT_EQ(allocations_of_steps_3_to_5(config, isa, 1), 0) << isa_name(isa);
       EXPECT_EQ(allocations_of_steps_3_to_5(config, isa, 2), 0) << isa_name(isa) << ", 2 threads";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What integer convolutions mean: at every shape, width and reading, y, dx and dw equal the convolution in binary64 of
+// What integer convolutions mean: at every shape, width and variant, y, dx and dw equal the convolution in binary64 of
 // the values that the codes stand for, and statistics and bounds hold what they promise.
 #include <gtest/gtest.h>
 
@@ -41,7 +41,7 @@ struct ConvolutionStep {
   std::vector<NormGradientSums> sums;
   std::unique_ptr<QuantisedWeights> weights;
 
-  ConvolutionStep(const ConvShape& shape, const test::WidthPair& chosen, ErrorWeights reading, int grid_bits)
+  ConvolutionStep(const ConvShape& shape, const test::WidthPair& chosen, ErrorWeights error_weights, int grid_bits)
       : s(shape),
         widths(chosen),
         x(test::random_rectified(s.input_size(), 1)),
@@ -58,7 +58,7 @@ struct ConvolutionStep {
     QuantiseWeights quantise_args;
     quantise_args.master = w.data();
     quantise_args.width = widths.forward;
-    quantise_args.reading = reading;
+    quantise_args.error_weights = error_weights;
     quantise_args.error_grid_bits = grid_bits;
     library.quantise_weights(quantise_args, *weights);
     forward();
@@ -101,10 +101,10 @@ struct ConvolutionStep {
     args.dx = dx.data();
     std::vector<float> u(dx.size());
     std::vector<NormChannel> norm(static_cast<std::size_t>(s.c));
-    GradientJoin join;
-    join.u = u.data();
-    join.norm[0] = {x.data(), norm.data(), sums.data()};
-    args.join = &join;
+    GradientSum gradient_sum;
+    gradient_sum.u = u.data();
+    gradient_sum.norm[0] = {x.data(), norm.data(), sums.data()};
+    args.gradient_sum = &gradient_sum;
     library.conv_backward(args);
     EXPECT_TRUE(test::same_bits(dx, u));
   }
@@ -125,7 +125,7 @@ struct ConvolutionStep {
         values.push_back(static_cast<double>(w[static_cast<std::size_t>(e)]));
       } else if (!of_error_pass) {
         values.push_back(dequantise(weights->codes.as<std::uint32_t>()[e], weights->affine.as<Affine>()[o]));
-      } else if (weights->reading == ErrorWeights::kShared) {
+      } else if (weights->error_weights == ErrorWeights::kShared) {
         values.push_back(weights->error_affine.as<Affine>()->step * weights->error_codes.as<std::int32_t>()[e]);
       } else {
         const Affine& of_channel = weights->error_affine.as<Affine>()[i];
@@ -176,21 +176,21 @@ void expect_close(const ConvShape& shape, const std::vector<double>& expected, c
 
 class ConvolutionValues : public ::testing::TestWithParam<test::NamedShape> {};
 
-TEST_P(ConvolutionValues, equal_binary64_at_every_width_and_reading) {
-  struct Reading {
+TEST_P(ConvolutionValues, equal_binary64_at_every_width_and_error_variant) {
+  struct Variant {
     ErrorWeights weights;
     int grid_bits;
   };
   for (const auto& widths : test::backend_widths()) {
-    for (const Reading& reading : {Reading{ErrorWeights::kShared, 16}, Reading{ErrorWeights::kShared, 24},
-                                   Reading{ErrorWeights::kRequantised, 16}}) {
-      ConvolutionStep step(GetParam().shape, widths, reading.weights, reading.grid_bits);
+    for (const Variant& variant : {Variant{ErrorWeights::kShared, 16}, Variant{ErrorWeights::kShared, 24},
+                                   Variant{ErrorWeights::kRequantised, 16}}) {
+      ConvolutionStep step(GetParam().shape, widths, variant.weights, variant.grid_bits);
       std::vector<double> y, dx, dw;
       step.exact(y, dx, dw);
-      const bool shared = reading.weights == ErrorWeights::kShared;
+      const bool shared = variant.weights == ErrorWeights::kShared;
       const std::string what =
-          name_of(widths) + (shared ? " shared " + std::to_string(reading.grid_bits) : std::string(" requantised"));
-      // Integer results carry one rounding to binary32; float32 chains one a term.
+          name_of(widths) + (shared ? " shared " + std::to_string(variant.grid_bits) : std::string(" requantised"));
+      // Integer results carry one rounding to binary32; float32 sums one a term.
       const double tolerance = widths.forward.is_float32() || widths.gradient.is_float32() ? 1e-5 : 1e-7;
       expect_close(step.s, y, step.y, tolerance, what + " y");
       expect_close(step.s, dx, step.dx, tolerance, what + " dx");

@@ -42,7 +42,7 @@ struct CodedProducts {
     Buffer qg = test::upload_codes(library, g, gradient_width);
     const auto weights = library.make_weights(shape);
     weights->width = width;
-    weights->reading = ErrorWeights::kRequantised;
+    weights->error_weights = ErrorWeights::kRequantised;
     for (Buffer* codes : {&weights->codes, &weights->error_codes}) {
       library.to_device(codes->as<std::uint32_t>(), w.data(), codes->bytes());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A config's training as a program on the reference device ends with the bits of the reference device: the same state,
-// losses and evaluation, for every kind of container, both readings of the error pass, and float32.
+// losses and evaluation, for every kind of container, both variants of the error pass, and float32.
 #include <gtest/gtest.h>
 
 #include "nn/models/model.h"

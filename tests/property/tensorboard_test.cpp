@@ -76,10 +76,10 @@ TEST(EventFile, WholeRecordsEndBeforeTheFirstThatIsCutOffOrDamaged) {
     file += event_record({1.8e9, step, {{"a", 1.5F}}});
     ends.push_back(file.size());
   }
-  const auto places = whole_event_records(file);
-  ASSERT_EQ(places.size(), 4U);
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(places[i].end, ends[i]);
-  EXPECT_EQ(places[3].step, 1000000);
+  const auto records = whole_event_records(file);
+  ASSERT_EQ(records.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(records[i].end, ends[i]);
+  EXPECT_EQ(records[3].step, 1000000);
   for (std::size_t size = 0; size < file.size(); ++size) {
     const auto whole = whole_event_records(std::string_view(file).substr(0, size));
     EXPECT_EQ(whole.size(),

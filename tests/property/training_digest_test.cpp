@@ -9,8 +9,8 @@ namespace {
 
 TEST(TrainingDigest, IsThatOfTheReferenceOnEveryInstructionSet) {
   Config config = short_config(4);
-  for (const auto reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
-    config.precision.error_weights = reading;
+  for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    config.precision.error_weights = error_weights;
     const Outcome expected = train_steps(config, *make_reference_device());
     for (const Isa isa : available_isas()) {
       EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cpu_device(isa, 2)))) << isa_name(isa);
@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(
         WidthCase{"error_grid_24", [](Config& c) { c.precision.error_grid_bits = 24; }}),
     [](const auto& param) { return std::string(param.param.name); });
 
-TEST(TrainingDigest, DependsOnTheSeedTheScheduleAndTheReading) {
+TEST(TrainingDigest, DependsOnTheSeedTheScheduleAndTheErrorWeights) {
   const Config config = short_config(3, 2);
   const auto device = make_reference_device();
   const Outcome expected = train_steps(config, *device);

@@ -28,7 +28,7 @@ case "${1:-}" in
     clang-format --version | grep -q 'version 14\.' || { echo "another clang-format than 14 writes other files"; exit 77; }
     wrong=$(files '*.h' '*.cpp' '*.inl' '*.cu' | tr '\n' '\0' | xargs -0 -n 40 -P "$(nproc)" clang-format --dry-run 2>&1 |
       sed -n 's/^\([^:]*\):[0-9]*:.*warning: code should be clang-formatted.*/\1/p' | sort | uniq -c)
-    [ -z "$wrong" ] || complain "clang-format -i would change (places, file):"$'\n'"$wrong"
+    [ -z "$wrong" ] || complain "clang-format -i would change (count, file):"$'\n'"$wrong"
     ;;
   includes)
     # folder: what its sources may include of the project

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accelerators and topologies as files: what is shipped reads, what is wrong is refused with its place; and the cost of
-// a schedule on them.
+// Accelerators and topologies as files: what is shipped reads, what is wrong is refused with its location; and the cost
+// of a schedule on them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +32,7 @@ std::string read(const std::string& path) {
 
 class AcceleratorFile : public ::testing::Test {
  protected:
-  /// The message for a shipped file with one piece of text replaced.
+  /// The message for a shipped file with a part of its text replaced.
   std::string error_of(const std::string& name, const std::string& from, const std::string& to) {
     std::string text = read(kFolder + "/" + name + ".yaml");
     const auto at = text.find(from);
@@ -205,7 +205,7 @@ TEST(Pricing, bit_operations_are_those_of_the_paper_metric) {
     EXPECT_NEAR(priced.total.effective_macs, priced.total.bitops / 1024.0, 1.0) << name;
   }
   options.executed = true;
-  count.error_weights = options.reading.weights;
+  count.error_weights = options.error_pass.weights;
   const Accelerator horowitz = load_accelerator(kFolder + "/horowitz-45nm.yaml");
   EXPECT_NEAR(price_training(horowitz, workload, plan, 0, 640, options).total.bitops / bitops.executed, 1.0, 1e-12);
 }

@@ -194,19 +194,19 @@ struct NormGradients {
   std::vector<float> dy, dgamma, dbeta;
 };
 NormGradients backward(TrainedNorm& n, const std::vector<float>& u) {
-  std::vector<float> joined(u.size());
+  std::vector<float> summed(u.size());
   std::vector<NormGradientSums> sums(kChannels);
-  GradientJoin join;
-  join.u = joined.data();
-  join.norm[0] = {n.y.data(), n.norm.data(), sums.data()};
+  GradientSum gradient_sum;
+  gradient_sum.u = summed.data();
+  gradient_sum.norm[0] = {n.y.data(), n.norm.data(), sums.data()};
   AveragePoolBackward pool;
   pool.n = kPositions;
   pool.positions = 1;
   pool.channels = kChannels;
   pool.dpooled = u.data();
-  pool.join = &join;
+  pool.gradient_sum = &gradient_sum;
   n.library.average_pool_backward(pool);
-  EXPECT_TRUE(test::same_bits(u, joined));
+  EXPECT_TRUE(test::same_bits(u, summed));
 
   NormGradients result{std::vector<float>(u.size()), std::vector<float>(kChannels), std::vector<float>(kChannels)};
   std::vector<NormGradientChannel> gradient(kChannels);

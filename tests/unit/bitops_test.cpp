@@ -27,10 +27,10 @@ Workload three_layers() {
   return workload;
 }
 
-BitOpsOptions options_of(ErrorWeights reading) {
+BitOpsOptions options_of(ErrorWeights error_weights) {
   BitOpsOptions options;
   options.batch = 2;
-  options.error_weights = reading;
+  options.error_weights = error_weights;
   return options;
 }
 

@@ -40,8 +40,8 @@ const KernelEntry kAdd{"add", one<ops::Add>}, kRelu{"relu", one<ops::Relu>},
 const KernelEntry kAddRelu{"add relu", add_relu}, kMagnitudeOfRelu{"magnitude of relu", magnitude_of_relu};
 
 /// sum = x + x; z = relu(sum); magnitude of z.
-struct Chain {
-  Chain() : p() {
+struct SmallProgram {
+  SmallProgram() : p() {
     x = p.input<float>("x", {1, -2}, {2});
     sum = p.program.add({"sum", Element::kFloat32, {2}});
     z = p.program.add({"z", Element::kFloat32, {2}});
@@ -62,33 +62,33 @@ struct Chain {
 using Names = std::vector<std::string>;
 
 TEST(ChooseKernels, TakesTheMostFusedOneFirst) {
-  Chain chain;
-  EXPECT_EQ(chain.names({kAddRelu, kAdd, kRelu, kMagnitude}), (Names{"add relu", "magnitude"}));
-  EXPECT_EQ(chain.names({kAdd, kRelu, kMagnitude}), (Names{"add", "relu", "magnitude"}));
+  SmallProgram small;
+  EXPECT_EQ(small.names({kAddRelu, kAdd, kRelu, kMagnitude}), (Names{"add relu", "magnitude"}));
+  EXPECT_EQ(small.names({kAdd, kRelu, kMagnitude}), (Names{"add", "relu", "magnitude"}));
 }
 
 /// A probe on the sum switches off the fusion that would not make it, and no other.
 TEST(ChooseKernels, LeavesOutFusionsThatWouldHideWhatIsKept) {
-  Chain chain;
-  EXPECT_EQ(chain.names({kAddRelu, kAdd, kRelu, kMagnitude}, {chain.sum}), (Names{"add", "relu", "magnitude"}));
-  EXPECT_EQ(chain.names({kAddRelu, kAdd, kRelu, kMagnitude}, {chain.z}), (Names{"add relu", "magnitude"}));
+  SmallProgram small;
+  EXPECT_EQ(small.names({kAddRelu, kAdd, kRelu, kMagnitude}, {small.sum}), (Names{"add", "relu", "magnitude"}));
+  EXPECT_EQ(small.names({kAddRelu, kAdd, kRelu, kMagnitude}, {small.z}), (Names{"add relu", "magnitude"}));
 }
 
 TEST(ChooseKernels, LeavesOutWhatNobodyReadsFromMemory) {
-  Chain chain;
-  EXPECT_EQ(chain.names({kMagnitudeOfRelu, kAddRelu, kAdd, kRelu}), (Names{"add", "magnitude of relu"}));
+  SmallProgram small;
+  EXPECT_EQ(small.names({kMagnitudeOfRelu, kAddRelu, kAdd, kRelu}), (Names{"add", "magnitude of relu"}));
   // z is kept, so somebody has to make it.
-  EXPECT_EQ(chain.names({kMagnitudeOfRelu, kAddRelu, kAdd, kRelu}, {chain.z}),
+  EXPECT_EQ(small.names({kMagnitudeOfRelu, kAddRelu, kAdd, kRelu}, {small.z}),
             (Names{"add", "relu", "magnitude of relu"}));
-  const auto kernels = choose_kernels(chain.p.program, {kMagnitudeOfRelu, kAdd, kRelu}, {});
-  const auto live = live_spans(chain.p.program, kernels, {});
-  EXPECT_EQ(live[static_cast<std::size_t>(chain.z.id)].begin, -1);
-  EXPECT_EQ(live[static_cast<std::size_t>(chain.sum.id)].end, 1);
+  const auto kernels = choose_kernels(small.p.program, {kMagnitudeOfRelu, kAdd, kRelu}, {});
+  const auto live = live_spans(small.p.program, kernels, {});
+  EXPECT_EQ(live[static_cast<std::size_t>(small.z.id)].begin, -1);
+  EXPECT_EQ(live[static_cast<std::size_t>(small.sum.id)].end, 1);
 }
 
 TEST(ChooseKernels, NamesTheFirstNodeWithoutAKernel) {
-  Chain chain;
-  EXPECT_THAT(refusal([&] { chain.names({kAdd, kRelu}); }), ::testing::HasSubstr("layer, forward: magnitude (node 2"));
+  SmallProgram small;
+  EXPECT_THAT(refusal([&] { small.names({kAdd, kRelu}); }), ::testing::HasSubstr("layer, forward: magnitude (node 2"));
 }
 
 /// sum -> relu, sum -> magnitude -> ... -> the match: a node between the match's own needs its result and is needed.
@@ -114,7 +114,7 @@ TEST(ChooseKernels, DoesNotFuseAroundANodeBetween) {
 /// relu(x) kept in a form of the device's own, taken by the magnitude: z is nowhere in memory. Where somebody looks at
 /// z, neither is chosen.
 TEST(ChooseKernels, HandsOnWhatADeviceHoldsInAFormOfItsOwn) {
-  Chain chain;
+  SmallProgram small;
   const KernelEntry takes{"takes", [](const Candidates& c, int node) -> std::optional<Match> {
                             const auto* magnitude = c.get<ops::Magnitude>(node);
                             if (magnitude == nullptr) return {};
@@ -130,16 +130,16 @@ TEST(ChooseKernels, HandsOnWhatADeviceHoldsInAFormOfItsOwn) {
                             match.holds = {relu->z};
                             return match;
                           }};
-  EXPECT_EQ(chain.names({takes, holds, kAdd, kRelu, kMagnitude}), (Names{"add", "holds", "takes"}));
-  EXPECT_EQ(chain.names({takes, holds, kAdd, kRelu, kMagnitude}, {chain.z}), (Names{"add", "holds", "takes"}));
-  EXPECT_EQ(chain.names({takes, kAdd, kRelu, kMagnitude}), (Names{"add", "relu", "magnitude"}));
-  const auto kernels = choose_kernels(chain.p.program, {takes, holds, kAdd}, {});
-  EXPECT_EQ(live_spans(chain.p.program, kernels, {})[static_cast<std::size_t>(chain.z.id)].begin, -1);
+  EXPECT_EQ(small.names({takes, holds, kAdd, kRelu, kMagnitude}), (Names{"add", "holds", "takes"}));
+  EXPECT_EQ(small.names({takes, holds, kAdd, kRelu, kMagnitude}, {small.z}), (Names{"add", "holds", "takes"}));
+  EXPECT_EQ(small.names({takes, kAdd, kRelu, kMagnitude}), (Names{"add", "relu", "magnitude"}));
+  const auto kernels = choose_kernels(small.p.program, {takes, holds, kAdd}, {});
+  EXPECT_EQ(live_spans(small.p.program, kernels, {})[static_cast<std::size_t>(small.z.id)].begin, -1);
 }
 
 /// A range that makes relu(x) again may still read relu(x) from memory, for another purpose.
 TEST(ChooseKernels, MayReadWhatItMakesAgain) {
-  Chain chain;
+  SmallProgram small;
   const KernelEntry both{"both", [](const Candidates& c, int node) -> std::optional<Match> {
                            const auto* magnitude = c.get<ops::Magnitude>(node);
                            if (magnitude == nullptr) return {};
@@ -150,7 +150,7 @@ TEST(ChooseKernels, MayReadWhatItMakesAgain) {
                            match.from_memory = {magnitude->x};
                            return match;
                          }};
-  EXPECT_EQ(chain.names({both, kAdd, kRelu}), (Names{"add", "relu", "both"}));
+  EXPECT_EQ(small.names({both, kAdd, kRelu}), (Names{"add", "relu", "both"}));
 }
 
 /// What depends on state alone may come first, but never behind what changes it.

@@ -44,7 +44,7 @@ class LinearTest : public ::testing::Test {
   std::vector<float> dy_ = test::random_normal(kSamples * kOutputs, 4);
 };
 
-TEST_F(LinearTest, forward_is_one_chain_an_output_then_the_bias) {
+TEST_F(LinearTest, forward_is_one_fma_sum_an_output_then_the_bias) {
   std::vector<float> y(kSamples * kOutputs);
   LinearForward args;
   args.n = kSamples;
@@ -58,13 +58,13 @@ TEST_F(LinearTest, forward_is_one_chain_an_output_then_the_bias) {
   for (std::size_t n = 0; n < kSamples; ++n) {
     for (std::size_t o = 0; o < kOutputs; ++o) {
       double exact = static_cast<double>(bias_[o]);
-      float chain = 0.0F;
+      float sum = 0.0F;
       for (std::size_t i = 0; i < kInputs; ++i) {
         exact += static_cast<double>(x_[n * kInputs + i]) * static_cast<double>(w_[o * kInputs + i]);
-        chain = std::fma(x_[n * kInputs + i], w_[o * kInputs + i], chain);
+        sum = std::fma(x_[n * kInputs + i], w_[o * kInputs + i], sum);
       }
       EXPECT_NEAR(static_cast<double>(y[n * kOutputs + o]), exact, 1e-5);
-      EXPECT_EQ(y[n * kOutputs + o], chain + bias_[o]);
+      EXPECT_EQ(y[n * kOutputs + o], sum + bias_[o]);
     }
   }
 }

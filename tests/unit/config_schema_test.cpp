@@ -43,8 +43,8 @@ bool has_type(const Json& value, const std::string& type) {
   throw std::logic_error("the schema has the type " + type);
 }
 
-/// The place of the first thing that does not fit; empty: it fits.
-std::string misfit(const Json& value, const Json& schema, const std::string& place) {
+/// The path of the first thing that does not fit; empty: it fits.
+std::string misfit(const Json& value, const Json& schema, const std::string& path) {
   for (const auto& [word, rule] : schema.items()) {
     bool ok = true;
     if (word == "type") {
@@ -64,22 +64,22 @@ std::string misfit(const Json& value, const Json& schema, const std::string& pla
     } else if (word == "required") {
       for (const auto& key : rule) ok = ok && value.contains(key.get<std::string>());
     } else if (word == "anyOf") {
-      ok = std::any_of(rule.begin(), rule.end(), [&](const Json& one) { return misfit(value, one, place).empty(); });
+      ok = std::any_of(rule.begin(), rule.end(), [&](const Json& one) { return misfit(value, one, path).empty(); });
     } else if (word == "items") {
       for (std::size_t i = 0; value.is_array() && i < value.size(); ++i) {
-        if (const auto at = misfit(value[i], rule, place + "[" + std::to_string(i) + "]"); !at.empty()) return at;
+        if (const auto at = misfit(value[i], rule, path + "[" + std::to_string(i) + "]"); !at.empty()) return at;
       }
     } else if (word == "properties") {
       if (!value.is_object()) continue;
       for (const auto& [key, entry] : value.items()) {
-        if (!rule.contains(key)) return place + "." + key;
-        if (const auto at = misfit(entry, rule[key], place + "." + key); !at.empty()) return at;
+        if (!rule.contains(key)) return path + "." + key;
+        if (const auto at = misfit(entry, rule[key], path + "." + key); !at.empty()) return at;
       }
     } else if (word != "additionalProperties" && word != "default" && word != "description" && word != "title" &&
                word != "$schema") {
       throw std::logic_error("the schema uses the word " + word);
     }
-    if (!ok) return place + ": " + word;
+    if (!ok) return path + ": " + word;
   }
   return "";
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configs: every key is read and written, and everything wrong is said with its place.
+// Configs: every key is read and written, and everything wrong is said with its location.
 #include "nn/config/config.h"
 
 #include <gmock/gmock.h>
@@ -109,7 +109,7 @@ TEST(Config, WidthsFromACsvFileArePartOfTheConfigWhereverTheFileIs) {
   EXPECT_THAT(identity_differences(changed, config), testing::Contains(HasSubstr("precision.forward.points")));
 }
 
-TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
+TEST(Config, PointsThatCannotBeAreNamedWithTheirLocation) {
   const auto forward = [](const std::string& points) {
     return error_of("precision:\n  forward:\n    schedule: piecewise\n    points: " + points + "\n");
   };
@@ -144,7 +144,7 @@ TEST(Config, PointsThatCannotBeAreNamedWithTheirPlace) {
   EXPECT_THAT(csv(many), HasSubstr("more than 100000 times"));
 }
 
-TEST(Config, UnknownKeysAreNamedWithPlaceAndTheNearestRightOne) {
+TEST(Config, UnknownKeysAreNamedWithLocationAndTheNearestRightOne) {
   EXPECT_THAT(error_of("train:\n  stpes: 10\n"),
               testing::AllOf(HasSubstr("x.yaml:2:3"), HasSubstr("'train.stpes'"), HasSubstr("'train.steps'")));
   EXPECT_THAT(error_of("precison: {}\n"), HasSubstr("did you mean 'precision'?"));
@@ -174,7 +174,7 @@ TEST(Config, ImpossibleValuesSayWhatIsLegal) {
   EXPECT_THAT(error_of("learning_rate: {points: 3}"), HasSubstr("list of numbers"));
 }
 
-TEST(Config, StructureErrorsHaveAPlace) {
+TEST(Config, StructureErrorsHaveALocation) {
   EXPECT_THAT(error_of("train: {steps: 5\n"), HasSubstr("not valid YAML"));
   for (const char* text : {"train: {steps: 5}\n]\n", "train: {steps: 5}}\n", "train: [}\n", "]", "- a\n}\n"}) {
     EXPECT_THAT(error_of(text), HasSubstr("not valid YAML")) << text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weights of the error pass in both readings (docs/numerics.md, section 5).
+// The weights of the error pass in both variants (docs/numerics.md, section 5).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -24,10 +24,10 @@ struct Quantised {
   }
 };
 
-QuantiseWeights with(BitWidth width, ErrorWeights reading, int grid_bits = 16) {
+QuantiseWeights with(BitWidth width, ErrorWeights error_weights, int grid_bits = 16) {
   QuantiseWeights args;
   args.width = width;
-  args.reading = reading;
+  args.error_weights = error_weights;
   args.error_grid_bits = grid_bits;
   return args;
 }
@@ -78,9 +78,9 @@ TEST(ErrorWeights, requantised_has_one_group_an_input_channel_of_its_convolution
 TEST(ErrorWeights, all_zero_weights_have_zero_codes) {
   const ConvShape s = test::conv_shape(1, 4, 4, 4, 4, 3, 1, 1);
   for (const int bits : {8, 20}) {
-    for (const ErrorWeights reading : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
+    for (const ErrorWeights error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
       const Quantised q(s, std::vector<float>(static_cast<std::size_t>(s.weight_size()), 0.0F),
-                        with(BitWidth::integer(bits), reading));
+                        with(BitWidth::integer(bits), error_weights));
       for (std::int64_t e = 0; e < s.weight_size(); ++e) {
         EXPECT_EQ(q.weights->codes.as<std::uint32_t>()[e], 0U);
         EXPECT_EQ(q.weights->error_codes.as<std::uint32_t>()[e], 0U);

@@ -168,8 +168,8 @@ double exhaustive(const Accelerator& accelerator, const Product& product) {
   double best = 1e300;
   LoopNest nest(levels + 1);
   for (std::size_t l = 0; l < levels; ++l) nest[l + 1].holds = accelerator.hierarchy[l].holds;
-  const std::function<void(std::size_t, std::array<double, 3>)> place = [&](std::size_t level,
-                                                                            std::array<double, 3> left) {
+  const std::function<void(std::size_t, std::array<double, 3>)> divide = [&](std::size_t level,
+                                                                             std::array<double, 3> left) {
     const auto order_all = [&](const std::array<double, 3>& trips, const auto& next) {
       std::array<std::size_t, 3> order{0, 1, 2};
       do {
@@ -188,12 +188,12 @@ double exhaustive(const Accelerator& accelerator, const Product& product) {
     for (double a = 1; a <= left[0]; a *= 2) {
       for (double b = 1; b <= left[1]; b *= 2) {
         for (double c = 1; c <= left[2]; c *= 2) {
-          order_all({a, b, c}, [&] { place(level + 1, {left[0] / a, left[1] / b, left[2] / c}); });
+          order_all({a, b, c}, [&] { divide(level + 1, {left[0] / a, left[1] / b, left[2] / c}); });
         }
       }
     }
   };
-  place(0, {problem.size[kImages], problem.size[kOutChannels], problem.size[kInChannels]});
+  divide(0, {problem.size[kImages], problem.size[kOutChannels], problem.size[kInChannels]});
   return best;
 }
 

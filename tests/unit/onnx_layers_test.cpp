@@ -122,10 +122,10 @@ TEST(Onnx, WhatCannotBePricedIsNamedWithNodeOperatorAndRemedy) {
   EXPECT_THAT(error_of(onnx), HasSubstr("none of its 1 nodes multiplies matrices"));
   // A size that only the running model knows.
   onnx = model_of({4});
-  onnx.node("NonZero", {"x"}, "places");
-  onnx.node("MatMul", {"places", weights(onnx, "w", {4, 2})}, "fc");
+  onnx.node("NonZero", {"x"}, "positions");
+  onnx.node("MatMul", {"positions", weights(onnx, "w", {4, 2})}, "fc");
   EXPECT_THAT(error_of(onnx), HasSubstr("node 'fc' (MatMul): the shape of one of its operands is not known"));
-  EXPECT_THAT(error_of(onnx), HasSubstr("node 'places' (NonZero) makes it"));
+  EXPECT_THAT(error_of(onnx), HasSubstr("node 'positions' (NonZero) makes it"));
   EXPECT_THAT(error_of(onnx), HasSubstr("onnx.shape_inference"));
   // Shapes that do not fit.
   onnx = model_of({4, 9, 9});

@@ -135,7 +135,7 @@ TEST(Operations, ForwardProductAndRescale) {
   EXPECT_EQ(s.p.read<float>(y), (Floats{2, 6.5, 2, 6.5}));
 }
 
-TEST(Operations, ErrorProductOfBothReadings) {
+TEST(Operations, ErrorProductOfBothVariants) {
   SmallProduct s;
   const auto over = ops::conv_error(s.shape);
   ops::ErrorCodes shared;
@@ -177,7 +177,7 @@ TEST(Operations, WeightGradientProduct) {
   EXPECT_EQ(s.p.read<float>(dw), (Floats{-2, -4, -6, -1.5F, -1.75F, -4.75F, -7.75F, -4.75F}));
 }
 
-TEST(Operations, FloatProductsAreChains) {
+TEST(Operations, FloatProductsAreSumsInTheWrittenOrder) {
   ProgramFixture p(2);
   const ConvShape shape = matmul_shape(2, 2, 2);
   const Tensor x = p.input<float>("x", {1, 2, 3, 4}, {2, 1, 1, 2}, 0);
@@ -322,12 +322,12 @@ TEST(Operations, SgdIsGuardedByTheSearchForNumbersThatAreNotFinite) {
     const Tensor g0 = p.input<float>("g0", {1, 2}, {2}), g1 = p.input<float>("g1", {bad}, {1});
     const Tensor w0 = p.state<float>("w0", {1, 1}), w1 = p.state<float>("w1", {4});
     const Tensor m0 = p.state<float>("m0", {2, 0}), m1 = p.state<float>("m1", {0});
-    const Tensor rate = p.input<float>("rate", {0.5F}), place = p.result("place", Element::kInt64);
-    p.node(ops::FindNonFinite{{g0, g1}, place});
-    p.node(ops::SgdUpdate{{g0, g1}, {m0, m1}, {w0, w1}, rate, place, 0.5F, 0.25F});
+    const Tensor rate = p.input<float>("rate", {0.5F}), position = p.result("position", Element::kInt64);
+    p.node(ops::FindNonFinite{{g0, g1}, position});
+    p.node(ops::SgdUpdate{{g0, g1}, {m0, m1}, {w0, w1}, rate, position, 0.5F, 0.25F});
     p.run();
     const bool finite = bad == 1.0F;
-    EXPECT_EQ(p.read<std::int64_t>(place)[0], finite ? -1 : 16);
+    EXPECT_EQ(p.read<std::int64_t>(position)[0], finite ? -1 : 16);
     EXPECT_EQ(p.read<float>(m0), finite ? (Floats{2.25F, 2.25F}) : (Floats{2, 0}));
     EXPECT_EQ(p.read<float>(w0), finite ? (Floats{-0.125F, -0.125F}) : (Floats{1, 1}));
     EXPECT_EQ(p.read<float>(w1)[0], finite ? 3.0F : 4.0F);

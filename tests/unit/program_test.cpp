@@ -92,20 +92,20 @@ TEST(TensorPlan, SharesMemoryOnlyBetweenTensorsThatDoNotMeet) {
   Program program("p", 1);
   const std::vector<std::int64_t> shape{64, 64};
   Tensor last = program.add({"x", Element::kFloat32, shape, Lifetime::kInput});
-  std::vector<Tensor> chain;
+  std::vector<Tensor> sums;
   for (int i = 0; i < 6; ++i) {
     const Tensor next = program.add({"t" + std::to_string(i), Element::kFloat32, shape});
-    program.add(Site{"layer", Pass::kForward}, ops::Add{last, i == 4 ? chain[1] : last, next});
-    chain.push_back(last = next);
+    program.add(Site{"layer", Pass::kForward}, ops::Add{last, i == 4 ? sums[1] : last, next});
+    sums.push_back(last = next);
   }
-  const auto live = live_spans(program, {chain[2]});
-  EXPECT_EQ(live[static_cast<std::size_t>(chain[1].id)].end, 4);
-  EXPECT_EQ(live[static_cast<std::size_t>(chain[2].id)].end, 6);
+  const auto live = live_spans(program, {sums[2]});
+  EXPECT_EQ(live[static_cast<std::size_t>(sums[1].id)].end, 4);
+  EXPECT_EQ(live[static_cast<std::size_t>(sums[2].id)].end, 6);
   const TensorPlan plan = plan_step(program, live);
   constexpr std::size_t kBytes = 64 * 64 * 4;
   EXPECT_EQ(plan.bytes, 4 * kBytes);  // t1 and t2 stay, beside a pair
-  for (const Tensor a : chain) {
-    for (const Tensor b : chain) {
+  for (const Tensor a : sums) {
+    for (const Tensor b : sums) {
       const LiveSpan &one = live[static_cast<std::size_t>(a.id)], &other = live[static_cast<std::size_t>(b.id)];
       if (a == b || one.begin > other.end || other.begin > one.end) continue;
       const std::size_t first = plan.offset[static_cast<std::size_t>(a.id)];
@@ -121,8 +121,8 @@ TEST(TensorPlan, LaysListsSideBySide) {
   std::vector<Tensor> list;
   const Tensor between = program.add({"between", Element::kFloat32, {3}, Lifetime::kState});
   for (const char* name : {"b", "a"}) list.push_back(program.add({name, Element::kFloat32, {3}, Lifetime::kState}));
-  const Tensor place = program.add({"place", Element::kInt64, {}, Lifetime::kReport});
-  program.add(Site{}, ops::FindNonFinite{list, place});
+  const Tensor position = program.add({"position", Element::kInt64, {}, Lifetime::kReport});
+  program.add(Site{}, ops::FindNonFinite{list, position});
   const TensorPlan plan = plan_side_by_side(program, Lifetime::kState);
   EXPECT_EQ(plan.offset[static_cast<std::size_t>(list[0].id)], 0U);
   EXPECT_EQ(plan.offset[static_cast<std::size_t>(list[1].id)], 64U);
@@ -141,7 +141,7 @@ TEST(Executable, RefusesWhatItCannotDo) {
   EXPECT_THAT(refusal([&] { device->compile(p.program, {nullptr, {}}); }), HasSubstr("Device::make_state"));
   Program other("other", 1);
   const Tensor momentum = other.add({"momentum", Element::kFloat32, {3}, Lifetime::kState});
-  other.add(Site{}, ops::FindNonFinite{{momentum}, other.add({"place", Element::kInt64, {}, Lifetime::kReport})});
+  other.add(Site{}, ops::FindNonFinite{{momentum}, other.add({"position", Element::kInt64, {}, Lifetime::kReport})});
   EXPECT_THAT(refusal([&] {
                 device->compile(other, {device->make_state(p.program), {}});
               }),

@@ -25,7 +25,7 @@ std::string shipped(const std::string& name) {
   return text.str();
 }
 
-/// A shipped file with one piece of text replaced.
+/// A shipped file with a part of its text replaced.
 std::string with(const std::string& name, const std::string& from, const std::string& to) {
   std::string text = shipped(name);
   const auto at = text.find(from);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edges of a step's graph: the main sequence in order, branches beside it, joined where a launch says so.
+// The edges of a step's graph: the main sequence in order, branches beside it, waited for where a launch says so.
 #include "cuda/runtime/step_graph.h"
 
 #include <gmock/gmock.h>
@@ -12,14 +12,14 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-Launch of(int branch, bool joins = false) {
+Launch of(int branch, bool waits_for_branches = false) {
   Launch launch;
   launch.branch = branch;
-  launch.joins = joins;
+  launch.waits_for_branches = waits_for_branches;
   return launch;
 }
 
-TEST(StepGraph, TheTrunkIsAChain) {
+TEST(StepGraph, TheMainSequenceRunsInOrder) {
   const auto after = predecessors({of(0), of(0), of(0)});
   EXPECT_THAT(after[0], IsEmpty());
   EXPECT_THAT(after[1], ElementsAre(0));
@@ -27,17 +27,17 @@ TEST(StepGraph, TheTrunkIsAChain) {
   EXPECT_EQ(critical_path({of(0), of(0), of(0)}), 3);
 }
 
-TEST(StepGraph, ABranchRunsBesideTheTrunkUntilItIsJoined) {
+TEST(StepGraph, ABranchRunsBesideTheMainSequenceUntilItIsWaitedFor) {
   const std::vector<Launch> launches{of(1), of(0), of(2), of(2), of(0), of(0, true), of(3), of(0)};
   const auto after = predecessors(launches);
   EXPECT_THAT(after[0], IsEmpty());                      // before the main sequence begins
-  EXPECT_THAT(after[1], IsEmpty());                      // nothing joins it
+  EXPECT_THAT(after[1], IsEmpty());                      // nothing waits for it
   EXPECT_THAT(after[2], ElementsAre(1));                 // behind the main sequence's last launch
   EXPECT_THAT(after[3], ElementsAre(2));                 // in order
   EXPECT_THAT(after[4], ElementsAre(1));                 // beside branch 2
   EXPECT_THAT(after[5], UnorderedElementsAre(4, 0, 3));  // both branches' ends
   EXPECT_THAT(after[6], ElementsAre(5));
-  EXPECT_THAT(after[7], ElementsAre(5));  // branch 3 is joined by nothing yet
+  EXPECT_THAT(after[7], ElementsAre(5));  // nothing waits for branch 3 yet
   EXPECT_EQ(critical_path(launches), 5);  // 1, 2, 3, 5, 7
 }
 

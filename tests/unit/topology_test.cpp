@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers of one's own from CSV: what each column means, and that what cannot be meant is refused with its place.
+// Layers of one's own from CSV: what each column means, and that what cannot be meant is refused with its location.
 #include "cost_models/topology.h"
 
 #include <gmock/gmock.h>
@@ -163,7 +163,7 @@ TEST(Topology, AnEmptyBatchIsTheSchedulesAndNamesAreTold) {
   EXPECT_THROW(large.fill_batches(1000000), std::invalid_argument);
 }
 
-TEST(Topology, ErrorsNameThePlaceAndWhatIsLegal) {
+TEST(Topology, ErrorsNameTheLocationAndWhatIsLegal) {
   EXPECT_THAT(error_of_row(", bogus", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("t.csv:1: there is no column 'bogus'"));
   EXPECT_THAT(error_of_row(", batch, batch", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("twice"));
   EXPECT_THAT(error_of_row(", batch", "a, 4, 4, 1, 1, 1, 1, 1, -3"), HasSubstr("t.csv:2: '-3' in column 'batch'"));

@@ -43,17 +43,17 @@ KernelLaunch bind_pool_backward(const KernelBinding& b) {
   args.positions = b.program.spec(pool->dx).shape[1] * b.program.spec(pool->dx).shape[2];
   args.channels = b.program.spec(pool->dx).shape[3];
   args.dpooled = b.address<float>(pool->dpooled);
-  const bool joins = b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr;
-  const auto join = std::make_shared<GradientJoin>(gradient_sum_of(b, pool->dx));
-  if (joins) {
-    args.join = join.get();
+  const bool sums_gradients = b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr;
+  const auto gradient_sum = std::make_shared<GradientSum>(gradient_sum_of(b, pool->dx));
+  if (sums_gradients) {
+    args.gradient_sum = gradient_sum.get();
   } else {
     args.dx = b.address<float>(pool->dx);
   }
   const Program* program = &b.program;
   const Tensor dpooled = pool->dpooled;
   KernelLibrary* library = &b.library;
-  return [args, join, program, dpooled, library](const KernelStep& step) {
+  return [args, gradient_sum, program, dpooled, library](const KernelStep& step) {
     AveragePoolBackward now = args;
     now.n = rows(*program, dpooled, step.samples);
     library->average_pool_backward(now);

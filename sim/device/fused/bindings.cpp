@@ -22,8 +22,8 @@ BitWidth width_of(const KernelStep& step, Tensor width) {
 
 ConvShape layer_shape(const Program& program, Tensor master) {
   for (const Node& node : program.nodes()) {
-    if (const auto* chain = std::get_if<ops::FloatProduct>(&node.operation)) {
-      if (chain->over.pass == Pass::kForward && chain->rhs == master) return chain->over.shape;
+    if (const auto* float_product = std::get_if<ops::FloatProduct>(&node.operation)) {
+      if (float_product->over.pass == Pass::kForward && float_product->rhs == master) return float_product->over.shape;
     }
     const auto* product = std::get_if<ops::Product>(&node.operation);
     if (product == nullptr || product->over.pass != Pass::kForward) continue;
@@ -69,38 +69,38 @@ ConvGradient conv_gradient(const KernelBinding& b, Tensor dy) {
   return {b.address<float>(dy), nullptr, nullptr, nullptr};
 }
 
-GradientJoin gradient_sum_of(const KernelBinding& b, Tensor dx) {
-  GradientJoin join;
+GradientSum gradient_sum_of(const KernelBinding& b, Tensor dx) {
+  GradientSum gradient_sum;
   Tensor u = dx;
   if (const auto* sum = b.op<ops::Add>()) {
-    join.other = b.address<float>(sum->b);
+    gradient_sum.other = b.address<float>(sum->b);
     u = sum->z;
   }
-  if (const auto* both = b.op<ops::SumBound>()) join.other_bound = b.address<float>(both->b);
+  if (const auto* both = b.op<ops::SumBound>()) gradient_sum.other_bound = b.address<float>(both->b);
   if (const auto* relu = b.op<ops::ReluGradient>()) {
     const auto* z = writer_of<ops::Relu>(b.program, relu->positive);
     const auto* apply = b.recomputed<ops::NormApply>();
     if (apply != nullptr && z != nullptr && z->x == apply->z) {
-      join.mask_y = b.address<float>(apply->y);
-      join.mask_norm = b.address<NormChannel>(apply->norm);
+      gradient_sum.mask_y = b.address<float>(apply->y);
+      gradient_sum.mask_norm = b.address<NormChannel>(apply->norm);
     } else {
-      join.mask_bits = b.address<std::uint32_t>(relu->positive);
+      gradient_sum.mask_bits = b.address<std::uint32_t>(relu->positive);
     }
     u = relu->dx;
   }
-  join.u = b.address<float>(u);
+  gradient_sum.u = b.address<float>(u);
   for (int i = 0; i < 2; ++i) {
     const auto* sums = b.op<ops::NormGradientSums>(i);
     if (sums == nullptr) break;
-    join.norm[i] = {b.address<float>(sums->y), b.address<NormChannel>(sums->norm),
-                    b.address<NormGradientSums>(sums->sums)};
+    gradient_sum.norm[i] = {b.address<float>(sums->y), b.address<NormChannel>(sums->norm),
+                            b.address<NormGradientSums>(sums->sums)};
   }
   for (int i = 0;; ++i) {
     const auto* magnitude = b.op<ops::Magnitude>(i);
     if (magnitude == nullptr) break;
-    if (magnitude->x == u) join.u_bound = b.address<float>(magnitude->bound);
+    if (magnitude->x == u) gradient_sum.u_bound = b.address<float>(magnitude->bound);
   }
-  return join;
+  return gradient_sum;
 }
 
 std::int64_t list_size(const Program& program, const std::vector<Tensor>& list, std::int64_t samples) {
@@ -109,7 +109,7 @@ std::int64_t list_size(const Program& program, const std::vector<Tensor>& list, 
     return spec.sample_axis < 0 ? spec.size() : spec.size() / program.batch() * samples;
   }
   std::int64_t size = 0;
-  for (const Tensor tensor : list) size += ops::place_step(program.spec(tensor).size());
+  for (const Tensor tensor : list) size += ops::position_step(program.spec(tensor).size());
   return size;
 }
 

@@ -26,7 +26,7 @@ ConvInput conv_input(const KernelBinding& b, Tensor x);
 ConvGradient conv_gradient(const KernelBinding& b, Tensor dy);
 
 /// What follows a first contribution: addresses of everything that the match took.
-GradientJoin gradient_sum_of(const KernelBinding& b, Tensor dx);
+GradientSum gradient_sum_of(const KernelBinding& b, Tensor dx);
 
 /// Elements of a list that lies side by side, gaps of zeros included; those of a tensor of samples at this step.
 std::int64_t list_size(const Program& program, const std::vector<Tensor>& list, std::int64_t samples);

@@ -22,7 +22,7 @@ int bound_behind(const Candidates& c, Tensor lhs_grid, Tensor lhs_range, int lay
   return -1;
 }
 
-/// Codes of dy, weight gradient, error pass, join.
+/// Codes of dy, weight gradient, error pass, sum of gradients.
 std::optional<Match> conv_backward(const Candidates& c, int node) {
   Match match;
   Tensor g_values, g_grid, g_range, g_codes;
@@ -85,19 +85,19 @@ std::optional<Match> conv_backward(const Candidates& c, int node) {
       match.takes.push_back(op->rhs.codes);
       match.takes.push_back(op->rhs.grid);
       dx = value->y;
-    } else if (const auto* chain = c.get<ops::FloatProduct>(error)) {
-      if (chain->over.pass != Pass::kError) return;
+    } else if (const auto* float_product = c.get<ops::FloatProduct>(error)) {
+      if (float_product->over.pass != Pass::kError) return;
       add(match.nodes, error);
-      for (const Tensor operand : {chain->lhs, chain->rhs}) {
+      for (const Tensor operand : {float_product->lhs, float_product->rhs}) {
         const int made = c.program().writer(operand);
         const auto* of = c.get<ops::Dequantise>(made);
         if (of == nullptr) continue;
         add(match.nodes, made);
-        if (operand == chain->lhs) continue;
+        if (operand == float_product->lhs) continue;
         match.takes.push_back(of->x.codes);
         match.takes.push_back(of->x.grid);
       }
-      dx = chain->y;
+      dx = float_product->y;
     }
   };
   for (const Tensor of : {g_codes, g_values}) {
@@ -135,7 +135,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   Tensor g_width, x_width, x, dx, g_values;
   ops::Contraction over;
   const ops::Product* integer = nullptr;
-  const ops::FloatProduct* chain = nullptr;
+  const ops::FloatProduct* float_product = nullptr;
   bool error = false;
   for (const int node : b.kernel.match.nodes) {
     const Operation& operation = program.node(node).operation;
@@ -144,7 +144,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
       error = error || product->over.pass == Pass::kError;
     }
     if (const auto* product = std::get_if<ops::FloatProduct>(&operation)) {
-      if (product->over.pass == Pass::kWeightGradient) chain = product;
+      if (product->over.pass == Pass::kWeightGradient) float_product = product;
       error = error || product->over.pass == Pass::kError;
       if (product->over.pass == Pass::kError) dx = product->y;
     }
@@ -152,20 +152,20 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
       (rescale->over.pass == Pass::kError ? dx : x) = rescale->y;
     }
   }
-  const Tensor dw = integer != nullptr ? x : chain->y;
-  over = integer != nullptr ? integer->over : chain->over;
+  const Tensor dw = integer != nullptr ? x : float_product->y;
+  over = integer != nullptr ? integer->over : float_product->over;
   // The streamed operand of the forward pass.
   ops::Quantised x_codes;
   if (integer != nullptr) {
     x_codes = integer->lhs;
-  } else if (const auto* values = writer_of<ops::Dequantise>(program, chain->lhs)) {
+  } else if (const auto* values = writer_of<ops::Dequantise>(program, float_product->lhs)) {
     x_codes = values->x;
   }
   if (x_codes.codes) {
     x_width = x_codes.width;
     args.x = {b.address<void>(x_codes.codes), b.address<Affine>(x_codes.grid), {}};
   } else {
-    args.x = {b.address<void>(chain->lhs), record<Affine>(b, x_keep), {}};
+    args.x = {b.address<void>(float_product->lhs), record<Affine>(b, x_keep), {}};
   }
   // The gradient.
   if (const auto* quantise = b.op<ops::Quantise>()) {
@@ -177,7 +177,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
     args.noise = philox_stream(quantise->seed, 0, RandomPurpose::kGradientRounding, quantise->tensor_id);
     x = quantise->step;
   } else {
-    g_values = chain->rhs;
+    g_values = float_product->rhs;
     args.g = {b.address<void>(g_values), record<Affine>(b, keep), {}};
     args.stochastic = false;
     x = {};
@@ -191,7 +191,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   if (const auto* bound = b.op<ops::ProductBound>(); bound != nullptr) {
     for (int i = 0; b.op<ops::ProductBound>(i) != nullptr; ++i) {
       const auto* of = b.op<ops::ProductBound>(i);
-      if (chain != nullptr && of->bound == chain->bound) args.x_range = b.address<Range>(of->lhs_range);
+      if (float_product != nullptr && of->bound == float_product->bound) args.x_range = b.address<Range>(of->lhs_range);
     }
   }
   const Tensor master = [&] {
@@ -201,8 +201,8 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
         return master_behind(program, fwd->rhs.codes);
       }
       const auto* values = std::get_if<ops::FloatProduct>(&node.operation);
-      if (values != nullptr && values->over.pass == Pass::kForward && !x_codes.codes && values->lhs == chain->lhs &&
-          values->over.shape == over.shape) {
+      if (values != nullptr && values->over.pass == Pass::kForward && !x_codes.codes &&
+          values->lhs == float_product->lhs && values->over.shape == over.shape) {
         return values->rhs;
       }
     }
@@ -210,23 +210,23 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   }();
   args.weights = &weights_of(b, master, over.shape);
   args.dw = b.address<float>(dw);
-  std::shared_ptr<GradientJoin> join;
+  std::shared_ptr<GradientSum> gradient_sum;
   if (error) {
-    const bool joins = b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr;
-    if (joins) {
-      join = std::make_shared<GradientJoin>(gradient_sum_of(b, dx));
+    const bool sums_gradients = b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr;
+    if (sums_gradients) {
+      gradient_sum = std::make_shared<GradientSum>(gradient_sum_of(b, dx));
     } else {
       args.dx = b.address<float>(dx);
       if (const auto* magnitude = b.op<ops::Magnitude>()) args.dx_bound = b.address<float>(magnitude->bound);
     }
-    args.join = join.get();
+    args.gradient_sum = gradient_sum.get();
   }
   KernelLibrary* library = &b.library;
   const Program* of = &program;
   return [=](const KernelStep& step) {
     static_cast<void>(keep);
     static_cast<void>(x_keep);
-    static_cast<void>(join);
+    static_cast<void>(gradient_sum);
     ConvBackward now = args;
     now.g.width = width_of(step, g_width);
     now.x.width = width_of(step, x_width);

@@ -83,13 +83,13 @@ KernelLaunch bind_conv_forward(const KernelBinding& b) {
     args.codes = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}};
     args.y = b.address<float>(b.op<ops::Rescale>()->y);
   } else {
-    const auto* chain = b.op<ops::FloatProduct>();
-    over = chain->over;
-    x = chain->lhs;
-    master = chain->rhs;
+    const auto* float_product = b.op<ops::FloatProduct>();
+    over = float_product->over;
+    x = float_product->lhs;
+    master = float_product->rhs;
     // The operand's values are z itself, written here where nobody else does.
     args.codes = {b.address<void>(x), record<Affine>(b, keep), {}};
-    args.y = b.address<float>(chain->y);
+    args.y = b.address<float>(float_product->y);
     prepares = b.op<ops::Moments>() == nullptr;  // an evaluation: nothing else makes the weights' form
   }
   args.input = conv_input(b, x);

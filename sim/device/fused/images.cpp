@@ -27,13 +27,13 @@ KernelLaunch bind_load_images(const KernelBinding& b) {
   args.seed = op->seed;
   args.x = b.address<float>(op->x);
   args.labels = b.address<std::int32_t>(op->labels);
-  const auto* places = b.address<ImagePlace>(op->places);
+  const auto* indices = b.address<ImageIndex>(op->indices);
   const Tensor first = op->first;
   KernelLibrary* library = &b.library;
   return [=](const KernelStep& step) {
     ImageBatch now = args;
     now.n = step.samples;
-    now.places = places + step.inputs.value<std::uint32_t>(first);
+    now.indices = indices + step.inputs.value<std::uint32_t>(first);
     library->load_images(now);
   };
 }

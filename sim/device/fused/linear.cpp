@@ -12,8 +12,8 @@ std::optional<Match> linear_forward(const Candidates& c, int node) {
   const auto* bias = c.get<ops::AddBias>(node);
   if (bias == nullptr) return {};
   const int product = c.program().writer(bias->x);
-  const auto* chain = c.get<ops::FloatProduct>(product);
-  if (chain == nullptr || chain->over.shape.h * chain->over.shape.w != 1) return {};
+  const auto* float_product = c.get<ops::FloatProduct>(product);
+  if (float_product == nullptr || float_product->over.shape.h * float_product->over.shape.w != 1) return {};
   return Match{{node, product}, {}, {bias->y}, {}, {}, {}};
 }
 
@@ -38,13 +38,13 @@ std::optional<Match> linear_backward(const Candidates& c, int node) {
 }
 
 KernelLaunch bind_linear_forward(const KernelBinding& b) {
-  const auto* chain = b.op<ops::FloatProduct>();
+  const auto* float_product = b.op<ops::FloatProduct>();
   const auto* bias = b.op<ops::AddBias>();
   LinearForward args;
-  args.inputs = chain->over.shape.c;
-  args.outputs = chain->over.shape.o;
-  args.x = b.address<float>(chain->lhs);
-  args.w = b.address<float>(chain->rhs);
+  args.inputs = float_product->over.shape.c;
+  args.outputs = float_product->over.shape.o;
+  args.x = b.address<float>(float_product->lhs);
+  args.w = b.address<float>(float_product->rhs);
   args.bias = b.address<float>(bias->bias);
   args.y = b.address<float>(bias->y);
   const Program* program = &b.program;

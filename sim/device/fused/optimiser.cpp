@@ -17,7 +17,7 @@ std::optional<Match> sgd(const Candidates& c, int node) {
     const auto* search = c.get<ops::FindNonFinite>(reader);
     if (reader < node || search == nullptr || search->x != parameters) continue;
     match->nodes.push_back(reader);
-    match->makes.push_back(search->place);
+    match->makes.push_back(search->position);
   }
   return match;
 }
@@ -32,7 +32,7 @@ KernelLaunch bind_sgd(const KernelBinding& b) {
   args.momentum = op->momentum;
   args.weight_decay = op->weight_decay;
   args.guard = b.address<std::int64_t>(op->guard);
-  if (const auto* search = b.op<ops::FindNonFinite>()) args.non_finite = b.address<std::int64_t>(search->place);
+  if (const auto* search = b.op<ops::FindNonFinite>()) args.non_finite = b.address<std::int64_t>(search->position);
   const Tensor rate = op->rate;
   KernelLibrary* library = &b.library;
   return [args, rate, library](const KernelStep& step) {
@@ -45,11 +45,11 @@ KernelLaunch bind_sgd(const KernelBinding& b) {
 KernelLaunch bind_find_non_finite(const KernelBinding& b) {
   const auto* op = b.op<ops::FindNonFinite>();
   const auto* x = b.address<float>(op->x.front());
-  auto* place = b.address<std::int64_t>(op->place);
+  auto* position = b.address<std::int64_t>(op->position);
   const Program* program = &b.program;
   KernelLibrary* library = &b.library;
-  return [op, x, place, program, library](const KernelStep& step) {
-    library->find_non_finite(x, list_size(*program, op->x, step.samples), place);
+  return [op, x, position, program, library](const KernelStep& step) {
+    library->find_non_finite(x, list_size(*program, op->x, step.samples), position);
   };
 }
 

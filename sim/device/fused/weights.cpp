@@ -97,7 +97,7 @@ KernelLaunch bind_weights(const KernelBinding& b) {
     }
   }
   args.master = b.address<float>(master);
-  args.reading = own ? ErrorWeights::kRequantised : ErrorWeights::kShared;
+  args.error_weights = own ? ErrorWeights::kRequantised : ErrorWeights::kShared;
   if (shared != nullptr) args.error_grid_bits = shared->bits;
   args.for_error_pass = own || shared != nullptr;
   // Two words; reports lie 64 bytes apart.

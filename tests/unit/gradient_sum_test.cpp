@@ -16,9 +16,9 @@ namespace {
 constexpr std::int64_t kSamples = 4, kPositions = 9, kChannels = 5;
 constexpr std::int64_t kSize = kSamples * kPositions * kChannels;
 
-class JoinTest : public ::testing::Test {
+class GradientSumTest : public ::testing::Test {
  protected:
-  JoinTest() {
+  GradientSumTest() {
     for (std::size_t c = 0; c < kChannels; ++c) {
       norm_[c].mean = 0.1F * static_cast<float>(c);
       norm_[c].inverse_deviation = 0.8F;
@@ -26,8 +26,8 @@ class JoinTest : public ::testing::Test {
       norm_[c].beta = 0.05F;
       norm_[c].t_bound = 4.0F;
     }
-    join_.u = u_.data();
-    join_.u_bound = &u_bound_;
+    gradient_sum_.u = u_.data();
+    gradient_sum_.u_bound = &u_bound_;
   }
 
   void run() {
@@ -37,7 +37,7 @@ class JoinTest : public ::testing::Test {
     args.channels = kChannels;
     args.dpooled = dpooled_.data();
     args.dx = dx_.data();
-    args.join = &join_;
+    args.gradient_sum = &gradient_sum_;
     ReferenceLibrary().average_pool_backward(args);
   }
 
@@ -51,10 +51,10 @@ class JoinTest : public ::testing::Test {
   std::vector<float> dx_ = std::vector<float>(kSize), u_ = std::vector<float>(kSize, 99.0F);
   std::vector<NormChannel> norm_ = std::vector<NormChannel>(kChannels);
   float u_bound_ = -1.0F;
-  GradientJoin join_;
+  GradientSum gradient_sum_;
 };
 
-TEST_F(JoinTest, the_pool_spreads_its_gradient_evenly) {
+TEST_F(GradientSumTest, the_pool_spreads_its_gradient_evenly) {
   run();
   for (std::size_t e = 0; e < kSize; ++e) {
     EXPECT_EQ(dx_[e], first(e));
@@ -62,13 +62,13 @@ TEST_F(JoinTest, the_pool_spreads_its_gradient_evenly) {
   }
 }
 
-TEST_F(JoinTest, contributions_are_added_then_masked_by_the_recomputed_rectifier) {
+TEST_F(GradientSumTest, contributions_are_added_then_masked_by_the_recomputed_rectifier) {
   float other_bound = 0.0F;
   for (const float v : other_) other_bound = std::max(other_bound, std::fabs(v));
-  join_.other = other_.data();
-  join_.other_bound = &other_bound;
-  join_.mask_y = y_.data();
-  join_.mask_norm = norm_.data();
+  gradient_sum_.other = other_.data();
+  gradient_sum_.other_bound = &other_bound;
+  gradient_sum_.mask_y = y_.data();
+  gradient_sum_.mask_norm = norm_.data();
   run();
   float largest = 0.0F;
   for (std::size_t e = 0; e < kSize; ++e) {
@@ -79,27 +79,27 @@ TEST_F(JoinTest, contributions_are_added_then_masked_by_the_recomputed_rectifier
   EXPECT_EQ(u_bound_, largest);
 }
 
-TEST_F(JoinTest, a_saved_mask_gives_the_same_as_a_recomputed_one) {
+TEST_F(GradientSumTest, a_saved_mask_gives_the_same_as_a_recomputed_one) {
   std::vector<std::uint32_t> mask((kSize + 31) / 32, 0);
   for (std::size_t e = 0; e < kSize; ++e) {
     if (norm_apply(y_[e], norm_[e % kChannels]) > 0.0F) mask[e / 32] |= 1U << (e % 32);
   }
-  join_.mask_y = y_.data();
-  join_.mask_norm = norm_.data();
+  gradient_sum_.mask_y = y_.data();
+  gradient_sum_.mask_norm = norm_.data();
   run();
   const std::vector<float> recomputed = u_;
-  join_.mask_y = nullptr;
-  join_.mask_norm = nullptr;
-  join_.mask_bits = mask.data();
+  gradient_sum_.mask_y = nullptr;
+  gradient_sum_.mask_norm = nullptr;
+  gradient_sum_.mask_bits = mask.data();
   run();
   EXPECT_TRUE(test::same_bits(recomputed, u_));
 }
 
-TEST_F(JoinTest, sums_of_both_norms_equal_binary64) {
+TEST_F(GradientSumTest, sums_of_both_norms_equal_binary64) {
   const std::vector<float> shortcut_y = test::random_normal(kSize, 4, 2.0F);
   std::vector<NormGradientSums> sums(kChannels), shortcut_sums(kChannels);
-  join_.norm[0] = {y_.data(), norm_.data(), sums.data()};
-  join_.norm[1] = {shortcut_y.data(), norm_.data(), shortcut_sums.data()};
+  gradient_sum_.norm[0] = {y_.data(), norm_.data(), sums.data()};
+  gradient_sum_.norm[1] = {shortcut_y.data(), norm_.data(), shortcut_sums.data()};
   for (NormChannel& channel : norm_) channel.t_bound = 7.0F;
   run();
   for (std::size_t c = 0; c < kChannels; ++c) {

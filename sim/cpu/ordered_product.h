@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products that the byte kernels do not take: codes of 9 to 32 bits, groups, reductions too long for int32, and
-// float32. All are chains of fma over taps and channels in the order of docs/numerics.md, 6.2: binary32 where an
+// float32. All are sums of fma over taps and channels in the order of docs/numerics.md, 6.2: binary32 where an
 // operand is float32; else binary64 over integers, cut into limbs of 16 bits where a sum could pass 2^53, so that every
-// chain is exact and the limbs' sums make the true one in 128 bits.
+// sum is exact and the limbs' sums make the true one in 128 bits.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,14 @@
 
 namespace bitcycle::cpu {
 
-/// Longest chain: with limbs of 16 bits, 2^21 products stay below 2^53, and 2^21 codes of 32 bits do.
-constexpr std::int64_t kMaxChain = std::int64_t{1} << 21;
+/// Longest sum: with limbs of 16 bits, 2^21 products stay below 2^53, and 2^21 codes of 32 bits do.
+constexpr std::int64_t kMaxOrderedDepth = std::int64_t{1} << 21;
 
 /// How the two operands of a product are cut, each into 1 or 2.
 struct Limbs {
   int x = 1, w = 1;
 };
-/// Fewest limbs for which chains of `depth` products stay below 2^53. Throws std::logic_error above kMaxChain.
+/// Fewest limbs for which sums of `depth` products stay below 2^53. Throws std::logic_error above kMaxOrderedDepth.
 Limbs limbs_for(int x_bits, int w_bits, std::int64_t depth);
 
 /// Outputs first, first + step, ... along one axis through the same taps.
@@ -34,12 +34,12 @@ struct AxisRun {
 };
 
 /// One image of a streamed operand, as limbs in binary64, or as binary32 values.
-struct ChainOperand {
+struct OrderedOperand {
   Scratch<double> limb[2];
   Scratch<float> values;
 
   template <typename Visit>
-  static void each_scratch(ChainOperand& a, const ChainOperand& b, const Visit& visit) {
+  static void each_scratch(OrderedOperand& a, const OrderedOperand& b, const Visit& visit) {
     visit(a.limb[0], b.limb[0]);
     visit(a.limb[1], b.limb[1]);
     visit(a.values, b.values);
@@ -61,31 +61,31 @@ struct ChainOperand {
 };
 
 /// Scale of one output channel: value = fl32(fma(a, acc, fma(b, streamed sum, e))).
-struct ChainScale {
+struct OrderedScale {
   double a = 0.0, b = 0.0, e = 0.0;
 };
 
 /// The forward or the error pass of one shape.
-class ChainProduct {
+class OrderedProduct {
  public:
-  ChainProduct() = default;
-  ChainProduct(const ConvShape& shape, bool error_pass);
+  OrderedProduct() = default;
+  OrderedProduct(const ConvShape& shape, bool error_pass);
 
   /// One thread's memory.
   struct State {
-    ChainOperand operand;
+    OrderedOperand operand;
     Scratch<double> sums, lane_sums, channel_sums, position_sums;
-    Scratch<float> chains;
+    Scratch<float> accumulators;
     Scratch<std::int64_t> offsets, weight_offsets;
 
     template <typename Visit>
     static void each_scratch(State& a, const State& b, const Visit& visit) {
-      ChainOperand::each_scratch(a.operand, b.operand, visit);
+      OrderedOperand::each_scratch(a.operand, b.operand, visit);
       visit(a.sums, b.sums);
       visit(a.lane_sums, b.lane_sums);
       visit(a.channel_sums, b.channel_sums);
       visit(a.position_sums, b.position_sums);
-      visit(a.chains, b.chains);
+      visit(a.accumulators, b.accumulators);
       visit(a.offsets, b.offsets);
       visit(a.weight_offsets, b.weight_offsets);
     }
@@ -128,10 +128,10 @@ class ChainProduct {
   void float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
   void integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
   template <typename T>
-  ChainRow<T> chain(std::int64_t r, const AxisRun& run, State& state) const;
+  OrderedRow<T> row_of(std::int64_t r, const AxisRun& run, State& state) const;
   /// Master weight of (output channel, tap, reduced channel of the group).
   std::int64_t element(std::int64_t out, std::int64_t tap, std::int64_t in) const;
-  /// Place of a weight in the packed order (blocks, taps, reduced channels, lanes).
+  /// Index of a weight in the packed order (blocks, taps, reduced channels, lanes).
   std::int64_t packed_index(std::int64_t out, std::int64_t tap, std::int64_t in) const {
     return ((out / block_channels_ * taps_ + tap) * in_channels_ + in) * lanes_ + out % block_channels_;
   }
@@ -161,28 +161,28 @@ class ChainProduct {
 };
 
 /// The weight gradient of one shape.
-class ChainGradient {
+class OrderedGradient {
  public:
-  ChainGradient() = default;
-  explicit ChainGradient(const ConvShape& shape);
+  OrderedGradient() = default;
+  explicit OrderedGradient(const ConvShape& shape);
 
   /// One thread's sums.
   struct Partial {
-    ChainOperand x, g;
-    Scratch<double> chains, row_sums;    // (limbs of g, limbs of x, taps, blocks, channels, lanes)
-    Scratch<float> float_chains;         // (taps, blocks, channels, lanes)
-    Scratch<std::int64_t> total;         // as the chains; of float32, sums on the grid
-    Scratch<std::int64_t> sum_x, sum_g;  // (taps, c), (taps, o)
+    OrderedOperand x, g;
+    Scratch<double> accumulators, row_sums;  // (limbs of g, limbs of x, taps, blocks, channels, lanes)
+    Scratch<float> float_accumulators;       // (taps, blocks, channels, lanes)
+    Scratch<std::int64_t> total;             // as the accumulators; of float32, sums on the grid
+    Scratch<std::int64_t> sum_x, sum_g;      // (taps, c), (taps, o)
     std::int64_t pending = 0;
     bool used = false;
 
     template <typename Visit>
     static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
-      ChainOperand::each_scratch(a.x, b.x, visit);
-      ChainOperand::each_scratch(a.g, b.g, visit);
-      visit(a.chains, b.chains);
+      OrderedOperand::each_scratch(a.x, b.x, visit);
+      OrderedOperand::each_scratch(a.g, b.g, visit);
+      visit(a.accumulators, b.accumulators);
       visit(a.row_sums, b.row_sums);
-      visit(a.float_chains, b.float_chains);
+      visit(a.float_accumulators, b.float_accumulators);
       visit(a.total, b.total);
       visit(a.sum_x, b.sum_x);
       visit(a.sum_g, b.sum_g);
@@ -194,7 +194,7 @@ class ChainGradient {
     limbs_ = limbs_for(x_bits, g_bits, positions());
     floats_ = false;
   }
-  /// exponent: the grid on which samples' chains are added (docs/numerics.md, 6.2).
+  /// exponent: the grid on which samples' sums are added (docs/numerics.md, 6.2).
   void set_floats(int exponent) {
     floats_ = true;
     limbs_ = {};
@@ -210,7 +210,7 @@ class ChainGradient {
 
  private:
   template <typename T>
-  void accumulate(const KernelTable& kernels, const T* x, const T* g, T* chains) const;
+  void accumulate(const KernelTable& kernels, const T* x, const T* g, T* accumulators) const;
   void add_operand_sums(Partial& partial) const;
   void flush(Partial& partial) const;
   std::int64_t size() const { return shape_.kh * shape_.kw * blocks_ * in_channels_ * lanes_; }
@@ -224,7 +224,7 @@ class ChainGradient {
 };
 
 template <typename Code, typename Scale>
-void ChainProduct::set_integers(Limbs limbs, const Code& code, const Scale& scale) {
+void OrderedProduct::set_integers(Limbs limbs, const Code& code, const Scale& scale) {
   floats_ = false;
   limbs_ = limbs;
   const std::int64_t size = blocks_ * taps_ * in_channels_ * lanes_;
@@ -259,7 +259,7 @@ void ChainProduct::set_integers(Limbs limbs, const Code& code, const Scale& scal
         for (const auto kh : row.taps) {
           for (const auto kw : column.taps) sum += sums[out * taps_ + kh * shape_.kw + kw];
         }
-        const ChainScale made = scale(out, sum, terms);
+        const OrderedScale made = scale(out, sum, terms);
         const std::int64_t lane = at + out / block_channels_ * lanes_ + out % block_channels_;
         a[lane] = made.a;
         b[lane] = made.b;
@@ -271,7 +271,7 @@ void ChainProduct::set_integers(Limbs limbs, const Code& code, const Scale& scal
 }
 
 template <typename Value>
-void ChainProduct::set_floats(const Value& value) {
+void OrderedProduct::set_floats(const Value& value) {
   floats_ = true;
   limbs_ = {};
   float* packed = float_weights_.zeroed(blocks_ * taps_ * in_channels_ * lanes_);

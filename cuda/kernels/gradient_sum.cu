@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/kernels/kernel_entry.h"
-#include "cuda/kernels/kernels_join.h"
+#include "cuda/kernels/kernels_gradient_sum.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-std::vector<gpu::KernelEntry> join_kernels() {
+std::vector<gpu::KernelEntry> gradient_sum_kernels() {
   return {
-      BITCYCLE_KERNEL(JoinKernel),
+      BITCYCLE_KERNEL(GradientSumKernel),
       BITCYCLE_KERNEL(PoolPrepareKernel),
   };
 }

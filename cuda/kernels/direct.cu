@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/kernels/kernel_entry.h"
-#include "cuda/kernels/kernels_chain.h"
+#include "cuda/kernels/kernels_direct.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-std::vector<gpu::KernelEntry> chain_kernels() {
+std::vector<gpu::KernelEntry> direct_kernels() {
   return {
-      BITCYCLE_KERNEL(ForwardChainKernel),
-      BITCYCLE_KERNEL(ErrorChainKernel),
-      BITCYCLE_KERNEL(WeightGradientChainKernel),
+      BITCYCLE_KERNEL(DirectForwardKernel),
+      BITCYCLE_KERNEL(DirectErrorKernel),
+      BITCYCLE_KERNEL(DirectWeightGradientKernel),
       BITCYCLE_KERNEL(ChannelStatisticsKernel),
   };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of any width, with groups and in float32, one thread or block a result: integers in 64 or 128 bits, float32
-// in fma chains (docs/numerics.md, 4, 6.2). Tensor cores do what fits them (kernels_product.h); this does the rest.
+// in fma sums (docs/numerics.md, 4, 6.2). Tensor cores do what fits them (kernels_product.h); this does the rest.
 #pragma once
 
 #include "cuda/kernels/kernels_quantise.h"
@@ -42,15 +42,15 @@ BITCYCLE_DEVICE std::int64_t weight_index(const Geometry& s, int o, int kh, int 
 }
 
 template <typename Sum>
-struct ChainSums {
+struct DirectSums {
   Sum product = 0, streamed = 0, weights = 0;
   std::int64_t terms = 0;
 };
 
 template <typename Sum>
-BITCYCLE_DEVICE ChainSums<Sum> forward_chain(const Geometry& s, const void* x, Container container,
-                                             const std::uint32_t* weights, int n, int oh, int ow, int o) {
-  ChainSums<Sum> sums;
+BITCYCLE_DEVICE DirectSums<Sum> direct_forward(const Geometry& s, const void* x, Container container,
+                                               const std::uint32_t* weights, int n, int oh, int ow, int o) {
+  DirectSums<Sum> sums;
   const int first = o / s.o_per_group() * s.c_per_group();
   for_each_tap_of_output(s, oh, ow, [&](int kh, int kw, int h, int w) {
     const std::int64_t at = input_index(s, n, h, w, first), weight = weight_index(s, o, kh, kw, 0);
@@ -68,9 +68,9 @@ BITCYCLE_DEVICE ChainSums<Sum> forward_chain(const Geometry& s, const void* x, C
 
 /// Weights signed (the shared grid) or not.
 template <typename Sum>
-BITCYCLE_DEVICE ChainSums<Sum> error_chain(const Geometry& s, const void* g, Container container,
-                                           const std::uint32_t* weights, bool is_signed, int n, int h, int w, int i) {
-  ChainSums<Sum> sums;
+BITCYCLE_DEVICE DirectSums<Sum> direct_error(const Geometry& s, const void* g, Container container,
+                                             const std::uint32_t* weights, bool is_signed, int n, int h, int w, int i) {
+  DirectSums<Sum> sums;
   const int first = i / s.c_per_group() * s.o_per_group(), in_group = i % s.c_per_group();
   for_each_tap_of_input(s, h, w, [&](int kh, int kw, int oh, int ow) {
     const std::int64_t at = output_index(s, n, oh, ow, first);
@@ -88,10 +88,10 @@ BITCYCLE_DEVICE ChainSums<Sum> error_chain(const Geometry& s, const void* g, Con
 }
 
 /// Position and channel of element e of a tensor (n, h, w, channels).
-struct Place {
+struct ElementIndex {
   int n, h, w, c;
 };
-BITCYCLE_DEVICE Place place_of(std::uint32_t e, int h, int w, int channels) {
+BITCYCLE_DEVICE ElementIndex element_index(std::uint32_t e, int h, int w, int channels) {
   const std::uint32_t pixel = e / static_cast<std::uint32_t>(channels);
   const std::uint32_t row = pixel / static_cast<std::uint32_t>(w);
   return {static_cast<int>(row / static_cast<std::uint32_t>(h)), static_cast<int>(row % static_cast<std::uint32_t>(h)),
@@ -105,15 +105,15 @@ BITCYCLE_DEVICE float weight_value(const std::uint32_t* codes, BitWidth width, c
   return static_cast<float>(dequantise(global_load(codes + i), affine));
 }
 
-/// What chains of a pass need; sums: 64 bits, 128 bits, or float32.
-enum class Chain : std::uint8_t { kInt64, kInt128, kFloat };
+/// What the sums of a pass are: 64 bits, 128 bits, or float32.
+enum class SumType : std::uint8_t { kInt64, kInt128, kFloat };
 
-struct ForwardChainKernel {
-  static constexpr const char* kName = "convolution forward, chains";
+struct DirectForwardKernel {
+  static constexpr const char* kName = "convolution forward, direct";
   static constexpr int kThreads = 128;
   struct Args {
     Geometry s;
-    Chain chain;
+    SumType sum_type;
     Operand x;
     const std::uint32_t* weights;
     const Affine* weight_affine;
@@ -123,14 +123,14 @@ struct ForwardChainKernel {
     std::uint32_t size;
   };
   template <typename Sum>
-  BITCYCLE_DEVICE static float value(const Args& a, const Affine& x, const Place& p) {
+  BITCYCLE_DEVICE static float value(const Args& a, const Affine& x, const ElementIndex& p) {
     const Affine w = a.weight_affine[p.c];
-    const auto sums = forward_chain<Sum>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c);
+    const auto sums = direct_forward<Sum>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c);
     const ProductScale scale = product_scale(x, w);
     const double offset = product_offset(x, w, to_binary64(sums.weights), to_binary64(sums.terms));
     return rescale(scale.a, to_binary64(sums.product), scale.b, to_binary64(sums.streamed), offset);
   }
-  BITCYCLE_DEVICE static float chain(const Args& a, const Affine& x, const Place& p) {
+  BITCYCLE_DEVICE static float float_sum(const Args& a, const Affine& x, const ElementIndex& p) {
     float sum = 0.0F;
     const Affine w_affine = a.weight_affine[p.c];
     const int first = p.c / a.s.o_per_group() * a.s.c_per_group();
@@ -146,24 +146,26 @@ struct ForwardChainKernel {
   BITCYCLE_DEVICE static void run(const Args& a) {
     const Affine x = a.x.affine == nullptr ? Affine{} : *a.x.affine;
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
-      const Place p = place_of(e, a.s.out_h, a.s.out_w, a.s.o);
+      const ElementIndex p = element_index(e, a.s.out_h, a.s.out_w, a.s.o);
       if (a.sums != nullptr) {
-        a.sums[e] = forward_chain<Int128>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c).product;
+        a.sums[e] =
+            direct_forward<Int128>(a.s, a.x.codes, a.x.width.container(), a.weights, p.n, p.h, p.w, p.c).product;
         continue;
       }
-      global_store(a.y + e, a.chain == Chain::kFloat
-                                ? chain(a, x, p)
-                                : (a.chain == Chain::kInt128 ? value<Int128>(a, x, p) : value<std::int64_t>(a, x, p)));
+      global_store(a.y + e,
+                   a.sum_type == SumType::kFloat
+                       ? float_sum(a, x, p)
+                       : (a.sum_type == SumType::kInt128 ? value<Int128>(a, x, p) : value<std::int64_t>(a, x, p)));
     }
   }
 };
 
-struct ErrorChainKernel {
-  static constexpr const char* kName = "convolution error, chains";
+struct DirectErrorKernel {
+  static constexpr const char* kName = "convolution error, direct";
   static constexpr int kThreads = 128;
   struct Args {
     Geometry s;
-    Chain chain;
+    SumType sum_type;
     Operand g;
     const std::uint32_t* weights;  // error codes; float32: the values
     const Affine* error_affine;
@@ -175,9 +177,9 @@ struct ErrorChainKernel {
     std::uint32_t size;
   };
   template <typename Sum>
-  BITCYCLE_DEVICE static float value(const Args& a, const Affine& g, const Place& p) {
+  BITCYCLE_DEVICE static float value(const Args& a, const Affine& g, const ElementIndex& p) {
     const auto sums =
-        error_chain<Sum>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c);
+        direct_error<Sum>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c);
     if (a.shared_grid) {
       const double grid = a.error_affine->step;
       return rescale_shared(shared_scale(g, grid), to_binary64(sums.product),
@@ -188,7 +190,7 @@ struct ErrorChainKernel {
     return rescale(scale.a, to_binary64(sums.product), scale.b, to_binary64(sums.streamed),
                    product_offset(g, e, to_binary64(sums.weights), to_binary64(sums.terms)));
   }
-  BITCYCLE_DEVICE static float chain(const Args& a, const Affine& g, const Place& p) {
+  BITCYCLE_DEVICE static float float_sum(const Args& a, const Affine& g, const ElementIndex& p) {
     const Geometry& s = a.s;
     float sum = 0.0F;
     const int first = p.c / s.c_per_group() * s.o_per_group();
@@ -214,16 +216,16 @@ struct ErrorChainKernel {
     const Affine g = a.g.affine == nullptr ? Affine{} : *a.g.affine;
     std::int32_t largest = 0;
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
-      const Place p = place_of(e, a.s.h, a.s.w, a.s.c);
+      const ElementIndex p = element_index(e, a.s.h, a.s.w, a.s.c);
       if (a.sums != nullptr) {
         a.sums[e] =
-            error_chain<Int128>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c)
+            direct_error<Int128>(a.s, a.g.codes, a.g.width.container(), a.weights, a.shared_grid, p.n, p.h, p.w, p.c)
                 .product;
         continue;
       }
-      const float dx = a.chain == Chain::kFloat
-                           ? chain(a, g, p)
-                           : (a.chain == Chain::kInt128 ? value<Int128>(a, g, p) : value<std::int64_t>(a, g, p));
+      const float dx = a.sum_type == SumType::kFloat
+                           ? float_sum(a, g, p)
+                           : (a.sum_type == SumType::kInt128 ? value<Int128>(a, g, p) : value<std::int64_t>(a, g, p));
       const std::int32_t key = magnitude_key(dx);
       largest = key > largest ? key : largest;
       global_store(a.dx + e, dx);
@@ -233,12 +235,12 @@ struct ErrorChainKernel {
 };
 
 /// A block an element of dw: threads over positions (integers) or samples (float32), their sums added in shared memory.
-struct WeightGradientChainKernel {
-  static constexpr const char* kName = "convolution weight gradient, chains";
+struct DirectWeightGradientKernel {
+  static constexpr const char* kName = "convolution weight gradient, direct";
   static constexpr int kThreads = 64;
   struct Args {
     Geometry s;
-    Chain chain;
+    SumType sum_type;
     Operand x, g;
     const Range *x_range, *g_range;  // of float32 operands; may be null
     float* dw;
@@ -316,16 +318,16 @@ struct WeightGradientChainKernel {
     span(kw, s.w, s.out_w, s, &w0, &w1);
     std::int64_t sum = 0;
     for (int n = thread_index(); n < s.n; n += block_threads()) {
-      float chain = 0.0F;
+      float sample = 0.0F;
       for (int oh = h0; oh < h1; ++oh) {
         for (int ow = w0; ow < w1; ++ow) {
-          chain = fmaf(
+          sample = fmaf(
               load_value(a.x.codes, a.x.width, x,
                          input_index(s, n, oh * s.stride - s.padding + kh, ow * s.stride - s.padding + kw, channel)),
-              load_value(a.g.codes, a.g.width, g, output_index(s, n, oh, ow, o)), chain);
+              load_value(a.g.codes, a.g.width, g, output_index(s, n, oh, ow, o)), sample);
         }
       }
-      add_wrapping(sum, on_grid(chain, to_grid));
+      add_wrapping(sum, on_grid(sample, to_grid));
     }
     auto* shared = shared_memory<std::int64_t>(0);
     if (thread_index() == 0) shared_store(shared, std::int64_t{0});
@@ -338,9 +340,9 @@ struct WeightGradientChainKernel {
   BITCYCLE_DEVICE static void run(const Args& a) {
     const int size = a.s.o * a.s.taps() * a.s.c_per_group();
     for (int e = block_index(); e < size; e += block_count()) {
-      if (a.sums != nullptr || a.chain == Chain::kInt128) {
+      if (a.sums != nullptr || a.sum_type == SumType::kInt128) {
         integers<Int128>(a, e);
-      } else if (a.chain == Chain::kInt64) {
+      } else if (a.sum_type == SumType::kInt64) {
         integers<std::int64_t>(a, e);
       } else {
         floats(a, e);
@@ -359,7 +361,7 @@ struct ChannelStatisticsKernel {
     std::uint32_t size, channels;
     ChannelStatistics* statistics;
     std::int32_t *lo, *hi;
-    std::uint32_t* ticket;
+    std::uint32_t* arrivals;
   };
   struct Sums {
     std::int64_t s1, s2;
@@ -399,7 +401,7 @@ struct ChannelStatisticsKernel {
         atomic_max(a.hi + c, sums[c].hi);
       }
     }
-    if (!last_block(a.ticket, shared_memory<std::uint32_t>(0))) return;
+    if (!last_block(a.arrivals, shared_memory<std::uint32_t>(0))) return;
     for (auto c = static_cast<std::uint32_t>(thread_index()); c < a.channels; c += stride) {
       const Range extremes = range_of_keys({atomic_load(a.lo + c), atomic_load(a.hi + c)});
       a.statistics[c].lo = extremes.lo;

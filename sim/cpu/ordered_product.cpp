@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sim/cpu/chain_product.h"
+#include "sim/cpu/ordered_product.h"
 
 #include <algorithm>
 #include <bit>
@@ -41,7 +41,7 @@ std::vector<AxisRun> runs_of(std::int64_t outputs, std::int64_t kernel, std::int
 }
 
 /// Sum of one image row's pixels that a tap uses, (channels).
-void sum_pixels(const ChainOperand& operand, int limbs, std::int64_t first, std::int64_t step, std::int64_t count,
+void sum_pixels(const OrderedOperand& operand, int limbs, std::int64_t first, std::int64_t step, std::int64_t count,
                 std::int64_t channels, double* sums) {
   std::fill_n(sums, channels, 0.0);
   for (std::int64_t p = 0; p < count; ++p) {
@@ -57,7 +57,7 @@ void sum_pixels(const ChainOperand& operand, int limbs, std::int64_t first, std:
 }  // namespace
 
 Limbs limbs_for(int x_bits, int w_bits, std::int64_t depth) {
-  if (depth > kMaxChain) throw std::logic_error("a chain of " + std::to_string(depth) + " products is too long");
+  if (depth > kMaxOrderedDepth) throw std::logic_error("a sum of " + std::to_string(depth) + " products is too long");
   const int depth_bits = depth <= 1 ? 0 : static_cast<int>(std::bit_width(static_cast<std::uint64_t>(depth - 1)));
   const auto fits = [&](Limbs limbs) {
     const int x = limbs.x == 1 ? x_bits : kLimbBits, w = limbs.w == 1 ? w_bits : kLimbBits;
@@ -69,7 +69,7 @@ Limbs limbs_for(int x_bits, int w_bits, std::int64_t depth) {
   return {2, 2};
 }
 
-void ChainOperand::load(const Operand& operand, std::int64_t begin, std::int64_t size, int limbs, bool floats) {
+void OrderedOperand::load(const Operand& operand, std::int64_t begin, std::int64_t size, int limbs, bool floats) {
   const auto each = [&](const auto* codes) {
     codes += begin;
     if (floats) {
@@ -98,7 +98,7 @@ void ChainOperand::load(const Operand& operand, std::int64_t begin, std::int64_t
   std::copy_n(static_cast<const float*>(operand.codes) + begin, size, values.need(size));
 }
 
-ChainProduct::ChainProduct(const ConvShape& s, bool error_pass)
+OrderedProduct::OrderedProduct(const ConvShape& s, bool error_pass)
     : shape_(s),
       error_pass_(error_pass),
       depthwise_(s.groups > 1 && s.c_per_group() == 1 && s.o_per_group() == 1),
@@ -135,14 +135,14 @@ ChainProduct::ChainProduct(const ConvShape& s, bool error_pass)
   }
 }
 
-std::int64_t ChainProduct::element(std::int64_t out, std::int64_t tap, std::int64_t in) const {
+std::int64_t OrderedProduct::element(std::int64_t out, std::int64_t tap, std::int64_t in) const {
   const ConvShape& s = shape_;
   if (!error_pass_) return (out * taps_ + tap) * s.c_per_group() + in;
   const std::int64_t group = out / s.c_per_group();
   return ((group * s.o_per_group() + in) * taps_ + tap) * s.c_per_group() + out % s.c_per_group();
 }
 
-void ChainProduct::load(const Operand& x, std::int64_t n, State& state) const {
+void OrderedProduct::load(const Operand& x, std::int64_t n, State& state) const {
   state.operand.load(x, n * in_size(), in_size(), limbs_.x, floats_);
   if (floats_ || depthwise_) return;
   const std::int64_t pixels = in_h_ * in_w_;
@@ -158,16 +158,16 @@ void ChainProduct::load(const Operand& x, std::int64_t n, State& state) const {
 }
 
 template <typename T>
-ChainRow<T> ChainProduct::chain(std::int64_t r, const AxisRun& run, State& state) const {
+OrderedRow<T> OrderedProduct::row_of(std::int64_t r, const AxisRun& run, State& state) const {
   const AxisRun& rows = rows_[static_cast<std::size_t>(row_run_[static_cast<std::size_t>(r)])];
-  ChainRow<T> chain;
-  chain.pixels = run.count;
-  chain.pixel_step = run.source_step * in_c_;
-  chain.taps = static_cast<std::int64_t>(rows.taps.size() * run.taps.size());
+  OrderedRow<T> result;
+  result.pixels = run.count;
+  result.pixel_step = run.source_step * in_c_;
+  result.taps = static_cast<std::int64_t>(rows.taps.size() * run.taps.size());
   std::int64_t* offsets = state.offsets.need(taps_);
   std::int64_t* weight_offsets = state.weight_offsets.need(taps_);
-  chain.offsets = offsets;
-  chain.weight_offsets = weight_offsets;
+  result.offsets = offsets;
+  result.weight_offsets = weight_offsets;
   const std::int64_t row = (r - rows.first) / rows.step * rows.source_step;
   for (std::size_t i = 0; i < rows.taps.size(); ++i) {
     for (std::size_t j = 0; j < run.taps.size(); ++j) {
@@ -175,20 +175,20 @@ ChainRow<T> ChainProduct::chain(std::int64_t r, const AxisRun& run, State& state
       *weight_offsets++ = (rows.taps[i] * shape_.kw + run.taps[j]) * in_channels_ * lanes_;
     }
   }
-  chain.channels = in_channels_;
-  chain.lanes = lanes_;
-  chain.depthwise = depthwise_;
-  return chain;
+  result.channels = in_channels_;
+  result.lanes = lanes_;
+  result.depthwise = depthwise_;
+  return result;
 }
 
-void ChainProduct::float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
+void OrderedProduct::float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
   for (const auto& run : columns_) {
-    ChainRow<float> row = chain<float>(r, run, state);
-    row.out = state.chains.need(run.count * lanes_);
+    OrderedRow<float> row = row_of<float>(r, run, state);
+    row.out = state.accumulators.need(run.count * lanes_);
     for (std::int64_t block = 0; block < blocks_; ++block) {
       row.x = state.operand.values.data() + block * in_channels_;
       row.weights = float_weights_.data() + block * taps_ * in_channels_ * lanes_;
-      kernels.chain_row32(row);
+      kernels.ordered_row32(row);
       for (std::int64_t p = 0; p < run.count; ++p) {
         std::copy_n(row.out + p * lanes_, block_channels_,
                     out + (run.first + p * run.step) * out_c_ + block * block_channels_);
@@ -197,12 +197,12 @@ void ChainProduct::float_row(const KernelTable& kernels, std::int64_t r, float* 
   }
 }
 
-void ChainProduct::integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
+void OrderedProduct::integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
   const std::int64_t packed = blocks_ * taps_ * in_channels_ * lanes_, pixels = in_h_ * in_w_;
   std::int64_t scale =
       row_run_[static_cast<std::size_t>(r)] * static_cast<std::int64_t>(columns_.size()) * blocks_ * lanes_;
   for (const auto& run : columns_) {
-    ChainRow<double> row = chain<double>(r, run, state);
+    OrderedRow<double> row = row_of<double>(r, run, state);
     const std::int64_t size = run.count * lanes_;
     double* sums = state.sums.need(4 * size);
     RescaleSums rescale;
@@ -217,7 +217,7 @@ void ChainProduct::integer_row(const KernelTable& kernels, std::int64_t r, float
           row.x = state.operand.limb[i].data() + block * in_channels_;
           row.weights = weights_.data() + j * packed + block * taps_ * in_channels_ * lanes_;
           row.out = sums + (i * limbs_.w + j) * size;
-          kernels.chain_row64(row);
+          kernels.ordered_row64(row);
         }
       }
       if (limbs_.x * limbs_.w > 1) {
@@ -239,7 +239,7 @@ void ChainProduct::integer_row(const KernelTable& kernels, std::int64_t r, float
         for (int i = 0; i < limbs_.x; ++i) {
           row.x = state.operand.limb[i].data();
           row.out = lane_sums + i * size;
-          kernels.chain_row64(row);
+          kernels.ordered_row64(row);
         }
         for (std::int64_t e = 0; e < size && limbs_.x == 2; ++e) lane_sums[e] += 65536.0 * lane_sums[size + e];
         rescale.lane_sums = lane_sums;
@@ -260,7 +260,7 @@ void ChainProduct::integer_row(const KernelTable& kernels, std::int64_t r, float
   }
 }
 
-ChainGradient::ChainGradient(const ConvShape& s)
+OrderedGradient::OrderedGradient(const ConvShape& s)
     : shape_(s),
       depthwise_(s.groups > 1 && s.c_per_group() == 1 && s.o_per_group() == 1),
       blocks_(depthwise_ ? 1 : s.groups),
@@ -272,10 +272,10 @@ ChainGradient::ChainGradient(const ConvShape& s)
   }
 }
 
-void ChainGradient::clear(Partial& partial) const {
-  const std::int64_t chains = limbs_.x * limbs_.w * size(), taps = shape_.kh * shape_.kw;
-  partial.total.zeroed(chains);
-  if (!floats_) partial.chains.zeroed(chains);
+void OrderedGradient::clear(Partial& partial) const {
+  const std::int64_t accumulators = limbs_.x * limbs_.w * size(), taps = shape_.kh * shape_.kw;
+  partial.total.zeroed(accumulators);
+  if (!floats_) partial.accumulators.zeroed(accumulators);
   partial.sum_x.zeroed(taps * shape_.c);
   partial.sum_g.zeroed(taps * shape_.o);
   partial.pending = 0;
@@ -283,9 +283,9 @@ void ChainGradient::clear(Partial& partial) const {
 }
 
 template <typename T>
-void ChainGradient::accumulate(const KernelTable& kernels, const T* x, const T* g, T* chains) const {
+void OrderedGradient::accumulate(const KernelTable& kernels, const T* x, const T* g, T* accumulators) const {
   const ConvShape& s = shape_;
-  ChainGradientRow<T> row;
+  OrderedGradientRow<T> row;
   row.x_step = s.stride * s.c;
   row.dy_step = s.o;
   row.channels = in_channels_;
@@ -297,15 +297,15 @@ void ChainGradient::accumulate(const KernelTable& kernels, const T* x, const T* 
     if (row.pixels <= 0) continue;
     const std::int64_t column = valid.ow_begin * s.stride - s.padding + t % s.kw;
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      row.chains = chains + (t * blocks_ + block) * in_channels_ * lanes_;
+      row.accumulators = accumulators + (t * blocks_ + block) * in_channels_ * lanes_;
       for (std::int64_t oh = valid.oh_begin; oh < valid.oh_end; ++oh) {
         const std::int64_t h = oh * s.stride - s.padding + t / s.kw;
         row.x = x + (h * s.w + column) * s.c + block * in_channels_;
         row.dy = g + (oh * s.out_w() + valid.ow_begin) * s.o + block * block_channels_;
         if constexpr (sizeof(T) == 4) {
-          kernels.chain_gradient32(row);
+          kernels.ordered_gradient32(row);
         } else {
-          kernels.chain_gradient64(row);
+          kernels.ordered_gradient64(row);
         }
       }
     }
@@ -313,7 +313,7 @@ void ChainGradient::accumulate(const KernelTable& kernels, const T* x, const T* 
 }
 
 /// Sums of x and of g over the positions for which each tap exists. A row's sum serves every kh.
-void ChainGradient::add_operand_sums(Partial& partial) const {
+void OrderedGradient::add_operand_sums(Partial& partial) const {
   const ConvShape& s = shape_;
   double* sums = partial.row_sums.need(std::max(s.c, s.o));
   for (std::int64_t kw = 0; kw < s.kw; ++kw) {
@@ -348,30 +348,30 @@ void ChainGradient::add_operand_sums(Partial& partial) const {
   }
 }
 
-void ChainGradient::flush(Partial& partial) const {
+void OrderedGradient::flush(Partial& partial) const {
   const std::int64_t count = limbs_.x * limbs_.w * size();
-  double* chains = partial.chains.data();
+  double* accumulators = partial.accumulators.data();
   std::int64_t* total = partial.total.data();
-  for (std::int64_t i = 0; i < count; ++i) total[i] += static_cast<std::int64_t>(chains[i]);
-  std::fill_n(chains, count, 0.0);
+  for (std::int64_t i = 0; i < count; ++i) total[i] += static_cast<std::int64_t>(accumulators[i]);
+  std::fill_n(accumulators, count, 0.0);
   partial.pending = 0;
 }
 
-void ChainGradient::add(const KernelTable& kernels, const Operand& x, const Operand& g, std::int64_t n,
-                        Partial& partial) const {
+void OrderedGradient::add(const KernelTable& kernels, const Operand& x, const Operand& g, std::int64_t n,
+                          Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t x_size = s.h * s.w * s.c, g_size = positions() * s.o;
   partial.x.load(x, n * x_size, x_size, limbs_.x, floats_);
   partial.g.load(g, n * g_size, g_size, limbs_.w, floats_);
   if (floats_) {
-    float* chains = partial.float_chains.zeroed(size());
-    accumulate(kernels, partial.x.data<float>(0), partial.g.data<float>(0), chains);
-    kernels.add_on_grid(chains, size(), power_of_two(exponent_), partial.total.data());
+    float* accumulators = partial.float_accumulators.zeroed(size());
+    accumulate(kernels, partial.x.data<float>(0), partial.g.data<float>(0), accumulators);
+    kernels.add_on_grid(accumulators, size(), power_of_two(exponent_), partial.total.data());
     return;
   }
-  // limbs_ keeps a single image's chains exact; more images only where they stay so.
+  // limbs_ keeps a single image's sums exact; more images only where they stay so.
   const auto images = [&](std::int64_t positions_so_far) {
-    if (positions_so_far > kMaxChain) return false;
+    if (positions_so_far > kMaxOrderedDepth) return false;
     const Limbs wanted = limbs_for(x.width.bits(), g.width.bits(), positions_so_far);
     return wanted.x <= limbs_.x && wanted.w <= limbs_.w;
   };
@@ -380,14 +380,14 @@ void ChainGradient::add(const KernelTable& kernels, const Operand& x, const Oper
   for (int j = 0; j < limbs_.w; ++j) {
     for (int i = 0; i < limbs_.x; ++i) {
       accumulate(kernels, partial.x.data<double>(i), partial.g.data<double>(j),
-                 partial.chains.data() + (j * limbs_.x + i) * size());
+                 partial.accumulators.data() + (j * limbs_.x + i) * size());
     }
   }
   add_operand_sums(partial);
 }
 
-void ChainGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Operand& x,
-                           const Operand& g, float* dw) const {
+void OrderedGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Operand& x,
+                             const Operand& g, float* dw) const {
   const ConvShape& s = shape_;
   const std::int64_t taps = s.kh * s.kw;
   for (auto& partial : partials) {
