@@ -100,8 +100,8 @@ double CpuLibrary::error_weight_bound(const QuantisedWeights& weights) const {
   return bound;
 }
 
-void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& weights) {
-  const PackedProduct& product = weights.error;
+template <typename Product>
+void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product) {
   const std::int64_t lanes = product.lanes;
   double* a = coefficients_.a.zeroed(lanes);
   double* b = coefficients_.b.zeroed(lanes);
@@ -171,19 +171,22 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   const ConvShape& s = args.shape;
   const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
   const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
-  const bool bytes = is_narrow_code(args.g.width) &&
-                     (args.dw == nullptr || (weights.fast_gradient && is_narrow_code(args.x.width))) &&
-                     (!error || (weights.fast_error && is_narrow_code(weights.width)));
+  const bool narrow = is_narrow_code(args.g.width) && (args.dw == nullptr || is_narrow_code(args.x.width)) &&
+                      (!error || is_narrow_code(weights.width));
+  const bool words = narrow && weights.depthwise;
+  const bool bytes = narrow && (args.dw == nullptr || weights.fast_gradient) && (!error || weights.fast_error);
+  const bool ordered = !bytes && !words;
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
-  if (!bytes && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
+  if (ordered && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
     reference_.conv_backward(args);
     return;
   }
   const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;
   const GradientRows table = gradient_table_.rows(args.gradient, s.o);
-  if (bytes && error) error_coefficients(args, weights);
-  if (!bytes && error) prepare_ordered_error(args, weights);
-  if (!bytes && args.dw != nullptr) prepare_ordered_gradient(args, weights);
+  if (bytes && error) error_coefficients(args, weights, weights.error);
+  if (words && error) error_coefficients(args, weights, weights.depthwise_error);
+  if (ordered && error) prepare_ordered_error(args, weights);
+  if (ordered && args.dw != nullptr) prepare_ordered_gradient(args, weights);
   summed_norms_ = 0;
   gradient_sum_channels_ = s.c;
   if (args.gradient_sum != nullptr) {
@@ -231,6 +234,11 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       if (!partial.used) weights.gradient.clear(partial);
       weights.gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
                            g + begin * image_out, end - begin, partial);
+    } else if (args.dw != nullptr && words) {
+      auto& partial = depthwise_partials_[static_cast<std::size_t>(thread)];
+      if (!partial.used) weights.depthwise_gradient.clear(partial);
+      weights.depthwise_gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
+                                     g + begin * image_out, partial);
     } else if (args.dw != nullptr) {
       auto& partial = ordered_partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.ordered_gradient.clear(partial);
@@ -246,6 +254,8 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       float* dx = args.dx != nullptr ? args.dx + n * image_in : nullptr;
       if (bytes) {
         product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.dx, state.product, done);
+      } else if (words) {
+        weights.depthwise_error.image(kernels_, coefficients_, g + n * image_out, dx, state.dx, state.depthwise, done);
       } else {
         weights.ordered_error.image(kernels_, args.g, n, dx, state.dx, state.ordered, done);
       }
@@ -254,6 +264,8 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
 
   if (args.dw != nullptr && bytes) {
     weights.gradient.finish(workers_, partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+  } else if (args.dw != nullptr && words) {
+    weights.depthwise_gradient.finish(workers_, depthwise_partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
   } else if (args.dw != nullptr) {
     weights.ordered_gradient.finish(workers_, ordered_partials_, s.n, args.x, args.g, args.dw);
   }

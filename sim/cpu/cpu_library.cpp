@@ -36,13 +36,16 @@ CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
       workers_(threads),
       states_(static_cast<std::size_t>(workers_.threads())),
       partials_(static_cast<std::size_t>(workers_.threads())),
+      depthwise_partials_(static_cast<std::size_t>(workers_.threads())),
       ordered_partials_(static_cast<std::size_t>(workers_.threads())) {}
 
 void CpuLibrary::begin_images() {
   level(states_);
   level(partials_);
+  level(depthwise_partials_);
   level(ordered_partials_);
   for (auto& partial : partials_) partial.used = false;
+  for (auto& partial : depthwise_partials_) partial.used = false;
   for (auto& partial : ordered_partials_) partial.used = false;
   for (auto& state : states_) {
     state.used = false;
@@ -150,8 +153,8 @@ void CpuLibrary::write_codes(const Operand& operand, std::int64_t begin, const f
   kernels_.quantise(row);
 }
 
-void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights& weights) {
-  const PackedProduct& product = weights.forward;
+template <typename Product>
+void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product) {
   const std::int64_t lanes = product.lanes;
   const auto* affine = weights.affine.as<Affine>();
   double* a = coefficients_.a.zeroed(lanes);
@@ -193,13 +196,16 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
   const ConvShape& s = args.shape;
   const Timing timing(*this, "convolution forward", s.macs());
-  const bool bytes = weights.fast_forward && is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
-  if (!bytes && s.forward_depth() > kMaxOrderedDepth) {
+  const bool narrow = is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
+  const bool bytes = narrow && weights.fast_forward, words = narrow && weights.depthwise;
+  if (!bytes && !words && s.forward_depth() > kMaxOrderedDepth) {
     reference_.conv_forward(args);
     return;
   }
   if (bytes) {
-    forward_coefficients(args, weights);
+    forward_coefficients(args, weights, weights.forward);
+  } else if (words) {
+    forward_coefficients(args, weights, weights.depthwise_forward);
   } else {
     prepare_ordered_forward(args, weights);
   }
@@ -262,10 +268,11 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
       kernels_.statistics(row);
     };
     float* y = args.y + n * image_out;
+    const auto* codes = static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in;
     if (bytes) {
-      product_image(kernels_, weights.forward, coefficients_,
-                    static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx, state.product,
-                    done);
+      product_image(kernels_, weights.forward, coefficients_, codes, y, state.dx, state.product, done);
+    } else if (words) {
+      weights.depthwise_forward.image(kernels_, coefficients_, codes, y, state.dx, state.depthwise, done);
     } else {
       weights.ordered_forward.image(kernels_, args.codes, n, y, state.dx, state.ordered, done);
     }

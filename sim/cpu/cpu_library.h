@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuLibrary: the fast library on one machine. Neighbouring operations are fused image by image, so that what one
 // writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits multiply
-// bytes (packed_product.h, weight_gradient.h), everything else runs in the written order (ordered_product.h).
+// bytes (packed_product.h, weight_gradient.h) or, where channels are groups of their own, pairs of words
+// (depthwise_product.h, depthwise_gradient.h); everything else runs in the written order (ordered_product.h).
 #pragma once
 
 #include <algorithm>
@@ -85,6 +86,7 @@ class CpuLibrary final : public KernelLibrary {
   /// Sums of a batch-norm pass, one a thread.
   struct ThreadState {
     ProductScratch product;
+    DepthwiseProduct::State depthwise;
     OrderedProduct::State ordered;
     Scratch<float> values, noise, dx;
     Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
@@ -96,6 +98,7 @@ class CpuLibrary final : public KernelLibrary {
     template <typename Visit>
     static void each_scratch(ThreadState& a, const ThreadState& b, const Visit& visit) {
       ProductScratch::each_scratch(a.product, b.product, visit);
+      DepthwiseProduct::State::each_scratch(a.depthwise, b.depthwise, visit);
       OrderedProduct::State::each_scratch(a.ordered, b.ordered, visit);
       visit(a.values, b.values);
       visit(a.noise, b.noise);
@@ -119,8 +122,11 @@ class CpuLibrary final : public KernelLibrary {
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
-  void forward_coefficients(const ConvForward& args, const CpuWeights& weights);
-  void error_coefficients(const ConvBackward& args, const CpuWeights& weights);
+  /// Product: the pass's weights, PackedProduct or DepthwiseProduct.
+  template <typename Product>
+  void forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product);
+  template <typename Product>
+  void error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product);
   /// The same for products in the written order: weights in limbs, or as values.
   void prepare_ordered_forward(const ConvForward& args, const CpuWeights& weights);
   void prepare_ordered_error(const ConvBackward& args, const CpuWeights& weights);
@@ -134,6 +140,7 @@ class CpuLibrary final : public KernelLibrary {
   ReferenceLibrary reference_;
   std::vector<ThreadState> states_;
   std::vector<WeightGradient::Partial> partials_;
+  std::vector<DepthwiseWeightGradient::Partial> depthwise_partials_;
   std::vector<OrderedGradient::Partial> ordered_partials_;
   ProductCoefficients coefficients_;
   NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;

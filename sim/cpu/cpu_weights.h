@@ -3,6 +3,8 @@
 // that depends on its shape alone. Bytes where the kernels of bytes apply, the written order elsewhere.
 #pragma once
 
+#include "sim/cpu/depthwise_gradient.h"
+#include "sim/cpu/depthwise_product.h"
 #include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/weight_gradient.h"
@@ -16,17 +18,25 @@ struct CpuWeights final : QuantisedWeights {
         fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
         fast_error(s.groups == 1 && s.error_depth() <= kMaxDepth),
         fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth),
+        depthwise(is_depthwise(s) && s.kh * s.kw <= kMaxWordTaps),
         ordered_forward(s, false),
         ordered_error(s, true),
         ordered_gradient(s) {
     if (fast_forward) forward = PackedProduct(s, false, group);
     if (fast_error) error = PackedProduct(s, true, group);
     if (fast_gradient) gradient = WeightGradient(s, group);
+    if (!depthwise) return;
+    depthwise_forward = DepthwiseProduct(s, false);
+    depthwise_error = DepthwiseProduct(s, true);
+    depthwise_gradient = DepthwiseWeightGradient(s);
   }
 
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
   WeightGradient gradient;
+  bool depthwise;
+  DepthwiseProduct depthwise_forward, depthwise_error;
+  DepthwiseWeightGradient depthwise_gradient;
   /// Packed by the product that uses them, because their limbs depend on the other operand's width.
   mutable OrderedProduct ordered_forward, ordered_error;
   mutable OrderedGradient ordered_gradient;

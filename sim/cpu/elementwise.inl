@@ -101,50 +101,51 @@ void statistics(const StatisticsRow& row) {
 
 // ---- Batch norm ----------------------------------------------------------------------------------------------------
 
-/// z = [relu](norm(y) [+ shortcut]).
+/// z = [relu](norm(y) [+ shortcut]). Elements in the order of memory, as a processor fetches them ahead.
 void norm_rows(const NormRows& row) {
   const Floats zero = all(0.0F);
-  for_each_block(row.channels, [&](std::int64_t c, auto count) {
-    const Floats mean = load(row.norm.mean + c), a = load(row.norm.a + c), beta = load(row.norm.beta + c);
-    const auto finish = [&](std::int64_t e, Floats z) {
-      store_lanes(row.z + e, row.relu ? larger(z, zero) : z, count);
-    };
-    if (row.shortcut == nullptr) {
-      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
-        finish(e, apply_norm(load_lanes(row.y + e, count), mean, a, beta));
-      }
-    } else if (row.shortcut_norm == nullptr) {
-      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
-        const Floats z = apply_norm(load_lanes(row.y + e, count), mean, a, beta);
-        finish(e, add(z, load_lanes(row.shortcut + e, count)));
-      }
-    } else {
-      const NormVectors& other = *row.shortcut_norm;
-      const Floats mean2 = load(other.mean + c), a2 = load(other.a + c), beta2 = load(other.beta + c);
-      for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
-        const Floats z = apply_norm(load_lanes(row.y + e, count), mean, a, beta);
-        finish(e, add(z, apply_norm(load_lanes(row.shortcut + e, count), mean2, a2, beta2)));
-      }
+  const NormVectors& norm = row.norm;
+  const auto each = [&](auto shortcut) {
+    for (std::int64_t e = 0; e < row.pixels * row.channels; e += row.channels) {
+      for_each_block(row.channels, [&](std::int64_t c, auto count) {
+        Floats z =
+            apply_norm(load_lanes(row.y + e + c, count), load(norm.mean + c), load(norm.a + c), load(norm.beta + c));
+        z = shortcut(z, e, c, count);
+        store_lanes(row.z + e + c, row.relu ? larger(z, zero) : z, count);
+      });
     }
-  });
+  };
+  if (row.shortcut == nullptr) {
+    each([](const Floats& z, std::int64_t, std::int64_t, auto) { return z; });
+  } else if (row.shortcut_norm == nullptr) {
+    each([&](const Floats& z, std::int64_t e, std::int64_t c, auto count) {
+      return add(z, load_lanes(row.shortcut + e + c, count));
+    });
+  } else {
+    const NormVectors& other = *row.shortcut_norm;
+    each([&](const Floats& z, std::int64_t e, std::int64_t c, auto count) {
+      return add(z, apply_norm(load_lanes(row.shortcut + e + c, count), load(other.mean + c), load(other.a + c),
+                               load(other.beta + c)));
+    });
+  }
 }
 
-/// dy = fma(a, u, fma(k, fl(y - mean), c)).
+/// dy = fma(a, u, fma(k, fl(y - mean), c)). Elements in the order of memory.
 void gradient_rows(const GradientRows& row) {
   Ints lo = all_ints(INT32_MAX), hi = all_ints(INT32_MIN);
-  for_each_block(row.channels, [&](std::int64_t c, auto count) {
-    const Floats mean = load(row.mean + c), a = load(row.a + c), k = load(row.k + c), shift = load(row.c + c);
-    for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
-      const Floats t = sub(load_lanes(row.y + e, count), mean);
-      const Floats dy = fused(a, load_lanes(row.u + e, count), fused(k, t, shift));
-      if (row.dy != nullptr) store_lanes(row.dy + e, dy, count);
+  for (std::int64_t e = 0; e < row.pixels * row.channels; e += row.channels) {
+    for_each_block(row.channels, [&](std::int64_t c, auto count) {
+      const Floats t = sub(load_lanes(row.y + e + c, count), load(row.mean + c));
+      const Floats dy =
+          fused(load(row.a + c), load_lanes(row.u + e + c, count), fused(load(row.k + c), t, load(row.c + c)));
+      if (row.dy != nullptr) store_lanes(row.dy + e + c, dy, count);
       if (row.lo != nullptr) {
         const Ints key = key_of(present_lanes(dy, count));
         lo = smaller(lo, key);
         hi = larger(hi, key);
       }
-    }
-  });
+    });
+  }
   if (row.lo != nullptr && row.pixels > 0) {
     const std::int32_t least = smallest_of(lo), most = largest_of(hi);
     *row.lo = least < *row.lo ? least : *row.lo;
@@ -170,7 +171,13 @@ inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Coun
     s_u[i] = load(row.norm[i].s_u + c);
     s_ut[i] = load(row.norm[i].s_ut + c);
   }
-  for (std::int64_t e = c; e < row.pixels * row.channels; e += row.channels) {
+  // What the next call will read: memory is slow to answer where channels are far apart.
+  const std::int64_t ahead = row.pixels * row.channels;
+  for (std::int64_t e = c; e < ahead; e += row.channels) {
+    if (by_norm) __builtin_prefetch(row.mask_y + ahead + e);
+    if (row.second != nullptr) __builtin_prefetch(row.second + ahead + e);
+    __builtin_prefetch(row.u + ahead + e, 1);
+    for (int i = 0; i < kNorms; ++i) __builtin_prefetch(row.norm[i].y + ahead + e);
     Floats u = load_lanes(row.first + e, count);
     if (row.second != nullptr) u = add(u, load_lanes(row.second + e, count));
     if (by_norm) {

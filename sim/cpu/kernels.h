@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "sim/cpu/depthwise_kernels.h"
+
 namespace bitcycle::cpu {
 
 constexpr std::int64_t kLanes = 16;
@@ -304,6 +306,10 @@ struct KernelTable {
   void (*ordered_gradient32)(const OrderedGradientRow<float>&);
   void (*ordered_gradient64)(const OrderedGradientRow<double>&);
   void (*rescale_sums)(const RescaleSums&);
+  void (*stage_words)(const StageWords&);
+  void (*depthwise_row)(const DepthwiseRow&);
+  void (*depthwise_gradient)(const DepthwiseGradientRows&);
+  void (*code_sums)(const CodeSums&);
   /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
   void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);
   /// Largest bits of |x|, included into *magnitude.

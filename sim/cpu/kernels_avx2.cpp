@@ -13,6 +13,8 @@ namespace {
 #include "sim/cpu/fused_native.inl"
 #include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
+#include "sim/cpu/word_pairs_avx2.inl"
+#include "sim/cpu/depthwise.inl"
 // clang-format on
 
 inline __m256i broadcast(const char* p) {

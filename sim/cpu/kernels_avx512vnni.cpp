@@ -15,6 +15,8 @@ namespace {
 #include "sim/cpu/fused_native.inl"
 #include "sim/cpu/bytes.inl"
 #include "sim/cpu/elementwise.inl"
+#include "sim/cpu/word_pairs_avx512.inl"
+#include "sim/cpu/depthwise.inl"
 // clang-format on
 
 inline __m512i broadcast(const char* p) { return _mm512_set1_epi32(static_cast<int>(four_bytes(p))); }

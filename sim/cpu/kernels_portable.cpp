@@ -20,12 +20,16 @@ namespace {
 #include "sim/cpu/fused_sse2.inl"
 #include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
+#include "sim/cpu/word_pairs_sse2.inl"
+#include "sim/cpu/depthwise.inl"
 #include "sim/cpu/products_sse2.inl"
 #else
 #include "sim/cpu/simd_plain.inl"
 #include "sim/cpu/fused_native.inl"
 #include "sim/cpu/floats.inl"
 #include "sim/cpu/elementwise.inl"
+#include "sim/cpu/word_pairs_plain.inl"
+#include "sim/cpu/depthwise.inl"
 #include "sim/cpu/products_floats.inl"
 #endif
 #include "sim/cpu/tables.inl"

@@ -118,11 +118,17 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   workers_.each(2, [&](int, std::int64_t which) {
     if (which == 0) {
       if (!shared) forward_codes();
+      if (packed && weights.depthwise) weights.depthwise_forward.pack(1, true, base.codes.as<std::int32_t>());
       if (!packed || !weights.fast_forward) return;
       weights.forward.pack(kernels_, 1, 0, base.codes.as<std::int32_t>(), taps * s.c, s.c, 1);
     } else {
       error_codes();
-      if (!packed || !weights.fast_error || !args.for_error_pass) return;
+      if (!packed || !args.for_error_pass) return;
+      if (weights.depthwise) {
+        const int words = shared && args.error_grid_bits > 16 ? 2 : 1;
+        weights.depthwise_error.pack(words, !shared, base.error_codes.as<std::int32_t>());
+      }
+      if (!weights.fast_error) return;
       const int limbs = shared ? args.error_grid_bits / 8 : 1;
       const std::int32_t offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;
       weights.error.pack(kernels_, limbs, offset, base.error_codes.as<std::int32_t>(), 1, s.c, taps * s.c);

@@ -90,6 +90,20 @@ inline std::vector<NamedShape> backend_shapes() {
       {"padding_larger_than_kernel", conv_shape(2, 5, 5, 16, 16, 3, 1, 4)},
       {"groups2", conv_shape(2, 8, 8, 16, 32, 3, 1, 1, 2)},
       {"depthwise", conv_shape(2, 7, 7, 24, 24, 3, 1, 1, 24)},
+      // Channels are lanes of 16: one, one fewer, as many, one more, many; a prime map; strides; odd widths, whose last
+      // pair of positions has one; edges on every side.
+      {"depthwise_2_channels", conv_shape(1, 5, 6, 2, 2, 3, 1, 1, 2)},
+      {"depthwise_15_channels", conv_shape(2, 8, 8, 15, 15, 3, 1, 1, 15)},
+      {"depthwise_16_channels_stride2", conv_shape(2, 8, 8, 16, 16, 3, 2, 1, 16)},
+      {"depthwise_17_channels", conv_shape(3, 11, 13, 17, 17, 3, 1, 1, 17)},
+      {"depthwise_odd_stride2", conv_shape(2, 13, 11, 33, 33, 3, 2, 1, 33)},
+      {"depthwise_many_channels", conv_shape(2, 4, 4, 960, 960, 3, 1, 1, 960)},
+      {"depthwise_single_pixel", conv_shape(3, 1, 1, 48, 48, 3, 1, 1, 48)},
+      {"depthwise_1x1", conv_shape(2, 3, 5, 20, 20, 1, 1, 0, 20)},
+      {"depthwise_no_padding", conv_shape(1, 6, 7, 16, 16, 3, 1, 0, 16)},
+      {"depthwise_5x5_stride2", conv_shape(1, 9, 12, 24, 24, 5, 2, 2, 24)},
+      {"depthwise_2x2_stride3", conv_shape(2, 10, 10, 8, 8, 2, 3, 0, 8)},
+      {"depthwise_padding_above_kernel", conv_shape(1, 5, 5, 16, 16, 3, 2, 4, 16)},
       {"depthwise_multiplier2_stride2", conv_shape(2, 9, 9, 8, 16, 3, 2, 1, 8)},
       {"empty_batch", conv_shape(0, 8, 8, 16, 16, 3, 1, 1)},
   };

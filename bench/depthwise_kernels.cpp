@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Depthwise convolutions of MobileNetV2 (CIFAR, batch 128) at 8 x 8 bits, all threads, as shares of the memory
+// bandwidth: each iteration times the pass and a copy of large arrays, one after the other, so that both meet the same
+// machine; the best of each counts. `CPU share` is the same from the threads' own time, which other programs disturb
+// less. Bytes of a pass are those that it must move: the tensors that it reads and writes, each once. Every pass
+// first checks that its result equals a run on the portable kernels.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <vector>
+
+#include "sim/cpu/workers.h"
+#include "sim/device/kernel_library.h"
+
+namespace bitcycle {
+namespace {
+
+constexpr std::int64_t kBatch = 128;
+
+struct Layer {
+  const char* name;
+  std::int64_t size, channels, stride;
+};
+constexpr Layer kLayers[] = {
+    {"32x32x32", 32, 32, 1}, {"144x32x32", 32, 144, 1}, {"144x32x32 stride 2", 32, 144, 2}, {"192x16x16", 16, 192, 1},
+    {"384x8x8", 8, 384, 1},  {"576x8x8", 8, 576, 1},    {"576x8x8 stride 2", 8, 576, 2},    {"960x4x4", 4, 960, 1},
+};
+
+ConvShape shape_of(const Layer& layer) {
+  ConvShape s;
+  s.n = kBatch;
+  s.h = s.w = layer.size;
+  s.c = s.o = s.groups = layer.channels;
+  s.kh = s.kw = 3;
+  s.stride = layer.stride;
+  s.padding = 1;
+  return s;
+}
+
+/// Seconds of the wall and of all threads together.
+struct Seconds {
+  double wall = 0.0, threads = 0.0;
+};
+Seconds now() {
+  std::timespec spent{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+  return {std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(),
+          static_cast<double>(spent.tv_sec) + 1e-9 * static_cast<double>(spent.tv_nsec)};
+}
+Seconds since(const Seconds& start) {
+  const Seconds end = now();
+  return {end.wall - start.wall, end.threads - start.threads};
+}
+void keep_least(Seconds& least, const Seconds& one) {
+  least.wall = least.wall > 0.0 ? std::min(least.wall, one.wall) : one.wall;
+  least.threads = least.threads > 0.0 ? std::min(least.threads, one.threads) : one.threads;
+}
+
+/// Bytes a second, read and written, of a copy between arrays that no cache near a core holds.
+class Copy {
+ public:
+  Copy() : workers_(0), from_(kBytes, char{1}), to_(kBytes) {}
+  Seconds run() {
+    const Seconds start = now();
+    workers_.chunks(kBytes, 1 << 20, [&](int, std::int64_t begin, std::int64_t end) {
+      std::memcpy(to_.data() + begin, from_.data() + begin, static_cast<std::size_t>(end - begin));
+    });
+    return since(start);
+  }
+  static constexpr double kMoved = 2.0 * (96 << 20);
+
+ private:
+  static constexpr std::int64_t kBytes = 96 << 20;
+  cpu::Workers workers_;
+  std::vector<char> from_, to_;
+};
+
+/// One layer's passes with everything they need, as a step runs them: batch norm and rectifier of the layer before on
+/// the way in, statistics behind the forward pass, the norms' sums behind the error pass.
+struct Operation {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : library(make_cpu_library(isa)), shape(s) {
+    const auto eight = BitWidth::integer(8);
+    weights = library->make_weights(s);
+    const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
+      Buffer buffer(*library, static_cast<std::size_t>(size) * sizeof(float));
+      const auto stream = philox_stream(seed, 0, RandomPurpose::kSyntheticData, 0);
+      std::vector<float> some(65521);
+      for (std::size_t i = 0; i < some.size(); ++i) some[i] = scale * rounding_noise(philox_word(stream, i));
+      for (std::int64_t i = 0; i < size; ++i) buffer.as<float>()[i] = some[static_cast<std::size_t>(i) % some.size()];
+      return buffer;
+    };
+    master = values(s.weight_size(), 1, 0.3F);
+    library->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
+    x = values(s.input_size(), 2, 1.0F);
+    u = values(s.output_size(), 3, 1e-2F);
+    codes = Buffer(*library, static_cast<std::size_t>(s.input_size()));
+    g = Buffer(*library, static_cast<std::size_t>(s.output_size()));
+    y = Buffer(*library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
+    dx = Buffer(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+    dw = Buffer(*library, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
+    records = Buffer(*library, 256);
+    statistics = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
+    norms = Buffer(*library, static_cast<std::size_t>(2 * s.c) * sizeof(NormChannel));
+    gradients = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(NormGradientChannel));
+    sums = Buffer(*library, static_cast<std::size_t>(s.c) * sizeof(NormGradientSums));
+    for (std::int64_t c = 0; c < s.c; ++c) {
+      norms.as<NormChannel>()[c] = norms.as<NormChannel>()[s.c + c] = {0.01F, 0.9F, 0.9F, 0.1F, 0.75F};
+      gradients.as<NormGradientChannel>()[c] = {0.5F, 1e-4F, 1e-5F};
+    }
+    auto* affine = records.as<Affine>();
+    affine[0] = affine_of(Range{0.0F, 0.5F}, eight, {});
+    affine[1] = affine_of(Range{-0.005F, 0.005F}, eight, {});
+    forward.input = {x.as<float>(), norms.as<NormChannel>()};
+    forward.codes = {codes.as<void>(), affine, eight};
+    forward.weights = weights.get();
+    forward.shape = s;
+    forward.y = y.as<float>();
+    forward.statistics = statistics.as<ChannelStatistics>();
+    backward.gradient = {u.as<float>(), y.as<float>(), norms.as<NormChannel>() + s.c,
+                         gradients.as<NormGradientChannel>()};
+    backward.g = {g.as<void>(), affine + 1, eight};
+    backward.stochastic = true;
+    backward.noise = philox_stream(1, 2, RandomPurpose::kGradientRounding, 3);
+    backward.x = forward.codes;
+    backward.weights = weights.get();
+    backward.shape = s;
+    gradient_sum.mask_y = x.as<float>();
+    gradient_sum.mask_norm = norms.as<NormChannel>();
+    gradient_sum.u = dx.as<float>();
+    gradient_sum.norm[0] = {x.as<float>(), norms.as<NormChannel>(), sums.as<NormGradientSums>()};
+    library->conv_forward(forward);
+  }
+  std::unique_ptr<KernelLibrary> library;
+  ConvShape shape;
+  std::unique_ptr<QuantisedWeights> weights;
+  Buffer master, x, u, codes, g, y, dx, dw, records, statistics, norms, gradients, sums;
+  ConvForward forward;
+  ConvBackward backward;
+  GradientSum gradient_sum;
+};
+
+enum Kind { kForward, kErrorRequantised, kErrorShared, kWeightGradient, kBackward };
+
+void run(Operation& operation, Kind kind) {
+  if (kind == kForward) return operation.library->conv_forward(operation.forward);
+  operation.backward.gradient_sum = kind == kWeightGradient ? nullptr : &operation.gradient_sum;
+  const bool gradient = kind == kWeightGradient || kind == kBackward;
+  operation.backward.dw = gradient ? operation.dw.as<float>() : nullptr;
+  operation.library->conv_backward(operation.backward);
+}
+
+/// Bytes that a pass must move. Forward: y of the layer before, codes, y. Backward: u and y, codes g; x's codes for the
+/// weight gradient; y of the layer before and its u for the error pass.
+double bytes_of(const ConvShape& s, Kind kind) {
+  const auto in = static_cast<double>(s.input_size()), out = static_cast<double>(s.output_size());
+  if (kind == kForward) return 5.0 * in + 4.0 * out;
+  double bytes = 9.0 * out;
+  if (kind == kWeightGradient || kind == kBackward) bytes += in;
+  if (kind != kWeightGradient) bytes += 8.0 * in;
+  return bytes;
+}
+
+void pass(benchmark::State& state, Kind kind) {
+  const Layer& layer = kLayers[state.range(0)];
+  const ConvShape s = shape_of(layer);
+  const auto reading = kind == kErrorShared || kind == kBackward ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  Operation fast(Isa::kAuto, s, reading);
+  {
+    Operation plain(Isa::kPortable, s, reading);
+    run(fast, kind);
+    run(plain, kind);
+    for (const auto member : {&Operation::y, &Operation::dx, &Operation::dw}) {
+      if (std::memcmp((fast.*member).as<char>(), (plain.*member).as<char>(), (fast.*member).bytes()) != 0) {
+        state.SkipWithError("the result differs from the portable kernels'");
+        return;
+      }
+    }
+  }
+  static Copy copy;
+  Seconds copying, passing;
+  for (auto _ : state) {
+    keep_least(copying, copy.run());
+    const Seconds start = now();
+    run(fast, kind);
+    const Seconds spent = since(start);
+    keep_least(passing, spent);
+    state.SetIterationTime(spent.wall);
+  }
+  const double bytes = bytes_of(s, kind);
+  state.SetLabel(layer.name);
+  state.counters["GB/s"] = 1e-9 * bytes / passing.wall;
+  state.counters["copy GB/s"] = 1e-9 * Copy::kMoved / copying.wall;
+  state.counters["share %"] = 100.0 * bytes / passing.wall / (Copy::kMoved / copying.wall);
+  state.counters["CPU share %"] = 100.0 * bytes / passing.threads / (Copy::kMoved / copying.threads);
+}
+constexpr int kLast = static_cast<int>(std::size(kLayers)) - 1;
+BENCHMARK_CAPTURE(pass, forward, kForward)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, error_requantised, kErrorRequantised)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, error_shared, kErrorShared)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, weight_gradient, kWeightGradient)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, backward, kBackward)->DenseRange(0, kLast)->UseManualTime();
+
+}  // namespace
+}  // namespace bitcycle
+
+BENCHMARK_MAIN();

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/cpu/depthwise_gradient.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim/ops/rescale.h"
+
+namespace bitcycle::cpu {
+namespace {
+
+/// Longest sum of products of two 8-bit codes that an int32 holds.
+constexpr std::int64_t kMaxPositions = 33025;
+/// Staged bytes of a band that should stay in a core's own cache.
+constexpr std::int64_t kBandBytes = 512 * 1024;
+
+}  // namespace
+
+TapSums::Axis TapSums::axis_of(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                               std::int64_t padding, bool of_x) {
+  Axis axis;
+  const std::int64_t phases = of_x ? stride : 1;
+  for (std::int64_t phase = 0; phase < phases; ++phase) {
+    const std::int64_t extent = of_x ? in : out;
+    axis.phases.push_back({phase, phases, phase < extent ? (extent - phase + phases - 1) / phases : 0});
+  }
+  for (std::int64_t k = 0; k < kernel; ++k) {
+    // Outputs begin..end - 1 have the tap: 0 <= output * stride - padding + k < in.
+    const std::int64_t begin = std::min(out, k >= padding ? 0 : (padding - k + stride - 1) / stride);
+    const std::int64_t last = in - 1 + padding - k;
+    const std::int64_t end = std::max(begin, last < 0 ? 0 : std::min(out, last / stride + 1));
+    const std::int64_t phase = of_x ? ((k - padding) % stride + stride) % stride : 0;
+    const Run& all = axis.phases[static_cast<std::size_t>(phase)];
+    // As indices into the phase.
+    const std::int64_t first = !of_x || begin == end ? begin : (begin * stride - padding + k - phase) / stride;
+    const std::int64_t before = begin == end ? all.count : first, after = all.count - before - (end - begin);
+    axis.phase_of.push_back(phase);
+    auto& left_out = axis.left_out.emplace_back();
+    if (before > 0) left_out.push_back({all.first, all.step, before});
+    if (after > 0) left_out.push_back({all.first + (all.count - after) * all.step, all.step, after});
+  }
+  return axis;
+}
+
+TapSums::TapSums(const ConvShape& s, bool of_x)
+    : width_(of_x ? s.w : s.out_w()),
+      channels_(s.c),
+      lanes_(lanes_for(s.c)),
+      rows_(axis_of(s.h, s.out_h(), s.kh, s.stride, s.padding, of_x)),
+      columns_(axis_of(s.w, s.out_w(), s.kw, s.stride, s.padding, of_x)) {
+  const auto row_phases = static_cast<std::int64_t>(rows_.phases.size());
+  const auto column_phases = static_cast<std::int64_t>(columns_.phases.size());
+  rows_begin_ = row_phases * column_phases;
+  columns_begin_ = rows_begin_ + s.kh * column_phases;
+  both_begin_ = columns_begin_ + row_phases * s.kw;
+  entries_ = both_begin_ + s.kh * s.kw;
+  const auto put = [&](std::int64_t entry, const Run& rows, const Run& columns) {
+    if (rows.count > 0 && columns.count > 0) areas_.push_back({entry, rows, columns});
+  };
+  for (std::int64_t i = 0; i < row_phases; ++i) {
+    const Run& rows = rows_.phases[static_cast<std::size_t>(i)];
+    for (std::int64_t j = 0; j < column_phases; ++j) {
+      put(i * column_phases + j, rows, columns_.phases[static_cast<std::size_t>(j)]);
+    }
+    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+      for (const Run& out : columns_.left_out[static_cast<std::size_t>(kw)]) {
+        put(columns_begin_ + i * s.kw + kw, rows, out);
+      }
+    }
+  }
+  for (std::int64_t kh = 0; kh < s.kh; ++kh) {
+    for (const Run& out : rows_.left_out[static_cast<std::size_t>(kh)]) {
+      for (std::int64_t j = 0; j < column_phases; ++j) {
+        put(rows_begin_ + kh * column_phases + j, out, columns_.phases[static_cast<std::size_t>(j)]);
+      }
+      for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+        for (const Run& columns : columns_.left_out[static_cast<std::size_t>(kw)]) {
+          put(both_begin_ + kh * s.kw + kw, out, columns);
+        }
+      }
+    }
+  }
+}
+
+void TapSums::add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums) const {
+  for (const Area& area : areas_) {
+    CodeSums add;
+    add.codes = codes + (area.rows.first * width_ + area.columns.first) * channels_;
+    add.rows = area.rows.count;
+    add.row_step = area.rows.step * width_ * channels_;
+    add.columns = area.columns.count;
+    add.column_step = area.columns.step * channels_;
+    add.channels = channels_;
+    add.sums = sums + area.entry * lanes_;
+    kernels.code_sums(add);
+  }
+}
+
+std::int64_t TapSums::of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const {
+  const auto column_phases = static_cast<std::int64_t>(columns_.phases.size());
+  const auto taps_across = static_cast<std::int64_t>(columns_.phase_of.size());
+  const std::int64_t row = rows_.phase_of[static_cast<std::size_t>(kh)];
+  const std::int64_t column = columns_.phase_of[static_cast<std::size_t>(kw)];
+  const auto at = [&](std::int64_t entry) { return totals[entry * lanes_ + channel]; };
+  return at(row * column_phases + column) - at(rows_begin_ + kh * column_phases + column) -
+         at(columns_begin_ + row * taps_across + kw) + at(both_begin_ + kh * taps_across + kw);
+}
+
+DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s)
+    : shape_(s), lanes_(lanes_for(s.c)), x_taps_(s, true), g_taps_(s, false) {
+  pairs_ = (s.out_w() + 1) / 2;
+  g_columns_ = 2 * pairs_;
+  x_columns_ = (2 * pairs_ - 2) * s.stride + s.kw;
+  const std::int64_t x_row = x_columns_ * lanes_ * 4, g_row = g_columns_ * lanes_ * 4;
+  band_ = std::clamp<std::int64_t>((kBandBytes - s.kh * x_row) / (s.stride * x_row + g_row), 1, s.out_h());
+  band_ = std::max<std::int64_t>(1, std::min(band_, kMaxPositions / s.out_w()));
+}
+
+void DepthwiseWeightGradient::clear(Partial& partial) const {
+  partial.sums.zeroed(taps() * lanes_);
+  partial.total.zeroed(taps() * lanes_);
+  partial.x_sums.zeroed(x_taps_.size());
+  partial.x_total.zeroed(x_taps_.size());
+  partial.g_sums.zeroed(g_taps_.size());
+  partial.g_total.zeroed(g_taps_.size());
+  partial.pending = 0;
+  partial.used = true;
+}
+
+void DepthwiseWeightGradient::flush(Partial& partial) const {
+  const auto move = [](Scratch<std::int32_t>& from, Scratch<std::int64_t>& to, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
+    std::fill_n(from.data(), count, 0);
+  };
+  move(partial.sums, partial.total, taps() * lanes_);
+  move(partial.x_sums, partial.x_total, x_taps_.size());
+  move(partial.g_sums, partial.g_total, g_taps_.size());
+  partial.pending = 0;
+}
+
+void DepthwiseWeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g,
+                                  Partial& partial) const {
+  const ConvShape& s = shape_;
+  const std::int64_t out_h = s.out_h(), out_w = s.out_w();
+  const std::int64_t x_row = x_columns_ * lanes_ * 4, g_row = g_columns_ * lanes_ * 4;
+  const std::int64_t most_x = (band_ - 1) * s.stride + s.kh;
+  char* const staged_x = partial.x.need((most_x + 1) * x_row);
+  char* const no_row = staged_x + most_x * x_row;
+  char* const staged_g = partial.g.need(band_ * g_row);
+  const char** x_rows = partial.x_rows.need(most_x);
+  const char** g_rows = partial.g_rows.need(band_);
+  std::memset(no_row, 0, static_cast<std::size_t>(x_row));
+  StageWords of_x;
+  of_x.pixels = s.w;
+  of_x.channels = s.c;
+  of_x.margin = s.padding;
+  of_x.distance = s.stride;
+  of_x.columns = x_columns_;
+  of_x.plane = x_columns_ * kBlockBytes;
+  StageWords of_g;
+  of_g.pixels = out_w;
+  of_g.channels = s.c;
+  of_g.columns = g_columns_;
+  of_g.plane = g_columns_ * kBlockBytes;
+  DepthwiseGradientRows row;
+  row.x = x_rows;
+  row.g = g_rows;
+  row.stride = s.stride;
+  row.kh = s.kh;
+  row.kw = s.kw;
+  row.pairs = pairs_;
+  row.x_plane = of_x.plane;
+  row.g_plane = of_g.plane;
+  row.channels = s.c;
+  row.lanes = lanes_;
+  row.sums = partial.sums.data();
+  for (std::int64_t first = 0; first < out_h; first += band_) {
+    const std::int64_t rows = std::min(band_, out_h - first);
+    if (partial.pending + rows * out_w > kMaxPositions) flush(partial);
+    partial.pending += rows * out_w;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      of_g.row = g + (first + r) * out_w * s.c;
+      of_g.out = staged_g + r * g_row;
+      g_rows[r] = of_g.out;
+      kernels.stage_words(of_g);
+    }
+    for (std::int64_t r = 0; r < (rows - 1) * s.stride + s.kh; ++r) {
+      const std::int64_t source = first * s.stride - s.padding + r;
+      x_rows[r] = no_row;
+      if (source < 0 || source >= s.h) continue;
+      of_x.row = x + source * s.w * s.c;
+      of_x.out = staged_x + r * x_row;
+      x_rows[r] = of_x.out;
+      kernels.stage_words(of_x);
+    }
+    row.rows = rows;
+    kernels.depthwise_gradient(row);
+  }
+  x_taps_.add(kernels, x, partial.x_sums.data());
+  g_taps_.add(kernels, g, partial.g_sums.data());
+}
+
+void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images,
+                                     const Affine& x, const Affine& g, float* dw) const {
+  const ConvShape& s = shape_;
+  for (auto& partial : partials) {
+    if (partial.used) flush(partial);
+  }
+  const WeightGradientScale scale = weight_gradient_scale(g, x);
+  workers.each(s.kh, [&](int, std::int64_t kh) {
+    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+      const std::int64_t tap = kh * s.kw + kw;
+      const double terms = to_binary64(images * valid_outputs(s, kh, kw).size());
+      for (std::int64_t c = 0; c < s.c; ++c) {
+        std::int64_t acc = 0, sum_x = 0, sum_g = 0;
+        for (const auto& partial : partials) {
+          if (!partial.used) continue;
+          acc += partial.total.data()[tap * lanes_ + c];
+          sum_x += x_taps_.of(kh, kw, c, partial.x_total.data());
+          sum_g += g_taps_.of(kh, kw, c, partial.g_total.data());
+        }
+        dw[c * taps() + tap] =
+            rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), terms);
+      }
+    }
+  });
+  for (auto& partial : partials) partial.used = false;
+}
+
+}  // namespace bitcycle::cpu

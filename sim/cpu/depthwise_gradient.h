@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// The weight gradient of a depthwise convolution, for codes up to 8 bits: both operands as pairs of neighbouring
+// positions, a band of rows at a time. Partial sums are integers, one set a thread, added in any order.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/scratch.h"
+#include "sim/cpu/workers.h"
+#include "sim/number/affine.h"
+#include "sim/ops/conv_shape.h"
+
+namespace bitcycle::cpu {
+
+/// Sums of one operand's codes over the positions for which each tap exists: a tap's are those of its phase, less those
+/// of a few rows and columns at the edges. Only edges cost a tap anything.
+class TapSums {
+ public:
+  TapSums() = default;
+  /// of_x: what a tap reads; else the output positions themselves.
+  TapSums(const ConvShape& shape, bool of_x);
+
+  /// Entries of (lanes) that add() adds to.
+  std::int64_t size() const { return entries_ * lanes_; }
+  /// One image of codes.
+  void add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums) const;
+  /// The sum of one tap and channel, of totals that each hold some images' sums.
+  std::int64_t of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const;
+
+ private:
+  /// Positions first, first + step, ... of an axis.
+  struct Run {
+    std::int64_t first = 0, step = 1, count = 0;
+  };
+  struct Axis {
+    std::vector<Run> phases;
+    std::vector<std::int64_t> phase_of;      // (taps)
+    std::vector<std::vector<Run>> left_out;  // (taps) what of its phase a tap does not meet
+  };
+  struct Area {
+    std::int64_t entry = 0;
+    Run rows, columns;
+  };
+  static Axis axis_of(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                      bool of_x);
+
+  std::int64_t width_ = 0, channels_ = 0, lanes_ = 0, entries_ = 0;
+  Axis rows_, columns_;
+  /// Entries: (row phases, column phases) all; (kh, column phases) rows left out; (row phases, kw) columns left out;
+  /// (kh, kw) both.
+  std::int64_t rows_begin_ = 0, columns_begin_ = 0, both_begin_ = 0;
+  std::vector<Area> areas_;
+};
+
+class DepthwiseWeightGradient {
+ public:
+  DepthwiseWeightGradient() = default;
+  explicit DepthwiseWeightGradient(const ConvShape& shape);
+
+  /// One thread's sums.
+  struct Partial {
+    Scratch<char> x, g;  // staged, a band of rows
+    Scratch<const char*> x_rows, g_rows;
+    Scratch<std::int32_t> sums, x_sums, g_sums;  // (taps, lanes); entries of x_taps and g_taps
+    Scratch<std::int64_t> total, x_total, g_total;
+    std::int64_t pending = 0;  // positions since the narrow sums were added to the wide ones
+    bool used = false;
+
+    template <typename Visit>
+    static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
+      visit(a.x, b.x);
+      visit(a.g, b.g);
+      visit(a.x_rows, b.x_rows);
+      visit(a.g_rows, b.g_rows);
+      visit(a.sums, b.sums);
+      visit(a.x_sums, b.x_sums);
+      visit(a.g_sums, b.g_sums);
+      visit(a.total, b.total);
+      visit(a.x_total, b.x_total);
+      visit(a.g_total, b.g_total);
+    }
+  };
+
+  void clear(Partial& partial) const;
+  /// One image of codes x (h, w, c) and g (out_h, out_w, c).
+  void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, Partial& partial) const;
+  /// dw (c, kh, kw) of `images` images from all threads' sums.
+  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
+              float* dw) const;
+
+ private:
+  std::int64_t taps() const { return shape_.kh * shape_.kw; }
+  void flush(Partial& partial) const;
+
+  ConvShape shape_;
+  std::int64_t lanes_ = 0, pairs_ = 0, band_ = 1, x_columns_ = 0, g_columns_ = 0;
+  TapSums x_taps_, g_taps_;
+};
+
+}  // namespace bitcycle::cpu

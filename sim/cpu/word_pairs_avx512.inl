@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pairs of 16-bit words on AVX-512 VNNI, for depthwise.inl. Included inside an unnamed namespace.
+
+constexpr int kKernelRowsAtOnce = 3;  // of a weight gradient: as many sums as the registers hold
+
+inline Ints load_codes(const std::uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
+  return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(first_lanes(count), p))};
+}
+inline Ints pair_words(Ints low, Ints high) { return {_mm512_or_si512(low.v, _mm512_slli_epi32(high.v, 16))}; }
+/// sum + both products of a lane, of signed words.
+inline Ints dot_words(Ints sum, Ints x, Ints w) { return {_mm512_dpwssd_epi32(sum.v, x.v, w.v)}; }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pairs of 16-bit words on SSE2, for depthwise.inl. Included inside an unnamed namespace.
+
+constexpr int kKernelRowsAtOnce = 1;  // of a weight gradient: as many sums as the registers hold
+
+inline Ints load_codes(const std::uint8_t* p) {
+  const __m128i zero = _mm_setzero_si128(), codes = load128(p);
+  const __m128i low = _mm_unpacklo_epi8(codes, zero), high = _mm_unpackhi_epi8(codes, zero);
+  return {{_mm_unpacklo_epi16(low, zero), _mm_unpackhi_epi16(low, zero), _mm_unpacklo_epi16(high, zero),
+           _mm_unpackhi_epi16(high, zero)}};
+}
+inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
+  alignas(16) std::uint8_t lanes[kLanes] = {};
+  for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
+  return load_codes(lanes);
+}
+inline Ints pair_words(const Ints& low, const Ints& high) {
+  return each_ints([&](int i) { return _mm_or_si128(low.v[i], _mm_slli_epi32(high.v[i], 16)); });
+}
+/// sum + both products of a lane, of signed words.
+inline Ints dot_words(const Ints& sum, const Ints& x, const Ints& w) {
+  return each_ints([&](int i) { return _mm_add_epi32(sum.v[i], _mm_madd_epi16(x.v[i], w.v[i])); });
+}
