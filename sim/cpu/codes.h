@@ -31,4 +31,20 @@ inline QuantiseRow quantise_row(const Affine& affine) {
   return row;
 }
 
+/// The same, with where the codes of elements begin.. go.
+inline CodeTarget code_target(const Affine& affine, BitWidth width, void* codes, std::int64_t begin) {
+  CodeTarget to{static_cast<float>(affine.lo), static_cast<float>(affine.step), static_cast<float>(affine.max_code)};
+  if (width.container() == Container::kUint8) {
+    to.codes8 = static_cast<std::uint8_t*>(codes) + begin;
+  } else {
+    to.codes16 = static_cast<std::uint16_t*>(codes) + begin;
+  }
+  return to;
+}
+
+/// What code_rows.h is for.
+inline bool has_code_rows(BitWidth width, std::int64_t channels) {
+  return width.is_integer() && width.is_narrow() && channels % kLanes == 0;
+}
+
 }  // namespace bitcycle::cpu

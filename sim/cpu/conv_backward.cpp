@@ -208,7 +208,20 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       for (std::int64_t p = 0; p < out_positions; p += chunk) {
         const std::int64_t pixels = std::min(chunk, out_positions - p), count = pixels * s.o;
         const std::int64_t element = n * image_out + p * s.o;
+        const float* noise = nullptr;
+        if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
+        if (args.stochastic && args.given_noise == nullptr && args.g.width.is_integer()) {
+          float* made = state.noise.need(chunk * s.o);
+          kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
+                          static_cast<std::uint64_t>(element), count, made});
+          noise = made;
+        }
         const float* values = args.gradient.u + element;
+        if (args.gradient.norm != nullptr && has_code_rows(args.g.width, s.o)) {
+          kernels_.gradient_codes({values, args.gradient.y + element, noise, pixels, s.o, table.mean, table.a, table.k,
+                                   table.c, code_target(*args.g.affine, args.g.width, args.g.codes, element)});
+          continue;
+        }
         if (args.gradient.norm != nullptr) {
           GradientRows rows = table;
           rows.u = values;
@@ -217,14 +230,6 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
           rows.dy = state.values.need(chunk * s.o);
           kernels_.gradient_rows(rows);
           values = rows.dy;
-        }
-        const float* noise = nullptr;
-        if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
-        if (args.stochastic && args.given_noise == nullptr && args.g.width.is_integer()) {
-          float* made = state.noise.need(chunk * s.o);
-          kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
-                          static_cast<std::uint64_t>(element), count, made});
-          noise = made;
         }
         write_codes(args.g, element, values, count, noise);
       }

@@ -234,6 +234,11 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
     for (std::int64_t p = 0; p < s.h * s.w; p += chunk) {
       const std::int64_t pixels = std::min(chunk, s.h * s.w - p), element = n * image_in + p * s.c;
       const float* values = args.input.x + element;
+      if (args.input.norm != nullptr && has_code_rows(args.codes.width, s.c)) {
+        kernels_.norm_codes({values, pixels, s.c, input_norm.mean, input_norm.a, input_norm.beta,
+                             code_target(*args.codes.affine, args.codes.width, args.codes.codes, element)});
+        continue;
+      }
       if (args.input.norm != nullptr) {
         NormRows norm;
         norm.y = values;

@@ -35,15 +35,24 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
   const std::int64_t block = c / kLanes, taps = rows * pairs;
   const char* weights = row.weights + block * taps * kBlockBytes;
   const Doubles a = load(row.a + c), b = load(row.b + c), zero = all(0.0), base = all(256.0);
-  for (std::int64_t p = 0; p < row.pixels; ++p) {
-    const std::int64_t at = block * row.plane + p * row.pixel_step;
+  // Copies, since the compiler must assume that a store changes the record.
+  const std::int64_t pixels = row.pixels, pixel_step = row.pixel_step, out_step = row.out_step, limb = row.limb_step;
+  const std::int64_t* const columns = row.columns;
+  const std::int64_t* const offsets = row.offsets;
+  const double* const offset = row.offset + c;
+  const char* const ones = row.ones;
+  const char* from[kRows == 0 ? 1 : kRows];
+  for (int r = 0; r < kRows; ++r) from[r] = row.rows[r] + block * row.plane;
+  float* out = row.out + c;
+  for (std::int64_t p = 0; p < pixels; ++p, out += out_step) {
     Ints acc = all_ints(0), second = all_ints(0), sum = all_ints(0);
     const auto add_pair = [&](std::int64_t r, std::int64_t k) {
-      const Ints x = load_words(row.rows[r] + at + row.offsets[k]);
+      const char* const source = kRows == 0 ? row.rows[r] + block * row.plane : from[r];
+      const Ints x = load_words(source + p * pixel_step + offsets[k]);
       const char* w = weights + (r * pairs + k) * kBlockBytes;
       acc = dot_words(acc, x, load_words(w));
-      if (kLimbs == 2) second = dot_words(second, x, load_words(w + row.limb_step));
-      if (kSums) sum = dot_words(sum, x, load_words(row.ones + k * kBlockBytes));
+      if (kLimbs == 2) second = dot_words(second, x, load_words(w + limb));
+      if (kSums) sum = dot_words(sum, x, load_words(ones + k * kBlockBytes));
     };
     if constexpr (kRows != 0) {
 #pragma GCC unroll 4
@@ -58,9 +67,9 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
     }
     Doubles exact = to_doubles(acc);
     if (kLimbs == 2) exact = fused_integers(base, to_doubles(second), exact);
-    const Floats value = rescaled(a, exact, b, kSums ? to_doubles(sum) : zero, load(row.offset + row.columns[p] + c));
-    store_lanes(row.out + p * row.out_step + c, value, count);
-    __builtin_prefetch(row.out + (row.pixels + p) * row.out_step + c, 1);  // the next row
+    const Floats value = rescaled(a, exact, b, kSums ? to_doubles(sum) : zero, load(offset + columns[p]));
+    store_lanes(out, value, count);
+    __builtin_prefetch(out + pixels * out_step, 1);  // the next row
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "sim/cpu/code_rows.h"
 #include "sim/cpu/depthwise_kernels.h"
 
 namespace bitcycle::cpu {
@@ -306,6 +307,8 @@ struct KernelTable {
   void (*ordered_gradient32)(const OrderedGradientRow<float>&);
   void (*ordered_gradient64)(const OrderedGradientRow<double>&);
   void (*rescale_sums)(const RescaleSums&);
+  void (*norm_codes)(const NormCodes&);
+  void (*gradient_codes)(const GradientCodes&);
   void (*stage_words)(const StageWords&);
   void (*depthwise_row)(const DepthwiseRow&);
   void (*depthwise_gradient)(const DepthwiseGradientRows&);

@@ -13,6 +13,7 @@ namespace {
 #include "sim/cpu/fused_native.inl"
 #include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
+#include "sim/cpu/code_rows.inl"
 #include "sim/cpu/word_pairs_avx2.inl"
 #include "sim/cpu/depthwise.inl"
 // clang-format on

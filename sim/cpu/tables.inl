@@ -61,6 +61,8 @@ constexpr KernelTable table_named(const char* name) {
           .ordered_gradient32 = ordered_gradient<float>,
           .ordered_gradient64 = ordered_gradient<double>,
           .rescale_sums = rescale_sums,
+          .norm_codes = norm_codes,
+          .gradient_codes = gradient_codes,
           .stage_words = stage_words,
           .depthwise_row = depthwise_row,
           .depthwise_gradient = depthwise_gradient,

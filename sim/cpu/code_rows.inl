@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Codes in one go with what comes before them (code_rows.h). Included inside an unnamed namespace, after
+// elementwise.inl.
+
+/// each(element, channel) in the order of memory, as a processor fetches ahead; its values become codes.
+template <typename Each>
+inline void code_rows(const CodeTarget& to, std::int64_t pixels, std::int64_t channels, const float* noise, Each each) {
+  const Floats lo = all(to.lo), step = all(to.step), max_code = all(to.max_code), zero = all(0.0F);
+  std::uint8_t* const codes8 = to.codes8;
+  std::uint16_t* const codes16 = to.codes16;
+  std::int64_t e = 0;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    for (std::int64_t c = 0; c < channels; c += kLanes, e += kLanes) {
+      const Ints codes = codes_of(each(e, c), noise == nullptr ? zero : load(noise + e), lo, step, max_code);
+      if (codes8 != nullptr) {
+        store_bytes(codes8 + e, codes);
+      } else {
+        store_words(codes16 + e, codes);
+      }
+    }
+  }
+}
+
+constexpr std::int64_t kFetchAhead = 1024;  // elements
+
+void norm_codes(const NormCodes& row) {
+  const float *const y = row.y, *const mean = row.mean, *const a = row.a, *const beta = row.beta;
+  const Floats zero = all(0.0F);
+  code_rows(row.to, row.pixels, row.channels, nullptr, [&](std::int64_t e, std::int64_t c) {
+    __builtin_prefetch(y + e + kFetchAhead);
+    return larger(apply_norm(load(y + e), load(mean + c), load(a + c), load(beta + c)), zero);
+  });
+}
+
+void gradient_codes(const GradientCodes& row) {
+  const float *const y = row.y, *const u = row.u, *const mean = row.mean, *const a = row.a, *const k = row.k,
+                     *const shift = row.c;
+  code_rows(row.to, row.pixels, row.channels, row.noise, [&](std::int64_t e, std::int64_t c) {
+    __builtin_prefetch(y + e + kFetchAhead);
+    __builtin_prefetch(u + e + kFetchAhead);
+    const Floats t = sub(load(y + e), load(mean + c));
+    return fused(load(a + c), load(u + e), fused(load(k + c), t, load(shift + c)));
+  });
+}
