@@ -32,8 +32,11 @@ std::string bits_of(const LayerWidths& widths) {
 void add_run_notes(ReportData& data) {
   std::vector<std::string> unfinished;
   for (const auto& run : data.runs) {
-    if (!run.finished)
-      unfinished.push_back(run.label + " (" + exact(run.done) + " of " + exact(run.planned) + " planned steps)");
+    if (run.finished) continue;
+    const std::string steps = run.done < run.planned ? exact(run.done) + " of " + exact(run.planned) + " planned steps"
+                                                     : "all " + exact(run.planned) + " steps are" +
+                                                           " done, but no summary.json, which `bitcycle train` writes";
+    unfinished.push_back(run.label + " (" + steps + ")");
   }
   if (!unfinished.empty()) {
     data.notes.push_back("Unfinished: " + joined(unfinished) +

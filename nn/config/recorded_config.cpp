@@ -18,9 +18,14 @@ std::string recorded_config_yaml(const Config& config) {
   return text + kLine + checksum_of(text) + "\n";
 }
 
+bool is_sealed_config(const std::string& yaml) {
+  const auto line = yaml.rfind(kLine);
+  return line != std::string::npos && (line == 0 || yaml[line - 1] == '\n');
+}
+
 Config parse_recorded_config(const std::string& yaml, const std::string& origin) {
   const auto line = yaml.rfind(kLine);
-  const bool sealed = line != std::string::npos && (line == 0 || yaml[line - 1] == '\n');
+  const bool sealed = is_sealed_config(yaml);
   if (sealed && yaml.substr(line) != kLine + checksum_of(yaml.substr(0, line)) + "\n") {
     throw ConfigError(origin + ": this file was damaged or changed after it was written (its lines do not have the " +
                       "checksum that its last line gives). Bring the file back; another config is trained from a " +

@@ -11,6 +11,8 @@ namespace bitcycle {
 
 /// config_yaml(config) and the checksum line.
 std::string recorded_config_yaml(const Config& config);
+/// Whether the text has a checksum line, right or wrong.
+bool is_sealed_config(const std::string& yaml);
 /// Throws ConfigError naming `origin`: the lines are not those that the checksum is of; or there is no checksum line
 /// and a key is missing. (With a checksum that holds, a missing key is one that a later version has added.)
 Config parse_recorded_config(const std::string& yaml, const std::string& origin);

@@ -2,7 +2,10 @@
 #include "nn/train/checkpoint_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "nn/io/atomic_file.h"
@@ -82,6 +85,25 @@ void write_checkpoint_file(const fs::path& path, Checkpoint checkpoint) {
   const std::string written = seal(to_text(digest_of(bytes.data(), bytes.size())));
   bytes.replace(bytes.find(open_seal()), written.size(), written);
   write_file_atomically(path, bytes);
+}
+
+std::map<std::string, std::string> checkpoint_metadata(const fs::path& path) {
+  constexpr std::uint64_t kMostBytes = 1 << 24;
+  std::ifstream file(path, std::ios::binary);
+  std::array<unsigned char, 8> length{};
+  if (!file.read(reinterpret_cast<char*>(length.data()), 8)) return {};
+  std::uint64_t size = 0;
+  for (std::size_t i = 0; i < length.size(); ++i) size |= static_cast<std::uint64_t>(length[i]) << (8 * i);
+  if (size > kMostBytes) return {};
+  std::string header(static_cast<std::size_t>(size), '\0');
+  if (!file.read(header.data(), static_cast<std::streamsize>(size))) return {};
+  const auto json = nlohmann::json::parse(header, nullptr, false);
+  if (!json.is_object() || !json.contains("__metadata__") || !json["__metadata__"].is_object()) return {};
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : json["__metadata__"].items()) {
+    if (value.is_string()) metadata[key] = value.get<std::string>();
+  }
+  return metadata;
 }
 
 Checkpoint read_checkpoint_file(const fs::path& path) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Checkpoint {
 /// The metadata key that says which run a checkpoint is of, and its value: XXH3-128 of the config's identity.
 inline constexpr const char* kIdentityKey = "identity";
 std::string identity_digest(const Config& config);
+/// The metadata key of the run's key (run_key.h), which stays the same where the run is made longer.
+inline constexpr const char* kRunKey = "run_key";
 
 /// "step-00000480.safetensors"
 std::string checkpoint_name(std::int64_t step);
@@ -34,6 +37,8 @@ std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder);
 /// Writes the file with the metadata `step`, `best_step` and `checksum`: XXH3-128 of its bytes with 32 zeros in the
 /// checksum's position. Throws as write_file_atomically does.
 void write_checkpoint_file(const std::filesystem::path& path, Checkpoint checkpoint);
+/// The metadata alone, unchecked; nothing where the header cannot be read.
+std::map<std::string, std::string> checkpoint_metadata(const std::filesystem::path& path);
 /// Throws std::runtime_error with the path and what is wrong: unreadable, no checkpoint, other bytes than were written.
 /// A file without a checksum, as other programs write them, is taken as it is.
 Checkpoint read_checkpoint_file(const std::filesystem::path& path);

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "nn/train/run_extension.h"
+#include "nn/train/run_key.h"
 
 namespace bitcycle {
 namespace {
@@ -122,13 +123,18 @@ Checkpoint take_over(const Config& config, RunFolder& folder) {
     if (record.step <= step) folder.append(record);
   }
   folder.flush();
+  const auto write = [&](Checkpoint taken) {
+    taken.file.metadata[kIdentityKey] = identity_digest(config);
+    taken.file.metadata[kRunKey] = run_key(config);
+    folder.write_checkpoint(taken);
+  };
   const auto steps = parent.checkpoint_steps();
   const std::int64_t best = checkpoint.best_step;
   if (best != step && std::find(steps.begin(), steps.end(), best) != steps.end()) {
     std::vector<std::string> warnings;
-    folder.write_checkpoint(parent.read_checkpoint(std::to_string(best), warnings));
+    write(parent.read_checkpoint(std::to_string(best), warnings));
   }
-  folder.write_checkpoint(checkpoint);
+  write(checkpoint);
   return checkpoint;
 }
 

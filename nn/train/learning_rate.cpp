@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <numbers>
 #include <stdexcept>
 
@@ -18,11 +20,15 @@ double fraction(const LearningRateSpec& spec, std::int64_t step) {
   return static_cast<double>(step) / static_cast<double>(spec.steps);
 }
 
+/// The step at which a point is reached.
+double point_step(const LearningRateSpec& spec, double point) {
+  return point <= 1.0 ? point * static_cast<double>(spec.steps) : point;
+}
+
 double piecewise(const LearningRateSpec& spec, std::int64_t step) {
   double lr = spec.lr;
   for (const double point : spec.points) {
-    const double at = point <= 1.0 ? point * static_cast<double>(spec.steps) : point;
-    if (static_cast<double>(step) >= at) lr = lr * spec.factor;
+    if (static_cast<double>(step) >= point_step(spec, point)) lr = lr * spec.factor;
   }
   return lr;
 }
@@ -68,6 +74,17 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("learning_rate." + message);
 }
 
+/// Above 0 and finite as binary32, too, which a step multiplies by.
+bool is_rate(double value) {
+  return std::isfinite(value) && std::isfinite(static_cast<float>(value)) && static_cast<float>(value) > 0.0F;
+}
+
+std::string number_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
 }  // namespace
 
 std::vector<std::string> learning_rate_names() {
@@ -81,8 +98,9 @@ void check_learning_rate(const LearningRateSpec& spec) {
   for (const auto& name : learning_rate_names()) known += (known.empty() ? "" : ", ") + name;
   require(function_of(spec.schedule) != nullptr,
           "schedule is '" + spec.schedule + "'; the learning-rate schedules are " + known);
-  require(std::isfinite(spec.lr) && spec.lr > 0.0,
-          "lr (optimizer.lr) is " + std::to_string(spec.lr) + "; it must be above 0");
+  if (!is_rate(spec.lr)) {
+    throw std::invalid_argument("optimizer.lr is " + number_text(spec.lr) + "; it must be a binary32 number above 0");
+  }
   require(spec.steps >= 1, "steps (train.steps) is " + std::to_string(spec.steps) + "; it must be at least 1");
   for (std::size_t i = 0; i < spec.points.size(); ++i) {
     require(std::isfinite(spec.points[i]) && spec.points[i] > 0.0,
@@ -101,8 +119,8 @@ void check_learning_rate(const LearningRateSpec& spec) {
   }
   require(spec.warm_up_steps >= 0,
           "warm_up_steps is " + std::to_string(spec.warm_up_steps) + "; it must not be negative");
-  require(std::isfinite(spec.warm_up_lr) && spec.warm_up_lr > 0.0,
-          "warm_up_lr is " + std::to_string(spec.warm_up_lr) + "; it must be above 0");
+  require(is_rate(spec.warm_up_lr),
+          "warm_up_lr is " + number_text(spec.warm_up_lr) + "; it must be a binary32 number above 0");
 }
 
 float learning_rate_at(const LearningRateSpec& spec, std::int64_t step) {
@@ -110,6 +128,34 @@ float learning_rate_at(const LearningRateSpec& spec, std::int64_t step) {
   const RateFunction function = function_of(spec.schedule);
   if (function == nullptr) check_learning_rate(spec);
   return static_cast<float>(function(spec, step));
+}
+
+std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step) {
+  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+  if (spec.warm_up && step < spec.warm_up_steps) return spec.warm_up_steps;
+  if (spec.schedule == "constant") return kNever;
+  if (spec.schedule != "piecewise") return step + 1;
+  std::int64_t until = kNever;
+  for (const double point : spec.points) {
+    const double at = std::ceil(point_step(spec, point));
+    if (at > static_cast<double>(step) && at < 1e18) until = std::min(until, static_cast<std::int64_t>(at));
+  }
+  return until;
+}
+
+bool same_learning_rates(const LearningRateSpec& a, const LearningRateSpec& b) {
+  if (a == b) return true;
+  if (a.schedule != "cyclic" || b.schedule != "cyclic" || a.steps / a.cycles != b.steps / b.cycles) return false;
+  LearningRateSpec longer = a;  // the rate depends on the period alone
+  longer.steps = b.steps;
+  longer.cycles = b.cycles;
+  return longer == b;
+}
+
+std::string rate_text(float rate) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", static_cast<double>(rate));
+  return text;
 }
 
 }  // namespace bitcycle

@@ -37,5 +37,11 @@ std::vector<std::string> learning_rate_names();
 /// Throws std::invalid_argument naming key, value and what is legal.
 void check_learning_rate(const LearningRateSpec& spec);
 float learning_rate_at(const LearningRateSpec& spec, std::int64_t step);
+/// A later step up to which, exclusive, the rate is that of `step`.
+std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step);
+/// True where two specs are known to give every step the same rate, whatever else they hold.
+bool same_learning_rates(const LearningRateSpec& a, const LearningRateSpec& b);
+/// With 9 significant digits, which tell binary32 numbers apart.
+std::string rate_text(float rate);
 
 }  // namespace bitcycle

@@ -59,7 +59,7 @@ void RecordFile::cut(const std::function<bool(const std::string& line)>& keep) {
   pending_.clear();
   checksum_.reset();
   if (!std::filesystem::exists(path_)) return;
-  LineSeal seal(path_.filename().string());
+  LineSeal seal(first_seal(path_, key_()));
   std::string text = header_.empty() ? "" : sealed_header(header_) + "\n";
   for (const auto& line : read().lines) {
     bool kept = false;

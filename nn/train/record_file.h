@@ -18,13 +18,15 @@ std::vector<std::string> whole_lines(const std::filesystem::path& path);
 
 class RecordFile {
  public:
-  /// `header`: the first line of a file of CSV, without checksums; empty: none.
-  explicit RecordFile(std::filesystem::path path, std::string header = "")
-      : path_(std::move(path)), header_(std::move(header)) {}
+  /// `header`: the first line of a file of CSV, without checksums; empty: none. `key`: gives the key of the run, once
+  /// it is needed.
+  explicit RecordFile(
+      std::filesystem::path path, std::string header = "", std::function<std::string()> key = [] { return ""; })
+      : path_(std::move(path)), header_(std::move(header)), key_(std::move(key)) {}
 
   const std::filesystem::path& path() const { return path_; }
   /// Its lines, checked, without the header.
-  SealedLines read() const { return read_sealed_lines(path_, header_); }
+  SealedLines read() const { return read_sealed_lines(path_, header_, key_()); }
   /// Whether its first record has a checksum.
   bool begins_sealed() const { return bitcycle::begins_sealed(path_, header_); }
   /// Of the first record of a file; 1 or 2.
@@ -40,6 +42,7 @@ class RecordFile {
  private:
   std::filesystem::path path_;
   std::string header_;
+  std::function<std::string()> key_;
   std::vector<std::string> pending_;
   std::optional<std::string> checksum_;  // of the last line of the file, once it is known
 };

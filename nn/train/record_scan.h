@@ -65,6 +65,12 @@ RecordScan<Record> scan_records(const RecordFile& file, Record (*parse)(const st
   }
   if (read.damaged_line == 0) return scan;
   number = read.damaged_line;
+  if (number == file.first_line()) {
+    scan.damage = location() +
+                  "was changed after it was written, or is of a run of another config than config.yaml (its checksum "
+                  "does not fit)";
+    return scan;
+  }
   scan.damage = location() +
                 "was changed after it was written, or lines before it were removed, added or moved (its "
                 "checksum does not fit)";

@@ -10,11 +10,14 @@
 namespace bitcycle {
 
 /// One sentence each: checkpoints that are not the bytes that were written or have another digest than was recorded;
-/// a summary or records that were changed, are cut short, or do not reach what the run has done. Empty:
-/// nothing. A damaged config.yaml is not listed: RunFolder::config() throws.
+/// a summary or records that were changed, are of another run, are cut short, or do not reach what the run has done.
+/// Empty: nothing. A damaged config.yaml is not listed: RunFolder::config() throws.
 std::vector<std::string> damage_of(const RunFolder& folder);
 /// The same without the checkpoints, which are large.
 std::vector<std::string> damage_of_records(const RunFolder& folder);
+/// Throws std::runtime_error where summary.json is of another run than config.yaml, so that no number of it is shown,
+/// and where it was changed.
+void require_own_summary(const RunFolder& folder);
 /// One sentence where the records are of an earlier version and carry no checksums; else none.
 std::vector<std::string> unsealed_note(const RunFolder& folder);
 

@@ -10,9 +10,11 @@
 #include <map>
 #include <stdexcept>
 
+#include "nn/config/config_error.h"
 #include "nn/config/recorded_config.h"
 #include "nn/io/atomic_file.h"
 #include "nn/train/run_extension.h"
+#include "nn/train/run_key.h"
 #include "nn/train/run_records.h"
 
 namespace bitcycle {
@@ -79,10 +81,14 @@ struct RunFolder::Lock {
 
 RunFolder::RunFolder(fs::path path)
     : path_(std::move(path)),
-      steps_(path_ / "steps.csv", kStepsHeader),
-      widths_(path_ / "widths.csv", kWidthsHeader),
-      metrics_(path_ / "metrics.jsonl"),
-      digests_(path_ / "digests.jsonl") {}
+      key_([config = path_ / kConfig, key = std::make_shared<std::string>()] {
+        if (key->empty()) *key = run_key(parse_recorded_config(read_file(config), config.string()));
+        return *key;
+      }),
+      steps_(path_ / "steps.csv", kStepsHeader, key_),
+      widths_(path_ / "widths.csv", kWidthsHeader, key_),
+      metrics_(path_ / "metrics.jsonl", "", key_),
+      digests_(path_ / "digests.jsonl", "", key_) {}
 
 void RunFolder::check(const fs::path& path, const Config& config) {
   if (fs::exists(path) && !fs::is_directory(path)) {
@@ -157,7 +163,14 @@ fs::path RunFolder::set_aside(const fs::path& path) {
 }
 
 Config RunFolder::config() const {
-  return parse_recorded_config(read_file(path_ / kConfig), (path_ / kConfig).string());
+  const std::string text = read_file(path_ / kConfig), origin = (path_ / kConfig).string();
+  Config config = parse_recorded_config(text, origin);
+  if (!is_sealed_config(text) && is_tied()) {
+    throw ConfigError(origin +
+                      ": its last line, the checksum of the lines above, was removed, so changes to them are " +
+                      "not found. Bring the file back, or begin anew with --restart (this folder is kept)");
+  }
+  return config;
 }
 
 void RunFolder::write_config(const Config& config) {
@@ -215,6 +228,7 @@ Checkpoint RunFolder::read_step(std::int64_t step) const {
   if (checkpoint.step != step) {
     throw std::runtime_error("'" + path.string() + "' says that it is of step " + std::to_string(checkpoint.step));
   }
+  check_origin(checkpoint, path);
   const auto recorded = recorded_digest(step);
   const Digest128 root = digest_root(checkpoint.file.tensors);
   if (recorded && root != *recorded) {
@@ -231,10 +245,34 @@ std::optional<Checkpoint> RunFolder::newest_checkpoint(std::vector<std::string>&
     try {
       return read_step(steps.back());
     } catch (const std::exception& error) {
-      warnings.push_back(std::string("a damaged checkpoint is not used: ") + error.what());
+      warnings.push_back(std::string("a checkpoint is not used: ") + error.what());
     }
   }
   return std::nullopt;
+}
+
+void RunFolder::check_origin(const Checkpoint& checkpoint, const fs::path& path) const {
+  const Config config = this->config();
+  const auto& metadata = checkpoint.file.metadata;
+  const auto identity = metadata.find(kIdentityKey), key = metadata.find(kRunKey);
+  if (identity == metadata.end() || identity->second == identity_digest(config)) return;
+  // A run that became longer: what its steps did is what the longer config has them do.
+  const bool same_key = key == metadata.end() || key->second == key_();
+  if (same_key && static_cast<std::int64_t>(scan(config).steps.records.size()) >= checkpoint.step) return;
+  throw std::runtime_error("'" + path.string() + "' was written by a run of another config than '" +
+                           (path_ / kConfig).string() + "'");
+}
+
+std::vector<std::string> RunFolder::foreign_checkpoints() const {
+  std::string steps;
+  for (const auto step : checkpoint_steps()) {
+    const auto metadata = checkpoint_metadata(path_ / kCheckpoints / checkpoint_name(step));
+    const auto key = metadata.find(kRunKey);
+    if (key != metadata.end() && key->second != key_()) steps += (steps.empty() ? "" : ", ") + std::to_string(step);
+  }
+  if (steps.empty()) return {};
+  return {"'" + (path_ / kCheckpoints).string() + "' holds checkpoints of a run of another config than '" +
+          (path_ / kConfig).string() + "' (of the steps " + steps + ")"};
 }
 
 /// The newest checkpoint names the best; where that one is not whole, the best of those that are.
@@ -287,9 +325,8 @@ Checkpoint RunFolder::read_checkpoint_of_file(const fs::path& path, std::vector<
   if (identity == checkpoint.file.metadata.end()) {
     warnings.push_back("'" + path.string() + "' does not say which run it is of, and digests.jsonl of '" +
                        path_.string() + "' has no line for its step");
-  } else if (identity->second != identity_digest(config())) {
-    throw refuse("it was written by a run of another config");
   }
+  check_origin(checkpoint, path);
   return checkpoint;
 }
 
@@ -298,12 +335,21 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
   std::string have;
   for (const auto step : steps) have += (have.empty() ? "" : ", ") + std::to_string(step);
   const auto complain = [&](const std::string& what) {
-    return std::runtime_error("'" + path_.string() + "' has no " + what +
-                              "; it has checkpoints of the steps: " + (have.empty() ? "none" : have));
+    if (!have.empty()) {
+      return std::runtime_error("'" + path_.string() + "' has no " + what + "; it has checkpoints of the steps " +
+                                have);
+    }
+    if (!finished() && recorded_steps() == 0) {
+      return std::runtime_error("'" + path_.string() + "' has no checkpoint yet; training writes the first one after " +
+                                std::to_string(config().train.checkpoint_every) + " steps");
+    }
+    return std::runtime_error("'" + path_.string() +
+                              "' has no checkpoint any more: those that it wrote were removed. " +
+                              "Bring one back, or train again with --restart (this folder is kept)");
   };
   if (which == "newest") {
     auto checkpoint = newest_checkpoint(warnings);
-    if (!checkpoint && warnings.empty()) throw complain("checkpoint yet");
+    if (!checkpoint && warnings.empty()) throw complain("checkpoint");
     if (!checkpoint) throw std::runtime_error("'" + path_.string() + "' has no whole checkpoint: " + warnings.front());
     if (checkpoint->step != steps.back()) {
       warnings.push_back("not the newest checkpoint is taken but that of step " + std::to_string(checkpoint->step));
@@ -311,7 +357,7 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
     return std::move(*checkpoint);
   }
   if (which == "best") {
-    if (steps.empty()) throw complain("checkpoint yet");
+    if (steps.empty()) throw complain("checkpoint");
     return best_checkpoint(warnings);
   }
   const bool digits = std::all_of(which.begin(), which.end(), [](char c) { return c >= '0' && c <= '9'; });

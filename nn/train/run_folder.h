@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -110,7 +111,7 @@ class RunFolder {
   Checkpoint read_checkpoint(const std::string& which, std::vector<std::string>& warnings) const;
   /// Ascending, whole or not.
   std::vector<std::int64_t> checkpoint_steps() const;
-  /// The largest number of steps up to which steps.csv, metrics.jsonl and digests.jsonl hold every record.
+  /// The largest number of steps up to which steps.csv, widths.csv, metrics.jsonl and digests.jsonl hold every record.
   std::int64_t recorded_steps() const;
   /// One sentence for each file of records that holds less than `done` steps without a gap.
   std::vector<std::string> cut_short(std::int64_t done) const;
@@ -122,10 +123,13 @@ class RunFolder {
 
   /// True where the records carry checksums; those of earlier versions do not.
   bool is_sealed() const;
-  /// For each file of records, the first line that is not what was written, cannot be read, is of another step than
-  /// the one that is due, or records a step once more: "'runs/a/metrics.jsonl:12' was changed after ..."; and the first
-  /// evaluation whose digest is not that of digests.jsonl.
+  /// For each file of records, the first line that is not what was written, is of another run, cannot be read, is of
+  /// another step than the one that is due, records a step once more, or contradicts the schedules of config.yaml:
+  /// "'runs/a/metrics.jsonl:12' was changed after ..."; and the first evaluation whose digest is not that of
+  /// digests.jsonl.
   std::vector<std::string> record_damage() const;
+  /// One sentence where checkpoints say that they are of a run of another config; else none. Reads their headers alone.
+  std::vector<std::string> foreign_checkpoints() const;
   /// Throw std::runtime_error with the same words where a file is damaged.
   std::vector<StepRecord> steps() const;
   std::vector<WidthRecord> widths() const;
@@ -137,8 +141,20 @@ class RunFolder {
  private:
   struct Lock;
   struct Recorded {
-    std::int64_t steps = 0, evaluations = 0, digests = 0;  // steps up to which each file holds every record
+    std::int64_t steps = 0, widths = 0, evaluations = 0, digests = 0;  // up to which each file holds every record
   };
+  /// What the four files hold up to the first line that cannot be this run's, by itself or by its config.
+  struct Scans {
+    RecordScan<StepRecord> steps;
+    RecordScan<WidthRecord> widths;
+    RecordScan<EvaluationRecord> evaluations;
+    RecordScan<DigestRecord> roots;
+    std::int64_t widths_until = 0;  // steps up to which widths.csv holds every change
+  };
+  Scans scan(const Config& config) const;
+  bool is_tied() const;
+  /// Throws where the checkpoint says that it is of a run of another config.
+  void check_origin(const Checkpoint& checkpoint, const std::filesystem::path& path) const;
   Recorded recorded() const;
   RecordScan<StepRecord> scan_steps() const;
   RecordScan<WidthRecord> scan_widths() const;
@@ -151,7 +167,8 @@ class RunFolder {
   Checkpoint read_checkpoint_of_file(const std::filesystem::path& path, std::vector<std::string>& warnings) const;
   explicit RunFolder(std::filesystem::path path);
   std::filesystem::path path_;
-  std::shared_ptr<Lock> lock_;  // held from open() on: two processes must not train into one folder
+  std::function<std::string()> key_;  // run_key() of config.yaml, read once
+  std::shared_ptr<Lock> lock_;        // held from open() on: two processes must not train into one folder
   RecordFile steps_, widths_, metrics_, digests_;
 };
 

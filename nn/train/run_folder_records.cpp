@@ -8,6 +8,7 @@
 #include "nn/train/record_scan.h"
 #include "nn/train/run_folder.h"
 #include "nn/train/run_records.h"
+#include "nn/train/scheduled_records.h"
 
 namespace bitcycle {
 namespace {
@@ -30,7 +31,28 @@ std::int64_t recorded_up_to(const std::vector<Record>& records, const RecordedSt
   return reached ? next - 1 : std::min(next, last) - 1;
 }
 
+std::string location_of(const RecordFile& file, std::size_t record) {
+  return "'" + file.path().string() + ":" + std::to_string(file.first_line() + record) + "' ";
+}
+
+/// Whole lines that say what no run of this config does.
+template <typename Record>
+void cut_at_contradiction(RecordScan<Record>& scan, const RecordFile& file, const ScheduledRecords& schedule) {
+  for (std::size_t i = 0; i < scan.records.size(); ++i) {
+    const auto contradiction = schedule.contradiction(scan.records[i]);
+    if (!contradiction) continue;
+    scan.damage = location_of(file, i) + *contradiction + ": it is of another run";
+    scan.records.resize(i);
+    return;
+  }
+}
+
 }  // namespace
+
+bool RunFolder::is_tied() const {
+  const auto tied = [](const RecordFile& file) { return file.begins_sealed() && file.read().tied; };
+  return tied(metrics_) || tied(digests_) || tied(steps_);
+}
 
 void RunFolder::append(const StepRecord& record) { steps_.append(to_line(record)); }
 void RunFolder::append(const WidthRecord& record) { widths_.append(to_line(record)); }
@@ -59,8 +81,7 @@ RecordScan<EvaluationRecord> RunFolder::scan_evaluations(const Config& config) c
   for (std::size_t i = 0; i < scan.records.size(); ++i) {
     const auto found = roots.find(scan.records[i].step);
     if (found == roots.end() || found->second == scan.records[i].digest) continue;
-    scan.damage = "'" + metrics_.path().string() + ":" + std::to_string(metrics_.first_line() + i) +
-                  "' is of another run than '" + digests_.path().string() +
+    scan.damage = location_of(metrics_, i) + "is of another run than '" + digests_.path().string() +
                   "': they record different digests of step " + std::to_string(scan.records[i].step);
     scan.records.resize(i);
     break;
@@ -81,11 +102,34 @@ std::vector<WidthRecord> RunFolder::widths() const { return whole(scan_widths())
 std::vector<EvaluationRecord> RunFolder::evaluations() const { return whole(scan_evaluations(config())); }
 std::vector<DigestRecord> RunFolder::digests() const { return whole(scan_digests(config())); }
 
+RunFolder::Scans RunFolder::scan(const Config& config) const {
+  Scans scans{scan_steps(), scan_widths(), scan_evaluations(config), scan_roots(config)};
+  const ScheduledRecords schedule(config);
+  cut_at_contradiction(scans.steps, steps_, schedule);
+  cut_at_contradiction(scans.widths, widths_, schedule);
+  cut_at_contradiction(scans.evaluations, metrics_, schedule);
+  const auto steps = static_cast<std::int64_t>(scans.steps.records.size());
+  scans.widths_until = steps;
+  // An earlier version wrote no widths.csv, or began with it on the way.
+  const auto& widths = scans.widths.records;
+  if (!is_tied() && (widths.empty() || widths.front().step != config.fork.step)) return scans;
+  const auto due = schedule.changes(steps);
+  std::size_t held = 0;
+  while (held < due.size() && held < widths.size() && widths[held].step == due[held]) ++held;
+  if (held == due.size()) return scans;
+  scans.widths_until = due[held];
+  if (held < widths.size() && !scans.widths.damage) {
+    scans.widths.damage = location_of(widths_, held) + "is of step " + std::to_string(widths[held].step) +
+                          ": that of step " + std::to_string(due[held]) +
+                          ", at which the schedule of config.yaml changes the widths, is missing before it";
+  }
+  return scans;
+}
+
 std::vector<std::string> RunFolder::record_damage() const {
-  const Config config = this->config();
+  const Scans scans = scan(config());
   std::vector<std::string> damage;
-  for (auto& one :
-       {scan_steps().damage, scan_widths().damage, scan_evaluations(config).damage, scan_roots(config).damage}) {
+  for (const auto& one : {scans.steps.damage, scans.widths.damage, scans.evaluations.damage, scans.roots.damage}) {
     if (one) damage.push_back(*one);
   }
   return damage;
@@ -102,14 +146,15 @@ std::optional<Digest128> RunFolder::recorded_digest(std::int64_t step) const {
 RunFolder::Recorded RunFolder::recorded() const {
   const Config config = this->config();
   const std::int64_t first = config.fork.step, last = config.train.steps;
-  return {static_cast<std::int64_t>(scan_steps().records.size()),
-          recorded_up_to(scan_evaluations(config).records, {config.train.evaluate_every, first}, last),
-          recorded_up_to(scan_roots(config).records, {config.digest.every, first}, last)};
+  const Scans scans = scan(config);
+  return {static_cast<std::int64_t>(scans.steps.records.size()), scans.widths_until,
+          recorded_up_to(scans.evaluations.records, {config.train.evaluate_every, first}, last),
+          recorded_up_to(scans.roots.records, {config.digest.every, first}, last)};
 }
 
 std::int64_t RunFolder::recorded_steps() const {
   const Recorded found = recorded();
-  return std::min({found.steps, found.evaluations, found.digests});
+  return std::min({found.steps, found.widths, found.evaluations, found.digests});
 }
 
 std::vector<std::string> RunFolder::cut_short(std::int64_t done) const {
@@ -121,11 +166,19 @@ std::vector<std::string> RunFolder::cut_short(std::int64_t done) const {
       cut.push_back("'" + file.path().string() + "' is missing");
       return;
     }
+    const std::size_t lines = file.read().lines.size();
+    if (lines == 0) {
+      cut.push_back("'" + file.path().string() +
+                    "' is damaged or cut short: it holds no record, and the run has done " + std::to_string(done) +
+                    " steps");
+      return;
+    }
     cut.push_back("'" + file.path().string() + "' is damaged or cut short: of " + std::to_string(done) +
                   " steps it holds " + std::to_string(steps) + " without a gap, and it ends after line " +
-                  std::to_string(file.first_line() + file.read().lines.size() - 1));
+                  std::to_string(file.first_line() + lines - 1));
   };
   look(steps_, found.steps);
+  look(widths_, found.widths == found.steps ? done : found.widths);
   look(metrics_, found.evaluations);
   look(digests_, found.digests);
   return cut;
@@ -133,9 +186,20 @@ std::vector<std::string> RunFolder::cut_short(std::int64_t done) const {
 
 std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warnings) const {
   const auto steps = checkpoint_steps();
-  if (steps.empty()) return std::nullopt;
   const std::int64_t recorded = recorded_steps();
   const auto damaged_records = record_damage();
+  if (steps.empty()) {
+    if (!damaged_records.empty()) {
+      throw std::runtime_error("'" + path_.string() + "' cannot be gone on with: " + damaged_records.front() +
+                               ", and there is no checkpoint. Bring the files back, or begin anew with --restart (this "
+                               "folder is kept)");
+    }
+    if (recorded > 0) {
+      warnings.push_back("'" + path_.string() + "' has no checkpoint any more: its " + std::to_string(recorded) +
+                         " steps are computed again");
+    }
+    return std::nullopt;
+  }
   const std::string why = damaged_records.empty() ? "" : " (" + damaged_records.front() + ")";
   std::vector<std::string> damaged;
   auto checkpoint = newest_checkpoint(damaged, recorded);

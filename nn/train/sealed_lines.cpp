@@ -69,10 +69,15 @@ bool begins_sealed(const std::filesystem::path& path, const std::string& header)
   return std::getline(file, line) && split(line).has_value();
 }
 
-SealedLines read_sealed_lines(const std::filesystem::path& path, const std::string& header) {
+std::string first_seal(const std::filesystem::path& path, const std::string& key) {
+  const std::string name = path.filename().string();
+  return key.empty() ? name : name + "\n" + key;
+}
+
+SealedLines read_sealed_lines(const std::filesystem::path& path, const std::string& header, const std::string& key) {
   const auto texts = whole_lines(path);
   SealedLines result;
-  result.last_checksum = path.filename().string();
+  result.last_checksum = first_seal(path, key);
   const std::size_t first = header.empty() ? 0 : 1;
   result.sealed = std::any_of(texts.begin(), texts.end(), [](const auto& text) { return split(text).has_value(); });
   if (first > 0 && !texts.empty() && texts[0] != (result.sealed ? sealed_header(header) : header)) {
@@ -86,6 +91,11 @@ SealedLines read_sealed_lines(const std::filesystem::path& path, const std::stri
       continue;
     }
     const auto parts = split(texts[i]);
+    if (i == first && parts) {
+      const std::string name_alone = first_seal(path, "");
+      result.tied = digits_of(result.last_checksum, parts->line) == parts->digits;
+      if (!result.tied && digits_of(name_alone, parts->line) == parts->digits) result.last_checksum = name_alone;
+    }
     if (!parts || digits_of(result.last_checksum, parts->line) != parts->digits) {
       result.damaged_line = i + 1;
       return result;

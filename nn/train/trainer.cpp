@@ -16,6 +16,7 @@
 #include "nn/train/learning_rate.h"
 #include "nn/train/progress_state.h"
 #include "nn/train/run_damage.h"
+#include "nn/train/run_key.h"
 #include "nn/train/tensorboard_log.h"
 
 namespace bitcycle {
@@ -293,6 +294,7 @@ class Training {
     checkpoint.file.tensors = save_state(run_.state());
     checkpoint.file.metadata = to_metadata(state_);
     checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
+    checkpoint.file.metadata[kRunKey] = run_key(config_);
     folder_->write_checkpoint(checkpoint);
     checkpoint_step_ = state_.step;
     last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
@@ -376,15 +378,23 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, c
   }
   for (const auto& text : damage_of(folder)) listener.on_warning(text);
   for (const auto& text : unsealed_note(folder)) listener.on_warning(text);
+  if (folder.checkpoint_steps().empty()) {
+    listener.on_warning(
+        "'" + run.string() +
+        "' has no checkpoint any more: eval, export, train --from and a longer run need one; train again "
+        "with --restart, or bring one back");
+  }
+  std::optional<TrainSummary> recorded;
   try {
-    TrainSummary summary = parse_summary(folder.summary_json().value());
-    summary.run = folder.path();
-    summary.was_finished = true;
-    return summary;
+    recorded = parse_summary(folder.summary_json().value());
   } catch (const std::runtime_error&) {
     listener.on_start("the summary is made again from the last checkpoint");
     return std::nullopt;
   }
+  require_own_summary(folder);
+  recorded->run = folder.path();
+  recorded->was_finished = true;
+  return recorded;
 }
 
 }  // namespace

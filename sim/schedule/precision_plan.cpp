@@ -100,6 +100,13 @@ LayerWidths PrecisionPlan::at(std::int64_t step, const std::string& layer) const
   return {pair.first->at(step), pair.second->at(step)};
 }
 
+std::int64_t PrecisionPlan::until(std::int64_t step) const {
+  for (const auto& past : past_) {
+    if (step < past.until) return std::min(past.plan->until(step), past.until);
+  }
+  return std::min({forward_->until(step), gradient_->until(step), steps_});
+}
+
 std::int64_t PrecisionPlan::until(std::int64_t step, const std::string& layer) const {
   const Pair pair = schedules_of(layer);
   return std::min({pair.first->until(step), pair.second->until(step), steps_});

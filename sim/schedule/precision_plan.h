@@ -57,6 +57,8 @@ class PrecisionPlan {
   LayerWidths at(std::int64_t step) const;
   /// Widths of one layer.
   LayerWidths at(std::int64_t step, const std::string& layer) const;
+  /// A later step up to which, exclusive, the run's own widths are those of `step`.
+  std::int64_t until(std::int64_t step) const;
   /// A later step up to which, exclusive, the layer's widths are those of `step`.
   std::int64_t until(std::int64_t step, const std::string& layer) const;
   /// Largest widths that the run's own schedules name, now and in its history.

@@ -127,19 +127,62 @@ test_a_checkpoint_of_another_run_is_refused() {
   cp -r a mixed
   rm mixed/summary.json
   cp b/metrics.jsonl mixed
-  refused 1 "'mixed/metrics.jsonl:1' is of another run than 'mixed/digests.jsonl'" report mixed --out page.html
+  refused 1 "'mixed/metrics.jsonl:1' was changed after it was written, or is of a run of another config" \
+    report mixed --out page.html
   # No line of digests.jsonl: the config that wrote the checkpoint tells.
   sed -i 's/"step":2,/"step":3,/' a/digests.jsonl
-  refused 1 "it was written by a run of another config" eval a --checkpoint "$other"
+  refused 1 "was written by a run of another config than 'a/config.yaml'" eval a --checkpoint "$other"
 }
 
 test_a_config_of_another_run_is_refused() {
   tiny config.yaml
   run 0 "$BITCYCLE" train config.yaml --out a --quiet
   run 0 "$BITCYCLE" train config.yaml --out b --quiet --set train.seed=9
+  run 0 "$BITCYCLE" train config.yaml --out d --quiet --set precision.forward.max=6
+  local verb words
+  every_verb_refuses() {  # TEXT [VERBS]
+    for verb in ${2:-report cost eval train}; do
+      words="$verb c"
+      [ "$verb" = report ] && words="report c --out page.html"
+      [ "$verb" = train ] && words="train config.yaml --out c --quiet"
+      # shellcheck disable=SC2086  # words
+      refused 1 "$1" $words
+    done
+  }
   changed cp ../b/config.yaml config.yaml
-  refused 1 "'c/config.yaml' was changed after the run had ended" report c --out page.html
-  refused 1 "'c/config.yaml' was changed after the run had ended" cost c
+  every_verb_refuses "another config"
+  # All records of another run, with its summary, and with its config.
+  changed cp ../b/{metrics.jsonl,steps.csv,widths.csv,digests.jsonl,cost.csv,summary.json} .
+  every_verb_refuses "c/steps.csv:2' was changed after it was written, or is of a run of another config" "report cost"
+  every_verb_refuses "'c/summary.json' and 'c/config.yaml' are of different runs" train
+  cp b/config.yaml c
+  every_verb_refuses "'c/checkpoints' holds checkpoints of a run of another config" "report cost"
+  every_verb_refuses "c/checkpoints/step-00000008.safetensors' was written by a run of another config" eval
+  # An unfinished run: its records are of its config, and of its schedules.
+  changed cp ../b/config.yaml . && rm c/summary.json
+  every_verb_refuses "another config"
+  changed cp ../d/config.yaml . && rm c/summary.json
+  every_verb_refuses "c/steps.csv:3' has 4/8 bits, and the schedule of config.yaml has 3/8" "report cost"
+  every_verb_refuses "was written by a run of another config than 'c/config.yaml'" eval
+  changed cp ../d/widths.csv . && rm c/summary.json
+  every_verb_refuses "c/widths.csv:3' has '2,4,8,', and the schedule of config.yaml has '2,6,8,'" "report cost train"
+  changed sed -i '3,$d' widths.csv && rm c/summary.json
+  every_verb_refuses "c/widths.csv' is damaged or cut short" "report cost"
+  changed sed -i '$d' config.yaml && rm c/summary.json
+  every_verb_refuses "c/config.yaml: its last line, the checksum of the lines above, was removed"
+  # Missing and empty files, and no checkpoints.
+  changed rm widths.csv
+  every_verb_refuses "c/widths.csv' is missing" "report cost"
+  changed cp /dev/null metrics.jsonl
+  every_verb_refuses "c/metrics.jsonl' is damaged or cut short: it holds no record, and the run has done 8 steps" report
+  changed rm -r checkpoints && mkdir c/checkpoints
+  run 0 "$BITCYCLE" train config.yaml --out c --quiet
+  contains "$err" "'c' has no checkpoint any more"
+  every_verb_refuses "'c' has no checkpoint any more" eval
+  # All that is missing is the summary.
+  changed rm summary.json
+  run 0 "$BITCYCLE" report c --out page.html
+  contains "$err" "Unfinished: c (all 8 steps are done, but no summary.json"
 }
 
 test_named_pipes_are_not_waited_for() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nn/io/atomic_file.h"
+#include "nn/train/run_key.h"
 #include "nn/train/sealed_lines.h"
 #include "nn/train/trainer.h"
 
@@ -35,9 +36,10 @@ inline std::map<std::string, std::string> run_files(const std::filesystem::path&
 /// Changes the line `number`, counted from 1, of a file of records of JSON, and computes its checksums again.
 inline void change_record(const std::filesystem::path& path, std::size_t number,
                           const std::function<void(std::string&)>& change) {
-  auto lines = read_sealed_lines(path).lines;
+  const std::string key = run_key(RunFolder::existing(path.parent_path()).config());
+  auto lines = read_sealed_lines(path, "", key).lines;
   change(lines.at(number - 1));
-  LineSeal seal(path.filename().string());
+  LineSeal seal(first_seal(path, key));
   std::string text;
   for (const auto& line : lines) text += seal.seal(line) + "\n";
   write_file_atomically(path, text);

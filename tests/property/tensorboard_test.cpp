@@ -5,6 +5,7 @@
 #include <bit>
 #include <fstream>
 
+#include "nn/config/recorded_config.h"
 #include "nn/io/event_file.h"
 #include "nn/train/tensorboard_log.h"
 #include "protobuf_reader.h"
@@ -140,7 +141,7 @@ TEST(Tensorboard, AFileThatCannotBeWrittenIsAWarningAndTheRunGoesOn) {
   config.execution.tensorboard = true;
   RecordingListener listener;
   fs::create_directories(folder.path() / "run" / TensorboardLog::kFile);
-  std::ofstream(folder.path() / "run" / "config.yaml") << config_yaml(config);
+  std::ofstream(folder.path() / "run" / "config.yaml") << recorded_config_yaml(config);
   const auto device = make_cpu_device(Isa::kAuto, 1);
   EXPECT_TRUE(train_to(config, *device, folder.path() / "run", listener).finished);
   ASSERT_EQ(listener.warnings.size(), 1U);
