@@ -170,7 +170,7 @@ void product_accumulators(benchmark::State& state, bool error_pass) {
   std::vector<std::uint8_t> codes(static_cast<std::size_t>(product.in_h * product.in_w * product.in_c));
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(17 * i);
   std::vector<cpu::ProductScratch> images(static_cast<std::size_t>(s.n));
-  for (auto& image : images) cpu::stage_image(kernels, product, codes.data(), image);
+  for (auto& image : images) cpu::stage_image(kernels, product, cpu::ByteCodes{{codes.data(), nullptr}, 1}, 0, image);
   cpu::Workers workers(0);
   std::vector<cpu::Scratch<std::int32_t>> sums(static_cast<std::size_t>(workers.threads()));
   for (auto _ : state) {
@@ -209,8 +209,8 @@ void gradient_accumulators(benchmark::State& state) {
   const std::int64_t chunks = s.n / images;
   std::vector<cpu::WeightGradient::Partial> staged(static_cast<std::size_t>(chunks));
   for (auto& partial : staged) {
-    gradient.clear(partial);
-    gradient.stage(kernels, x.data(), g.data(), images, partial);
+    gradient.clear(1, 1, partial);
+    gradient.stage(kernels, {{x.data(), nullptr}, 1}, {{g.data(), nullptr}, 1}, images, 0, partial);
   }
   std::vector<cpu::Scratch<std::int32_t>> sums(static_cast<std::size_t>(workers.threads()));
   for (auto& sum : sums) sum.need(gradient.sums_size());

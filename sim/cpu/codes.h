@@ -9,9 +9,6 @@
 
 namespace bitcycle::cpu {
 
-/// Codes that the byte kernels multiply.
-inline bool is_narrow_code(BitWidth width) { return width.is_integer() && width.bits() <= 8; }
-
 /// Range of the kernels' keys, which tell -0 from +0; ranges do not.
 inline Range canonical_range(const KeyRange& found) {
   KeyRange keys;

@@ -168,13 +168,17 @@ void CpuLibrary::prepare_ordered_gradient(const ConvBackward& args, const CpuWei
 
 void CpuLibrary::conv_backward(const ConvBackward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
-  const ConvShape& s = args.shape;
   const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
+  const bool bytes =
+      (args.dw == nullptr || (weights.fast_gradient && gradients_of_bytes(kernels_, args.x.width, args.g.width))) &&
+      (!error || (weights.fast_error && products_of_bytes(kernels_, args.g.width, weights.width, weights.error.limbs,
+                                                          args.shape.error_depth())));
+  const KernelShape images(args.shape, bytes);
+  const ConvShape& s = images.shape;
   const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
-  const bool narrow = is_narrow_code(args.g.width) && (args.dw == nullptr || is_narrow_code(args.x.width)) &&
-                      (!error || is_narrow_code(weights.width));
-  const bool words = narrow && weights.depthwise;
-  const bool bytes = narrow && (args.dw == nullptr || weights.fast_gradient) && (!error || weights.fast_error);
+  const bool words = weights.depthwise && byte_limbs(args.g.width) == 1 &&
+                     (args.dw == nullptr || byte_limbs(args.x.width) == 1) &&
+                     (!error || byte_limbs(weights.width) == 1);
   const bool ordered = !bytes && !words;
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
   if (ordered && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
@@ -194,7 +198,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
     const Range range = args.g_range == nullptr ? Range{} : *args.g_range;
     const double bound = product_bound(integers, s.error_depth(), operand_bound(args.g.width, *args.g.affine, range),
                                        error_weight_bound(weights));
-    prepare_gradient_sum(*args.gradient_sum, bound, s.n * in_positions, s.c);
+    prepare_gradient_sum(*args.gradient_sum, bound, images.positions, s.c);
   }
   begin_images();
 
@@ -202,11 +206,10 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   workers_.chunks(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     begin_thread(state, s.c);
-    auto* g = static_cast<std::uint8_t*>(args.g.codes);
     for (std::int64_t n = begin; n < end; ++n) {
-      const std::int64_t chunk = positions_at_once(s.o);
-      for (std::int64_t p = 0; p < out_positions; p += chunk) {
-        const std::int64_t pixels = std::min(chunk, out_positions - p), count = pixels * s.o;
+      const std::int64_t chunk = positions_at_once(s.o), positions = images.out_positions_of(n, n + 1);
+      for (std::int64_t p = 0; p < positions; p += chunk) {
+        const std::int64_t pixels = std::min(chunk, positions - p), count = pixels * s.o;
         const std::int64_t element = n * image_out + p * s.o;
         const float* noise = nullptr;
         if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
@@ -234,16 +237,20 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         write_codes(args.g, element, values, count, noise);
       }
     }
+    const ByteCodes g =
+        bytes ? bytes_of(kernels_, args.g, begin * image_out, images.out_positions_of(begin, end) * s.o, state.g_bytes)
+              : ByteCodes{};
     if (args.dw != nullptr && bytes) {
+      const ByteCodes x =
+          bytes_of(kernels_, args.x, begin * image_in, images.positions_of(begin, end) * s.c, state.x_bytes);
       auto& partial = partials_[static_cast<std::size_t>(thread)];
-      if (!partial.used) weights.gradient.clear(partial);
-      weights.gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
-                           g + begin * image_out, end - begin, partial);
+      if (!partial.used) weights.gradient.clear(x.limbs, g.limbs, partial);
+      weights.gradient.add(kernels_, x, g, end - begin, images.short_row(end - 1), partial);
     } else if (args.dw != nullptr && words) {
       auto& partial = depthwise_partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.depthwise_gradient.clear(partial);
       weights.depthwise_gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
-                                     g + begin * image_out, partial);
+                                     static_cast<const std::uint8_t*>(args.g.codes) + begin * image_out, partial);
     } else if (args.dw != nullptr) {
       auto& partial = ordered_partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.ordered_gradient.clear(partial);
@@ -252,15 +259,20 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
     if (!error) return;
     for (std::int64_t n = begin; n < end; ++n) {
       const auto done = [&](std::int64_t first, std::int64_t rows, const float* dx) {
-        if (args.dx_bound != nullptr) kernels_.magnitude(dx, rows * s.w * s.c, &state.dx_magnitude);
-        if (args.gradient_sum != nullptr)
-          sum_gradients_of_pixels(*args.gradient_sum, dx, n * in_positions + first * s.w, rows * s.w, state);
+        const std::int64_t pixels = std::min(rows * s.w, images.positions_of(n, n + 1));
+        if (args.dx_bound != nullptr) kernels_.magnitude(dx, pixels * s.c, &state.dx_magnitude);
+        if (args.gradient_sum != nullptr) {
+          sum_gradients_of_pixels(*args.gradient_sum, dx, n * in_positions + first * s.w, pixels, state);
+        }
       };
       float* dx = args.dx != nullptr ? args.dx + n * image_in : nullptr;
       if (bytes) {
-        product_image(kernels_, weights.error, coefficients_, g + n * image_out, dx, state.dx, state.product, done);
+        product_image(kernels_, weights.error, coefficients_, g.from((n - begin) * image_out), images.short_row(n), dx,
+                      state.dx, state.product, done);
       } else if (words) {
-        weights.depthwise_error.image(kernels_, coefficients_, g + n * image_out, dx, state.dx, state.depthwise, done);
+        weights.depthwise_error.image(kernels_, coefficients_,
+                                      static_cast<const std::uint8_t*>(args.g.codes) + n * image_out, dx, state.dx,
+                                      state.depthwise, done);
       } else {
         weights.ordered_error.image(kernels_, args.g, n, dx, state.dx, state.ordered, done);
       }
@@ -268,7 +280,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   });
 
   if (args.dw != nullptr && bytes) {
-    weights.gradient.finish(workers_, partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+    weights.gradient.finish(workers_, partials_, images, args.x, args.g, args.dw);
   } else if (args.dw != nullptr && words) {
     weights.depthwise_gradient.finish(workers_, depthwise_partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
   } else if (args.dw != nullptr) {

@@ -194,10 +194,12 @@ void CpuLibrary::prepare_ordered_forward(const ConvForward& args, const CpuWeigh
 
 void CpuLibrary::conv_forward(const ConvForward& args) {
   const auto& weights = static_cast<const CpuWeights&>(*args.weights);
-  const ConvShape& s = args.shape;
+  const bool bytes = weights.fast_forward && products_of_bytes(kernels_, args.codes.width, weights.width,
+                                                               weights.forward.limbs, args.shape.forward_depth());
+  const KernelShape images(args.shape, bytes);
+  const ConvShape& s = images.shape;
   const Timing timing(*this, "convolution forward", s.macs());
-  const bool narrow = is_narrow_code(weights.width) && is_narrow_code(args.codes.width);
-  const bool bytes = narrow && weights.fast_forward, words = narrow && weights.depthwise;
+  const bool words = weights.depthwise && byte_limbs(weights.width) == 1 && byte_limbs(args.codes.width) == 1;
   if (!bytes && !words && s.forward_depth() > kMaxOrderedDepth) {
     reference_.conv_forward(args);
     return;
@@ -221,7 +223,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
       const double w_bound = weight_bound(weights.width, affine[o], weights.magnitude.as<float>()[o]);
       args.statistics[o] = {};
       args.statistics[o].exponent = moment_exponent(product_bound(integers, s.forward_depth(), x_bound, w_bound),
-                                                    static_cast<std::uint64_t>(s.n * out_positions));
+                                                    static_cast<std::uint64_t>(images.out_positions_of(0, s.n)));
     }
     fill(statistics_scale_, s.o, [&](std::int64_t o) { return power_of_two(args.statistics[o].exponent); });
   }
@@ -231,8 +233,9 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
   workers_.each(s.n, [&](int thread, std::int64_t n) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     const std::int64_t chunk = positions_at_once(s.c);
-    for (std::int64_t p = 0; p < s.h * s.w; p += chunk) {
-      const std::int64_t pixels = std::min(chunk, s.h * s.w - p), element = n * image_in + p * s.c;
+    const std::int64_t positions = images.positions_of(n, n + 1);
+    for (std::int64_t p = 0; p < positions; p += chunk) {
+      const std::int64_t pixels = std::min(chunk, positions - p), element = n * image_in + p * s.c;
       const float* values = args.input.x + element;
       if (args.input.norm != nullptr && has_code_rows(args.codes.width, s.c)) {
         kernels_.norm_codes({values, pixels, s.c, input_norm.mean, input_norm.a, input_norm.beta,
@@ -263,7 +266,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
       if (args.statistics == nullptr) return;
       StatisticsRow row;
       row.y = y;
-      row.pixels = rows * s.out_w();
+      row.pixels = std::min(rows * s.out_w(), images.out_positions_of(n, n + 1));
       row.channels = row.step = s.o;
       row.scale = statistics_scale_.data();
       row.s1 = state.s1.data();
@@ -273,11 +276,14 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
       kernels_.statistics(row);
     };
     float* y = args.y + n * image_out;
-    const auto* codes = static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in;
     if (bytes) {
-      product_image(kernels_, weights.forward, coefficients_, codes, y, state.dx, state.product, done);
+      product_image(kernels_, weights.forward, coefficients_,
+                    bytes_of(kernels_, args.codes, n * image_in, positions * s.c, state.x_bytes), images.short_row(n),
+                    y, state.dx, state.product, done);
     } else if (words) {
-      weights.depthwise_forward.image(kernels_, coefficients_, codes, y, state.dx, state.depthwise, done);
+      weights.depthwise_forward.image(kernels_, coefficients_,
+                                      static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx,
+                                      state.depthwise, done);
     } else {
       weights.ordered_forward.image(kernels_, args.codes, n, y, state.dx, state.ordered, done);
     }

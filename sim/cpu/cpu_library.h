@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuLibrary: the fast library on one machine. Neighbouring operations are fused image by image, so that what one
-// writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits multiply
-// bytes (packed_product.h, weight_gradient.h) or, where channels are groups of their own, pairs of words
-// (depthwise_product.h, depthwise_gradient.h); everything else runs in the written order (ordered_product.h).
+// writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits, and up to 16
+// where that is faster, multiply bytes (byte_limbs.h, packed_product.h, weight_gradient.h) or, up to 8 bits and where
+// channels are groups of their own, pairs of words (depthwise_product.h, depthwise_gradient.h); everything else runs in
+// the written order (ordered_product.h).
 #pragma once
 
 #include <algorithm>
@@ -89,6 +90,7 @@ class CpuLibrary final : public KernelLibrary {
     DepthwiseProduct::State depthwise;
     OrderedProduct::State ordered;
     Scratch<float> values, noise, dx;
+    Scratch<std::uint8_t> x_bytes[2], g_bytes[2];
     Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
     Scratch<std::int32_t> lo, hi;
     KeyRange keys;
@@ -108,6 +110,8 @@ class CpuLibrary final : public KernelLibrary {
       visit(a.lo, b.lo);
       visit(a.hi, b.hi);
       for (int i = 0; i < 2; ++i) {
+        visit(a.x_bytes[i], b.x_bytes[i]);
+        visit(a.g_bytes[i], b.g_bytes[i]);
         visit(a.s_u[i], b.s_u[i]);
         visit(a.s_ut[i], b.s_ut[i]);
       }

@@ -3,6 +3,7 @@
 // that depends on its shape alone. Bytes where the kernels of bytes apply, the written order elsewhere.
 #pragma once
 
+#include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/depthwise_gradient.h"
 #include "sim/cpu/depthwise_product.h"
 #include "sim/cpu/ordered_product.h"
@@ -15,22 +16,24 @@ namespace bitcycle::cpu {
 struct CpuWeights final : QuantisedWeights {
   CpuWeights(const ConvShape& s, std::int64_t group)
       : QuantisedWeights(s),
+        rows(KernelShape(s).shape),
         fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
         fast_error(s.groups == 1 && s.error_depth() <= kMaxDepth),
-        fast_gradient(s.groups == 1 && s.out_h() * s.out_w() <= kMaxDepth),
+        fast_gradient(s.groups == 1 && rows.out_h() * rows.out_w() <= kMaxDepth),
         depthwise(is_depthwise(s) && s.kh * s.kw <= kMaxWordTaps),
         ordered_forward(s, false),
         ordered_error(s, true),
         ordered_gradient(s) {
-    if (fast_forward) forward = PackedProduct(s, false, group);
-    if (fast_error) error = PackedProduct(s, true, group);
-    if (fast_gradient) gradient = WeightGradient(s, group);
+    if (fast_forward) forward = PackedProduct(rows, false, group);
+    if (fast_error) error = PackedProduct(rows, true, group);
+    if (fast_gradient) gradient = WeightGradient(rows, group);
     if (!depthwise) return;
     depthwise_forward = DepthwiseProduct(s, false);
     depthwise_error = DepthwiseProduct(s, true);
     depthwise_gradient = DepthwiseWeightGradient(s);
   }
 
+  ConvShape rows;  // what the kernels of bytes see
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
   WeightGradient gradient;

@@ -62,10 +62,16 @@ void rescale_limbs(const RescaleRow& row) {
     for (std::int64_t p = 0; p < row.pixels; ++p) {
       const std::int64_t at = row.columns[p] + c;
       const Doubles sum = all(static_cast<double>(row.position_sums[p]));
-      Doubles acc = fused_integers(minus_offset, sum, load(row.correction + at));
+      const Doubles correction = load(row.correction + at);
+      Doubles acc = fused_integers(minus_offset, sum, correction);
+      if (row.high_sums != nullptr) acc = fused_integers(all(256.0), correction, acc);
       double weight = 1.0;
       for (std::int64_t j = 0; j < row.w_limbs; ++j, weight *= 256.0) {
-        acc = fused_integers(all(weight), to_doubles(load(row.sums + p * pitch + j * row.lanes + c)), acc);
+        const std::int64_t from = p * pitch + j * row.lanes + c;
+        acc = fused_integers(all(weight), to_doubles(load(row.sums + from)), acc);
+        if (row.high_sums != nullptr) {
+          acc = fused_integers(all(256.0 * weight), to_doubles(load(row.high_sums + from)), acc);
+        }
       }
       store_lanes(row.out + p * row.out_step + c, rescaled(a, acc, b, sum, load(row.offset + at)), count);
     }

@@ -99,12 +99,13 @@ struct PixelSums {
 /// One row of exact int32 sums to values: fl32(fma(a, acc, fma(b, sum, e))), acc = the true sum made from the limbs of
 /// the weights.
 struct RescaleRow {
-  const std::int32_t* sums = nullptr;  // (pixels, w_limbs * lanes)
+  const std::int32_t* sums = nullptr;       // (pixels, w_limbs * lanes)
+  const std::int32_t* high_sums = nullptr;  // the same of the streamed codes' second bytes, or null
   std::int64_t pixels = 0, channels = 0, lanes = 0;
   std::int64_t w_limbs = 1;
   const std::int64_t* columns = nullptr;        // (pixels) class of each column, as an offset into the tables below
   const std::int32_t* correction32 = nullptr;   // (classes, lanes), one limb: added to the sum
-  const double* correction = nullptr;           // (classes, lanes), several limbs: the same
+  const double* correction = nullptr;           // (classes, lanes), several limbs: added for each byte of the codes
   const double* offset = nullptr;               // (classes, lanes): e
   const double* a = nullptr;                    // (lanes)
   const double* b = nullptr;                    // (lanes)
@@ -290,6 +291,8 @@ struct KernelTable {
   void (*channel_sums)(const ChannelSums&);
   void (*box_sums)(const BoxSums&);
   void (*pixel_sums)(const PixelSums&);
+  /// Codes of two bytes as two rows of bytes.
+  void (*split_words)(const std::uint16_t* codes, std::int64_t count, std::uint8_t* low, std::uint8_t* high);
   void (*rescale_narrow)(const RescaleRow&);
   void (*rescale_limbs)(const RescaleRow&);
   void (*statistics)(const StatisticsRow&);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/scratch.h"
@@ -14,16 +15,18 @@ namespace bitcycle::cpu {
 
 /// What one thread needs to run a product.
 struct ProductScratch {
-  Scratch<char> staged;
-  Scratch<std::int32_t> channel_sums, position_sums, sums;
+  Scratch<char> staged[2];  // of each byte of the codes
+  Scratch<std::int32_t> channel_sums[2], sums[2], position_sums;
   const PackedProduct* margins_of = nullptr;  // whose margins `staged` and `channel_sums` hold
 
   template <typename Visit>
   static void each_scratch(ProductScratch& a, const ProductScratch& b, const Visit& visit) {
-    visit(a.staged, b.staged);
-    visit(a.channel_sums, b.channel_sums);
+    for (int i = 0; i < 2; ++i) {
+      visit(a.staged[i], b.staged[i]);
+      visit(a.channel_sums[i], b.channel_sums[i]);
+      visit(a.sums[i], b.sums[i]);
+    }
     visit(a.position_sums, b.position_sums);
-    visit(a.sums, b.sums);
   }
 };
 
@@ -32,30 +35,36 @@ struct ProductCoefficients {
   Scratch<double> a, b, offset;  // (lanes), (lanes), (classes, lanes)
 };
 
-/// Codes (in_h, in_w, in_c), up to 8 bits, into channel groups; channel sums beside them.
-inline void stage_image(const KernelTable& kernels, const PackedProduct& p, const std::uint8_t* codes,
-                        ProductScratch& scratch) {
+/// Codes (in_h, in_w, in_c), each byte of them by itself, into channel groups; channel sums beside them.
+/// short_row: pixels of a row that is shorter than in_w, or 0 (KernelShape).
+inline void stage_image(const KernelTable& kernels, const PackedProduct& p, const ByteCodes& codes,
+                        std::int64_t short_row, ProductScratch& scratch) {
   const std::int64_t sums_size = p.staged_rows * p.staged_columns();
   if (scratch.margins_of != &p) {
     scratch.margins_of = &p;
-    scratch.staged.zeroed(p.staged_bytes());
-    scratch.channel_sums.zeroed(sums_size);
+    for (int i = 0; i < codes.limbs; ++i) {
+      scratch.staged[i].zeroed(p.staged_bytes());
+      scratch.channel_sums[i].zeroed(sums_size);
+    }
   }
   StageChannels stage;
-  stage.pixels = p.in_w;
+  stage.pixels = short_row == 0 ? p.in_w : short_row;
   stage.pixel_step = stage.channels = p.in_c;
   stage.margin = p.margin_column;
   stage.phases = p.column_phases;
   stage.columns = p.columns;
   stage.plane = p.plane;
   stage.phase_pitch = p.phase_pitch;
-  for (std::int64_t r = 0; r < p.in_h; ++r) {
-    stage.row = codes + r * p.in_w * p.in_c;
-    stage.out = scratch.staged.data() + (r + p.margin_row) * p.row_pitch;
-    kernels.stage_channels(stage);
-    std::int32_t* sums = scratch.channel_sums.data() + (r + p.margin_row) * p.staged_columns();
-    for (std::int64_t phase = 0; phase < p.column_phases; ++phase) {
-      kernels.channel_sums({stage.out + phase * p.phase_pitch, p.groups, p.plane, p.columns, sums + phase * p.columns});
+  for (int i = 0; i < codes.limbs; ++i) {
+    for (std::int64_t r = 0; r < p.in_h; ++r) {
+      stage.row = codes.limb[i] + r * p.in_w * p.in_c;
+      stage.out = scratch.staged[i].data() + (r + p.margin_row) * p.row_pitch;
+      kernels.stage_channels(stage);
+      std::int32_t* sums = scratch.channel_sums[i].data() + (r + p.margin_row) * p.staged_columns();
+      for (std::int64_t phase = 0; phase < p.column_phases; ++phase) {
+        kernels.channel_sums(
+            {stage.out + phase * p.phase_pitch, p.groups, p.plane, p.columns, sums + phase * p.columns});
+      }
     }
   }
 }
@@ -81,17 +90,17 @@ inline RowProduct row_product_of(const PackedProduct& p, const ProductPhase& pha
 
 /// Where output row i of a phase begins in the staged image.
 inline const char* row_origin(const PackedProduct& p, const ProductPhase& phase, const ProductScratch& scratch,
-                              std::int64_t i) {
-  return scratch.staged.data() + (phase.origin_row + i * phase.row_step) * p.row_pitch + phase.origin_column * 4;
+                              std::int64_t i, int limb = 0) {
+  return scratch.staged[limb].data() + (phase.origin_row + i * phase.row_step) * p.row_pitch + phase.origin_column * 4;
 }
 
 /// One image of codes to values; done(first row, rows, their values) follows. out holds the whole image, or is null:
 /// then values live in `some`, a buffer of thread's own, until done() returns.
 template <typename Done>
 void product_image(const KernelTable& kernels, const PackedProduct& p, const ProductCoefficients& coefficients,
-                   const std::uint8_t* codes, float* out, Scratch<float>& some, ProductScratch& scratch,
-                   const Done& done) {
-  stage_image(kernels, p, codes, scratch);
+                   const ByteCodes& codes, std::int64_t short_row, float* out, Scratch<float>& some,
+                   ProductScratch& scratch, const Done& done) {
+  stage_image(kernels, p, codes, short_row, scratch);
   // Several phases complete a row together: only the whole image is handed on.
   const std::int64_t batch = p.phases.size() == 1 ? rows_at_once(p) : p.out_h;
   const std::int64_t row_size = p.out_w * p.out_c;
@@ -101,16 +110,23 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
   };
   for (const auto& phase : p.phases) {
     if (phase.rows == 0 || phase.pixels == 0) continue;
+    const std::int64_t pixels = short_row == 0 ? phase.pixels : short_row;
     RowProduct row = row_product_of(p, phase);
-    row.sums = scratch.sums.need(phase.pixels * p.lanes * p.limbs);
+    row.pixels = pixels;
+    std::int32_t* sums[2] = {nullptr, nullptr};
+    for (int limb = 0; limb < codes.limbs; ++limb) {
+      sums[limb] = scratch.sums[limb].need(phase.pixels * p.lanes * p.limbs);
+    }
+    const bool narrow = codes.limbs == 1 && p.limbs == 1;
     BoxSums box;
     box.offsets = phase.sum_offsets.data();
     box.taps = row.taps;
-    box.pixels = phase.pixels;
-    box.out = scratch.position_sums.need(phase.pixels);
+    box.pixels = pixels;
+    std::int32_t* const position_sums = scratch.position_sums.need(2 * phase.pixels);
     RescaleRow rescale;
-    rescale.sums = row.sums;
-    rescale.pixels = phase.pixels;
+    rescale.sums = sums[0];
+    rescale.high_sums = sums[1];
+    rescale.pixels = pixels;
     rescale.channels = p.out_c;
     rescale.lanes = p.lanes;
     rescale.w_limbs = p.limbs;
@@ -119,7 +135,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
     rescale.offset = coefficients.offset.data();
     rescale.a = coefficients.a.data();
     rescale.b = coefficients.b.data();
-    rescale.position_sums = box.out;
+    rescale.position_sums = position_sums;
     rescale.weight_offset = p.weight_offset;
     rescale.out_step = phase.step * p.out_c;
     std::int64_t waiting = 0;
@@ -127,14 +143,21 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
       const std::int64_t out_row = phase.first_row + i * phase.step;
       const std::int64_t table = p.row_class[static_cast<std::size_t>(out_row)] * phase.pixels;
-      row.x = row_origin(p, phase, scratch, i);
-      kernels.row_product(row);
-      box.sums = scratch.channel_sums.data() + staged_row * p.staged_columns() + phase.origin_column;
-      box.addend = phase.addend.data() + table;
-      kernels.box_sums(box);
+      for (int limb = 0; limb < codes.limbs; ++limb) {
+        row.x = row_origin(p, phase, scratch, i, limb);
+        row.sums = sums[limb];
+        kernels.row_product(row);
+        box.sums = scratch.channel_sums[limb].data() + staged_row * p.staged_columns() + phase.origin_column;
+        box.addend = phase.addend.data() + table;
+        box.out = position_sums + limb * phase.pixels;
+        kernels.box_sums(box);
+      }
+      for (std::int64_t pixel = 0; pixel < pixels && codes.limbs == 2; ++pixel) {
+        position_sums[pixel] += 256 * position_sums[phase.pixels + pixel];
+      }
       rescale.columns = phase.columns.data() + table;
       rescale.out = row_values(out_row) + phase.first_column * p.out_c;
-      if (p.limbs == 1) {
+      if (narrow) {
         kernels.rescale_narrow(rescale);
       } else {
         kernels.rescale_limbs(rescale);

@@ -96,7 +96,8 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   const std::int64_t taps = s.kh * s.kw;
   const bool shared = args.error_weights == ErrorWeights::kShared;
   const bool vectors = args.width.is_integer() && args.width.is_narrow();
-  const bool packed = is_narrow_code(args.width);
+  const int own_limbs = byte_limbs(args.width);
+  const bool packed = own_limbs == 1 || (own_limbs == 2 && kernels_.group == 4);
   const auto forward_codes = [&] {
     if (vectors) {
       quantise_forward(kernels_, args, base);
@@ -118,18 +119,18 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   workers_.each(2, [&](int, std::int64_t which) {
     if (which == 0) {
       if (!shared) forward_codes();
-      if (packed && weights.depthwise) weights.depthwise_forward.pack(1, true, base.codes.as<std::int32_t>());
+      if (own_limbs == 1 && weights.depthwise) weights.depthwise_forward.pack(1, true, base.codes.as<std::int32_t>());
       if (!packed || !weights.fast_forward) return;
-      weights.forward.pack(kernels_, 1, 0, base.codes.as<std::int32_t>(), taps * s.c, s.c, 1);
+      weights.forward.pack(kernels_, own_limbs, 0, base.codes.as<std::int32_t>(), taps * s.c, s.c, 1);
     } else {
       error_codes();
       if (!packed || !args.for_error_pass) return;
-      if (weights.depthwise) {
+      if (weights.depthwise && own_limbs == 1) {
         const int words = shared && args.error_grid_bits > 16 ? 2 : 1;
         weights.depthwise_error.pack(words, !shared, base.error_codes.as<std::int32_t>());
       }
       if (!weights.fast_error) return;
-      const int limbs = shared ? args.error_grid_bits / 8 : 1;
+      const int limbs = shared ? args.error_grid_bits / 8 : own_limbs;
       const std::int32_t offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;
       weights.error.pack(kernels_, limbs, offset, base.error_codes.as<std::int32_t>(), 1, s.c, taps * s.c);
     }

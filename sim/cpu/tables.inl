@@ -9,6 +9,13 @@ void box_sums(const BoxSums& row) {
   }
 }
 
+void split_words(const std::uint16_t* codes, std::int64_t count, std::uint8_t* low, std::uint8_t* high) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    low[i] = static_cast<std::uint8_t>(codes[i] & 0xFF);
+    high[i] = static_cast<std::uint8_t>(codes[i] >> 8);
+  }
+}
+
 void pack_tap(const PackTap& tap) {
   constexpr int kElementBits = 32 / static_cast<int>(kGroup);
   std::int64_t sums[kLanes] = {};
@@ -44,6 +51,7 @@ constexpr KernelTable table_named(const char* name) {
           .channel_sums = channel_sums,
           .box_sums = box_sums,
           .pixel_sums = pixel_sums,
+          .split_words = split_words,
           .rescale_narrow = rescale_narrow,
           .rescale_limbs = rescale_limbs,
           .statistics = statistics,

@@ -32,14 +32,16 @@ WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : sha
   }
 }
 
-void WeightGradient::clear(Partial& partial) const {
+void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
   const std::int64_t taps = shape_.kh * shape_.kw;
-  partial.sums.zeroed(sums_size());
-  partial.total.zeroed(sums_size());
-  partial.sum_g.zeroed(taps * g_lanes_);
-  partial.sum_x.zeroed(taps * x_lanes_);
-  partial.total_g.zeroed(taps * g_lanes_);
-  partial.total_x.zeroed(taps * x_lanes_);
+  partial.x_limbs = x_limbs;
+  partial.g_limbs = g_limbs;
+  partial.sums.zeroed(g_limbs * x_limbs * sums_size());
+  partial.total.zeroed(g_limbs * x_limbs * sums_size());
+  partial.sum_g.zeroed(g_limbs * taps * g_lanes_);
+  partial.sum_x.zeroed(x_limbs * taps * x_lanes_);
+  partial.total_g.zeroed(g_limbs * taps * g_lanes_);
+  partial.total_x.zeroed(x_limbs * taps * x_lanes_);
   // Which pixels of a row exist for each column tap, as bytes or words of 0 and 1.
   const std::int64_t element = 4 / group_;
   char* present = partial.present.zeroed((shape_.kw + 1) * steps_ * 4);
@@ -60,53 +62,73 @@ void WeightGradient::flush(Partial& partial) const {
     std::fill_n(from.data(), count, 0);
   };
   const std::int64_t taps = shape_.kh * shape_.kw;
-  move(partial.sums, partial.total, sums_size());
-  move(partial.sum_g, partial.total_g, taps * g_lanes_);
-  move(partial.sum_x, partial.total_x, taps * x_lanes_);
+  move(partial.sums, partial.total, partial.g_limbs * partial.x_limbs * sums_size());
+  move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
+  move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
   partial.pending = 0;
 }
 
-void WeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
-                         Partial& partial) const {
+void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
+                         std::int64_t short_row, Partial& partial) const {
   const std::int64_t positions = count * shape_.out_h() * shape_.out_w();
   if (partial.pending + positions > kMaxPositions) flush(partial);
   partial.pending += positions;
-  stage(kernels, x, g, count, partial);
+  stage(kernels, x, g, count, short_row, partial);
   accumulate(kernels, count, partial, partial.sums.data());
 }
 
-void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
-                           Partial& partial) const {
+void WeightGradient::stage(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
+                           std::int64_t short_row, Partial& partial) const {
+  partial.x.need(x.limbs * count * x_image_);
+  partial.g.need(g.limbs * count * g_image_);
+  partial.targets.need(shape_.kh);
+  for (int limb = 0; limb < g.limbs; ++limb) stage_g(kernels, g.limb[limb], count, short_row, limb, partial);
+  for (int limb = 0; limb < x.limbs; ++limb) stage_x(kernels, x.limb[limb], count, short_row, limb, partial);
+}
+
+void WeightGradient::stage_g(const KernelTable& kernels, const std::uint8_t* g, std::int64_t count,
+                             std::int64_t short_row, int limb, Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t oh = s.out_h(), ow = s.out_w();
-  char* staged_x = partial.x.need(count * x_image_);
-  char* staged_g = partial.g.need(count * g_image_);
-  std::int32_t** targets = partial.targets.need(s.kh);
-  const char* present = partial.present.data();
+  char* const staged = partial.g.data() + limb * count * g_image_;
+  std::int32_t* const sums = partial.sum_g.data() + limb * s.kh * s.kw * g_lanes_;
+  std::int32_t** const targets = partial.targets.data();
   for (std::int64_t n = 0; n < count; ++n) {
     for (std::int64_t r = 0; r < oh; ++r) {
       StagePixels stage;
       stage.row = g + (n * oh + r) * ow * s.o;
-      stage.pixels = ow;
+      stage.pixels = short_row == 0 || n + 1 < count ? ow : short_row;
       stage.pixel_step = s.o;
       stage.channels = s.o;
       stage.count = ow;
       stage.lanes = g_lanes_;
-      stage.out = staged_g + n * g_image_ + r * g_row_;
+      stage.out = staged + n * g_image_ + r * g_row_;
       kernels.stage_pixels(stage);
       for (std::int64_t kw = 0; kw < s.kw; ++kw) {
         std::int64_t taps = 0;
         for (std::int64_t kh = 0; kh < s.kh; ++kh) {
           const TapRectangle& valid = valid_[static_cast<std::size_t>(kh * s.kw + kw)];
           if (r < valid.oh_begin || r >= valid.oh_end) continue;
-          targets[taps++] = partial.sum_g.data() + (kh * s.kw + kw) * g_lanes_;
+          targets[taps++] = sums + (kh * s.kw + kw) * g_lanes_;
         }
-        kernels.pixel_sums({stage.out, steps_, g_lanes_, present + kw * steps_ * 4, false, targets, taps});
+        kernels.pixel_sums(
+            {stage.out, steps_, g_lanes_, partial.present.data() + kw * steps_ * 4, false, targets, taps});
       }
     }
+  }
+}
+
+void WeightGradient::stage_x(const KernelTable& kernels, const std::uint8_t* x, std::int64_t count,
+                             std::int64_t short_row, int limb, Partial& partial) const {
+  const ConvShape& s = shape_;
+  const std::int64_t oh = s.out_h(), ow = s.out_w();
+  char* const staged = partial.x.data() + limb * count * x_image_;
+  std::int32_t* const sums = partial.sum_x.data() + limb * s.kh * s.kw * x_lanes_;
+  std::int32_t** const targets = partial.targets.data();
+  for (std::int64_t n = 0; n < count; ++n) {
     for (std::int64_t kw = 0; kw < s.kw; ++kw) {
       for (std::int64_t r = 0; r < staged_rows_; ++r) {
-        char* out = staged_x + n * x_image_ + kw * x_copy_ + r * x_row_;
+        char* out = staged + n * x_image_ + kw * x_copy_ + r * x_row_;
         const std::int64_t row = r - s.padding;
         if (row < 0 || row >= s.h) {
           std::memset(out, 0, static_cast<std::size_t>(x_row_));
@@ -114,7 +136,7 @@ void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, co
         }
         StagePixels stage;
         stage.row = x + (n * s.h + row) * s.w * s.c;
-        stage.pixels = s.w;
+        stage.pixels = short_row == 0 || n + 1 < count ? s.w : short_row;
         stage.pixel_step = s.c;
         stage.channels = s.c;
         stage.first = kw - s.padding;
@@ -128,9 +150,9 @@ void WeightGradient::stage(const KernelTable& kernels, const std::uint8_t* x, co
         for (std::int64_t kh = r % s.stride; kh < s.kh; kh += s.stride) {
           const std::int64_t output_row = (r - kh) / s.stride;
           if (r < kh || output_row >= oh) continue;
-          targets[taps++] = partial.sum_x.data() + (kh * s.kw + kw) * x_lanes_;
+          targets[taps++] = sums + (kh * s.kw + kw) * x_lanes_;
         }
-        kernels.pixel_sums({out, steps_, x_lanes_, present + s.kw * steps_ * 4, true, targets, taps});
+        kernels.pixel_sums({out, steps_, x_lanes_, partial.present.data() + s.kw * steps_ * 4, true, targets, taps});
       }
     }
   }
@@ -140,7 +162,6 @@ void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, 
                                 std::int32_t* sums) const {
   const ConvShape& s = shape_;
   TapGradient tap;
-  tap.g = staged.g.data();
   tap.images = count;
   tap.x_image = x_image_;
   tap.g_image = g_image_;
@@ -150,41 +171,58 @@ void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, 
   tap.steps = steps_;
   tap.x_lanes = x_lanes_;
   tap.g_lanes = g_lanes_;
-  for (std::int64_t kh = 0; kh < s.kh; ++kh) {
-    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
-      tap.x = staged.x.data() + kw * x_copy_ + kh * x_row_;
-      tap.sums = sums + (kh * s.kw + kw) * g_lanes_ * x_lanes_;
-      kernels.tap_gradient(tap);
+  for (int j = 0; j < staged.g_limbs; ++j) {
+    for (int i = 0; i < staged.x_limbs; ++i) {
+      for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {
+        tap.g = staged.g.data() + j * count * g_image_;
+        tap.x = staged.x.data() + i * count * x_image_ + t % s.kw * x_copy_ + t / s.kw * x_row_;
+        tap.sums = sums + (j * staged.x_limbs + i) * sums_size() + t * g_lanes_ * x_lanes_;
+        kernels.tap_gradient(tap);
+      }
     }
   }
 }
 
-void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x,
-                            const Affine& g, float* dw) const {
+void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, const KernelShape& images,
+                            const Operand& x, const Operand& g, float* dw) const {
   const ConvShape& s = shape_;
   const std::int64_t taps = s.kh * s.kw;
-  const WeightGradientScale scale = weight_gradient_scale(g, x);
+  const WeightGradientScale scale = weight_gradient_scale(*g.affine, *x.affine);
+  const int x_limbs = byte_limbs(x.width), g_limbs = byte_limbs(g.width);
   // One task a tap and block of output channels: it adds the threads' sums and makes values of them.
   workers.each(taps * (g_lanes_ / kLanes), [&](int, std::int64_t task) {
     const std::int64_t t = task % taps, block = task / taps;
     const std::int64_t begin = (t * (g_lanes_ / kLanes) + block) * x_lanes_ * kLanes;
-    const std::int64_t terms = images * valid_[static_cast<std::size_t>(t)].size();
+    const std::int64_t terms =
+        images.regrouped ? images.positions : images.shape.n * valid_[static_cast<std::size_t>(t)].size();
     const std::int64_t last = std::min(s.o, (block + 1) * kLanes);
     for (std::int64_t c = 0; c < s.c; ++c) {
-      std::int64_t sum_x = 128 * terms;
-      for (const auto& partial : partials) {
-        if (partial.used) sum_x += partial.total_x.data()[t * x_lanes_ + c] + partial.sum_x.data()[t * x_lanes_ + c];
+      std::int64_t sum_x = 0;
+      for (int i = 0; i < x_limbs; ++i) {
+        std::int64_t sum = 128 * terms;
+        for (const auto& partial : partials) {
+          const std::int64_t at = (i * taps + t) * x_lanes_ + c;
+          if (partial.used) sum += partial.total_x.data()[at] + partial.sum_x.data()[at];
+        }
+        sum_x += sum * (std::int64_t{1} << 8 * i);
       }
       for (std::int64_t o = block * kLanes; o < last; ++o) {
-        const std::int64_t at = begin + c * kLanes + o % kLanes;
         std::int64_t acc = 0, sum_g = 0;
         for (const auto& partial : partials) {
           if (!partial.used) continue;
-          acc += partial.total.data()[at] + partial.sums.data()[at];
-          sum_g += partial.total_g.data()[t * g_lanes_ + o] + partial.sum_g.data()[t * g_lanes_ + o];
+          for (int j = 0; j < g_limbs; ++j) {
+            const std::int64_t of_g = (j * taps + t) * g_lanes_ + o;
+            const std::int64_t sum = partial.total_g.data()[of_g] + partial.sum_g.data()[of_g];
+            sum_g += sum * (std::int64_t{1} << 8 * j);
+            for (int i = 0; i < x_limbs; ++i) {
+              const std::int64_t at = (j * x_limbs + i) * sums_size() + begin + c * kLanes + o % kLanes;
+              acc +=
+                  (partial.total.data()[at] + partial.sums.data()[at] + 128 * sum) * (std::int64_t{1} << 8 * (i + j));
+            }
+          }
         }
-        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(
-            scale, to_binary64(acc + 128 * sum_g), to_binary64(sum_g), to_binary64(sum_x), to_binary64(terms));
+        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g),
+                                                               to_binary64(sum_x), to_binary64(terms));
       }
     }
   });

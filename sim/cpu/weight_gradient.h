@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weight gradient of codes up to 8 bits: both operands in groups of neighbouring output pixels, so that a tap's
-// gradient is one long dot product over rows. Partial sums are integers, one set a thread, added in any order.
+// The weight gradient of codes of one or two bytes: both operands in groups of neighbouring output pixels, so that a
+// tap's gradient is one long dot product over rows. Partial sums are integers, one set a thread, added in any order.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
@@ -24,11 +25,12 @@ class WeightGradient {
 
   /// One thread's sums.
   struct Partial {
-    Scratch<char> x, g;  // staged
+    int x_limbs = 1, g_limbs = 1;  // bytes of the codes
+    Scratch<char> x, g;            // staged, a limb behind the other
     Scratch<char> present;
-    Scratch<std::int32_t> sums;                     // (taps, g blocks, x lanes, 16)
-    Scratch<std::int32_t> sum_g;                    // (taps, g lanes)
-    Scratch<std::int32_t> sum_x;                    // (taps, x lanes), of code - 128
+    Scratch<std::int32_t> sums;                     // (g limbs, x limbs, taps, g blocks, x lanes, 16)
+    Scratch<std::int32_t> sum_g;                    // (g limbs, taps, g lanes)
+    Scratch<std::int32_t> sum_x;                    // (x limbs, taps, x lanes), of byte - 128
     Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
     Scratch<std::int32_t*> targets;                 // (kh)
     std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones
@@ -49,21 +51,27 @@ class WeightGradient {
     }
   };
 
-  void clear(Partial& partial) const;
-  /// Images of codes x (h, w, c) and g (out_h, out_w, o), one behind the other; count <= images_at_once().
-  void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
-           Partial& partial) const;
+  void clear(int x_limbs, int g_limbs, Partial& partial) const;
+  /// Images of codes x (h, w, c) and g (out_h, out_w, o), one behind the other; count <= images_at_once(). short_row:
+  /// pixels of the last row where it is shorter than w, or 0 (KernelShape).
+  void add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
+           std::int64_t short_row, Partial& partial) const;
   /// The two halves of add(): codes to groups of pixels and their sums; products of what was staged, added to sums.
-  void stage(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, std::int64_t count,
-             Partial& partial) const;
+  void stage(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
+             std::int64_t short_row, Partial& partial) const;
   void accumulate(const KernelTable& kernels, std::int64_t count, const Partial& staged, std::int32_t* sums) const;
+  /// Elements of sums of one pair of limbs.
   std::int64_t sums_size() const { return shape_.kh * shape_.kw * g_lanes_ * x_lanes_; }
-  /// dw (o, kh, kw, c) of `images` images from all threads' sums.
-  void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
-              float* dw) const;
+  /// dw (o, kh, kw, c) of all images from all threads' sums.
+  void finish(Workers& workers, std::vector<Partial>& partials, const KernelShape& images, const Operand& x,
+              const Operand& g, float* dw) const;
 
  private:
   void flush(Partial& partial) const;
+  void stage_g(const KernelTable& kernels, const std::uint8_t* g, std::int64_t count, std::int64_t short_row, int limb,
+               Partial& partial) const;
+  void stage_x(const KernelTable& kernels, const std::uint8_t* x, std::int64_t count, std::int64_t short_row, int limb,
+               Partial& partial) const;
 
   ConvShape shape_;
   std::int64_t group_ = 4, steps_ = 0, x_lanes_ = 0, g_lanes_ = 0, staged_rows_ = 0;
