@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution passes at 8 x 8 bits on the three ResNet stages, batch 128, all threads: `accumulators` are the products
-// alone, from staged codes to int32 sums; `pass` is the whole operation, quantiser, staging, rescaling and statistics
-// included; `peak` is the machine's measured vpdpbusd rate in the same run. Every pass first checks that its result
-// equals a run on the portable kernels.
+// Passes at 8 x 8 bits, all threads, of the convolutions of the three ResNet stages (batch 128) and of a matrix product
+// (one pixel an image): `accumulators` are the products alone, from staged codes to int32 sums; `pass` and `matrix` are
+// the whole operation, quantiser, staging, rescaling and statistics included; `peak` is the machine's measured vpdpbusd
+// rate in the same run. Every pass first checks that its result equals a run on the portable kernels.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -133,8 +133,7 @@ void run(Operation& operation, Kind kind) {
   }
 }
 
-void pass(benchmark::State& state, Kind kind) {
-  const ConvShape s = stage(state.range(0));
+void pass_of(benchmark::State& state, Kind kind, const ConvShape& s) {
   const auto error_weights = kind == kErrorShared ? ErrorWeights::kShared : ErrorWeights::kRequantised;
   Operation fast(Isa::kAuto, s, error_weights), plain(Isa::kPortable, s, error_weights);
   run(fast, kind);
@@ -149,6 +148,14 @@ void pass(benchmark::State& state, Kind kind) {
   state.counters["GMAC/s"] =
       benchmark::Counter(1e-9 * static_cast<double>(s.macs()), benchmark::Counter::kIsIterationInvariantRate);
 }
+void pass(benchmark::State& state, Kind kind) { pass_of(state, kind, stage(state.range(0))); }
+/// Matrix products M x K times K x N: a linear layer, one pixel an image.
+void matrix(benchmark::State& state, Kind kind) {
+  pass_of(state, kind, matmul_shape(state.range(0), state.range(2), state.range(1)));
+}
+BENCHMARK_CAPTURE(matrix, forward, kForward)->Args({2048, 512, 2048})->UseRealTime();
+BENCHMARK_CAPTURE(matrix, error_requantised, kErrorRequantised)->Args({2048, 512, 2048})->UseRealTime();
+BENCHMARK_CAPTURE(matrix, weight_gradient, kWeightGradient)->Args({2048, 512, 2048})->UseRealTime();
 BENCHMARK_CAPTURE(pass, forward, kForward)->DenseRange(1, 3)->UseRealTime();
 BENCHMARK_CAPTURE(pass, error_requantised, kErrorRequantised)->DenseRange(1, 3)->UseRealTime();
 BENCHMARK_CAPTURE(pass, error_shared, kErrorShared)->DenseRange(1, 3)->UseRealTime();

@@ -280,7 +280,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   });
 
   if (args.dw != nullptr && bytes) {
-    weights.gradient.finish(workers_, partials_, images, args.x, args.g, args.dw);
+    weights.gradient.finish(kernels_, workers_, partials_, images, args.x, args.g, args.dw);
   } else if (args.dw != nullptr && words) {
     weights.depthwise_gradient.finish(workers_, depthwise_partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
   } else if (args.dw != nullptr) {

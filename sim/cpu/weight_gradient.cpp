@@ -12,6 +12,9 @@ namespace {
 /// Longest reduction of unsigned 8 bit codes times code - 128 that an int32 holds.
 constexpr std::int64_t kMaxPositions = 65793;
 
+/// Of a limb, or of the product of two, as a factor because a negative number must not be shifted.
+constexpr std::int64_t limb_weight(int limb) { return std::int64_t{1} << 8 * limb; }
+
 }  // namespace
 
 WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : shape_(shape), group_(group) {
@@ -37,11 +40,13 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
   partial.x_limbs = x_limbs;
   partial.g_limbs = g_limbs;
   partial.sums.zeroed(g_limbs * x_limbs * sums_size());
-  partial.total.zeroed(g_limbs * x_limbs * sums_size());
+  // Taken now: which thread's narrow sums fill up must not decide when memory is allocated.
+  partial.total.need(g_limbs * x_limbs * sums_size());
+  partial.total_g.need(g_limbs * taps * g_lanes_);
+  partial.total_x.need(x_limbs * taps * x_lanes_);
+  partial.wide = false;
   partial.sum_g.zeroed(g_limbs * taps * g_lanes_);
   partial.sum_x.zeroed(x_limbs * taps * x_lanes_);
-  partial.total_g.zeroed(g_limbs * taps * g_lanes_);
-  partial.total_x.zeroed(x_limbs * taps * x_lanes_);
   // Which pixels of a row exist for each column tap, as bytes or words of 0 and 1.
   const std::int64_t element = 4 / group_;
   char* present = partial.present.zeroed((shape_.kw + 1) * steps_ * 4);
@@ -57,7 +62,8 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
 }
 
 void WeightGradient::flush(Partial& partial) const {
-  const auto move = [](Scratch<std::int32_t>& from, Scratch<std::int64_t>& to, std::int64_t count) {
+  const auto move = [&](Scratch<std::int32_t>& from, Scratch<std::int64_t>& to, std::int64_t count) {
+    if (!partial.wide) to.zeroed(count);
     for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
     std::fill_n(from.data(), count, 0);
   };
@@ -65,6 +71,7 @@ void WeightGradient::flush(Partial& partial) const {
   move(partial.sums, partial.total, partial.g_limbs * partial.x_limbs * sums_size());
   move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
   move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
+  partial.wide = true;
   partial.pending = 0;
 }
 
@@ -183,46 +190,76 @@ void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, 
   }
 }
 
-void WeightGradient::finish(Workers& workers, std::vector<Partial>& partials, const KernelShape& images,
-                            const Operand& x, const Operand& g, float* dw) const {
+void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::vector<Partial>& partials,
+                            const KernelShape& images, const Operand& x, const Operand& g, float* dw) const {
   const ConvShape& s = shape_;
   const std::int64_t taps = s.kh * s.kw;
   const WeightGradientScale scale = weight_gradient_scale(*g.affine, *x.affine);
   const int x_limbs = byte_limbs(x.width), g_limbs = byte_limbs(g.width);
+  const auto sum_of = [&](const Scratch<std::int64_t> Partial::*total, const Scratch<std::int32_t> Partial::*sums,
+                          std::int64_t at) {
+    std::int64_t sum = 0;
+    for (const auto& partial : partials) {
+      if (!partial.used) continue;
+      sum += (partial.*sums).data()[at];
+      if (partial.wide) sum += (partial.*total).data()[at];
+    }
+    return sum;
+  };
+  double factor[kLanes], g_factor[kLanes];
+  std::fill_n(factor, kLanes, scale.a);
+  std::fill_n(g_factor, kLanes, scale.b);
   // One task a tap and block of output channels: it adds the threads' sums and makes values of them.
   workers.each(taps * (g_lanes_ / kLanes), [&](int, std::int64_t task) {
     const std::int64_t t = task % taps, block = task / taps;
     const std::int64_t begin = (t * (g_lanes_ / kLanes) + block) * x_lanes_ * kLanes;
     const std::int64_t terms =
         images.regrouped ? images.positions : images.shape.n * valid_[static_cast<std::size_t>(t)].size();
-    const std::int64_t last = std::min(s.o, (block + 1) * kLanes);
+    const std::int64_t lanes = std::min(kLanes, s.o - block * kLanes);
+    std::int64_t g_limb_sums[2][kLanes] = {};
+    double acc[kLanes] = {}, sums_of_g[kLanes] = {}, rest[kLanes];
+    float values[kLanes];
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      std::int64_t sum = 0;
+      for (int j = 0; j < g_limbs; ++j) {
+        const std::int64_t at = (j * taps + t) * g_lanes_ + block * kLanes + lane;
+        g_limb_sums[j][lane] = sum_of(&Partial::total_g, &Partial::sum_g, at);
+        sum += g_limb_sums[j][lane] * limb_weight(j);
+      }
+      sums_of_g[lane] = to_binary64(sum);
+    }
+    RescaleSums rescale;
+    rescale.sums = acc;
+    rescale.pixels = 1;
+    rescale.channels = lanes;
+    rescale.lanes = kLanes;
+    rescale.a = factor;
+    rescale.b = g_factor;
+    rescale.offset = rest;
+    rescale.lane_sums = sums_of_g;
+    rescale.out = values;
+    rescale.out_step = kLanes;
     for (std::int64_t c = 0; c < s.c; ++c) {
       std::int64_t sum_x = 0;
       for (int i = 0; i < x_limbs; ++i) {
-        std::int64_t sum = 128 * terms;
-        for (const auto& partial : partials) {
-          const std::int64_t at = (i * taps + t) * x_lanes_ + c;
-          if (partial.used) sum += partial.total_x.data()[at] + partial.sum_x.data()[at];
-        }
-        sum_x += sum * (std::int64_t{1} << 8 * i);
+        const std::int64_t at = (i * taps + t) * x_lanes_ + c;
+        sum_x += (128 * terms + sum_of(&Partial::total_x, &Partial::sum_x, at)) * limb_weight(i);
       }
-      for (std::int64_t o = block * kLanes; o < last; ++o) {
-        std::int64_t acc = 0, sum_g = 0;
-        for (const auto& partial : partials) {
-          if (!partial.used) continue;
-          for (int j = 0; j < g_limbs; ++j) {
-            const std::int64_t of_g = (j * taps + t) * g_lanes_ + o;
-            const std::int64_t sum = partial.total_g.data()[of_g] + partial.sum_g.data()[of_g];
-            sum_g += sum * (std::int64_t{1} << 8 * j);
-            for (int i = 0; i < x_limbs; ++i) {
-              const std::int64_t at = (j * x_limbs + i) * sums_size() + begin + c * kLanes + o % kLanes;
-              acc +=
-                  (partial.total.data()[at] + partial.sums.data()[at] + 128 * sum) * (std::int64_t{1} << 8 * (i + j));
-            }
+      std::fill_n(rest, kLanes, weight_gradient_rest(scale, to_binary64(sum_x), to_binary64(terms)));
+      std::int64_t sums[kLanes] = {};
+      for (int j = 0; j < g_limbs; ++j) {
+        for (int i = 0; i < x_limbs; ++i) {
+          const std::int64_t at = (j * x_limbs + i) * sums_size() + begin + c * kLanes;
+          for (std::int64_t lane = 0; lane < lanes; ++lane) {
+            sums[lane] +=
+                (sum_of(&Partial::total, &Partial::sums, at + lane) + 128 * g_limb_sums[j][lane]) * limb_weight(i + j);
           }
         }
-        dw[(o * taps + t) * s.c + c] = rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g),
-                                                               to_binary64(sum_x), to_binary64(terms));
+      }
+      for (std::int64_t lane = 0; lane < lanes; ++lane) acc[lane] = to_binary64(sums[lane]);
+      kernels.rescale_sums(rescale);
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        dw[((block * kLanes + lane) * taps + t) * s.c + c] = values[lane];
       }
     }
   });

@@ -34,7 +34,7 @@ class WeightGradient {
     Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
     Scratch<std::int32_t*> targets;                 // (kh)
     std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones
-    bool used = false;
+    bool used = false, wide = false;                // wide: the totals are in use
 
     template <typename Visit>
     static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
@@ -63,8 +63,8 @@ class WeightGradient {
   /// Elements of sums of one pair of limbs.
   std::int64_t sums_size() const { return shape_.kh * shape_.kw * g_lanes_ * x_lanes_; }
   /// dw (o, kh, kw, c) of all images from all threads' sums.
-  void finish(Workers& workers, std::vector<Partial>& partials, const KernelShape& images, const Operand& x,
-              const Operand& g, float* dw) const;
+  void finish(const KernelTable& kernels, Workers& workers, std::vector<Partial>& partials, const KernelShape& images,
+              const Operand& x, const Operand& g, float* dw) const;
 
  private:
   void flush(Partial& partial) const;

@@ -68,9 +68,13 @@ struct WeightGradientScale {
 BITCYCLE_HD WeightGradientScale weight_gradient_scale(const Affine& g, const Affine& x) {
   return {g.step * x.step, g.step * x.lo, g.lo * x.step, g.lo * x.lo};
 }
+/// The terms that do not depend on g's channel.
+BITCYCLE_HD double weight_gradient_rest(const WeightGradientScale& s, double sum_x, double n) {
+  return fma(s.c, sum_x, s.lo_lo * n);
+}
 BITCYCLE_HD float rescale_weight_gradient(const WeightGradientScale& s, double acc, double sum_g, double sum_x,
                                           double n) {
-  return static_cast<float>(fma(s.a, acc, fma(s.b, sum_g, fma(s.c, sum_x, s.lo_lo * n))));
+  return static_cast<float>(fma(s.a, acc, fma(s.b, sum_g, weight_gradient_rest(s, sum_x, n))));
 }
 
 }  // namespace bitcycle
