@@ -342,26 +342,6 @@ void CpuLibrary::norm_forward(const NormForward& args) {
   *args.range = canonical_range(all);
 }
 
-void CpuLibrary::average_pool(const AveragePool& args) {
-  const Timing timing(*this, "average pool");
-  reference_.average_pool(args);
-}
-
-void CpuLibrary::linear_forward(const LinearForward& args) {
-  const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
-  reference_.linear_forward(args);
-}
-
-void CpuLibrary::linear_backward(const LinearBackward& args) {
-  const Timing timing(*this, "linear backward", 2 * args.n * args.inputs * args.outputs);
-  reference_.linear_backward(args);
-}
-
-void CpuLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
-  const Timing timing(*this, "softmax cross-entropy");
-  reference_.softmax_cross_entropy(args);
-}
-
 void CpuLibrary::sgd_update(const SgdUpdate& args) {
   const Timing timing(*this, "sgd");
   if (args.non_finite != nullptr) *args.non_finite = -1;

@@ -91,6 +91,7 @@ class CpuLibrary final : public KernelLibrary {
     OrderedProduct::State ordered;
     Scratch<float> values, noise, dx;
     Scratch<std::uint8_t> x_bytes[2], g_bytes[2];
+    Scratch<std::int64_t> grid_sums;
     Scratch<std::int64_t> s1, s2, s_u[2], s_ut[2];
     Scratch<std::int32_t> lo, hi;
     KeyRange keys;
@@ -105,6 +106,7 @@ class CpuLibrary final : public KernelLibrary {
       visit(a.values, b.values);
       visit(a.noise, b.noise);
       visit(a.dx, b.dx);
+      visit(a.grid_sums, b.grid_sums);
       visit(a.s1, b.s1);
       visit(a.s2, b.s2);
       visit(a.lo, b.lo);
@@ -122,6 +124,18 @@ class CpuLibrary final : public KernelLibrary {
   void sum_gradients_of_pixels(const GradientSum& gradient_sum, const float* first, std::int64_t begin,
                                std::int64_t pixels, ThreadState& state);
   void finish_gradient_sum(const GradientSum& gradient_sum, std::int64_t channels);
+  /// y (n, outputs) = bias + fma sums over the inputs ascending from +0; weight (i, o) lies at w[i * input_step + o *
+  /// output_step].
+  struct OrderedMatrix {
+    std::int64_t n = 0, inputs = 0, outputs = 0;
+    const float* x = nullptr;
+    const float* w = nullptr;
+    std::int64_t input_step = 1, output_step = 1;
+    const float* bias = nullptr;
+    float* y = nullptr;
+  };
+  void ordered_matrix(const OrderedMatrix& m);
+  float largest_magnitude(const float* x, std::int64_t size);
   /// Forgets what threads kept of the operation before, and makes their memory alike.
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
@@ -149,6 +163,7 @@ class CpuLibrary final : public KernelLibrary {
   ProductCoefficients coefficients_;
   NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;
   GradientTable gradient_table_;
+  Scratch<float> losses_;
   Scratch<float> statistics_scale_, norm_sums_scale_[2], norm_sums_mean_[2];
   Scratch<NormGradientSums> norm_sums_grid_[2];
   float norm_sums_scale_u_ = 0.0F;

@@ -324,6 +324,12 @@ struct KernelTable {
   void (*positive_bits)(const float* x, std::int64_t count, std::uint8_t* bits);
   /// sums[i] += rint(fl(x[i] * scale)).
   void (*add_on_grid)(const float* x, std::int64_t count, float scale, std::int64_t* sums);
+  /// sums[i] += rint(fl(fl(x[i] * factor) * scale)).
+  void (*add_products_on_grid)(const float* x, float factor, std::int64_t count, float scale, std::int64_t* sums);
+  /// e[i] = exp_f32(fl(z[i] - m)); `plain` is exp_f32, for what vectors leave out: arguments above 0 and NaN.
+  void (*exponentials)(const float* z, float m, std::int64_t count, float* e, float (*plain)(float));
+  /// e[i] = fl(fl(e[i] / sum) * inverse_n).
+  void (*softmax_gradients)(float* e, std::int64_t count, float sum, float inverse_n);
   /// d = g + wd*w; m = mu*m + d; w = w - lr*m.
   void (*sgd)(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd);
   /// Whether some exponent is all ones.

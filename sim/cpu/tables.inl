@@ -79,6 +79,9 @@ constexpr KernelTable table_named(const char* name) {
           .magnitude = magnitude,
           .positive_bits = positive_bits,
           .add_on_grid = add_on_grid,
+          .add_products_on_grid = add_products_on_grid,
+          .exponentials = exponentials,
+          .softmax_gradients = softmax_gradients,
           .sgd = sgd,
           .non_finite = non_finite};
 }
