@@ -235,6 +235,11 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
       if (item.find('=') == std::string::npos || item.front() == '=') {
         fail("--set " + item + ": KEY=VALUE is needed, e.g. --set train.steps=1000");
       }
+      const std::string key = item.substr(0, item.find('=') + 1);
+      const auto same_key = [&](const auto& other) { return other.starts_with(key); };
+      if (std::count_if(found->second.begin(), found->second.end(), same_key) > 1) {
+        fail("--set gives '" + key.substr(0, key.size() - 1) + "' twice; leave one of them out");
+      }
       if (!item.starts_with(kAcceleratorPrefix)) result.push_back(parse_override(item));
     }
   }

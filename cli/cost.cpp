@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle cost: what a training costs, by layer, pass and pair of widths, in both metrics; nothing is trained.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -30,8 +31,14 @@ std::string widths_text(const LayerWidths& widths) { return widths.forward.text(
 void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& report, bool layers) {
   const BitOpsSum& total = report.total;
   const std::string what = input.whole_batches ? "a step" : input.is_layers_file ? "a sample" : "an image";
-  out << heading(input) << "; " << figures(1e-6 * static_cast<double>(report.macs_per_image)) << " million MACs for "
-      << what << ", forward\n";
+  double macs = static_cast<double>(report.macs_per_image);
+  std::string passes = "forward";
+  const auto& operations = input.workload.matrix;
+  if (!std::all_of(operations.begin(), operations.end(), [](const auto& one) { return one.has(Pass::kForward); })) {
+    macs = total.macs / static_cast<double>(input.steps) / static_cast<double>(input.batch);
+    passes = "in all passes of the rows";
+  }
+  out << heading(input) << "; " << figures(1e-6 * macs) << " million MACs for " << what << ", " << passes << "\n";
   for (const auto& note : input.notes) out << "  " << note << "\n";
   out << "\n";
 

@@ -28,8 +28,9 @@ struct Scheduled {
   std::string name;
   Config config;
   std::optional<fs::path> run;
-  bool has_batch = true;  // false: nobody said how large a batch is
-  std::string origin;     // where the schedule stands
+  bool has_batch = true;        // false: nobody said how large a batch is
+  std::string origin;           // where the schedule stands
+  bool text_has_batch = false;  // --precision ...,batch=N
 };
 
 /// The text as keys, before those of --set.
@@ -57,6 +58,21 @@ void refuse_contradictions(const CommandLine& line, const PrecisionText& precisi
   }
 }
 
+/// The config; what is wrong with a key that the text stands for is said of --precision, not of a --set.
+template <typename Make>
+Config config_of_text(const CommandLine& line, const std::string& text, const PrecisionText& precision, Make make) {
+  try {
+    return make();
+  } catch (const std::exception& error) {
+    const std::string message = error.what();
+    for (const auto& key : precision.keys) {
+      const std::string at = "--set " + key.key + "=" + key.value;
+      if (message.starts_with(at)) line.fail("--precision " + text + message.substr(at.size()));
+    }
+    throw;
+  }
+}
+
 /// The schedule of --precision, on nothing: for a file of layers, or for the schedule alone.
 Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
   const PrecisionText precision = parsed(line, text);
@@ -67,7 +83,10 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text) {
     keys.push_back({"train.steps", "1"});
   }
   for (auto& item : line.overrides()) keys.push_back(std::move(item));
-  Scheduled scheduled{text, parse_config("", "--precision " + text, keys), std::nullopt, true, "--precision " + text};
+  Scheduled scheduled{
+      text, config_of_text(line, text, precision, [&] { return parse_config("", "--precision " + text, keys); }),
+      std::nullopt, true, "--precision " + text};
+  scheduled.text_has_batch = precision.has_batch;
   scheduled.has_batch = precision.has_batch || sets(line, "train.batch");
   return scheduled;
 }
@@ -83,7 +102,7 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, co
               "' is; give its config: " + (fs::path(path) / "config.yaml").string());
   }
   read_config(path, line);  // says it where there is no such file
-  const Config config = load_config(path, keys);
+  const Config config = config_of_text(line, text, precision, [&] { return load_config(path, keys); });
   return {config.name + ", " + text, config, std::nullopt, true, path};
 }
 
@@ -119,7 +138,7 @@ OnnxSizes open_axes(const CommandLine& line) {
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), size);
     if (equals == std::string::npos || equals == 0 || error != std::errc() || end != number.data() + number.size() ||
         size < 1 || size > 1000000000) {
-      line.fail("--dim " + text + ": NAME=SIZE is needed, e.g. --dim sequence=128");
+      line.fail("--dim " + text + ": NAME=SIZE is needed, SIZE from 1 to 1,000,000,000, e.g. --dim sequence=128");
     }
     if (!sizes.emplace(text.substr(0, equals), size).second) {
       line.fail("--dim gives '" + text.substr(0, equals) + "' two sizes; leave one of them out");
@@ -162,6 +181,10 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
     if (topology->has_batch) {
       const bool all = std::all_of(topology->layers.begin(), topology->layers.end(),
                                    [](const TopologyLayer& layer) { return layer.has_batch; });
+      if (all && scheduled.text_has_batch) {
+        line.fail(scheduled.origin + ": its batch contradicts " + topology->name +
+                  ", which gives every layer its batch; leave one of them out");
+      }
       if (all && sets(line, "train.batch")) {
         line.fail(std::string(line.has("batch") ? "--batch" : "--set train.batch") + " contradicts " + topology->name +
                   ", which gives every layer its batch; leave one of them out");

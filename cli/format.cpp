@@ -31,7 +31,7 @@ std::string grouped(std::int64_t value) { return separate(std::to_string(value))
 
 int decimals_for(double largest) {
   if (!(largest > 0.0)) return 0;
-  return std::clamp(4 - static_cast<int>(std::floor(std::log10(largest))), 0, 6);
+  return std::clamp(4 - static_cast<int>(std::floor(std::log10(largest))), 0, 12);
 }
 
 std::string grouped(double value, int decimals) { return separate(fixed(value, decimals)); }

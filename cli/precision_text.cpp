@@ -54,7 +54,12 @@ PrecisionText parse(const std::string& text) {
   } else {
     const auto colon = head.find(':');
     schedule = head.substr(0, colon);
-    const auto names = schedule_names();
+    if (schedule == "piecewise") {
+      throw std::invalid_argument(
+          "the steps of a piecewise schedule stand in a config: --schedule CONFIG, or precision.forward.points");
+    }
+    auto names = schedule_names();
+    std::erase(names, "piecewise");
     if (colon == std::string::npos || std::find(names.begin(), names.end(), schedule) == names.end()) {
       std::string known;
       for (const auto& name : names) known += (known.empty() ? "" : ", ") + name;

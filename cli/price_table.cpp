@@ -11,10 +11,10 @@
 namespace bitcycle::cli {
 namespace {
 
-/// The value in the largest of the units (each 1000 times the one before) that leaves at least 1.
+/// The value in the largest of the units (each 1000 times the one before) that leaves at least 1 after rounding.
 std::string scaled(double value, const std::vector<const char*>& units) {
   std::size_t unit = 0;
-  while (std::fabs(value) >= 1000.0 && unit + 1 < units.size()) {
+  while (std::fabs(value) >= 999.95 && unit + 1 < units.size()) {
     value /= 1000.0;
     ++unit;
   }

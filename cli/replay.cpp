@@ -61,6 +61,13 @@ int run_replay(const std::vector<std::string>& arguments) {
     line.fail("--out " + paths.out_dir->string() +
               " is the case itself, whose recorded arrays would be overwritten; name another folder");
   }
+  if (paths.out_dir && std::filesystem::exists(*paths.out_dir, absent)) {
+    const std::string out = "--out " + paths.out_dir->string();
+    if (std::filesystem::is_regular_file(*paths.out_dir, absent)) line.fail(out + " is a file; name a folder");
+    if (std::filesystem::exists(*paths.out_dir / "config.yaml", absent)) {
+      line.fail(out + " is the folder of a run, whose files would be mixed with the case's; name another folder");
+    }
+  }
   const auto device = make_device(execution, line);
   const ReplayReport report = replay_case(paths, *device);
 

@@ -65,7 +65,8 @@ int run_report(const std::vector<std::string>& arguments) {
                 {"runs", data.runs.size()},
                 {"experiments", data.experiments.size()},
                 {"comparisons", data.comparisons.size()},
-                {"notes", data.notes}});
+                {"notes", data.notes},
+                {"pricing_notes", data.pricing_notes}});
   console.result() << "Report: " << out.string() << "\n";
   return kSuccess;
 }

@@ -14,6 +14,7 @@
 #include "cli/price.h"
 #include "cli/schedule_table.h"
 #include "cli/verbs.h"
+#include "cost_models/bitops_report.h"
 #include "cost_models/schedule_report.h"
 
 namespace bitcycle::cli {
@@ -170,6 +171,12 @@ int run_schedule(const std::vector<std::string>& arguments) {
   } else {
     const Console console(false, false);
     std::ostringstream text;
+    if (input.is_layers_file) {
+      const BitOpsReport cost = bitops_report(input.name, input.workload, input.plan, 0, input.steps, input.bitops,
+                                              baseline ? &*baseline : nullptr);
+      text << input.workload.model << ", " << counted(static_cast<std::int64_t>(input.workload.matrix.size()), "layer")
+           << ": " << figures(cost.total.paper * 1e-9) << " GBitOPs by the metric 'paper'\n";
+    }
     print_schedule(text, report, console, line.has("plot") || (console.terminal() && !line.has("out")));
     write_result(line, text.str());
   }

@@ -258,6 +258,10 @@ int run_train(const std::vector<std::string>& arguments) {
   if (line.has("profile")) {
     options.profile = true;
     options.stop_after = line.integer("profile", kProfileSteps, 1);
+    // No evaluation, whose kernels would count among those of training: none is due before the last step.
+    const std::int64_t steps = task.config.train.steps;
+    if (steps > 1) options.stop_after = std::min(options.stop_after, steps - 1);
+    task.config.train.evaluate_every = steps;
     temporary.emplace();
     task.run = temporary->path() / "run";
   }
@@ -273,6 +277,7 @@ int run_train(const std::vector<std::string>& arguments) {
   console.json(summary_object(summary, task));
   if (options.profile) {
     print_profile(console.result(), summary, task.config.train.batch);
+    if (interrupt.signal() != 0) return 128 + interrupt.signal();
     return kSuccess;
   }
   if (!summary.finished) {

@@ -3,6 +3,7 @@
 #include "nn/train/verify.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -147,8 +148,18 @@ int run_verify(const std::vector<std::string>& arguments) {
   }
   line.require_positional(2);
   const std::string runs[2] = {line.positional()[0], line.positional()[1]};
+  for (const char* option : {"device", "isa", "threads"}) {
+    if (line.has(option) && !line.has("bisect")) {
+      line.fail(std::string("--") + option +
+                " goes with --bisect or --against; recorded digests are compared as they are");
+    }
+  }
   const RunFolder a = RunFolder::existing(runs[0]);
   const RunFolder b = RunFolder::existing(runs[1]);
+  std::error_code ignored;
+  if (std::filesystem::equivalent(runs[0], runs[1], ignored)) {
+    line.fail("'" + runs[0] + "' and '" + runs[1] + "' are the same folder; name two runs");
+  }
   const RunComparison result = compare_runs(a, b);
   for (const RunFolder* run : {&a, &b}) {
     for (const auto& text : damage_of(*run)) console.warning(text);

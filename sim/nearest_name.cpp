@@ -36,7 +36,8 @@ std::size_t key_distance(const std::string& name, const std::string& known) {
 
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
+  // Of a short word one letter may be wrong: every other short word is near otherwise.
+  std::size_t best_distance = (name.size() < 4 ? 1 : std::max<std::size_t>(2, name.size() / 2)) + 1;
   for (const auto& candidate : known) {
     const std::size_t distance = key_distance(name.substr(0, 200), candidate);
     if (distance < best_distance) {

@@ -9,8 +9,8 @@ namespace bitcycle {
 
 BitWidth BitWidth::integer(int bits) {
   if (bits < kMinBits || bits > kMaxBits) {
-    throw std::invalid_argument("a width of " + std::to_string(bits) + " bits is impossible: 2..32, or float32 for " +
-                                "an operand that is not quantised");
+    throw std::invalid_argument("a width of " + std::to_string(bits) + (bits == 1 ? " bit" : " bits") +
+                                " is impossible: 2..32, or float32 for " + "an operand that is not quantised");
   }
   return BitWidth(static_cast<std::uint8_t>(bits));
 }

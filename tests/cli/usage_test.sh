@@ -266,3 +266,34 @@ test_out_never_replaces_what_is_read() {
   contains "$err" "holds other files"
   equal "$(cat mine/README.md)" mine "README.md"
 }
+
+test_what_would_be_ignored_or_mixed_is_refused() {
+  tiny config.yaml 2
+  printf 'Layer, M, N, K, batch, pass,\nA, 64, 32, 16, 4, error,\nB, 64, 32, 16, 4, forward,\n' >layers.csv
+  refused() {  # CODE TEXT ARGUMENTS...
+    local code=$1 text=$2
+    shift 2
+    run "$code" "$BITCYCLE" "$@"
+    is_error
+    contains "$err" "$text"
+  }
+  refused 2 "its batch contradicts layers.csv" cost layers.csv --precision static-8,batch=4
+  run 0 "$BITCYCLE" cost layers.csv --precision static-8
+  contains "$out" "0.2621 million MACs for a step, in all passes of the rows"
+  run 0 "$BITCYCLE" schedule layers.csv --precision static-8
+  contains "$out" "layers.csv, 2 layers: 0.01678 GBitOPs by the metric 'paper'"
+  refused 2 "--set gives 'train.steps' twice" cost config.yaml --set train.steps=4 --set train.steps=5
+  refused 2 "--precision 'cyclic_cosine:1-8/8,cycles=2': " cost config.yaml --precision cyclic_cosine:1-8/8,cycles=2
+  contains "$err" "a width of 1 bit is impossible"
+  refused 2 "the steps of a piecewise schedule stand in a config" cost config.yaml --precision piecewise:3-8
+  refused 1 "optimizer.lr is 1e+308" cost config.yaml --set optimizer.lr=1e308
+  touch layers.onnx
+  refused 2 "SIZE from 1 to 1,000,000,000" cost layers.onnx --dim x=0
+  local case=$SOURCE/tests/golden/ops/conv3x3_b3_g8
+  mkdir run && cp config.yaml run
+  refused 2 "is the folder of a run" replay "$case" --out run
+  refused 2 "is a file; name a folder" replay "$case" --out config.yaml
+  mkdir other && cp config.yaml other
+  refused 2 "are the same folder" verify run ./run
+  refused 2 "--device goes with --bisect or --against" verify run other --device reference
+}
