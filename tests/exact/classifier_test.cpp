@@ -49,7 +49,7 @@ Outcome outcome(KernelLibrary& library, const Size& s, float logit_scale) {
     return test::upload(library, std::vector<float>(static_cast<std::size_t>(size)));
   };
   auto y = buffer(s.n * s.outputs), dx = buffer(s.n * s.inputs), dw = buffer(s.inputs * s.outputs),
-             dbias = buffer(s.outputs), dlogits = buffer(s.n * s.outputs), losses = buffer(s.n);
+       dbias = buffer(s.outputs), dlogits = buffer(s.n * s.outputs), losses = buffer(s.n);
   auto record = test::upload(library, std::vector<LossRecord>(1));
   library.linear_forward({s.n, s.inputs, s.outputs, x.as<float>(), w.as<float>(), bias.as<float>(), y.as<float>()});
   library.linear_backward({s.n, s.inputs, s.outputs, x.as<float>(), w.as<float>(), dy.as<float>(), dx.as<float>(),
