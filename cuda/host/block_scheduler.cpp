@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <boost/context/detail/fcontext.hpp>
 #include <cstring>
 #include <set>
 #include <tuple>
+
+#include "cuda/host/fibre_switch.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -17,8 +18,6 @@ namespace bitcycle::cuda_on_host {
 
 constinit thread_local Block* running_block = nullptr;
 constinit thread_local HostThread* running_thread = nullptr;
-
-namespace context = boost::context::detail;
 
 namespace {
 
@@ -124,9 +123,9 @@ void HostThread::finish_copies(std::size_t pending) {
 Block::Block() = default;
 Block::~Block() = default;
 
-/// What a fibre runs, kept out of the header with Boost's types.
+/// What a fibre runs, kept out of the header.
 struct Fibre {
-  static void run(context::transfer_t transfer) {
+  static void run(FibreTransfer transfer) {
     auto* block = static_cast<Block*>(transfer.data);
     block->scheduler_ = transfer.fctx;
 #if defined(__SANITIZE_ADDRESS__)
@@ -144,7 +143,7 @@ void Block::make_fibre(int thread) {
   const auto at = static_cast<std::size_t>(thread);
   if (stacks_.size() <= at) stacks_.resize(at + 1);
   if (!stacks_[at]) stacks_[at] = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
-  fibres_[at].context = context::make_fcontext(stacks_[at].get() + kStackBytes, kStackBytes, &Fibre::run);
+  fibres_[at].context = make_fibre_context(stacks_[at].get(), kStackBytes, &Fibre::run);
 }
 
 void Block::resume(int thread) {
@@ -155,7 +154,7 @@ void Block::resume(int thread) {
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, stacks_[static_cast<std::size_t>(thread)].get(), kStackBytes);
 #endif
-  const context::transfer_t back = context::jump_fcontext(t.context, this);
+  const FibreTransfer back = switch_fibre(t.context, this);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
@@ -167,7 +166,7 @@ void Block::yield() {
   void* fake = nullptr;
   __sanitizer_start_switch_fiber(&fake, scheduler_stack_, scheduler_stack_bytes_);
 #endif
-  const context::transfer_t back = context::jump_fcontext(scheduler_, nullptr);
+  const FibreTransfer back = switch_fibre(scheduler_, nullptr);
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_stack_bytes_);
 #endif

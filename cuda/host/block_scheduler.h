@@ -59,7 +59,7 @@ struct HostThread {
     const void* global;  // null: zeros
   };
   int index = 0;
-  void* context = nullptr;  // Boost.Context's fcontext_t
+  void* context = nullptr;  // of fibre_switch.h
   enum State : std::uint8_t { kReady, kAtBarrier, kAtCollective, kDone } state = kDone;
   std::uint64_t generation = 0;  // of the warp's collectives, when it began to wait
   std::vector<Copy> copies;
@@ -148,7 +148,7 @@ class Block {
   void (*entry_)(const void*) = nullptr;
   const void* arguments_ = nullptr;
   int index_ = 0, count_ = 0, threads_ = 0;
-  void* scheduler_ = nullptr;  // fcontext_t
+  void* scheduler_ = nullptr;  // its context
   std::string stopped_;
   bool counting_ = false;
   std::uint64_t early_ = 0;  // state of the draws of lands_early; 0: never
