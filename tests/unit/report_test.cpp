@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nn/train/learning_rate.h"
 #include "report/words.h"
 
 namespace bitcycle::report {
@@ -231,16 +232,24 @@ TEST(Report, what_cannot_be_priced_is_said_with_accelerator_and_metric) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "report_of_one_run";
   std::filesystem::remove_all(folder);
   {
-    RunFolder run = RunFolder::open(folder, parse_config(kConfig, "test"));
-    for (int step = 0; step < 8; ++step) run.append(StepRecord{step, 3, 8, 1.0, 0.1F});
+    const Config config = parse_config(kConfig, "test");
+    const PrecisionPlan plan(precision_spec(config), config.train.steps);
+    RunFolder run = RunFolder::open(folder, config);
+    for (int step = 0; step < 8; ++step) {
+      const LayerWidths widths = plan.at(step);
+      run.append(StepRecord{step, widths.forward.bits(), widths.gradient.bits(), 1.0,
+                            learning_rate_at(config.learning_rate, step)});
+      if (step == 0 || widths != plan.at(step - 1)) run.append(WidthRecord{step, widths, {}});
+    }
     run.flush();
   }
   const auto data = report_data({folder}, {accelerator("systolic-int8")});
   EXPECT_THAT(data.pricing_notes,
               ElementsAre(HasSubstr("On systolic-int8, report_of_one_run could not be priced at the "
                                     "executed widths: systolic-int8 cannot multiply")));
-  EXPECT_THAT(data.notes, ElementsAre(HasSubstr("Unfinished: report_of_one_run (8 of 8 planned steps)"),
-                                      HasSubstr("without an accuracy: report_of_one_run")));
+  EXPECT_THAT(data.notes,
+              ElementsAre(HasSubstr("Unfinished: report_of_one_run (all 8 steps are done, but no summary.json"),
+                          HasSubstr("without an accuracy: report_of_one_run")));
   std::filesystem::remove_all(folder);
 }
 
