@@ -284,14 +284,19 @@ TEST(RunFolder, ADamagedConfigIsAnError) {
 TEST(RunFolder, RecordsThatAreCutShortAreNotGoneOnFrom) {
   const test::TemporaryFolder folder;
   const Config config = parse_config(
-      "train: {steps: 6, evaluate_every: 2}\ndigest: {every: 2}\nprecision: {forward: {cycles: 2}}", "x.yaml");
+      "train: {steps: 6, evaluate_every: 2}\ndigest: {every: 2}\nlearning_rate: {schedule: constant}\n"
+      "precision: {forward: {schedule: constant, max: 3}}",
+      "x.yaml");
   RunFolder run = RunFolder::open(folder.path() / "run", config);
   const Digest128 root = digest_root(two_tensors().tensors);
+  run.append(WidthRecord{0, {BitWidth::integer(3), BitWidth::integer(8)}, {}});
   for (int step = 1; step <= 6; ++step) {
     run.append(StepRecord{step - 1, 3, 8, 2.5, 0.1F});
     if (step % 2 != 0) continue;
     EvaluationRecord evaluation;
     evaluation.step = step;
+    evaluation.forward_bits = 3;
+    evaluation.gradient_bits = 8;
     evaluation.digest = root;
     run.append(evaluation);
     run.append(DigestRecord{step, root, {}});
