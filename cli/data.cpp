@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitcycle data: says where data sets are to be had, and checks the folder of one.
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -7,10 +8,14 @@
 
 #include "cli/command_line.h"
 #include "cli/console.h"
+#include "cli/data_images.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
+#include "nn/data/batch_stream.h"
 #include "nn/data/dataset.h"
+#include "nn/data/image_folder.h"
+#include "nn/data/pack.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -23,14 +28,17 @@ std::string recognise(const fs::path& folder) {
     throw std::runtime_error("there is no folder '" + folder.string() + "'; `bitcycle data --help` says where to get " +
                              "data sets");
   }
+  if (is_pack(folder)) return "imagefolder";
   if (!fs::is_directory(folder)) {
     throw std::runtime_error("'" + folder.string() + "' is a file; the folder that holds the files of a set is needed");
   }
   if (fs::exists(folder / "train.bin") || fs::exists(folder / "cifar-100-binary")) return "cifar100";
   if (fs::exists(folder / "data_batch_1.bin") || fs::exists(folder / "cifar-10-batches-bin")) return "cifar10";
+  if (looks_like_image_folder(folder)) return "imagefolder";
   throw std::runtime_error(
       "'" + folder.string() +
-      "' holds no data set that this program knows: neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100); "
+      "' holds no data set that this program knows: neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100), nor "
+      "the folders train/ and val/ of photographs; "
       "`bitcycle data --help` says where to get them");
 }
 
@@ -45,19 +53,37 @@ int run_data(const std::vector<std::string>& arguments) {
        "              cifar-10-batches-bin with data_batch_1.bin ... data_batch_5.bin, test_batch.bin\n"
        "  cifar100    https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz, 161 MB; unpacked it is the folder\n"
        "              cifar-100-binary with train.bin, test.bin\n\n"
-       "Any folder of files in the same format will do: records of one label byte (cifar100: two, coarse and fine)\n"
+       "  imagefolder any folder of JPEG files in train/CLASS/ and val/CLASS/, as ImageNet is laid out. Every picture\n"
+       "              is read: classes, images and sizes are counted, and what is broken is listed. --pack OUT writes\n"
+       "              them decoded and scaled into one file, which data.path may name in place of the folder\n\n"
+       "Any folder of files in CIFAR's format will do: records of one label byte (cifar100: two, coarse and fine)\n"
        "and 3072 pixel bytes, red, green and blue planes of 32x32.",
        "curl -L https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz | tar xz\n"
        "bitcycle data cifar-10-batches-bin\n"
+       "bitcycle data imagenet --pack imagenet.pack\n"
        "bitcycle train configs/experiments/cifar10/resnet20-cpt-3-8.yaml --set data.path=cifar-10-batches-bin"},
-      {{"name", "NAME", "cifar10 or cifar100; default: recognised by the files"}, json_option()});
+      {{"name", "NAME", "cifar10, cifar100 or imagefolder; default: recognised by the files"},
+       {"pack", "OUT", "imagefolder: writes the pictures, scaled, into the file OUT"},
+       {"resize", "N", "the short side of packed pictures; default: 256, as data.resize"},
+       {"threads", "N", "threads that read pictures; default: all cores"},
+       json_option()});
   if (!line.parse(arguments)) return kSuccess;
   line.require_positional(1);
   Console console(line.json(), false);
   const std::string folder = line.positional()[0];
   DataConfig config;
   config.path = folder;
-  config.name = line.has("name") ? line.choice("name", "", {"cifar10", "cifar100"}) : recognise(folder);
+  config.name = line.has("name") ? line.choice("name", "", {"cifar10", "cifar100", "imagefolder"}) : recognise(folder);
+  if (config.name == "imagefolder") {
+    ImageDataOptions options;
+    if (line.has("pack")) options.pack = line.text("pack");
+    options.resize = std::min<std::int64_t>(line.integer("resize", options.resize, 1), 4096);
+    options.threads = worker_count(static_cast<int>(std::min<std::int64_t>(line.integer("threads", 0, 0), 256)), 0);
+    return report_images(console, folder, options);
+  }
+  for (const char* option : {"pack", "resize", "threads"}) {
+    if (line.has(option)) line.fail(std::string("--") + option + " goes with an image folder, not with " + config.name);
+  }
   const Dataset dataset = load_dataset(config, config.name == "cifar100" ? 100 : 10);
   for (const auto& text : dataset.warnings) console.warning(text);
   console.json({{"name", config.name},

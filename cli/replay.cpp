@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// bitcycle replay: computes a recorded case again (an operator, a step, a trajectory) and compares.
+// bitcycle replay: computes a recorded case again (an operator, a step, a trajectory, images) and compares.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -29,7 +29,7 @@ std::string deviation_text(double value) {
 }  // namespace
 
 int run_replay(const std::vector<std::string>& arguments) {
-  std::vector<OptionSpec> options{{"data", "DIR", "where a trajectory finds CIFAR-10's binary files"},
+  std::vector<OptionSpec> options{{"data", "DIR", "where a trajectory finds CIFAR-10's binary files, and images the folders of their sets"},
                                   {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());

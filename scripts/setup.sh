@@ -15,6 +15,7 @@ PROGRAM_PACKAGES=(
   nlohmann-json3-dev  # results are JSON
   libcxxopts-dev      # command line
   libxxhash-dev       # digests
+  libjpeg62-turbo-dev # libjpeg-turbo: photographs of image folders
 )
 TEST_PACKAGES=(
   libgtest-dev        # GoogleTest

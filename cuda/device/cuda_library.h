@@ -55,6 +55,7 @@ class CudaLibrary final : public KernelLibrary {
   void release(void* data) noexcept override;
   void to_device(void* device, const void* host, std::size_t bytes) override;
   void to_host(void* host, const void* device, std::size_t bytes) override;
+  void upload(void* device, const void* host, std::size_t bytes) override;
   void fill_zero(void* device, std::size_t bytes) override;
   bool runs_behind() const override { return !profiling_ && !options_.serial; }
   void start_to_host(void* host, const void* device, std::size_t bytes) override;

@@ -41,6 +41,11 @@ void CudaLibrary::to_host(void* host, const void* device, std::size_t bytes) {
   if (bytes != 0) runtime_->to_host(host, device, bytes);
 }
 
+void CudaLibrary::upload(void* device, const void* host, std::size_t bytes) {
+  flush();
+  if (bytes != 0) runtime_->start_to_device(device, host, bytes);
+}
+
 void CudaLibrary::fill_zero(void* device, std::size_t bytes) {
   flush();
   if (bytes != 0) runtime_->fill_zero(device, bytes);

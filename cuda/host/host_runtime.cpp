@@ -45,6 +45,7 @@ class HostRuntime final : public gpu::Runtime {
   void release(void* data) noexcept override { ::operator delete (data, std::align_val_t{64}); }
   void to_device(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
   void to_host(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
+  void start_to_device(void* device, const void* host, std::size_t bytes) override { to_device(device, host, bytes); }
   void fill_zero(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
   /// The copy is kept apart until it is waited for, as a GPU's is.
   void start_to_host(void* host, const void* device, std::size_t bytes) override {

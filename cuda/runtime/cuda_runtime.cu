@@ -107,8 +107,14 @@ class CudaRuntime final : public gpu::Runtime {
     begin_ = make_event(cudaEventDefault);
     end_ = make_event(cudaEventDefault);
     for (Copy& copy : copies_) copy.done = make_event(cudaEventDisableTiming);
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream of copies");
+    upload_stream_.reset(stream);
+    for (Upload& upload : uploads_) upload.done = make_event(cudaEventDisableTiming);
   }
-  ~CudaRuntime() override { cudaStreamSynchronize(stream_.get()); }
+  ~CudaRuntime() override {
+    cudaStreamSynchronize(upload_stream_.get());
+    cudaStreamSynchronize(stream_.get());
+  }
 
   std::string name() const override { return name_; }
   int processors() const override { return processors_; }
@@ -144,6 +150,17 @@ class CudaRuntime final : public gpu::Runtime {
     check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.get()),
           "copying " + mebibytes(bytes) + " from the GPU");
     synchronise();
+  }
+  void start_to_device(void* device, const void* host, std::size_t bytes) override {
+    rethrow();
+    Upload& upload = uploads_[next_upload_++ % uploads_.size()];
+    check(cudaEventSynchronize(upload.done.get()), "copying to the GPU");  // its pinned memory is used again
+    upload.staging.reserve(bytes);
+    std::memcpy(upload.staging.data(), host, bytes);
+    check(cudaMemcpyAsync(device, upload.staging.data(), bytes, cudaMemcpyHostToDevice, upload_stream_.get()),
+          "copying " + mebibytes(bytes) + " to the GPU");
+    check(cudaEventRecord(upload.done.get(), upload_stream_.get()), "marking a copy");
+    check(cudaStreamWaitEvent(stream_.get(), upload.done.get(), 0), "waiting for a copy");
   }
   void fill_zero(void* device, std::size_t bytes) override {
     check(cudaMemsetAsync(device, 0, bytes, stream_.get()), "clearing " + mebibytes(bytes));
@@ -214,6 +231,11 @@ class CudaRuntime final : public gpu::Runtime {
     void* host = nullptr;  // null: none
     Pinned staging;
     std::size_t bytes = 0;
+    Owned<cudaEvent_t> done;
+  };
+  /// A copy to the device beside the steps, by pinned memory.
+  struct Upload {
+    Pinned staging;
     Owned<cudaEvent_t> done;
   };
   struct Graph {
@@ -294,6 +316,9 @@ class CudaRuntime final : public gpu::Runtime {
   gpu::StepGraphs<Graph> graphs_;
   std::array<Copy, 2> copies_;
   std::size_t next_copy_ = 0, first_copy_ = 0;
+  Owned<cudaStream_t> upload_stream_;
+  std::array<Upload, 4> uploads_;  // of pixels and labels, of two steps
+  std::size_t next_upload_ = 0;
 };
 
 }  // namespace

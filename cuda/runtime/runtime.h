@@ -136,6 +136,8 @@ class Runtime {
   virtual void release(void* data) noexcept = 0;
   virtual void to_device(void* device, const void* host, std::size_t bytes) = 0;
   virtual void to_host(void* host, const void* device, std::size_t bytes) = 0;
+  /// A copy beside what is queued; what is queued from now on waits for it. `host` may be used again at once.
+  virtual void start_to_device(void* device, const void* host, std::size_t bytes) = 0;
   virtual void fill_zero(void* device, std::size_t bytes) = 0;
   /// Queues a copy behind what is queued; finish_to_host waits for the oldest and gives it to `host`.
   virtual void start_to_host(void* host, const void* device, std::size_t bytes) = 0;

@@ -354,6 +354,21 @@ void check_config(const Config& config) {
     throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
                       ", but data.name is synthetic: set model.classes to 10");
   }
+  for (const auto& [key, values] :
+       {std::pair{"data.mean", &config.data.mean}, std::pair{"data.deviation", &config.data.deviation}}) {
+    if (!values->empty() && values->size() != 3) {
+      throw ConfigError(std::string(key) + " has " + std::to_string(values->size()) +
+                        " numbers: three are needed, of red, green and blue, or none");
+    }
+  }
+  for (const double deviation : config.data.deviation) {
+    if (static_cast<float>(deviation) <= 0.0F) throw ConfigError("data.deviation holds 0; pixels are divided by it");
+  }
+  if (config.data.name == "imagefolder" && config.data.image_size > config.data.resize) {
+    throw ConfigError("data.image_size is " + std::to_string(config.data.image_size) + ", and data.resize is " +
+                      std::to_string(config.data.resize) +
+                      ": an evaluation takes its images from pictures of that size, so it must be at least as large");
+  }
   const bool controls =
       std::any_of(config.name.begin(), config.name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; });
   if (controls)

@@ -23,12 +23,16 @@ struct ModelConfig {
 };
 
 struct DataConfig {
-  std::string name = "synthetic";  // synthetic, cifar10, cifar100
-  std::string path;                // folder of the official binary files
-  bool augment = true;             // crop with padding 4, horizontal flip
+  std::string name = "synthetic";  // synthetic, cifar10, cifar100, imagefolder
+  std::string path;                // folder of the official binary files, or of train/ and val/
+  bool augment = true;             // crop, horizontal flip
   bool shuffle = true;
-  std::int64_t train_images = 0;  // 0: all (synthetic: 10240)
-  std::int64_t test_images = 0;   // 0: all (synthetic: 2048)
+  std::int64_t train_images = 0;            // 0: all (synthetic: 10240)
+  std::int64_t test_images = 0;             // 0: all (synthetic: 2048)
+  std::int64_t image_size = 224;            // imagefolder
+  std::int64_t resize = 256;                // imagefolder: short side in evaluation
+  std::vector<double> mean{}, deviation{};  // of pixel / 255, three each; empty: the data set's own
+  int workers = 0;                          // imagefolder: threads that read images; 0: as many as the training's
 };
 
 struct TrainConfig {

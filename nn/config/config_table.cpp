@@ -122,6 +122,20 @@ ConfigTableEntry real(const std::string& key, F field, double first, double last
 }
 
 template <typename F>
+ConfigTableEntry reals(const std::string& key, F field, const std::string& meaning) {
+  return with_schema(
+      {key, "list of numbers", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_reals(n); },
+       [field](const Config& c) {
+         std::string list;
+         for (const double value : field(const_cast<Config&>(c))) {
+           list += (list.empty() ? "" : ", ") + write_real(value);
+         }
+         return "[" + list + "]";
+       }},
+      R"({"type": "array", "items": {"type": "number", "minimum": 0}})");
+}
+
+template <typename F>
 ConfigTableEntry flag(const std::string& key, F field, const std::string& meaning) {
   return with_schema(
       {key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
@@ -196,7 +210,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(text(
       "model.name", FIELD(model.name),
       "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164, mobilenet_v2 (32x32 images); resnet18, 34, 50 "
-      "(224x224 images: cost, schedule, program and replay alone)"));
+      "(images of data.image_size)"));
   t.push_back(
       count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
@@ -206,17 +220,32 @@ std::vector<ConfigTableEntry> make_table() {
       text("model.initial_weights_digest", FIELD(model.initial_weights_digest),
            "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
 
-  t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100"},
-                     "the image set; `synthetic` is built in"));
+  t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100", "imagefolder"},
+                     "the image set; `synthetic` is built in; `imagefolder`: JPEG files in train/CLASS/ and val/CLASS/ "
+                     "of data.path"));
+  t.push_back(not_identity(text("data.path", FIELD(data.path),
+                                "folder of the official binary files, or of train/ and val/; not for synthetic")));
   t.push_back(
-      not_identity(text("data.path", FIELD(data.path), "folder of the official binary files; not for synthetic")));
-  t.push_back(flag("data.augment", FIELD(data.augment),
-                   "training images are cropped after padding by 4, and flipped, at random"));
+      flag("data.augment", FIELD(data.augment),
+           "training images are cropped after padding by 4, and flipped, at random; imagefolder: a random box of 8 to "
+           "100 % of the area and of ratio 3/4 to 4/3, scaled, and flipped"));
   t.push_back(flag("data.shuffle", FIELD(data.shuffle), "each epoch in a new order; false: in file order"));
   t.push_back(count("data.train_images", FIELD(data.train_images), 0, 100000000,
-                    "use only the first so many; 0: all (synthetic: 10240)"));
+                    "use only the first so many; imagefolder: evenly over the list; 0: all (synthetic: 10240)"));
   t.push_back(count("data.test_images", FIELD(data.test_images), 0, 100000000,
-                    "use only the first so many; 0: all (synthetic: 2048)"));
+                    "use only the first so many; imagefolder: evenly over the list; 0: all (synthetic: 2048)"));
+  t.push_back(count("data.image_size", FIELD(data.image_size), 1, 4096,
+                    "imagefolder: height and width of the network's images"));
+  t.push_back(count("data.resize", FIELD(data.resize), 1, 4096,
+                    "imagefolder: an evaluation scales the short side to this, and takes the centre"));
+  t.push_back(reals("data.mean", FIELD(data.mean),
+                    "of pixel / 255, three numbers: x = (pixel / 255 - mean) / deviation; empty: the data set's own "
+                    "(imagefolder: 0.485, 0.456, 0.406)"));
+  t.push_back(reals("data.deviation", FIELD(data.deviation),
+                    "the same, above 0; empty: the data set's own (imagefolder: 0.229, 0.224, 0.225)"));
+  t.push_back(not_identity(count("data.workers", FIELD(data.workers), 0, 256,
+                                 "imagefolder: threads that read and decode images, ahead of the steps; 0: as many as "
+                                 "`threads`")));
 
   t.push_back(count("train.steps", FIELD(train.steps), 1, 1000000000, "length of the run, in batches"));
   t.push_back(count("train.batch", FIELD(train.batch), 1, 65536, "images a step"));
@@ -304,22 +333,15 @@ std::vector<ConfigTableEntry> make_table() {
 
   t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(),
                      "the learning rate over the run"));
-  t.push_back(with_schema({"learning_rate.points", "list of numbers",
-                           "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step", true,
-                           [](Config& c, const YAML::Node& n) { c.learning_rate.points = read_reals(n); },
-                           [](const Config& c) {
-                             std::string list;
-                             for (const double point : c.learning_rate.points)
-                               list += (list.empty() ? "" : ", ") + write_real(point);
-                             return "[" + list + "]";
-                           }},
-                          R"({"type": "array", "items": {"type": "number", "minimum": 0}})"));
+  t.push_back(reals("learning_rate.points", FIELD(learning_rate.points),
+                    "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step"));
   t.push_back(real("learning_rate.factor", FIELD(learning_rate.factor), 0.0, kAnyReal,
                    "piecewise: multiplier at each point; anneal_cosine: the floor is lr * factor^2"));
   t.push_back(real("learning_rate.ratio", FIELD(learning_rate.ratio), 0.0, 1.0, "linear: final share of lr"));
-  t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal, "cyclic: lowest rate"));
-  t.push_back(
-      count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000, "cyclic: periods over the run"));
+  t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal,
+                   "cyclic, cyclic_triangular: lowest rate"));
+  t.push_back(count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000,
+                    "cyclic, cyclic_triangular: periods over the run"));
   t.push_back(
       flag("learning_rate.warm_up", FIELD(learning_rate.warm_up), "start with warm_up_steps steps at warm_up_lr"));
   t.push_back(

@@ -68,6 +68,12 @@ void BatchLoader::training_batch(std::int64_t step, float* x, std::int32_t* labe
   }
 }
 
+void BatchLoader::normalise(const std::uint8_t* pixels, std::int64_t count, float* x) const {
+  for (std::int64_t i = 0; i < count; ++i, pixels += 3, x += 3) {
+    for (std::size_t c = 0; c < 3; ++c) x[c] = table_[c][pixels[c]];
+  }
+}
+
 void BatchLoader::training_indices(std::int64_t step, ImageIndex* indices) {
   for (std::int64_t i = 0; i < batch_; ++i) {
     const std::int64_t position = step * batch_ + i, epoch = position / dataset_.train.count;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "nn/data/cifar.h"
+#include "nn/data/image_dataset.h"
 #include "nn/data/synthetic.h"
 #include "sim/number/digest.h"
 
@@ -32,17 +33,29 @@ std::string checksum_of(const Dataset& dataset) {
   return to_text(root.value());
 }
 
+constexpr std::int64_t kImageNetTrainImages = 1281167, kImageNetTestImages = 50000;
+
 }  // namespace
 
 ImageCounts image_counts(const DataConfig& data) {
+  if (data.name == "imagefolder") {
+    return {data.train_images > 0 ? data.train_images : kImageNetTrainImages,
+            data.test_images > 0 ? data.test_images : kImageNetTestImages};
+  }
   const bool synthetic = data.name == "synthetic";
   return {data.train_images > 0 ? data.train_images : (synthetic ? kSyntheticTrainImages : 50000),
           data.test_images > 0 ? data.test_images : (synthetic ? kSyntheticTestImages : 10000)};
 }
 
-PixelScale pixel_scale(const std::string& name) {
-  if (name == "synthetic") return {{0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
-  return {};
+PixelScale pixel_scale(const DataConfig& data) {
+  PixelScale scale;
+  if (data.name == "synthetic") scale = {{0.5F, 0.5F, 0.5F}, {0.2F, 0.2F, 0.2F}};
+  if (data.name == "imagefolder") scale = {{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
+  for (std::size_t c = 0; c < 3; ++c) {
+    if (!data.mean.empty()) scale.mean[c] = static_cast<float>(data.mean.at(c));
+    if (!data.deviation.empty()) scale.deviation[c] = static_cast<float>(data.deviation.at(c));
+  }
+  return scale;
 }
 
 Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
@@ -55,15 +68,18 @@ Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
     dataset = load_cifar(data.path, data.name);
     keep_first(dataset.train, data.train_images, "data.train_images");
     keep_first(dataset.test, data.test_images, "data.test_images");
+  } else if (data.name == "imagefolder") {
+    dataset = load_image_dataset(data);
   } else {
-    throw std::runtime_error("data.name is '" + data.name + "'; the data sets are synthetic, cifar10, cifar100");
+    throw std::runtime_error("data.name is '" + data.name +
+                             "'; the data sets are synthetic, cifar10, cifar100, imagefolder");
   }
   if (dataset.train.classes != classes) {
     throw std::runtime_error("model.classes is " + std::to_string(classes) + ", data '" + data.name + "' has " +
                              std::to_string(dataset.train.classes) + " classes: set model.classes to that");
   }
-  static_cast<PixelScale&>(dataset) = pixel_scale(data.name);
-  dataset.checksum = checksum_of(dataset);
+  static_cast<PixelScale&>(dataset) = pixel_scale(data);
+  if (dataset.source == nullptr) dataset.checksum = checksum_of(dataset);
   return dataset;
 }
 

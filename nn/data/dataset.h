@@ -5,17 +5,19 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "nn/config/config.h"
+#include "nn/data/image_source.h"
 #include "sim/ops/augmentation.h"
 
 namespace bitcycle {
 
 struct ImageSet {
   std::int64_t count = 0, height = 32, width = 32, channels = 3, classes = 10;
-  std::vector<std::uint8_t> pixels;  // (count, height, width, channels)
+  std::vector<std::uint8_t> pixels;  // (count, height, width, channels); none of a set that is streamed
   std::vector<std::int32_t> labels;  // (count)
 };
 
@@ -24,15 +26,17 @@ struct PixelScale {
   std::array<float, 3> mean{0.4914F, 0.4822F, 0.4465F};  // of pixel / 255, as in the paper's code
   std::array<float, 3> deviation{0.2023F, 0.1994F, 0.2010F};
 };
-/// Of the data set `data.name`, which need not be at hand.
-PixelScale pixel_scale(const std::string& name);
+/// Of data.mean and data.deviation, or of the data set `data.name`, which need not be at hand.
+PixelScale pixel_scale(const DataConfig& data);
 
 struct Dataset : PixelScale {
   std::string name;
   ImageSet train, test;
   /// What a run should record and a user should see: a file whose checksum is not the official one, ...
   std::vector<std::string> warnings;
-  std::string checksum;  // XXH3-128 over pixels and labels of both sets
+  std::string checksum;  // XXH3-128 over pixels and labels of both sets; of a streamed set see image_checksum()
+  /// Where the images come from that are not kept in memory; null where the sets above hold them.
+  std::shared_ptr<const ImageSource> source;
 };
 
 /// Images of a data set, which need not be at hand.
@@ -57,6 +61,8 @@ class BatchLoader {
   void test_batch(std::int64_t first, std::int64_t count, float* x, std::int32_t* labels) const;
   /// The same as indices into the set, for libraries that make batches themselves: indices (batch).
   void training_indices(std::int64_t step, ImageIndex* indices);
+  /// x of so many pixels, (count, 3).
+  void normalise(const std::uint8_t* pixels, std::int64_t count, float* x) const;
   /// Value of every pixel, (3, 256).
   const std::array<std::array<float, 256>, 3>& table() const { return table_; }
   /// Epoch that a step's first image belongs to.

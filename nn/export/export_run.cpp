@@ -57,12 +57,20 @@ class Exporter {
 };
 
 /// The first test images as bytes, their labels and their logits.
-void write_samples(Exporter& exporter, const ImageSet& set, std::int64_t samples, const std::vector<float>& logits,
+void write_samples(Exporter& exporter, const Dataset& dataset, std::int64_t samples, const std::vector<float>& logits,
                    std::int64_t classes) {
+  const ImageSet& set = dataset.test;
   const auto size = static_cast<std::size_t>(set.height * set.width * set.channels);
   const auto count = static_cast<std::size_t>(samples);
-  const std::vector<std::uint8_t> nhwc(set.pixels.begin(),
-                                       set.pixels.begin() + static_cast<std::ptrdiff_t>(count * size));
+  std::vector<std::uint8_t> nhwc(count * size);
+  if (dataset.source == nullptr) {
+    std::copy_n(set.pixels.begin(), nhwc.size(), nhwc.begin());
+  } else {
+    const auto reader = dataset.source->reader({});
+    for (std::size_t i = 0; i < count; ++i) {
+      reader->read(ImagePart::kTest, static_cast<std::int64_t>(i), 0, nhwc.data() + i * size);
+    }
+  }
   const auto nchw = channels_first(nhwc, set.channels, set.height * set.width);
   exporter.write("samples/pixels.npy",
                  npy_bytes(make_npy<std::uint8_t>({samples, set.channels, set.height, set.width}, nchw)));
@@ -84,7 +92,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
-  const InferenceGraph graph = inference_graph(config.model.name, config.model.classes);
+  const InferenceGraph graph = inference_graph(config.model.name, config.model.classes, image_size_of(config));
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   std::vector<std::string> graph_layers;
   std::vector<BitWidth> widths;
@@ -108,7 +116,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
                                                     {"bitcycle.digest", result.digest},
                                                     {"bitcycle.bits", result.widths}};
   std::string onnx;
-  if (options.onnx) onnx = onnx_bytes(model, pixel_scale(config.data.name), options.version, metadata);
+  if (options.onnx) onnx = onnx_bytes(model, pixel_scale(config.data), options.version, metadata);
   Dataset dataset;
   std::vector<float> logits;
   if (options.samples > 0) {
@@ -126,7 +134,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   if (options.onnx) exporter.write("model.onnx", onnx);
   if (options.samples > 0) {
     const std::int64_t samples = std::min(options.samples, dataset.test.count);
-    write_samples(exporter, dataset.test, samples, logits, config.model.classes);
+    write_samples(exporter, dataset, samples, logits, config.model.classes);
   }
   result.files = exporter.files();
   exporter.write("README.md", export_readme(config.name, config.model.name, result));

@@ -67,8 +67,9 @@ class Reader {
 
 }  // namespace
 
-InferenceGraph inference_graph(const std::string& model, std::int64_t classes) {
+InferenceGraph inference_graph(const std::string& model, std::int64_t classes, std::int64_t image_size) {
   builder::Options options;
+  options.image_size = image_size;
   options.training = false;
   options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
   return Reader(*write_model(model, classes, options)).result();

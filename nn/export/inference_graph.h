@@ -35,6 +35,6 @@ struct InferenceGraph {
 };
 
 /// Of the evaluation program of a model.
-InferenceGraph inference_graph(const std::string& model, std::int64_t classes);
+InferenceGraph inference_graph(const std::string& model, std::int64_t classes, std::int64_t image_size = 0);
 
 }  // namespace bitcycle

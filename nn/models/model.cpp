@@ -56,8 +56,17 @@ std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, st
   return builder.finish();
 }
 
-Workload model_workload(const std::string& name, std::int64_t classes) {
+std::int64_t image_size_of(const Config& config) {
+  return config.data.name == "imagefolder" ? config.data.image_size : 0;
+}
+
+Workload model_workload(const Config& config) {
+  return model_workload(config.model.name, config.model.classes, image_size_of(config));
+}
+
+Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size) {
   builder::Options options;
+  options.image_size = image_size;
   options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
   const auto network = write_model(name, classes, options);
   Workload workload = workload_of(network->program);

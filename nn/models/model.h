@@ -30,7 +30,10 @@ std::vector<std::string> model_names();
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
                                                      const builder::Options& options);
 /// What cost models price: the products of its program, and the elements of its batch norms.
-Workload model_workload(const std::string& name, std::int64_t classes);
-inline Workload model_workload(const Config& config) { return model_workload(config.model.name, config.model.classes); }
+/// `image_size`: as of builder::Options.
+Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size = 0);
+Workload model_workload(const Config& config);
+/// Height and width that the config's images have; 0: the model's own.
+std::int64_t image_size_of(const Config& config);
 
 }  // namespace bitcycle

@@ -47,6 +47,7 @@ builder::Options options_of(const Config& config, std::int64_t batch) {
   builder::Options options;
   options.batch = batch;
   options.seed = config.train.seed;
+  options.image_size = image_size_of(config);
   const PrecisionConfig& precision = config.precision;
   options.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,
                           precision.error_grid_bits, precision.min_scale};
@@ -56,10 +57,23 @@ builder::Options options_of(const Config& config, std::int64_t batch) {
 /// Indices are written for this many steps at a time, so that most steps upload nothing.
 constexpr std::int64_t kStepsOfIndices = 64;
 
+/// Batches of a streamed set that lie on the device: of the step that runs, and of the next one.
+constexpr std::int64_t kStreamedBatches = 2;
+
+bool is_streamed(const Config& config) { return config.data.name == "imagefolder"; }
+
 builder::StoredImages stored_training_images(const Config& config, std::int64_t count) {
+  if (is_streamed(config)) {
+    const std::int64_t images = kStreamedBatches * config.train.batch;
+    return {kTrainingSet, images, images, false};
+  }
   return {kTrainingSet, std::max<std::int64_t>(1, count), kStepsOfIndices * config.train.batch, config.data.augment};
 }
 builder::StoredImages stored_test_images(const Config& config, std::int64_t count) {
+  if (is_streamed(config)) {
+    const std::int64_t images = evaluation_batch_of(config);
+    return {kTestSet, images, images, false};
+  }
   return {kTestSet, std::max<std::int64_t>(1, count), evaluation_batch_of(config), false};
 }
 
@@ -84,10 +98,12 @@ std::unique_ptr<builder::NetworkProgram> write_training(const Config& config, co
 void check_images(const builder::NetworkProgram& network, const Dataset& dataset) {
   for (const ImageSet* set : {&dataset.train, &dataset.test}) {
     if (set->height != network.image_h || set->width != network.image_w || set->channels != network.image_c) {
+      const bool sized = dataset.source != nullptr && network.image_h == network.image_w;
       throw std::invalid_argument("images of " + dataset.name + " are " + std::to_string(set->height) + "x" +
                                   std::to_string(set->width) + "x" + std::to_string(set->channels) + ", " +
                                   network.program.name() + " takes " + std::to_string(network.image_h) + "x" +
-                                  std::to_string(network.image_w) + "x" + std::to_string(network.image_c));
+                                  std::to_string(network.image_w) + "x" + std::to_string(network.image_c) +
+                                  (sized ? ": set data.image_size to " + std::to_string(network.image_h) : ""));
     }
     const auto outside = std::find_if(set->labels.begin(), set->labels.end(),
                                       [&](std::int32_t label) { return label < 0 || label >= network.classes; });
@@ -176,8 +192,13 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
                              " images: " + error.what());
   }
   network_state_ = std::make_unique<NetworkState>(network(), state_);
+  if (dataset.source != nullptr) streamed_.emplace(config_, dataset_, loader_, evaluation_batch_);
   if (device.keeps_images()) {
-    write_images();
+    if (streamed_) {
+      prepare_streamed_images();
+    } else {
+      write_images();
+    }
     return;
   }
   for (Started& started : started_) {
@@ -284,6 +305,26 @@ void NetworkRun::write_images() {
   indices_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStepsOfIndices * config_.train.batch)));
 }
 
+void NetworkRun::prepare_streamed_images() {
+  state_->write("pixel values", loader_.table().data());
+  indices_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStreamedBatches * config_.train.batch)));
+  for (std::size_t i = 0; i < indices_.size(); ++i) indices_[i] = {static_cast<std::uint32_t>(i), 0};
+  write_indices(kTrainingSet);
+  write_indices(kTestSet);
+  for (Started& started : started_) started.labels.resize(static_cast<std::size_t>(config_.train.batch));
+}
+
+void NetworkRun::upload_batch(const char* set, std::int64_t slot, std::int64_t images, const std::uint8_t* pixels,
+                              const std::int32_t* labels) {
+  const std::int64_t batch = set == kTrainingSet ? config_.train.batch : evaluation_batch_;
+  const auto upload = [&](const char* what, std::int64_t bytes, const void* from) {
+    state_->upload(std::string(set) + what, static_cast<std::size_t>(slot * batch * bytes), from,
+                   static_cast<std::size_t>(images * bytes));
+  };
+  upload(" pixels", streamed_->image_bytes(), pixels);
+  upload(" labels", sizeof(std::int32_t), labels);
+}
+
 std::vector<LayerWidths> NetworkRun::widths_of(BitWidth forward) const {
   auto widths = max_widths_;
   for (auto& layer : widths) layer.forward = forward;
@@ -335,6 +376,19 @@ void NetworkRun::give_training_batch(Started& started) {
   const builder::NetworkProgram& network = *started.training->network;
   StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
   const std::int64_t step = started.step, batch = config_.train.batch;
+  if (streamed_) {
+    const std::uint8_t* pixels = streamed_->training(step, started.labels.data());
+    if (device_.keeps_images()) {
+      const auto slot = static_cast<std::int64_t>(starts_ % kStreamedBatches);
+      upload_batch(kTrainingSet, slot, batch, pixels, started.labels.data());
+      inputs.set(network.first_index, static_cast<std::uint32_t>(slot * batch));
+      return;
+    }
+    loader_.normalise(pixels, batch * network.image_h * network.image_w, started.x.data());
+    inputs.point(network.images, started.x.data());
+    inputs.point(network.labels, started.labels.data());
+    return;
+  }
   if (!device_.keeps_images()) {
     loader_.training_batch(step, started.x.data(), started.labels.data());
     inputs.point(network.images, started.x.data());
@@ -413,13 +467,12 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
   const std::int64_t batch = evaluation_batch_;
   StepInputs& inputs = *evaluation.inputs;
   std::vector<float> x;
-  std::vector<std::int32_t> labels;
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(batch));
   if (device_.keeps_images()) {
     end_of_indices_ = 0;  // the memory of the training's is used
     inputs.set(network.first_index, std::uint32_t{0});
   } else {
     x.resize(static_cast<std::size_t>(network.program.spec(network.images).size()));
-    labels.resize(static_cast<std::size_t>(batch));
     inputs.point(network.images, x.data());
     inputs.point(network.labels, labels.data());
   }
@@ -430,7 +483,14 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
   losses.reserve(static_cast<std::size_t>(dataset_.test.count));
   for (std::int64_t first = 0; first < dataset_.test.count; first += batch) {
     const std::int64_t count = std::min(batch, dataset_.test.count - first);
-    if (device_.keeps_images()) {
+    if (streamed_) {
+      const std::uint8_t* pixels = streamed_->test(first, count, labels.data());
+      if (device_.keeps_images()) {
+        upload_batch(kTestSet, 0, count, pixels, labels.data());
+      } else {
+        loader_.normalise(pixels, count * network.image_h * network.image_w, x.data());
+      }
+    } else if (device_.keeps_images()) {
       for (std::int64_t i = 0; i < count; ++i) {
         indices_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
       }
@@ -449,6 +509,7 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
     evaluation.executable->read(network.logits, logits->data() + before);
     logits->resize(before + static_cast<std::size_t>(count * network.classes));
   }
+  if (streamed_) streamed_->end_test();
   result.images = dataset_.test.count;
   // On one grid over the whole set, so that the number does not depend on how many images went at a time.
   result.loss = mean_loss(losses);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "nn/data/dataset.h"
 #include "nn/run/findings.h"
 #include "nn/run/network_state.h"
+#include "nn/run/streamed_batches.h"
 #include "sim/device/device.h"
 #include "sim/schedule/precision_plan.h"
 
@@ -108,6 +110,10 @@ class NetworkRun {
   void write_training_programs();
   void check_memory(const Evaluation& evaluation) const;
   void write_images();
+  /// Memory of the device for two batches of a streamed set, each of which a step uses.
+  void prepare_streamed_images();
+  void upload_batch(const char* set, std::int64_t slot, std::int64_t images, const std::uint8_t* pixels,
+                    const std::int32_t* labels);
   Training& training_of(const std::vector<LayerWidths>& widths);
   Evaluation& evaluation_of(const std::vector<LayerWidths>& widths);
   std::unique_ptr<Evaluation> write_evaluation(const std::vector<BitWidth>& widest) const;
@@ -124,6 +130,7 @@ class NetworkRun {
   Device& device_;
   PrecisionPlan plan_;
   BatchLoader loader_;
+  std::optional<StreamedBatches> streamed_;  // of a set that does not lie in memory
   std::int64_t evaluation_batch_;
   std::vector<std::unique_ptr<Training>> training_;
   std::vector<std::unique_ptr<Evaluation>> evaluations_;

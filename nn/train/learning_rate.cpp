@@ -53,6 +53,12 @@ double cyclic(const LearningRateSpec& spec, std::int64_t step) {
   return spec.cyclic_min + 0.5 * (spec.lr - spec.cyclic_min) * (1.0 + cos_f64(std::numbers::pi * phase));
 }
 
+double cyclic_triangular(const LearningRateSpec& spec, std::int64_t step) {
+  const std::int64_t period = spec.steps / spec.cycles;
+  const double phase = static_cast<double>(step % period) / static_cast<double>(period);
+  return spec.cyclic_min + (spec.lr - spec.cyclic_min) * (1.0 - std::abs(2.0 * phase - 1.0));
+}
+
 struct Entry {
   const char* name;
   RateFunction function;
@@ -61,7 +67,8 @@ constexpr Entry kSchedules[] = {{"piecewise", piecewise},
                                 {"linear", linear},
                                 {"anneal_cosine", anneal_cosine},
                                 {"constant", constant},
-                                {"cyclic", cyclic}};
+                                {"cyclic", cyclic},
+                                {"cyclic_triangular", cyclic_triangular}};
 
 RateFunction function_of(const std::string& name) {
   for (const auto& entry : kSchedules) {
@@ -113,7 +120,7 @@ void check_learning_rate(const LearningRateSpec& spec) {
           "ratio is " + std::to_string(spec.ratio) + "; it must be 0 to 1");
   require(std::isfinite(spec.cyclic_min) && spec.cyclic_min >= 0.0 && spec.cyclic_min <= spec.lr,
           "cyclic_min is " + std::to_string(spec.cyclic_min) + "; it must be 0 to optimizer.lr");
-  if (spec.schedule == "cyclic") {
+  if (spec.schedule == "cyclic" || spec.schedule == "cyclic_triangular") {
     require(spec.cycles >= 1 && spec.cycles <= spec.steps,
             "cycles is " + std::to_string(spec.cycles) + "; it must be 1 to train.steps");
   }

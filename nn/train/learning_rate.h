@@ -9,7 +9,7 @@
 namespace bitcycle {
 
 struct LearningRateSpec {
-  std::string schedule = "piecewise";  // piecewise, linear, anneal_cosine, constant, cyclic
+  std::string schedule = "piecewise";  // one of learning_rate_names()
   double lr = 0.1;                     // optimizer.lr
   std::int64_t steps = 1;
   std::vector<double> points{0.5, 0.75};  // piecewise: fractions of the run (below or equal 1) or steps (above 1)
@@ -30,6 +30,8 @@ struct LearningRateSpec {
 ///   constant       lr
 ///   cyclic         cyclic_min + 0.5 * (lr - cyclic_min) * (1 + cos(pi * ((step mod P) / P))), P = int(steps / cycles):
 ///                  from lr down to cyclic_min, then back at once (cyclic learning rate on a static precision)
+///   cyclic_triangular  cyclic_min + (lr - cyclic_min) * (1 - |2 (step mod P) / P - 1|): up from cyclic_min and down
+///   again
 /// With warm_up the first warm_up_steps steps of every schedule run at warm_up_lr. The paper's code has the first three
 /// (GATECH-EIC/CPT, cpt_cifar/train.py): its piecewise points are steps 32,000 and 48,000 of 64,000, its pi has ten
 /// digits, and its anneal_cosine takes no warm-up.

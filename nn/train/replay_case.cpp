@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/train/case_file.h"
+#include "nn/train/replay_images.h"
 #include "nn/train/replay_network.h"
 #include "nn/train/replay_operator.h"
 #include "nn/train/replay_report.h"
@@ -12,7 +13,8 @@ ReplayReport replay_case(const ReplayPaths& paths, Device& device) {
   if (kind == "operator") return replay_operator(paths.case_dir, device, paths.out_dir);
   if (kind == "step") return replay_step(file, paths, device);
   if (kind == "trajectory") return replay_trajectory(file, paths, device);
-  file.fail("kind is '" + kind + "'; there are operator, step and trajectory");
+  if (kind == "images") return replay_images(file, paths);
+  file.fail("kind is '" + kind + "'; there are operator, step, trajectory and images");
 }
 
 }  // namespace bitcycle

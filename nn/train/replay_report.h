@@ -23,7 +23,7 @@ struct ReplayLine {
 };
 
 struct ReplayReport {
-  std::string kind;  // operator, step, trajectory
+  std::string kind;  // operator, step, trajectory, images
   std::vector<ReplayLine> lines;
   /// False: the case records nothing to compare with.
   bool compared() const {
@@ -38,7 +38,7 @@ struct ReplayReport {
 
 struct ReplayPaths {
   std::filesystem::path case_dir;
-  std::optional<std::filesystem::path> data_dir;  // where a trajectory finds CIFAR-10
+  std::optional<std::filesystem::path> data_dir;  // where a trajectory finds CIFAR-10, and images their sets
   std::optional<std::filesystem::path> out_dir;   // where codes, scales, accumulators and results are written
 };
 

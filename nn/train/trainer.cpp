@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <limits>
 
 #include "cost_models/bitops.h"
 #include "nn/data/dataset.h"
+#include "nn/data/jpeg.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
 #include "nn/run/network_run.h"
@@ -93,7 +95,8 @@ class Training {
                        fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) +
                        " million MACs for an image in each of the three passes");
     listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
-                       std::to_string(dataset_.test.count) + " test images");
+                       std::to_string(dataset_.test.count) + " test images" +
+                       (config_.data.name == "imagefolder" ? ", read by " + jpeg_decoder() : ""));
     listener_.on_start("kernels: " + device_.name() + ", threads: " + std::to_string(device_.threads()));
 
     std::vector<std::string> warnings;
@@ -114,8 +117,9 @@ class Training {
     ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
     if (restored.data_checksum != dataset_.checksum) {
       throw std::runtime_error("the images of " + config_.data.name + " are not those that " +
-                               folder_->path().string() +
-                               " was trained on: restore them, or start again with --restart");
+                               folder_->path().string() + " was trained on" +
+                               (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") +
+                               ": restore them, or start again with --restart");
     }
     load_state(run_.state(), checkpoint->file, origin);
     state_ = restored;
@@ -161,6 +165,16 @@ class Training {
     return options_.stop_after > 0 && done_here >= options_.stop_after;
   }
 
+  /// An evaluation that cannot read an image leaves the run as its last checkpoint has it.
+  bool evaluate_or_explain() {
+    try {
+      return evaluate();
+    } catch (const DataError& error) {
+      throw DataError(std::string(error.what()) + ". Nothing of this evaluation was written, " + last_checkpoint_ +
+                      ", and the same command goes on from it when the file is there again");
+    }
+  }
+
   void steps() {
     const std::int64_t first = state_.step, last = config_.train.steps;
     step_seconds_.reserve(static_cast<std::size_t>(last - first));
@@ -171,9 +185,17 @@ class Training {
         return;
       }
       const auto begun = Clock::now();
-      if (!started) run_.start(step);
+      if (!started) start(step);
       started = runs_ahead(step, first);
-      if (started) run_.start(step + 1);
+      std::exception_ptr unreadable;  // of the next step; this one counts
+      if (started) {
+        try {
+          run_.start(step + 1);
+        } catch (const DataError&) {
+          unreadable = std::current_exception();
+          started = false;
+        }
+      }
       const StepResult result = run_.finish();
       step_seconds_.push_back(seconds_since(begun));
       record(step, result);
@@ -184,8 +206,27 @@ class Training {
         digest_ = digest_state(run_.state());
         folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
       }
-      if (evaluation) best = evaluate();
+      if (evaluation) best = evaluate_or_explain();
       if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
+      if (unreadable) save_and_rethrow(unreadable);
+    }
+  }
+
+  /// Begins a step. Where an image of it cannot be read, what was trained before is saved.
+  void start(std::int64_t step) {
+    try {
+      run_.start(step);
+    } catch (const DataError&) {
+      save_and_rethrow(std::current_exception());
+    }
+  }
+  [[noreturn]] void save_and_rethrow(const std::exception_ptr& error) {
+    if (state_.step != checkpoint_step_) write_checkpoint();
+    try {
+      std::rethrow_exception(error);
+    } catch (const DataError& reason) {
+      throw DataError(std::string(reason.what()) + ". The run is saved at step " + std::to_string(state_.step) +
+                      ", and the same command goes on when the file is there again");
     }
   }
 

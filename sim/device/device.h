@@ -38,6 +38,9 @@ class State {
     for (const Read& one : reads) read(one.name, one.host);
   }
   virtual void write(const std::string& name, const void* host) = 0;
+  /// Writes bytes of a tensor, from byte `offset` on, that no step on its way uses: it does not wait for such steps,
+  /// and steps that are started later find them. `host` may be used again at once.
+  virtual void upload(const std::string& name, std::size_t offset, const void* host, std::size_t bytes) = 0;
 };
 
 struct CompileOptions {

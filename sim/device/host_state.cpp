@@ -30,6 +30,10 @@ void HostState::write(const std::string& name, const void* host) {
   std::memcpy(memory_.data() + of.offset, host, of.spec.bytes());
 }
 
+void HostState::upload(const std::string& name, std::size_t offset, const void* host, std::size_t bytes) {
+  std::memcpy(memory_.data() + plan_.allocation(name).offset + offset, host, bytes);
+}
+
 void* HostState::address(const TensorSpec& spec) { return memory_.data() + plan_.allocation(spec).offset; }
 
 void require_samples(const Program& program, std::int64_t samples) {

@@ -33,6 +33,7 @@ class HostState final : public State {
   using State::read;
   void read(const std::string& name, void* host) override;
   void write(const std::string& name, const void* host) override;
+  void upload(const std::string& name, std::size_t offset, const void* host, std::size_t bytes) override;
   /// Throws std::invalid_argument where there is no such tensor, or it has another shape.
   void* address(const TensorSpec& spec);
 

@@ -44,6 +44,9 @@ class KernelState final : public State {
     const StatePlan::Allocation& of = plan_.allocation(name);
     library_->to_device(at(of), host, of.spec.bytes());
   }
+  void upload(const std::string& name, std::size_t offset, const void* host, std::size_t bytes) override {
+    library_->upload(at(plan_.allocation(name)) + offset, host, bytes);
+  }
   void* address(const TensorSpec& spec) { return at(plan_.allocation(spec)); }
   /// Steps of a run never overlap, so its programs share the memory of a step; the first one that asks decides how
   /// much.

@@ -34,6 +34,8 @@ class KernelLibrary {
   virtual void release(void* data) noexcept = 0;
   virtual void to_device(void* device, const void* host, std::size_t bytes) = 0;
   virtual void to_host(void* host, const void* device, std::size_t bytes) = 0;
+  /// to_device beside what is on its way, for memory that nothing of that uses; what is queued later finds the bytes.
+  virtual void upload(void* device, const void* host, std::size_t bytes) { to_device(device, host, bytes); }
   virtual void fill_zero(void* device, std::size_t bytes) = 0;
   virtual void synchronise() = 0;
   /// True where operations return before they are done. Such a library can be given a step before the one before it has

@@ -41,13 +41,79 @@ test_cifar_line_trains() {
   grep -q 'cyclic_cosine' logs/cifar100_resnet_8/config.yaml || failed "the schedule is not cyclic"
 }
 
-test_imagenet_line_says_that_the_model_is_not_there() {
-  run 1 "$BITCYCLE" train --save_folder ./logs --arch resnet34 --warm_up --datadir PATH_TO_IMAGENET \
-    --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 --num_cyclic_period 32 \
-    --automatic_resume
+imagenet_line="--save_folder ./logs --arch resnet34 --warm_up --is_cyclic_precision --cyclic_num_bits_schedule 3 8
+  --cyclic_num_grad_bits_schedule 8 8 --num_cyclic_period 32 --automatic_resume"
+
+test_imagenet_line_parses_and_wants_the_data() {
+  # shellcheck disable=SC2086
+  run 1 "$BITCYCLE" train $imagenet_line --datadir PATH_TO_IMAGENET
   is_error
-  contains "$err" "resnet34"
-  contains "$err" "cifar10_resnet_N"
+  contains "$err" "PATH_TO_IMAGENET"
+  # shellcheck disable=SC2086
+  run 2 "$BITCYCLE" train $imagenet_line
+  contains "$err" "--datadir is missing"
+}
+
+# 2 classes of 4 training and 1 test photographs.
+make_imagenet() {
+  local class i
+  for class in n01 n02; do
+    mkdir -p "$1/train/$class" "$1/val/$class"
+    for i in 0 1 2 3; do cp "$SOURCE/tests/golden/images/imagenet_sample/h2v1.jpg" "$1/train/$class/$i.JPEG"; done
+    cp "$SOURCE/tests/golden/images/imagenet_sample/grey.jpg" "$1/val/$class/0.JPEG"
+  done
+}
+
+test_imagenet_line_trains() {
+  make_imagenet imagenet
+  # The options as they are printed; a smaller model, small images and few of them.
+  run 0 "$BITCYCLE" train --save_folder ./logs --arch resnet18 --warm_up --dataset imagenet --datadir imagenet \
+    --workers 3 --is_cyclic_precision --cyclic_num_bits_schedule 3 8 --cyclic_num_grad_bits_schedule 8 8 \
+    --num_cyclic_period 2 --automatic_resume --epoch 2 --batch_size 3 --eval_every 5 --lr_schedule linear \
+    --set data.image_size=32 --set data.resize=40 --json
+  equal "$(json steps)" 6 steps
+  contains "$err" "2 epochs of 8 images are 6 steps: 3 of 3 images an epoch"
+  contains "$err" "--warm_up has no effect, in the paper's ImageNet code neither"
+  contains "$err" "--lr_schedule has no effect"
+  contains "$err" "--eval_every has no effect"
+  contains "$err" "--automatic_resume is what always happens"
+  local run=logs/resnet18_num_bit_3_8_grad_bit_8_8_period_2
+  equal "$(grep -c '"step"' "$run/metrics.jsonl")" 2 "evaluations, one an epoch"
+  grep -q 'workers: 3' "$run/config.yaml" || failed "--workers is not data.workers"
+}
+
+test_imagenet_program_has_its_own_arguments() {
+  make_imagenet imagenet
+  local common="--arch resnet18 --datadir imagenet --cyclic_num_grad_bits_schedule 8 8"
+  # Static training is a schedule from 8 to 8; a config that does not fit ends it before a step.
+  # shellcheck disable=SC2086
+  run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --is_cyclic_precision --epoch 90 --batch_size 4 \
+    --set model.classes=7 --save_folder logs
+  contains "$err" "model.classes is 7, data 'imagefolder' has 2 classes"
+  contains "$err" "90 epochs of 8 images are 180 steps"
+  # shellcheck disable=SC2086
+  run 2 "$BITCYCLE" train $common
+  contains "$err" "--arch resnet18 needs --cyclic_num_bits_schedule MIN MAX"
+  local option
+  for option in "--iters 5" "--swa_start 5" "--dataset cifar10" "--start_epoch 3" "--cmd test" "--pretrained"; do
+    # shellcheck disable=SC2086
+    run 2 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 $option
+    is_error
+    contains "$err" "${option%% *}"
+  done
+  # Widths without --is_cyclic_precision are those of --num_bits, and 0 is float32.
+  # shellcheck disable=SC2086
+  run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --set model.classes=7
+  contains "$err" "as --num_bits is 0 or not given, this is float32"
+  run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data --epoch 3
+  contains "$err" "--epoch belongs to the paper's ImageNet code"
+}
+
+test_step_ratio_is_the_floor_of_the_cosine() {
+  make_cifar100 data
+  run 0 "$BITCYCLE" train --arch cifar100_resnet_8 --dataset cifar100 --datadir data --iters 4 --batch_size 4 \
+    --lr_schedule anneal_cosine --step_ratio 0.5 --set data.test_images=16 --set data.train_images=64
+  grep -q 'factor: 0.5' save_checkpoints/cifar100_resnet_8/config.yaml || failed "step_ratio is not the factor"
 }
 
 test_unsupported_options_are_refused_by_name() {

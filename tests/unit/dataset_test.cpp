@@ -132,7 +132,7 @@ TEST(Cifar, RealFilesAreReadAndKnown) {
   if (folder == nullptr || !std::filesystem::exists(std::filesystem::path(folder) / "cifar-10-batches-bin")) {
     GTEST_SKIP() << "no real data: set BITCYCLE_DATA to a folder with cifar-10-batches-bin";
   }
-  const Dataset dataset = load_dataset({"cifar10", folder}, 10);
+  const Dataset dataset = load_dataset({.name = "cifar10", .path = folder}, 10);
   EXPECT_EQ(dataset.train.count, 50000);
   EXPECT_EQ(dataset.test.count, 10000);
   for (const auto& warning : dataset.warnings) EXPECT_NE(warning.find("test_batch"), std::string::npos) << warning;

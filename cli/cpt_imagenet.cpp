@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// cpt_imagenet/train.py of the paper's code. It counts in epochs; here a run counts steps, those of the folder's
+// images.
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+
+#include "cli/cpt_values.h"
+#include "cli/exit_code.h"
+#include "nn/data/image_folder.h"
+
+namespace bitcycle::cli {
+namespace {
+
+constexpr std::int64_t kEpochsOfARate = 30;
+
+bool is_model(const std::string& arch) { return arch == "resnet18" || arch == "resnet34" || arch == "resnet50"; }
+
+void refuse_cifar_options(const CptValues& values, const std::string& arch) {
+  const std::string of = " belongs to the paper's CIFAR code; " + arch + " is of its ImageNet code, ";
+  if (values.has("iters")) throw UsageError("--iters" + of + "whose length is --epoch");
+  for (const char* name : {"swa_start", "swa_freq"}) {
+    if (values.has(name)) {
+      throw UsageError("--" + std::string(name) + of + "which averages no weights");
+    }
+  }
+}
+
+}  // namespace
+
+bool is_imagenet_line(const CptValues& values) {
+  if (values.has("arch")) return is_model(values.text("arch", ""));
+  return values.text("dataset", "") == "imagenet" || values.has("epoch");
+}
+
+CptRun map_imagenet_line(const CptValues& values) {
+  const std::string arch = values.text("arch", "resnet50");
+  refuse_cifar_options(values, arch);
+  if (const std::string dataset = values.text("dataset", "imagenet"); dataset != "imagenet") {
+    throw UsageError("--dataset is '" + dataset + "', and --arch " + arch +
+                     " is trained on imagenet: the other sets of the paper's ImageNet code do not run");
+  }
+  const auto forward = values.range("cyclic_num_bits_schedule", "--arch " + arch);
+  const auto gradient = values.range("cyclic_num_grad_bits_schedule", "--arch " + arch);
+  if (!values.has("datadir")) {
+    throw UsageError("--datadir is missing: a folder that holds train/ and val/; `bitcycle data --help` says more");
+  }
+  const std::int64_t batch = values.integer("batch_size", 256), epochs = values.integer("epoch", 120);
+  if (batch < 1) throw UsageError("--batch_size is " + std::to_string(batch) + ": at least 1 is needed");
+  if (epochs < 1) throw UsageError("--epoch is " + std::to_string(epochs) + ": at least 1 is needed");
+  const std::string folder = values.text("datadir", "");
+  if (!std::filesystem::is_directory(folder)) throw std::runtime_error("--datadir '" + folder + "' is not a folder");
+  const ImageFolder images = read_image_folder(folder);
+  const std::int64_t steps = (images.train.count() + batch - 1) / batch;  // of an epoch
+  const std::int64_t periods = values.integer("num_cyclic_period", 32);
+
+  CptMapping mapping{values, {}};
+  const std::string name = arch + "_num_bit_" + std::to_string(forward.first) + "_" + std::to_string(forward.second) +
+                           "_grad_bit_" + std::to_string(gradient.first) + "_" + std::to_string(gradient.second) +
+                           "_period_" + std::to_string(periods);
+  mapping.result.run = std::filesystem::path(values.text("save_folder", "save_checkpoints")) / name;
+  mapping.set_text("name", name);
+  mapping.set_text("model.name", arch);
+  mapping.set("model.classes", std::to_string(images.classes.size()));
+  mapping.set_text("data.name", "imagefolder");
+  mapping.set_text("data.path", folder);
+  if (values.has("workers")) {
+    mapping.set("data.workers", std::to_string(std::clamp<std::int64_t>(values.integer("workers", 32), 1, 256)));
+  }
+  mapping.set("train.steps", std::to_string(epochs * steps));
+  mapping.set("train.batch", std::to_string(batch));
+  mapping.set("train.evaluate_every", std::to_string(steps));
+  mapping.set("train.checkpoint_every", std::to_string(steps));
+  mapping.set("train.log_every", std::to_string(values.integer("print_freq", 10)));
+  map_cpt_precision(mapping, 32);
+  map_cpt_sgd(mapping);
+  std::string points;
+  for (std::int64_t epoch = kEpochsOfARate; epoch < epochs; epoch += kEpochsOfARate) {
+    points += (points.empty() ? "" : ", ") + std::to_string(epoch * steps);
+  }
+  mapping.set("learning_rate.schedule", points.empty() ? "constant" : "piecewise");
+  if (!points.empty()) {
+    mapping.set("learning_rate.points", "[" + points + "]");
+    mapping.set("learning_rate.factor", "0.1");
+  }
+
+  mapping.note(std::to_string(epochs) + " epochs of " + std::to_string(images.train.count()) + " images are " +
+               std::to_string(epochs * steps) + " steps: " + std::to_string(steps) + " of " + std::to_string(batch) +
+               " images an epoch, all full");
+  for (const char* ignored : {"lr_schedule", "step_ratio", "warm_up", "eval_every"}) {
+    if (!values.has(ignored)) continue;
+    mapping.note("--" + std::string(ignored) +
+                 " has no effect, in the paper's ImageNet code neither: the rate falls to a tenth every 30 epochs, and "
+                 "every epoch is evaluated");
+  }
+  if (values.has("automatic_resume")) mapping.note("--automatic_resume is what always happens");
+  if (values.has("dir")) mapping.note("--dir has no effect, in the paper's code neither");
+  return std::move(mapping.result);
+}
+
+}  // namespace bitcycle::cli

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Image folders from outside: what is in them, packs, trainings over them, and files that cannot be read.
+
+# make_images FOLDER: 2 classes of 8 training and 3 test photographs, links of small JPEG files.
+make_images() {
+  local class part i
+  local -a files=("$SOURCE"/tests/golden/images/imagenet_sample/*.jpg)
+  for class in cat dog; do
+    for part in train val; do
+      mkdir -p "$1/$part/$class"
+      for i in 0 1 2 3 4 5 6 7; do
+        if [ "$part" = train ] || [ "$i" -lt 3 ]; then
+          cp "${files[$(((i + ${#class} * i) % ${#files[@]}))]}" "$1/$part/$class/$i.jpg"
+        fi
+      done
+    done
+  done
+}
+
+# A training of a second over it: image_config FILE DATA [STEPS].
+image_config() {
+  cat >"$1" <<END
+model: {name: resnet8, classes: 2}
+data: {name: imagefolder, path: $2, image_size: 32, resize: 40}
+train: {steps: ${3:-8}, batch: 4, seed: 3, evaluate_every: 4, checkpoint_every: 4, log_every: 1}
+precision:
+  forward: {schedule: cyclic_cosine, min: 3, max: 8, cycles: 2}
+  gradient: {schedule: constant, max: 8}
+digest: {every: 1}
+END
+}
+
+test_a_folder_is_counted_and_what_is_broken_is_listed() {
+  make_images images
+  run 0 "$BITCYCLE" data images
+  contains "$out" "image folder of 2 classes, read by libjpeg-turbo"
+  contains "$out" "16 images"
+  contains "$out" "No problem was found."
+  head -c 900 images/train/cat/3.jpg >cut
+  mv cut images/train/cat/3.jpg
+  printf '\211PNG\r\n\032\n' >images/val/dog/1.jpg
+  run 1 "$BITCYCLE" data images --json
+  contains "$out" "images/train/cat/3.jpg' cannot be read: it is cut off"
+  contains "$out" "images/val/dog/1.jpg' cannot be read: it is a PNG file"
+  contains "$out" '"images": 16,'
+  rm -r images/val/dog
+  run 1 "$BITCYCLE" data images
+  is_error
+  contains "$err" "lacks class folders that train/ has: dog"
+}
+
+test_training_over_a_folder_resumes_to_the_same_bits_whatever_reads() {
+  make_images images
+  image_config config.yaml images
+  run 0 "$BITCYCLE" train config.yaml --out whole --json
+  local whole
+  whole=$(json digest)
+  run 0 "$BITCYCLE" train config.yaml --out other --set data.workers=5 --threads 1 --isa portable --json
+  equal "$(json digest)" "$whole" "digests of other kernels and other workers"
+  # An image in the middle that cannot be read: the run is saved, and goes on when the file is back.
+  mkdir kept
+  mv images/train/dog/?.jpg kept/
+  local file
+  for file in kept/?.jpg; do head -c 400 "$file" >"images/train/dog/${file#kept/}"; done
+  truncate -r kept/0.jpg images/train/dog/0.jpg
+  for file in kept/?.jpg; do truncate -r "$file" "images/train/dog/${file#kept/}"; done
+  run 1 "$BITCYCLE" train config.yaml --out broken
+  is_error
+  contains "$err" "cannot be read"
+  contains "$err" "images/train/dog/"
+  contains "$err" "The run is saved at step"
+  mv kept/?.jpg images/train/dog/
+  run 0 "$BITCYCLE" train config.yaml --out broken --json
+  equal "$(json digest)" "$whole" "digests of the run that was stopped"
+  # Another file under its name is another set.
+  cp images/train/cat/1.jpg images/train/cat/0.jpg
+  local -a constant=(--set precision.forward.schedule=constant --set learning_rate.schedule=constant)
+  run 0 "$BITCYCLE" train config.yaml --out stopped "${constant[@]}" --set train.steps=4 --json
+  cp images/train/cat/2.jpg images/train/cat/0.jpg
+  run 1 "$BITCYCLE" train config.yaml --out stopped "${constant[@]}"
+  is_error
+  contains "$err" "are not those that stopped was trained on"
+}
+
+test_a_pack_gives_the_folders_evaluation_and_its_own_identity() {
+  make_images images
+  run 0 "$BITCYCLE" data images --pack set.pack --resize 40 --threads 2 --json
+  local digest
+  digest=$(json checksum)
+  run 0 "$BITCYCLE" data set.pack
+  contains "$out" "pack of 2 classes, short side 40, digest $digest"
+  contains "$out" "No problem was found."
+  image_config config.yaml images 4
+  run 0 "$BITCYCLE" train config.yaml --out folder --json
+  local loss
+  loss=$("$BITCYCLE" eval folder --json 2>/dev/null | "$JSON_GET" test_loss)
+  equal "$("$BITCYCLE" eval folder --set data.path=set.pack --json 2>/dev/null | "$JSON_GET" test_loss)" "$loss" \
+    "losses of folder and pack"
+  run 0 "$BITCYCLE" train config.yaml --out packed --set data.path=set.pack --json
+  run 1 "$BITCYCLE" train config.yaml --out wrong --set data.path=set.pack --set data.resize=48
+  is_error
+  contains "$err" "have a short side of 40"
+  # A byte of a picture is another one.
+  printf 'xxxx' | dd of=set.pack bs=1 seek=100 conv=notrunc status=none
+  run 1 "$BITCYCLE" data set.pack
+  contains "$out" "is not what was packed"
+  head -c 5000 set.pack >short.pack
+  run 1 "$BITCYCLE" data short.pack
+  is_error
+  contains "$err" "it is cut off"
+}
+
+test_sets_and_models_that_do_not_fit_are_refused() {
+  make_images images
+  image_config config.yaml images
+  run 1 "$BITCYCLE" train config.yaml --set data.image_size=48
+  contains "$err" "data.image_size is 48, and data.resize is 40"
+  run 1 "$BITCYCLE" train config.yaml --set data.image_size=36
+  contains "$err" "set data.image_size to 32"
+  run 1 "$BITCYCLE" train config.yaml --set model.classes=3
+  contains "$err" "model.classes is 3, data 'imagefolder' has 2 classes"
+  run 1 "$BITCYCLE" train config.yaml --set 'data.mean=[0.5]'
+  contains "$err" "data.mean has 1 numbers"
+  run 1 "$BITCYCLE" train config.yaml --set data.path=nowhere
+  contains "$err" "is no folder and no pack"
+  [ ! -e runs ] || failed "a refused run left a folder"
+}
