@@ -90,7 +90,7 @@ test_imagenet_program_has_its_own_arguments() {
   run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --is_cyclic_precision --epoch 90 --batch_size 4 \
     --set model.classes=7 --save_folder logs
   contains "$err" "model.classes is 7, data 'imagefolder' has 2 classes"
-  contains "$err" "90 epochs of 8 images are 180 steps"
+  contains "$out" "90 epochs of 8 images are 180 steps"
   # shellcheck disable=SC2086
   run 2 "$BITCYCLE" train $common
   contains "$err" "--arch resnet18 needs --cyclic_num_bits_schedule MIN MAX"
@@ -104,7 +104,7 @@ test_imagenet_program_has_its_own_arguments() {
   # Widths without --is_cyclic_precision are those of --num_bits, and 0 is float32.
   # shellcheck disable=SC2086
   run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --set model.classes=7
-  contains "$err" "as --num_bits is 0 or not given, this is float32"
+  contains "$out" "as --num_bits is 0 or not given, this is float32"
   run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data --epoch 3
   contains "$err" "--epoch belongs to the paper's ImageNet code"
 }
