@@ -29,8 +29,9 @@ std::string deviation_text(double value) {
 }  // namespace
 
 int run_replay(const std::vector<std::string>& arguments) {
-  std::vector<OptionSpec> options{{"data", "DIR", "where a trajectory finds CIFAR-10's binary files, and images the folders of their sets"},
-                                  {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
+  std::vector<OptionSpec> options{
+      {"data", "DIR", "where a trajectory finds CIFAR-10's binary files, and images the folders of their sets"},
+      {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
   CommandLine line(

@@ -63,12 +63,8 @@ struct Entry {
   const char* name;
   RateFunction function;
 };
-constexpr Entry kSchedules[] = {{"piecewise", piecewise},
-                                {"linear", linear},
-                                {"anneal_cosine", anneal_cosine},
-                                {"constant", constant},
-                                {"cyclic", cyclic},
-                                {"cyclic_triangular", cyclic_triangular}};
+constexpr Entry kSchedules[] = {{"piecewise", piecewise}, {"linear", linear}, {"anneal_cosine", anneal_cosine},
+                                {"constant", constant},   {"cyclic", cyclic}, {"cyclic_triangular", cyclic_triangular}};
 
 RateFunction function_of(const std::string& name) {
   for (const auto& entry : kSchedules) {

@@ -37,8 +37,8 @@ test_a_folder_is_counted_and_what_is_broken_is_listed() {
   contains "$out" "image folder of 2 classes, read by libjpeg-turbo"
   contains "$out" "16 images"
   contains "$out" "No problem was found."
-  head -c 900 images/train/cat/3.jpg >cut
-  mv cut images/train/cat/3.jpg
+  head -c 900 images/train/cat/3.jpg >short.jpg
+  mv short.jpg images/train/cat/3.jpg
   printf '\211PNG\r\n\032\n' >images/val/dog/1.jpg
   run 1 "$BITCYCLE" data images --json
   contains "$out" "images/train/cat/3.jpg' cannot be read: it is cut off"
