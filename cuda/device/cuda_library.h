@@ -88,6 +88,9 @@ class CudaLibrary final : public KernelLibrary {
   void norm_gradient_prepare(const NormGradientPrepare& args) override;
   void average_pool(const AveragePool& args) override;
   void average_pool_backward(const AveragePoolBackward& args) override;
+  void max_pool(const MaxPool& args) override;
+  void max_pool_backward(const MaxPoolBackward& args) override;
+  void norm_sums(const NormSums& args) override;
   void linear_forward(const LinearForward& args) override;
   void linear_backward(const LinearBackward& args) override;
   void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;

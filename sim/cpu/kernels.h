@@ -12,6 +12,7 @@
 
 #include "sim/cpu/code_rows.h"
 #include "sim/cpu/depthwise_kernels.h"
+#include "sim/cpu/max_pool_row.h"
 
 namespace bitcycle::cpu {
 
@@ -316,6 +317,7 @@ struct KernelTable {
   void (*depthwise_row)(const DepthwiseRow&);
   void (*depthwise_gradient)(const DepthwiseGradientRows&);
   void (*code_sums)(const CodeSums&);
+  void (*max_pool)(const MaxPoolRow&);
   /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
   void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);
   /// Largest bits of |x|, included into *magnitude.

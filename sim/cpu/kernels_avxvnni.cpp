@@ -16,6 +16,7 @@ namespace {
 #include "sim/cpu/bytes256.inl"
 #include "sim/cpu/elementwise.inl"
 #include "sim/cpu/code_rows.inl"
+#include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_avx2.inl"
 #include "sim/cpu/depthwise.inl"
 // clang-format on

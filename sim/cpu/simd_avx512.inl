@@ -56,6 +56,9 @@ inline Ints shift_right(Ints a) {
 }
 inline Ints sign_of(Ints a) { return {_mm512_srai_epi32(a.v, 31)}; }
 inline Ints bits_of(Floats a) { return {_mm512_castps_si512(a.v)}; }
+inline Floats floats_of(Ints a) { return {_mm512_castsi512_ps(a.v)}; }
+/// All ones where equal.
+inline Ints equal_lanes(Ints a, Ints b) { return {_mm512_movm_epi32(_mm512_cmpeq_epi32_mask(a.v, b.v))}; }
 inline Ints rounded(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline Floats to_floats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline std::int32_t largest_of(Ints a) { return _mm512_reduce_max_epi32(a.v); }

@@ -120,6 +120,15 @@ inline Ints bits_of(const Floats& a) {
   __builtin_memcpy(&out, &a, sizeof out);
   return out;
 }
+inline Floats floats_of(const Ints& a) {
+  Floats out;
+  __builtin_memcpy(&out, &a, sizeof out);
+  return out;
+}
+/// All ones where equal.
+inline Ints equal_lanes(const Ints& a, const Ints& b) {
+  return lanes_of<std::int32_t>([&](int i) { return a.v[i] == b.v[i] ? -1 : 0; });
+}
 /// rint: ties to even by adding and subtracting 1.5 * 2^23 where the magnitude is below 2^22, by the library above.
 /// Non-finite and out-of-range numbers give the smallest integer, as the vector instructions do.
 inline std::int32_t rounded_one(float x) {

@@ -142,6 +142,13 @@ inline Ints sign_of(const Ints& x) {
 inline Ints bits_of(const Floats& x) {
   return each_ints([&](int i) { return _mm_castps_si128(x.v[i]); });
 }
+inline Floats floats_of(const Ints& x) {
+  return each_floats([&](int i) { return _mm_castsi128_ps(x.v[i]); });
+}
+/// All ones where equal.
+inline Ints equal_lanes(const Ints& x, const Ints& y) {
+  return each_ints([&](int i) { return _mm_cmpeq_epi32(x.v[i], y.v[i]); });
+}
 inline Ints rounded(const Floats& x) {
   return each_ints([&](int i) { return _mm_cvtps_epi32(x.v[i]); });
 }

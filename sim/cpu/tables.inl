@@ -75,6 +75,7 @@ constexpr KernelTable table_named(const char* name) {
           .depthwise_row = depthwise_row,
           .depthwise_gradient = depthwise_gradient,
           .code_sums = code_sums,
+          .max_pool = max_pool,
           .range = range,
           .magnitude = magnitude,
           .positive_bits = positive_bits,

@@ -192,6 +192,36 @@ struct AveragePoolBackward {
   const GradientSum* gradient_sum = nullptr;
 };
 
+/// Maps and windows of a max pool (docs/numerics.md, 6.7).
+struct PoolGeometry {
+  std::int64_t n = 0, h = 0, w = 0, channels = 0, out_h = 0, out_w = 0;
+  std::int64_t kernel = 1, stride = 1, padding = 0;
+};
+/// z = the first largest x of each window, and the range of all z.
+struct MaxPool {
+  PoolGeometry over;
+  const float* x = nullptr;  // (n, h, w, channels)
+  float* z = nullptr;        // (n, out_h, out_w, channels)
+  Range* range = nullptr;    // null: not wanted
+};
+/// dx = sum of dz over the windows whose maximum an element is, from +0, windows in row order; then the mask.
+struct MaxPoolBackward {
+  PoolGeometry over;
+  const float* x = nullptr;
+  const float* dz = nullptr;
+  float* dx = nullptr;                        // null: only u of the gradient sum is wanted
+  float* dx_bound = nullptr;                  // exact max |dx|, one value; null: not wanted
+  const GradientSum* gradient_sum = nullptr;  // without norms, whose bound is not known yet; null: only dx
+};
+/// Sums of a batch norm's gradient by themselves: u as it is, and an exact bound of it.
+struct NormSums {
+  std::int64_t positions = 0;
+  std::int64_t channels = 0;
+  const float* u = nullptr;      // (positions, channels)
+  const float* bound = nullptr;  // device: one value
+  GradientSum::Norm norm;
+};
+
 /// y = x w^T + bias, float32: one fma sum an output over the inputs ascending from +0, then + bias.
 struct LinearForward {
   std::int64_t n = 0, inputs = 0, outputs = 0;

@@ -80,6 +80,9 @@ class KernelLibrary {
   virtual void norm_gradient_prepare(const NormGradientPrepare& args) = 0;
   virtual void average_pool(const AveragePool& args) = 0;
   virtual void average_pool_backward(const AveragePoolBackward& args) = 0;
+  virtual void max_pool(const MaxPool& args) = 0;
+  virtual void max_pool_backward(const MaxPoolBackward& args) = 0;
+  virtual void norm_sums(const NormSums& args) = 0;
   virtual void linear_forward(const LinearForward& args) = 0;
   virtual void linear_backward(const LinearBackward& args) = 0;
   virtual void softmax_cross_entropy(const SoftmaxCrossEntropy& args) = 0;

@@ -56,6 +56,11 @@ void norm_prepare(const NormPrepare& args);
 void norm_forward(const NormForward& args);
 void norm_gradient_prepare(const NormGradientPrepare& args);
 
+// Max pooling (max_pool.cpp).
+void max_pool(const MaxPool& args);
+void max_pool_backward(const MaxPoolBackward& args);
+void norm_sums(const NormSums& args);
+
 // The end of a network (classifier.cpp).
 void load_images(const ImageBatch& args);
 void average_pool(const AveragePool& args);

@@ -156,6 +156,21 @@ void ReferenceLibrary::average_pool_backward(const AveragePoolBackward& args) {
   reference::average_pool_backward(args);
 }
 
+void ReferenceLibrary::max_pool(const MaxPool& args) {
+  const Timing timing(*this, "max pool");
+  reference::max_pool(args);
+}
+
+void ReferenceLibrary::max_pool_backward(const MaxPoolBackward& args) {
+  const Timing timing(*this, "max pool backward");
+  reference::max_pool_backward(args);
+}
+
+void ReferenceLibrary::norm_sums(const NormSums& args) {
+  const Timing timing(*this, "norm sums");
+  reference::norm_sums(args);
+}
+
 void ReferenceLibrary::linear_forward(const LinearForward& args) {
   const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
   reference::linear_forward(args);

@@ -39,6 +39,22 @@ std::unique_ptr<NetworkProgram> small_program(const Options& options) {
   return b.finish();
 }
 
+/// Max pool behind a stem with a rectifier, whose gradient comes from two readers; blocks without a rectifier behind
+/// them, depthwise convolutions, the last one's output read once.
+std::unique_ptr<NetworkProgram> pooled_program(const Options& options) {
+  Builder b("pooled", options);
+  Value* x = relu(b, block(b, b.images(9, 8, 3), "conv1", "bn1", 20, 3, 1));
+  x = max_pool(b, x, "maxpool", {3, 2, 1});
+  Value* hidden = relu(b, block(b, x, "a.conv1", "a.bn1", 20, 3, 1, 20));
+  x = add(b, block(b, hidden, "a.conv2", "a.bn2", 20, 1), x);
+  hidden = relu(b, block(b, x, "b.conv1", "b.bn1", 40, 1));
+  hidden = relu(b, block(b, hidden, "b.conv2", "b.bn2", 40, 3, 1, 40));
+  x = add(b, block(b, hidden, "b.conv3", "b.bn3", 20, 1), x);
+  x = relu(b, block(b, x, "c.conv", "c.bn", 16, 3, 2));
+  softmax_loss(b, linear(b, average_pool(b, x, "pool"), "fc", 5));
+  return b.finish();
+}
+
 struct Case {
   const char* name;
   LayerWidths widths;
@@ -229,8 +245,11 @@ TEST(KernelEntries, GiveTheBytesOfTheNodesThatTheyStandFor) {
       c.change(options);
       const auto training = small_program(options);
       expect_the_reference(*device, *training, *training, c.widths, used);
+      const auto pooled = pooled_program(options);
+      expect_the_reference(*device, *pooled, *pooled, c.widths, used);
       options.training = false;
       expect_the_reference(*device, *small_program(options), *training, c.widths, used);
+      expect_the_reference(*device, *pooled_program(options), *pooled, c.widths, used);
     }
     for (const FusedEntry& entry : fused_entries()) {
       EXPECT_TRUE(used.count(entry.entry.name)) << device->name() << ": no program uses " << entry.entry.name;

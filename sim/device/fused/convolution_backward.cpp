@@ -118,6 +118,9 @@ std::optional<Match> conv_backward(const Candidates& c, int node) {
     if (bound->rhs_grid) match.takes.push_back(bound->rhs_grid);
     if (bound->rhs_range) match.takes.push_back(bound->rhs_range);
     take_gradient_sum(c, dx, own_bound, match);
+  } else if (const int sum = c.reader<ops::Add>(dx); sum >= 0 && c.get<ops::Add>(sum)->a == dx) {
+    constexpr int kNoBound = -1;
+    take_gradient_sum(c, dx, kNoBound, match);
   } else {
     match.makes.push_back(dx);
     if (const int magnitude = c.reader<ops::Magnitude>(dx); magnitude >= 0) {
@@ -212,7 +215,8 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   args.dw = b.address<float>(dw);
   std::shared_ptr<GradientSum> gradient_sum;
   if (error) {
-    const bool sums_gradients = b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr;
+    const bool sums_gradients =
+        b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr || b.op<ops::Add>() != nullptr;
     if (sums_gradients) {
       gradient_sum = std::make_shared<GradientSum>(gradient_sum_of(b, dx));
     } else {

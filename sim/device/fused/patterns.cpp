@@ -72,7 +72,7 @@ void take_gradient_sum(const Candidates& c, Tensor dx, int own_bound, Match& mat
     ++norms;
   }
   match.makes.push_back(u);
-  if (u == dx) return;
+  if (u == dx && norms == 0) return;
   if (const int magnitude = c.reader<ops::Magnitude>(u); magnitude >= 0 && magnitude != own_bound) {
     add(match.nodes, magnitude);
     match.makes.push_back(c.get<ops::Magnitude>(magnitude)->bound);

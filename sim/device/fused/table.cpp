@@ -15,12 +15,15 @@ FusedEntry convolution_backward_entry();
 FusedEntry convolution_forward_entry();
 FusedEntry accumulators_entry();
 FusedEntry average_pool_backward_entry();
+FusedEntry max_pool_backward_entry();
 FusedEntry weights_entry();
 FusedEntry activation_scale_entry();
 FusedEntry norm_forward_entry();
 FusedEntry norm_from_running_entry();
 FusedEntry norm_gradient_prepare_entry();
 FusedEntry average_pool_entry();
+FusedEntry max_pool_entry();
+FusedEntry norm_sums_entry();
 FusedEntry softmax_loss_entry();
 FusedEntry tensor_range_entry();
 FusedEntry sgd_entry();
@@ -40,12 +43,15 @@ const std::vector<FusedEntry>& fused_entries() {
       fused::convolution_forward_entry(),
       fused::accumulators_entry(),
       fused::average_pool_backward_entry(),
+      fused::max_pool_backward_entry(),
       fused::weights_entry(),
       fused::activation_scale_entry(),
       fused::norm_forward_entry(),
       fused::norm_from_running_entry(),
       fused::norm_gradient_prepare_entry(),
       fused::average_pool_entry(),
+      fused::max_pool_entry(),
+      fused::norm_sums_entry(),
       fused::softmax_loss_entry(),
       fused::tensor_range_entry(),
       fused::sgd_entry(),

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cuda/kernels/kernel_entry.h"
+#include "cuda/kernels/kernels_max_pool.h"
+
+namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+
+std::vector<gpu::KernelEntry> max_pool_kernels() {
+  return {
+      BITCYCLE_KERNEL(MaxPoolKernel),
+      BITCYCLE_KERNEL(MaxPoolBackwardKernel),
+      BITCYCLE_KERNEL(NormSumsPrepareKernel),
+  };
+}
+
+}  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE
