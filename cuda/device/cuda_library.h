@@ -204,6 +204,15 @@ class CudaLibrary final : public KernelLibrary {
   const Tiling& tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels);
   template <int LA, int LB>
   void forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
+  /// What kernels_depthwise.h is for.
+  static bool has_depthwise_kernels(const ConvShape& s) {
+    return s.groups > 1 && s.groups == s.c && s.groups == s.o && s.c % 4 == 0 && s.kh == 3 && s.kw == 3;
+  }
+  /// Enough blocks that every slice of `width` channels has a thread.
+  int depthwise_blocks(std::int64_t size, std::int64_t channels, std::int64_t width) const;
+  void depthwise_forward(const ConvForward& args, const CudaWeights& w);
+  void depthwise_error(const ConvBackward& args, const CudaWeights& w, float* dx);
+  void depthwise_gradient(const ConvBackward& args, CudaWeights& w);
   template <int Norms>
   struct ErrorProduct {
     template <typename Tile>

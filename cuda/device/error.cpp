@@ -115,6 +115,15 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   const auto inputs = static_cast<std::uint32_t>(s.input_size());
   float* dx =
       args.dx != nullptr ? args.dx : reserve(direct_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
+  const auto add_gradients = [&] {
+    if (args.gradient_sum == nullptr) return;
+    sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
+  };
+  if (has_depthwise_kernels(s) && args.g.width.is_integer() && args.g.width.bits() <= 8 && w.width.is_integer() &&
+      w.width.is_narrow()) {
+    depthwise_error(args, w, dx);
+    return add_gradients();
+  }
   DirectErrorKernel::Args direct{};
   direct.s = geo;
   direct.sum_type =
@@ -129,7 +138,7 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   direct.dx_bound = args.dx_bound;
   direct.size = inputs;
   launch<DirectErrorKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
-  if (args.gradient_sum != nullptr) sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
+  add_gradients();
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -106,6 +106,8 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
     }
     return;
   }
+  const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
+  if (has_depthwise_kernels(s) && is_bytes(args.codes.width) && is_bytes(w.width)) return depthwise_forward(args, w);
   DirectForwardKernel::Args direct{};
   direct.s = g;
   direct.sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());

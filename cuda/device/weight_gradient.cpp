@@ -89,6 +89,8 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
                                        WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;
   }
+  const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
+  if (has_depthwise_kernels(s) && is_bytes(args.g.width) && is_bytes(args.x.width)) return depthwise_gradient(args, w);
   DirectWeightGradientKernel::Args direct{};
   direct.s = g;
   direct.sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());

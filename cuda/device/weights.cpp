@@ -118,6 +118,15 @@ std::unique_ptr<QuantisedWeights> CudaLibrary::make_weights(const ConvShape& sha
     w.inputs.taps = w.outputs.taps + w.output_classes;
   }
 
+  if (has_depthwise_kernels(shape)) {
+    w.gradient_sums = Buffer(*this, bytes(3 * taps * shape.c + 1, sizeof(std::int64_t)));
+    std::vector<std::int64_t> terms;
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
+    }
+    w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
+    to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
+  }
   if (shape.groups == 1) {
     const auto packed_bytes = [&](std::int64_t rows, std::int64_t depth, int limbs) {
       return bytes(rounded_up(rows, 64) * rounded_up(depth, 64) * limbs, 1);

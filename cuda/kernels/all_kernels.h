@@ -13,6 +13,7 @@ std::vector<gpu::KernelEntry> direct_kernels();
 std::vector<gpu::KernelEntry> classifier_kernels();
 std::vector<gpu::KernelEntry> elementwise_kernels();
 std::vector<gpu::KernelEntry> gradient_sum_kernels();
+std::vector<gpu::KernelEntry> depthwise_kernels();
 std::vector<gpu::KernelEntry> max_pool_kernels();
 std::vector<gpu::KernelEntry> norm_kernels();
 std::vector<gpu::KernelEntry> quantise_kernels();
