@@ -16,7 +16,7 @@ std::vector<std::size_t> read_names(YamlSection& section, const std::string& key
                                     const std::vector<std::string>& known) {
   const YAML::Node list = section.need(key);
   if (!list.IsSequence() || list.size() == 0) {
-    section.fail(list, "'" + section.name(key) + "' must be a list, e.g. [" + known.front() + "]");
+    section.fail(list, "'" + section.name(key) + "' must be a list of at least one name, e.g. [" + known.front() + "]");
   }
   std::vector<std::size_t> found;
   for (const auto& entry : list) {

@@ -88,6 +88,7 @@ void CudaLibrary::set_profiling(bool on) {
   if (on) profile_.clear();
   profiling_ = on;
 }
+std::vector<ProfileEntry> CudaLibrary::profile() const { return profile_; }
 
 int CudaLibrary::blocks(std::uint32_t count) const {
   const std::uint32_t needed = count / 1024U + 1U;

@@ -5,95 +5,12 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include "nn/io/atomic_file.h"
 #include "nn/io/free_memory.h"
-#include "nn/io/safetensors.h"
 #include "nn/models/model.h"
 #include "nn/train/learning_rate.h"
-#include "sim/number/digest.h"
-#include "sim/ops/loss_record.h"
-#include "sim/ops/mean_loss.h"
 
 namespace bitcycle {
 namespace {
-
-constexpr const char* kTrainingSet = "training";
-constexpr const char* kTestSet = "test";
-
-std::int64_t evaluation_batch_of(const Config& config) {
-  return config.train.evaluation_batch > 0 ? config.train.evaluation_batch : config.train.batch;
-}
-
-/// The wider of two integer widths; an integer one where the other is float32.
-BitWidth wider_integer(BitWidth a, BitWidth b) {
-  if (a.is_float32() || b.is_float32()) return a.is_float32() ? b : a;
-  return a.bits() >= b.bits() ? a : b;
-}
-
-/// The widest integer widths of a layer over all steps, and the largest of its schedules; float32 where all are.
-LayerWidths widest_of(const PrecisionPlan& plan, const std::string& layer) {
-  LayerWidths widest = plan.max(layer);
-  for (const auto& [widths, steps] : plan.histogram(layer, 0, plan.steps())) {
-    widest = {wider_integer(widest.forward, widths.forward), wider_integer(widest.gradient, widths.gradient)};
-  }
-  return widest;
-}
-
-FloatOperands float_operands(const LayerWidths& widths) {
-  return {widths.forward.is_float32(), widths.gradient.is_float32()};
-}
-
-builder::Options options_of(const Config& config, std::int64_t batch) {
-  builder::Options options;
-  options.batch = batch;
-  options.seed = config.train.seed;
-  options.image_size = image_size_of(config);
-  const PrecisionConfig& precision = config.precision;
-  options.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,
-                          precision.error_grid_bits, precision.min_scale};
-  return options;
-}
-
-/// Indices are written for this many steps at a time, so that most steps upload nothing.
-constexpr std::int64_t kStepsOfIndices = 64;
-
-/// Batches of a streamed set that lie on the device: of the step that runs, and of the next one.
-constexpr std::int64_t kStreamedBatches = 2;
-
-bool is_streamed(const Config& config) { return config.data.name == "imagefolder"; }
-
-builder::StoredImages stored_training_images(const Config& config, std::int64_t count) {
-  if (is_streamed(config)) {
-    const std::int64_t images = kStreamedBatches * config.train.batch;
-    return {kTrainingSet, images, images, false};
-  }
-  return {kTrainingSet, std::max<std::int64_t>(1, count), kStepsOfIndices * config.train.batch, config.data.augment};
-}
-builder::StoredImages stored_test_images(const Config& config, std::int64_t count) {
-  if (is_streamed(config)) {
-    const std::int64_t images = evaluation_batch_of(config);
-    return {kTestSet, images, images, false};
-  }
-  return {kTestSet, std::max<std::int64_t>(1, count), evaluation_batch_of(config), false};
-}
-
-using WidthsOf = std::function<LayerWidths(const std::string& layer)>;
-
-/// The training step with these float32 operands.
-std::unique_ptr<builder::NetworkProgram> write_training(const Config& config, const PrecisionPlan& plan,
-                                                        const WidthsOf& widths_at_step,
-                                                        const std::optional<builder::StoredImages>& images) {
-  builder::Options options = options_of(config, config.train.batch);
-  options.widest = [&](const std::string& layer) {
-    const LayerWidths now = widths_at_step(layer), widest = widest_of(plan, layer);
-    return LayerWidths{now.forward.is_float32() ? now.forward : widest.forward,
-                       now.gradient.is_float32() ? now.gradient : widest.gradient};
-  };
-  options.sgd = builder::Options::Sgd{static_cast<float>(config.optimizer.momentum),
-                                      static_cast<float>(config.optimizer.weight_decay)};
-  options.stored_images = images;
-  return write_model(config.model.name, config.model.classes, options);
-}
 
 void check_images(const builder::NetworkProgram& network, const Dataset& dataset) {
   for (const ImageSet* set : {&dataset.train, &dataset.test}) {
@@ -114,14 +31,6 @@ void check_images(const builder::NetworkProgram& network, const Dataset& dataset
   }
 }
 
-void set_widths(StepInputs& inputs, const builder::NetworkProgram& network, const std::vector<LayerWidths>& widths) {
-  for (std::size_t i = 0; i < widths.size(); ++i) {
-    const auto& layer = network.layers[i];
-    if (layer.forward) inputs.set(layer.forward, widths[i].forward);
-    if (layer.gradient) inputs.set(layer.gradient, widths[i].gradient);
-  }
-}
-
 std::string gibibytes(std::uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) * 0x1p-30);
@@ -131,23 +40,6 @@ std::string gibibytes(std::uint64_t bytes) {
 std::size_t state_bytes(const Program& program) { return plan_side_by_side(program, Lifetime::kState).bytes; }
 
 }  // namespace
-
-std::unique_ptr<builder::NetworkProgram> training_program(const Config& config, bool stored_images) {
-  const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  std::optional<builder::StoredImages> images;
-  if (stored_images) images = stored_training_images(config, image_counts(config.data).train);
-  return write_training(
-      config, plan, [&](const std::string& layer) { return plan.at(0, layer); }, images);
-}
-
-std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config, bool stored_images) {
-  const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  builder::Options options = options_of(config, evaluation_batch_of(config));
-  options.training = false;
-  options.widest = [&](const std::string& layer) { return plan.max(layer); };
-  if (stored_images) options.stored_images = stored_test_images(config, image_counts(config.data).test);
-  return write_model(config.model.name, config.model.classes, options);
-}
 
 NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& device,
                        const std::vector<std::string>& kept)
@@ -224,7 +116,7 @@ void NetworkRun::write_training_programs() {
   if (device_.keeps_images()) images = stored_training_images(config_, dataset_.train.count);
   const auto write = [&](std::int64_t step) {
     auto training = std::make_unique<Training>();
-    training->network = write_training(
+    training->network = write_training_step(
         config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images);
     for (const auto& layer : training->network->layers) {
       training->floats.push_back(float_operands(plan_.at(step, layer.name)));
@@ -249,25 +141,6 @@ void NetworkRun::write_training_programs() {
                                    [&](const auto& training) { return training->floats == floats; });
     if (!known) write(step);
   }
-}
-
-std::unique_ptr<NetworkRun::Evaluation> NetworkRun::write_evaluation(const std::vector<BitWidth>& widest) const {
-  auto evaluation = std::make_unique<Evaluation>();
-  evaluation->widest = widest;
-  builder::Options options = options_of(config_, evaluation_batch_);
-  options.training = false;
-  options.widest = [&](const std::string& layer) {
-    const auto at = static_cast<std::size_t>(std::find(layers_.begin(), layers_.end(), layer) - layers_.begin());
-    return LayerWidths{widest[at], max_widths_[at].gradient};
-  };
-  if (device_.keeps_images()) options.stored_images = stored_test_images(config_, dataset_.test.count);
-  evaluation->network = write_model(config_.model.name, config_.model.classes, options);
-  return evaluation;
-}
-
-void NetworkRun::compile(Evaluation& evaluation) {
-  evaluation.executable = device_.compile(evaluation.network->program, {state_, {evaluation.network->logits}});
-  evaluation.inputs = std::make_unique<StepInputs>(evaluation.network->program);
 }
 
 /// Throws where a step needs more than there is: the system would end the process without a word.
@@ -354,22 +227,6 @@ NetworkRun::Training& NetworkRun::training_of(const std::vector<LayerWidths>& wi
   throw std::logic_error("no program was written for these widths");
 }
 
-NetworkRun::Evaluation& NetworkRun::evaluation_of(const std::vector<LayerWidths>& widths) {
-  const auto fits = [](BitWidth widest, const LayerWidths& at) {
-    return widest.is_float32() == at.forward.is_float32() &&
-           (widest.is_float32() || bytes_of(at.forward.container()) <= bytes_of(widest.container()));
-  };
-  for (const auto& evaluation : evaluations_) {
-    if (std::equal(evaluation->widest.begin(), evaluation->widest.end(), widths.begin(), fits)) return *evaluation;
-  }
-  std::vector<BitWidth> widest;
-  for (const auto& layer : widths) widest.push_back(layer.forward);
-  auto evaluation = write_evaluation(widest);
-  compile(*evaluation);
-  evaluations_.push_back(std::move(evaluation));
-  return *evaluations_.back();
-}
-
 void NetworkRun::write_indices(const char* set) { state_->write(std::string(set) + " indices", indices_.data()); }
 
 void NetworkRun::give_training_batch(Started& started) {
@@ -454,88 +311,6 @@ void NetworkRun::read(const std::string& tensor, void* host) {
   const Tensor found = training.network->program.find(tensor);
   if (!found) throw std::invalid_argument("the program has no tensor '" + tensor + "'");
   training.executable->read(found, host);
-}
-
-EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
-                                      std::vector<float>* logits) {
-  if (steps_done < 1) {
-    throw std::runtime_error(
-        "an evaluation needs the running ranges and statistics that training leaves, and no step was trained yet");
-  }
-  Evaluation& evaluation = evaluation_of(widths);
-  const builder::NetworkProgram& network = *evaluation.network;
-  const std::int64_t batch = evaluation_batch_;
-  StepInputs& inputs = *evaluation.inputs;
-  std::vector<float> x;
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(batch));
-  if (device_.keeps_images()) {
-    end_of_indices_ = 0;  // the memory of the training's is used
-    inputs.set(network.first_index, std::uint32_t{0});
-  } else {
-    x.resize(static_cast<std::size_t>(network.program.spec(network.images).size()));
-    inputs.point(network.images, x.data());
-    inputs.point(network.labels, labels.data());
-  }
-  set_widths(inputs, network, widths);
-  EvaluationResult result;
-  std::int64_t correct = 0;
-  std::vector<float> losses;
-  losses.reserve(static_cast<std::size_t>(dataset_.test.count));
-  for (std::int64_t first = 0; first < dataset_.test.count; first += batch) {
-    const std::int64_t count = std::min(batch, dataset_.test.count - first);
-    if (streamed_) {
-      const std::uint8_t* pixels = streamed_->test(first, count, labels.data());
-      if (device_.keeps_images()) {
-        upload_batch(kTestSet, 0, count, pixels, labels.data());
-      } else {
-        loader_.normalise(pixels, count * network.image_h * network.image_w, x.data());
-      }
-    } else if (device_.keeps_images()) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        indices_[static_cast<std::size_t>(i)] = {static_cast<std::uint32_t>(first + i), 0};
-      }
-      write_indices(kTestSet);
-    } else {
-      loader_.test_batch(first, count, x.data(), labels.data());
-    }
-    inputs.set_samples(count);
-    const Report& report = evaluation.executable->run(inputs);
-    correct += report.at<LossRecord>(network.loss)->correct;
-    const auto* of_samples = report.at<float>(network.losses);
-    losses.insert(losses.end(), of_samples, of_samples + count);
-    if (logits == nullptr) continue;
-    const std::size_t before = logits->size();
-    logits->resize(before + static_cast<std::size_t>(batch * network.classes));
-    evaluation.executable->read(network.logits, logits->data() + before);
-    logits->resize(before + static_cast<std::size_t>(count * network.classes));
-  }
-  if (streamed_) streamed_->end_test();
-  result.images = dataset_.test.count;
-  // On one grid over the whole set, so that the number does not depend on how many images went at a time.
-  result.loss = mean_loss(losses);
-  if (result.images > 0) result.accuracy = 100.0 * static_cast<double>(correct) / static_cast<double>(result.images);
-  return result;
-}
-
-Config with_initial_weights_digest(Config config) {
-  const std::string& path = config.model.initial_weights;
-  if (path.empty()) return config;
-  const std::string bytes = read_file(path);
-  const std::string digest = to_text(digest_of(bytes.data(), bytes.size()));
-  std::string& expected = config.model.initial_weights_digest;
-  if (!expected.empty() && expected != digest) {
-    throw std::runtime_error("model.initial_weights: '" + path + "' has the digest " + digest + ", not " + expected +
-                             " as model.initial_weights_digest says; the file has changed, or is another one");
-  }
-  expected = digest;
-  return config;
-}
-
-void set_initial_state(NetworkRun& run, const Config& config) {
-  initialise(run.state(), config.train.seed);
-  if (config.model.initial_weights.empty()) return;
-  with_initial_weights_digest(config);
-  load_weights(run.state(), read_safetensors(config.model.initial_weights), config.model.initial_weights);
 }
 
 }  // namespace bitcycle

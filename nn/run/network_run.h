@@ -16,25 +16,13 @@
 #include "nn/config/config.h"
 #include "nn/data/dataset.h"
 #include "nn/run/findings.h"
+#include "nn/run/network_programs.h"
 #include "nn/run/network_state.h"
 #include "nn/run/streamed_batches.h"
 #include "sim/device/device.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
-
-/// Which operands of a layer are float32.
-struct FloatOperands {
-  bool forward = false, gradient = false;
-  bool operator==(const FloatOperands&) const = default;
-};
-
-/// The training step of a config as a program: its containers hold every width of the run. Where a layer is float32 in
-/// some steps and integer in others, the program of the first step. `stored_images`: as a device that keeps them has
-/// it.
-std::unique_ptr<builder::NetworkProgram> training_program(const Config& config, bool stored_images = false);
-/// Its evaluation at the largest widths of the run.
-std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config, bool stored_images = false);
 
 struct EvaluationResult {
   double loss = 0.0;      // mean
@@ -144,11 +132,5 @@ class NetworkRun {
   std::vector<ImageIndex> indices_;
   std::int64_t first_step_of_indices_ = 0, end_of_indices_ = 0;  // steps whose indices are on the device
 };
-
-/// The config with model.initial_weights_digest filled in. Throws where the file cannot be read or has another digest.
-Config with_initial_weights_digest(Config config);
-
-/// Initial state: of model.initial_weights, or drawn from train.seed.
-void set_initial_state(NetworkRun& run, const Config& config);
 
 }  // namespace bitcycle

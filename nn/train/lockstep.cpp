@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nn/data/dataset.h"
+#include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 
 namespace bitcycle {

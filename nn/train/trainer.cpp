@@ -12,6 +12,7 @@
 #include "nn/data/jpeg.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
+#include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 #include "nn/train/cost_options.h"
 #include "nn/train/fork.h"

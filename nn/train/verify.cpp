@@ -8,6 +8,7 @@
 
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
+#include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 

@@ -6,7 +6,6 @@
 #include <span>
 
 #include "sim/cpu/cpu_library.h"
-#include "sim/cpu/timing.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
 #include "sim/ops/mean_loss.h"
@@ -21,7 +20,7 @@ constexpr std::int64_t kColumnsAtOnce = 1024;  // of a sum over samples
 }  // namespace
 
 void CpuLibrary::average_pool(const AveragePool& args) {
-  const Timing timing(*this, "average pool");
+  const auto timing = profile_.time("average pool");
   workers_.each(args.n, [&](int, std::int64_t n) {
     float* pooled = args.pooled + n * args.channels;
     std::fill_n(pooled, args.channels, 0.0F);
@@ -71,7 +70,7 @@ void CpuLibrary::ordered_matrix(const OrderedMatrix& m) {
 }
 
 void CpuLibrary::linear_forward(const LinearForward& args) {
-  const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
+  const auto timing = profile_.time("linear forward", args.n * args.inputs * args.outputs);
   ordered_matrix({args.n, args.inputs, args.outputs, args.x, args.w, 1, args.inputs, args.bias, args.y});
 }
 
@@ -87,7 +86,7 @@ float CpuLibrary::largest_magnitude(const float* x, std::int64_t size) {
 
 void CpuLibrary::linear_backward(const LinearBackward& args) {
   const int passes = (args.dx != nullptr ? 1 : 0) + (args.dw != nullptr ? 1 : 0);
-  const Timing timing(*this, "linear backward", passes * args.n * args.inputs * args.outputs);
+  const auto timing = profile_.time("linear backward", passes * args.n * args.inputs * args.outputs);
   if (args.dx != nullptr) {
     ordered_matrix({args.n, args.outputs, args.inputs, args.dy, args.w, args.inputs, 1, nullptr, args.dx});
   }
@@ -123,7 +122,7 @@ void CpuLibrary::linear_backward(const LinearBackward& args) {
 }
 
 void CpuLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
-  const Timing timing(*this, "softmax cross-entropy");
+  const auto timing = profile_.time("softmax cross-entropy");
   level(states_);
   const float inverse_n = args.n == 0 ? 0.0F : 1.0F / static_cast<float>(args.n);
   float* losses = args.losses != nullptr ? args.losses : losses_.need(args.n);

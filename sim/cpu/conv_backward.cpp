@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "sim/cpu/cpu_library.h"
-#include "sim/cpu/timing.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/ops/bounds.h"
 #include "sim/ops/norm.h"
@@ -175,7 +174,8 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
                                                           args.shape.error_depth())));
   const KernelShape images(args.shape, bytes);
   const ConvShape& s = images.shape;
-  const Timing timing(*this, "convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
+  const auto timing =
+      profile_.time("convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
   const bool words = weights.depthwise && byte_limbs(args.g.width) == 1 &&
                      (args.dw == nullptr || byte_limbs(args.x.width) == 1) &&
                      (!error || byte_limbs(weights.width) == 1);
@@ -297,7 +297,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
 }
 
 void CpuLibrary::average_pool_backward(const AveragePoolBackward& args) {
-  const Timing timing(*this, "average pool backward");
+  const auto timing = profile_.time("average pool backward");
   summed_norms_ = 0;
   gradient_sum_channels_ = args.channels;
   if (args.gradient_sum != nullptr) {

@@ -7,7 +7,6 @@
 #include <stdexcept>
 
 #include "sim/cpu/isa.h"
-#include "sim/cpu/timing.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/ops/activation.h"
 #include "sim/ops/bounds.h"
@@ -69,7 +68,7 @@ std::unique_ptr<QuantisedWeights> CpuLibrary::make_weights(const ConvShape& shap
 }
 
 void CpuLibrary::tensor_range(const float* x, std::int64_t size, Range* range) {
-  const Timing timing(*this, "tensor range");
+  const auto timing = profile_.time("tensor range");
   for (auto& state : states_) state.keys = {};
   workers_.chunks(size, kChunk, [&](int thread, std::int64_t begin, std::int64_t end) {
     auto& keys = states_[static_cast<std::size_t>(thread)].keys;
@@ -105,7 +104,7 @@ void CpuLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t posit
   if (gradient.norm == nullptr) {
     tensor_range(gradient.u, positions * channels, range);
   } else {
-    const Timing timing(*this, "gradient range");
+    const auto timing = profile_.time("gradient range");
     const GradientRows table = gradient_table_.rows(gradient, channels);
     for (auto& state : states_) state.keys = {};
     const std::int64_t grain = std::max<std::int64_t>(1, kChunk / channels);
@@ -198,7 +197,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
                                                                weights.forward.limbs, args.shape.forward_depth());
   const KernelShape images(args.shape, bytes);
   const ConvShape& s = images.shape;
-  const Timing timing(*this, "convolution forward", s.macs());
+  const auto timing = profile_.time("convolution forward", s.macs());
   const bool words = weights.depthwise && byte_limbs(weights.width) == 1 && byte_limbs(args.codes.width) == 1;
   if (!bytes && !words && s.forward_depth() > kMaxOrderedDepth) {
     reference_.conv_forward(args);
@@ -304,12 +303,12 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
 }
 
 void CpuLibrary::conv_accumulators(const ConvAccumulators& args) {
-  const Timing timing(*this, "accumulators", args.shape.macs());
+  const auto timing = profile_.time("accumulators", args.shape.macs());
   reference_.conv_accumulators(args);
 }
 
 void CpuLibrary::norm_forward(const NormForward& args) {
-  const Timing timing(*this, "batch norm forward");
+  const auto timing = profile_.time("batch norm forward");
   const NormVectors main = main_norm_.vectors(args.norm, args.channels);
   NormVectors shortcut;
   if (args.shortcut_norm != nullptr) shortcut = shortcut_norm_.vectors(args.shortcut_norm, args.channels);
@@ -343,7 +342,7 @@ void CpuLibrary::norm_forward(const NormForward& args) {
 }
 
 void CpuLibrary::sgd_update(const SgdUpdate& args) {
-  const Timing timing(*this, "sgd");
+  const auto timing = profile_.time("sgd");
   if (args.non_finite != nullptr) *args.non_finite = -1;
   if (args.guard != nullptr && *args.guard >= 0) return;
   workers_.chunks(args.size, kChunk, [&](int, std::int64_t begin, std::int64_t end) {
@@ -358,10 +357,18 @@ void CpuLibrary::find_non_finite(const float* data, std::int64_t size, std::int6
   if (size != 0 && kernels_.non_finite(data, size)) reference_.find_non_finite(data, size, position);
 }
 
-void CpuLibrary::set_profiling(bool on) {
-  if (on) profile_.clear();
-  profiling_ = on;
+void CpuLibrary::set_profiling(bool on) { profile_.set(on); }
+std::vector<ProfileEntry> CpuLibrary::profile() const { return profile_.entries(); }
+
+// What is too small to be worth a kernel is the reference's.
+void CpuLibrary::load_images(const ImageBatch& args) { reference_.load_images(args); }
+void CpuLibrary::activation_scale(const ActivationScale& args) { reference_.activation_scale(args); }
+void CpuLibrary::norm_prepare(const NormPrepare& args) { reference_.norm_prepare(args); }
+void CpuLibrary::norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
+                                   const float* beta, NormChannel* norm) {
+  reference_.norm_from_running(channels, mean, variance, gamma, beta, norm);
 }
+void CpuLibrary::norm_gradient_prepare(const NormGradientPrepare& args) { reference_.norm_gradient_prepare(args); }
 
 }  // namespace bitcycle::cpu
 

@@ -17,6 +17,7 @@
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
 #include "sim/device/kernel_library.h"
+#include "sim/device/operation_profile.h"
 #include "sim/number/ordered_key.h"
 #include "sim/reference/reference_library.h"
 
@@ -38,44 +39,9 @@ class CpuLibrary final : public KernelLibrary {
   void fill_zero(void* device, std::size_t bytes) override { reference_.fill_zero(device, bytes); }
   void synchronise() override {}
 
-  void load_images(const ImageBatch& args) override { reference_.load_images(args); }
-
-  std::unique_ptr<QuantisedWeights> make_weights(const ConvShape& shape) override;
-  void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) override;
-
-  void tensor_range(const float* x, std::int64_t size, Range* range) override;
-  void activation_scale(const ActivationScale& args) override { reference_.activation_scale(args); }
-  void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
-                      MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) override;
-
-  void conv_forward(const ConvForward& args) override;
-  void conv_backward(const ConvBackward& args) override;
-  void conv_accumulators(const ConvAccumulators& args) override;
-
-  void norm_prepare(const NormPrepare& args) override { reference_.norm_prepare(args); }
-  void norm_from_running(std::int64_t channels, const float* mean, const float* variance, const float* gamma,
-                         const float* beta, NormChannel* norm) override {
-    reference_.norm_from_running(channels, mean, variance, gamma, beta, norm);
-  }
-  void norm_forward(const NormForward& args) override;
-  void norm_gradient_prepare(const NormGradientPrepare& args) override { reference_.norm_gradient_prepare(args); }
-  void average_pool(const AveragePool& args) override;
-  void average_pool_backward(const AveragePoolBackward& args) override;
-  void max_pool(const MaxPool& args) override;
-  void max_pool_backward(const MaxPoolBackward& args) override;
-  void norm_sums(const NormSums& args) override;
-  void linear_forward(const LinearForward& args) override;
-  void linear_backward(const LinearBackward& args) override;
-  void softmax_cross_entropy(const SoftmaxCrossEntropy& args) override;
-  void sgd_update(const SgdUpdate& args) override;
-
-  void find_non_finite(const float* data, std::int64_t size, std::int64_t* position) override;
-
-  void set_profiling(bool on) override;
-  std::vector<ProfileEntry> profile() const override { return profile_; }
+#include "sim/device/kernel_library_overrides.inl"
 
  private:
-  class Timing;
   /// Vectors over channels, padded to whole blocks, of one norm.
   struct NormTable {
     Scratch<float> mean, a, beta;
@@ -172,8 +138,7 @@ class CpuLibrary final : public KernelLibrary {
   float norm_sums_scale_u_ = 0.0F;
   int summed_norms_ = 0;
   std::int64_t gradient_sum_channels_ = 0;
-  bool profiling_ = false;
-  std::vector<ProfileEntry> profile_;
+  OperationProfile profile_;
 };
 
 }  // namespace bitcycle::cpu

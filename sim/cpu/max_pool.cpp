@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "sim/cpu/cpu_library.h"
-#include "sim/cpu/timing.h"
 
 namespace bitcycle::cpu {
 namespace {
@@ -25,7 +24,7 @@ MaxPoolRow row_of(const PoolGeometry& over, std::int64_t oh) {
 }  // namespace
 
 void CpuLibrary::max_pool(const MaxPool& args) {
-  const Timing timing(*this, "max pool");
+  const auto timing = profile_.time("max pool");
   const PoolGeometry& over = args.over;
   const std::int64_t image = over.h * over.w * over.channels, out_row = over.out_w * over.channels;
   for (auto& state : states_) state.keys = {};
@@ -44,7 +43,7 @@ void CpuLibrary::max_pool(const MaxPool& args) {
 }
 
 void CpuLibrary::max_pool_backward(const MaxPoolBackward& args) {
-  const Timing timing(*this, "max pool backward");
+  const auto timing = profile_.time("max pool backward");
   const PoolGeometry& over = args.over;
   const std::int64_t in_row = over.w * over.channels, image = over.h * in_row, out_row = over.out_w * over.channels;
   const GradientSum* sum = args.gradient_sum;
@@ -87,7 +86,7 @@ void CpuLibrary::max_pool_backward(const MaxPoolBackward& args) {
 }
 
 void CpuLibrary::norm_sums(const NormSums& args) {
-  const Timing timing(*this, "norm sums");
+  const auto timing = profile_.time("norm sums");
   GradientSum sum;
   sum.u = const_cast<float*>(args.u);  // each element is written as it is read
   sum.norm[0] = args.norm;

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "sim/cpu/cpu_library.h"
-#include "sim/cpu/timing.h"
 #include "sim/ops/error_grid.h"
 #include "sim/reference/operations.h"
 
@@ -90,7 +89,7 @@ void requantise(const KernelTable& kernels, const QuantiseWeights& args, CpuWeig
 }  // namespace
 
 void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights& base) {
-  const Timing timing(*this, "quantise weights");
+  const auto timing = profile_.time("quantise weights");
   auto& weights = static_cast<CpuWeights&>(base);
   const ConvShape& s = base.shape;
   const std::int64_t taps = s.kh * s.kw;

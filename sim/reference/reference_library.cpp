@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reference library: memory, timing, and one call into the family's file for each operation.
+// The reference library: memory, and one call into the family's file for each operation.
 #include "sim/reference/reference_library.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -14,37 +13,6 @@
 #include "sim/reference/operations.h"
 
 namespace bitcycle {
-
-class ReferenceLibrary::Timing {
- public:
-  Timing(ReferenceLibrary& library, const char* operation, std::int64_t macs = 0)
-      : library_(library), operation_(operation), macs_(macs) {
-    if (library_.profiling_) start_ = Clock::now();
-  }
-  ~Timing() {
-    if (!library_.profiling_) return;
-    auto& entries = library_.profile_;
-    auto entry = std::find_if(entries.begin(), entries.end(),
-                              [&](const ProfileEntry& candidate) { return candidate.operation == operation_; });
-    if (entry == entries.end()) {
-      ProfileEntry fresh;
-      fresh.operation = operation_;
-      entry = entries.insert(entries.end(), std::move(fresh));
-    }
-    entry->calls += 1;
-    entry->seconds += std::chrono::duration<double>(Clock::now() - start_).count();
-    entry->macs += macs_;
-  }
-  Timing(const Timing&) = delete;
-  Timing& operator=(const Timing&) = delete;
-
- private:
-  using Clock = std::chrono::steady_clock;
-  ReferenceLibrary& library_;
-  const char* operation_;
-  std::int64_t macs_;
-  Clock::time_point start_;
-};
 
 void* ReferenceLibrary::allocate(std::size_t bytes) {
   constexpr std::size_t kAlignment = 64;
@@ -69,6 +37,8 @@ void ReferenceLibrary::fill_zero(void* device, std::size_t bytes) {
   if (bytes != 0) std::memset(device, 0, bytes);
 }
 
+void ReferenceLibrary::load_images(const ImageBatch& args) { reference::load_images(args); }
+
 std::unique_ptr<QuantisedWeights> ReferenceLibrary::make_weights(const ConvShape& shape) {
   auto weights = std::make_unique<QuantisedWeights>(shape);
   const auto size = static_cast<std::size_t>(shape.weight_size());
@@ -81,13 +51,13 @@ std::unique_ptr<QuantisedWeights> ReferenceLibrary::make_weights(const ConvShape
 }
 
 void ReferenceLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) {
-  const Timing timing(*this, "quantise weights");
+  const auto timing = profile_.time("quantise weights");
   reference::quantise_weights(args, weights);
   reference::note_step_bound(args, weights);
 }
 
 void ReferenceLibrary::tensor_range(const float* x, std::int64_t size, Range* range) {
-  const Timing timing(*this, "tensor range");
+  const auto timing = profile_.time("tensor range");
   reference::tensor_range(x, size, range);
 }
 
@@ -96,26 +66,26 @@ void ReferenceLibrary::activation_scale(const ActivationScale& args) { reference
 void ReferenceLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
                                       BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range,
                                       Affine* affine) {
-  const Timing timing(*this, "gradient range");
+  const auto timing = profile_.time("gradient range");
   reference::gradient_scale(gradient, positions, channels, width, min_scale, zero_on_grid, range, affine);
 }
 
 void ReferenceLibrary::conv_forward(const ConvForward& args) {
-  const Timing timing(*this, "convolution forward", args.shape.macs());
+  const auto timing = profile_.time("convolution forward", args.shape.macs());
   reference::conv_forward(args);
 }
 
 void ReferenceLibrary::conv_backward(const ConvBackward& args) {
   {
-    const Timing timing(*this, "quantise gradient");
+    const auto timing = profile_.time("quantise gradient");
     reference::quantise_gradient(args);
   }
   if (args.dw != nullptr) {
-    const Timing timing(*this, "convolution weight gradient", args.shape.macs());
+    const auto timing = profile_.time("convolution weight gradient", args.shape.macs());
     reference::conv_weight_gradient(args);
   }
   if (args.dx == nullptr && args.dx_bound == nullptr && args.gradient_sum == nullptr) return;
-  const Timing timing(*this, "convolution error", args.shape.macs());
+  const auto timing = profile_.time("convolution error", args.shape.macs());
   const reference::ErrorPass error = reference::conv_error(args);
   const auto size = args.shape.input_size();
   if (args.dx != nullptr) std::copy(error.dx.begin(), error.dx.end(), args.dx);
@@ -138,7 +108,7 @@ void ReferenceLibrary::norm_from_running(std::int64_t channels, const float* mea
 }
 
 void ReferenceLibrary::norm_forward(const NormForward& args) {
-  const Timing timing(*this, "batch norm forward");
+  const auto timing = profile_.time("batch norm forward");
   reference::norm_forward(args);
 }
 
@@ -147,47 +117,47 @@ void ReferenceLibrary::norm_gradient_prepare(const NormGradientPrepare& args) {
 }
 
 void ReferenceLibrary::average_pool(const AveragePool& args) {
-  const Timing timing(*this, "average pool");
+  const auto timing = profile_.time("average pool");
   reference::average_pool(args);
 }
 
 void ReferenceLibrary::average_pool_backward(const AveragePoolBackward& args) {
-  const Timing timing(*this, "average pool backward");
+  const auto timing = profile_.time("average pool backward");
   reference::average_pool_backward(args);
 }
 
 void ReferenceLibrary::max_pool(const MaxPool& args) {
-  const Timing timing(*this, "max pool");
+  const auto timing = profile_.time("max pool");
   reference::max_pool(args);
 }
 
 void ReferenceLibrary::max_pool_backward(const MaxPoolBackward& args) {
-  const Timing timing(*this, "max pool backward");
+  const auto timing = profile_.time("max pool backward");
   reference::max_pool_backward(args);
 }
 
 void ReferenceLibrary::norm_sums(const NormSums& args) {
-  const Timing timing(*this, "norm sums");
+  const auto timing = profile_.time("norm sums");
   reference::norm_sums(args);
 }
 
 void ReferenceLibrary::linear_forward(const LinearForward& args) {
-  const Timing timing(*this, "linear forward", args.n * args.inputs * args.outputs);
+  const auto timing = profile_.time("linear forward", args.n * args.inputs * args.outputs);
   reference::linear_forward(args);
 }
 
 void ReferenceLibrary::linear_backward(const LinearBackward& args) {
-  const Timing timing(*this, "linear backward", 2 * args.n * args.inputs * args.outputs);
+  const auto timing = profile_.time("linear backward", 2 * args.n * args.inputs * args.outputs);
   reference::linear_backward(args);
 }
 
 void ReferenceLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
-  const Timing timing(*this, "softmax cross-entropy");
+  const auto timing = profile_.time("softmax cross-entropy");
   reference::softmax_cross_entropy(args);
 }
 
 void ReferenceLibrary::sgd_update(const SgdUpdate& args) {
-  const Timing timing(*this, "sgd");
+  const auto timing = profile_.time("sgd");
   if (args.non_finite != nullptr) *args.non_finite = -1;
   if (args.guard != nullptr && *args.guard >= 0) return;
   for (std::int64_t e = 0; e < args.size; ++e) {
@@ -202,10 +172,8 @@ void ReferenceLibrary::find_non_finite(const float* data, std::int64_t size, std
   *position = found == data + size ? -1 : found - data;
 }
 
-void ReferenceLibrary::set_profiling(bool on) {
-  if (on) profile_.clear();
-  profiling_ = on;
-}
+void ReferenceLibrary::set_profiling(bool on) { profile_.set(on); }
+std::vector<ProfileEntry> ReferenceLibrary::profile() const { return profile_.entries(); }
 
 std::unique_ptr<KernelLibrary> make_reference_library() { return std::make_unique<ReferenceLibrary>(); }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nn/models/model.h"
+#include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 #include "sim/program/products.h"
 #include "training_fixture.h"

@@ -12,6 +12,7 @@
 #include "nn/config/config.h"
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
+#include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 #include "sim/device/kernel_device.h"
 
