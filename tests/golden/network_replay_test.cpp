@@ -117,7 +117,7 @@ TEST_F(MalformedCase, AFolderWithoutCaseIsNamed) {
 }
 
 TEST_F(MalformedCase, AnUnknownKindListsTheKnownOnes) {
-  EXPECT_THAT(error_of(copy_with("\"step\"", "\"stride\"")), HasSubstr("operator, step and trajectory"));
+  EXPECT_THAT(error_of(copy_with("\"step\"", "\"stride\"")), HasSubstr("operator, step, trajectory and images"));
 }
 
 TEST_F(MalformedCase, AMissingKeyIsNamed) {

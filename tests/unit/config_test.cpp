@@ -114,7 +114,7 @@ TEST(Config, PointsThatCannotBeAreNamedWithTheirLocation) {
     return error_of("precision:\n  forward:\n    schedule: piecewise\n    points: " + points + "\n");
   };
   EXPECT_THAT(forward("[[0, 1]]"),
-              testing::AllOf(HasSubstr("x.yaml:4:5"), HasSubstr("point 1: a width of 1 bits is impossible")));
+              testing::AllOf(HasSubstr("x.yaml:4:5"), HasSubstr("point 1: a width of 1 bit is impossible")));
   EXPECT_THAT(forward("[[0, 33]]"), HasSubstr("2..32"));
   EXPECT_THAT(forward("[[5, 4]]"), HasSubstr("the width of step 0 is missing"));
   EXPECT_THAT(forward("[[0, 4], [9, 5], [8, 6]]"), HasSubstr("point 3: step 8 follows step 9"));
