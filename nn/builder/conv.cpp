@@ -105,7 +105,12 @@ Tensor product(const Conv& conv, const ops::Contraction& over, const Operand& lh
   exact.lhs = lhs.codes;
   exact.rhs = rhs.codes;
   exact.over = over;
-  exact.sums = sums(" sums", ops::sum_element(lhs.widest, rhs.widest, over.depth()), over.out_shape(), of_samples);
+  // Codes below 8 bits lie in bytes, of which no more is known where the program is checked.
+  const auto in_bytes = [](BitWidth width) {
+    return width.is_integer() && width.bits() < 8 ? BitWidth::integer(8) : width;
+  };
+  exact.sums = sums(" sums", ops::sum_element(in_bytes(lhs.widest), in_bytes(rhs.widest), over.depth()),
+                    over.out_shape(), of_samples);
   conv.write(pass, exact);
   if (conv.builder.options().accumulators) {
     ops::Product wide = exact;

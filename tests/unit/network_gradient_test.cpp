@@ -112,5 +112,14 @@ TEST(NetworkGradient, IsNotComputedForTheInputOfTheFirstLayerOnly) {
   EXPECT_EQ(without, std::vector<std::string>{"conv1"});
 }
 
+/// 65,536 positions of 8-bit gradients overflow 32 bits against 8-bit activations, not against 3-bit ones; a program's
+/// check sees bytes in both cases.
+TEST(NetworkProgram, NarrowActivationsAndWideGradientsOfALargeBatchAreAProgram) {
+  for (const int bits : {2, 3, 7, 8}) {
+    EXPECT_NO_THROW(small_network(small_options(1024, {BitWidth::integer(bits), BitWidth::integer(8)}))) << bits;
+    EXPECT_NO_THROW(small_network(small_options(1024, {BitWidth::integer(8), BitWidth::integer(bits)}))) << bits;
+  }
+}
+
 }  // namespace
 }  // namespace bitcycle::test
