@@ -90,6 +90,7 @@ class CifarMapper {
     map_cpt_precision(mapping_, 1);
     map_cpt_sgd(mapping_);
     learning_rate();
+    averaging();
     return std::move(mapping_.result);
   }
 
@@ -173,6 +174,18 @@ class CifarMapper {
       throw UsageError("--lr_schedule is '" + schedule + "': one of piecewise, linear, anneal_cosine is needed");
     }
     if (warm_up) mapping_.set("learning_rate.warm_up", "true");
+  }
+
+  void averaging() {
+    if (!values_.has("swa_start")) {
+      if (values_.has("swa_freq"))
+        mapping_.note("--swa_freq has no effect without --swa_start, in the paper's code neither");
+      return;
+    }
+    const std::int64_t start = values_.integer("swa_start", 0);
+    // The paper's code counts steps from 1, so that 0 averages from the first multiple of the frequency on.
+    mapping_.set("swa.start", std::to_string(std::max<std::int64_t>(start, 1)));
+    mapping_.set("swa.freq", std::to_string(values_.integer("swa_freq", 1170)));
   }
 
   const CptValues& values_;

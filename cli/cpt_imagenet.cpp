@@ -21,7 +21,7 @@ void refuse_cifar_options(const CptValues& values, const std::string& arch) {
   if (values.has("iters")) throw UsageError("--iters" + of + "whose length is --epoch");
   for (const char* name : {"swa_start", "swa_freq"}) {
     if (values.has(name)) {
-      throw UsageError("--" + std::string(name) + of + "which averages no weights");
+      throw UsageError("--" + std::string(name) + of + "which averages no weights; here --set swa.start=STEP does");
     }
   }
 }

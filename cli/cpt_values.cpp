@@ -76,8 +76,6 @@ void refuse_cpt_options(const CptValues& values) {
   const auto no = [&](const std::string& name, const std::string& reason) {
     if (values.has(name)) throw UsageError("--" + name + " of the paper's code is not supported: " + reason);
   };
-  no("swa_start", "stochastic weight averaging is not there; the paper's results do not use it");
-  no("swa_freq", "stochastic weight averaging is not there; the paper's results do not use it");
   no("pretrained", "weights to start from are a file: --set model.initial_weights=FILE.safetensors");
   if (!values.text("resume", "").empty()) {
     throw UsageError(

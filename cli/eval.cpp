@@ -17,6 +17,7 @@ namespace bitcycle::cli {
 int run_eval(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"bits", "B", "2 to 32, or float32; default: the largest width of the run's schedule"},
+      {"swa", "", "the averaged parameters (swa.start) in place of the training's"},
       {"checkpoint", "WHICH", "newest, best, a step, or a file; default: newest"},
       {"set", "KEY=VALUE", "changes a key, e.g. data.path where the images have moved; may be repeated"}};
   for (auto& option : execution_options()) options.push_back(option);
@@ -30,6 +31,7 @@ int run_eval(const std::vector<std::string>& arguments) {
 
   EvaluateOptions evaluate;
   evaluate.checkpoint = line.text("checkpoint", "newest");
+  evaluate.averaged = line.has("swa");
   if (line.has("bits")) {
     try {
       evaluate.width = BitWidth::parse(line.text("bits"));

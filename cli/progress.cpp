@@ -72,6 +72,9 @@ void ProgressReport::on_evaluation(const EvaluationRecord& record, double best_a
   if (record.test_accuracy_max_width != record.test_accuracy) {
     out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the largest width";
   }
+  if (record.swa_models > 0) {
+    out << ", " << fixed(record.swa_accuracy, 2) << " % of the average of " << record.swa_models;
+  }
   out << ", best " << fixed(best_accuracy, 2) << " %  training loss " << fixed(record.train_loss, 3) << ", test loss "
       << fixed(record.test_loss, 3) << "  " << figures(record.paper_gbitops) << " GBitOPs  digest "
       << to_text(record.digest).substr(0, 8) << std::endl;

@@ -142,16 +142,24 @@ StaticTraining static_training(const TrainSummary& summary) {
   return {text, "the schedule names " + text_of(widths) + " bits, and no step has more than " + text_of(*reached)};
 }
 
+std::string averaged_text(const TrainSummary& summary) {
+  if (summary.swa_models == 0) return "";
+  return "  averaged weights  " + percent(summary.swa_accuracy) + ", best " + percent(summary.best_swa_accuracy) +
+         ", the mean of those after " + grouped(summary.swa_models) +
+         (summary.swa_models == 1 ? " step\n" : " steps\n");
+}
+
 void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
   const StaticTraining compared = static_training(summary);
   out << "\n"
       << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps)
       << " steps\n"
       << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
-      << " at step " << grouped(summary.best_step) << ", at the largest width "
-      << percent(summary.test_accuracy_max_width) << "\n"
-      << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, " << percent(summary.saving_percent)
-      << " less than " << compared.widths << " (" << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
+      << (task.config.evaluation.width == "max" ? " at the largest width" : "") << " at step "
+      << grouped(summary.best_step) << ", at the largest width " << percent(summary.test_accuracy_max_width) << "\n"
+      << averaged_text(summary) << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, "
+      << percent(summary.saving_percent) << " less than " << compared.widths << " ("
+      << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
       << "                    " << figures(summary.executed_gbitops) << " GBitOPs, metric 'executed'\n"
       << (compared.note.empty() ? "" : "                    " + compared.note + "\n") << "  digest            "
       << to_text(summary.digest) << "\n";

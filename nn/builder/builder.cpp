@@ -86,7 +86,7 @@ Builder::Parameter Builder::trained(const std::string& name, std::vector<std::in
   result_->parameter_slices.push_back({name, 0});
   Parameter parameter;
   parameter.value = tensor("", name, Element::kFloat32, device_shape, Lifetime::kState);
-  if (!training()) return parameter;
+  if (!training() || !options_.backward) return parameter;
   parameter.gradient = tensor("gradient", name, Element::kFloat32, std::move(device_shape));
   result_->gradients.push_back(parameter.gradient);
   return parameter;
@@ -124,7 +124,7 @@ Tensor Builder::magnitude_of(const std::string& layer, const std::string& what, 
 }
 
 void Builder::backward(std::function<void()> write) {
-  if (training()) backward_.push_back(std::move(write));
+  if (training() && options_.backward) backward_.push_back(std::move(write));
 }
 
 void Builder::contribute(Value* value, Gradient part) {
@@ -201,7 +201,7 @@ std::unique_ptr<NetworkProgram> Builder::finish() {
   std::vector<std::string> names;
   for (const auto& parameter : result_->parameters.all()) names.push_back(parameter.name);
   check_tensor_ids(names);
-  if (training()) {
+  if (training() && options_.backward) {
     for (auto write = backward_.rbegin(); write != backward_.rend(); ++write) (*write)();
     write_sgd();
   }

@@ -49,6 +49,8 @@ struct Options {
   std::int64_t image_size = 0;
   /// Forward, loss and gradients, with this batch's statistics and ranges; else forward and loss with running ones.
   bool training = true;
+  /// Training: false leaves out gradients and optimiser, so that a step only moves statistics and ranges.
+  bool backward = true;
   std::uint64_t seed = 0;
   QuantisationOptions quantisation;
   /// Widest widths of a layer over all steps that the program is for: containers and sums are made for these. float32:

@@ -342,6 +342,11 @@ void check_config(const Config& config) {
                       "; `train --from RUN:STEP` records both");
   }
   check_learning_rate(config.learning_rate);
+  if (config.swa.start > 0 && config.swa.freq % config.train.evaluate_every != 0) {
+    throw ConfigError("swa.freq is " + std::to_string(config.swa.freq) + ", and train.evaluate_every is " +
+                      std::to_string(config.train.evaluate_every) +
+                      ": an average is evaluated with the others, so swa.freq must be a multiple of it");
+  }
   if (config.data.name == "cifar10" && config.model.classes != 10) {
     throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
                       ", but data.name is cifar10: set model.classes to 10");

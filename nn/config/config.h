@@ -72,6 +72,16 @@ struct CostConfig {
   bool count_batch_norm = false;
 };
 
+struct EvaluationConfig {
+  std::string width = "scheduled";  // eval.width: scheduled, max
+};
+
+/// Stochastic weight averaging.
+struct SwaConfig {
+  std::int64_t start = 0;  // first step after which weights are averaged; 0: off
+  std::int64_t freq = 1170;
+};
+
 /// Where a run that goes on from another one's checkpoint comes from.
 struct ForkConfig {
   std::string run;        // the other run's folder; empty: this run begins at step 0
@@ -97,6 +107,8 @@ struct Config {
   LearningRateSpec learning_rate;  // lr and steps are filled from optimizer.lr and train.steps
   DigestConfig digest;
   CostConfig cost;
+  EvaluationConfig evaluation;  // section `eval`
+  SwaConfig swa;
   ForkConfig fork;
   ExecutionConfig execution;
 };

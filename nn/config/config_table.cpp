@@ -348,6 +348,15 @@ std::vector<ConfigTableEntry> make_table() {
       count("learning_rate.warm_up_steps", FIELD(learning_rate.warm_up_steps), 0, kAnyCount, "length of the warm-up"));
   t.push_back(real("learning_rate.warm_up_lr", FIELD(learning_rate.warm_up_lr), 0.0, kAnyReal, "rate of the warm-up"));
 
+  t.push_back(
+      choice("eval.width", FIELD(evaluation.width), {"scheduled", "max"},
+             "width of the test accuracy that decides which checkpoint is the best: that of the step just done, "
+             "or the largest; evaluations record both"));
+  t.push_back(
+      count("swa.start", FIELD(swa.start), 0, 1000000000, "stochastic weight averaging from this step on; 0: off"));
+  t.push_back(count("swa.freq", FIELD(swa.freq), 1, 1000000000,
+                    "steps between averages: at steps that are multiples; a multiple of train.evaluate_every"));
+
   t.push_back(count("digest.every", FIELD(digest.every), 1, kAnyCount,
                     "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
   t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm),

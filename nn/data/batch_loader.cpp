@@ -52,7 +52,8 @@ void BatchLoader::training_batch(std::int64_t step, float* x, std::int32_t* labe
     labels[i] = set.labels[static_cast<std::size_t>(image)];
     Augmentation augmentation;
     if (augment_) {
-      augmentation = augmentation_of(seed_, static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(image));
+      augmentation =
+          augmentation_of(seed_, first_epoch_ + static_cast<std::uint32_t>(epoch), static_cast<std::uint64_t>(image));
     }
     float* out = x + i * size;
     for (std::int64_t y = 0; y < set.height; ++y) {
@@ -78,7 +79,7 @@ void BatchLoader::training_indices(std::int64_t step, ImageIndex* indices) {
   for (std::int64_t i = 0; i < batch_; ++i) {
     const std::int64_t position = step * batch_ + i, epoch = position / dataset_.train.count;
     indices[i] = {order_of(epoch)[static_cast<std::size_t>(position % dataset_.train.count)],
-                  static_cast<std::uint32_t>(epoch)};
+                  first_epoch_ + static_cast<std::uint32_t>(epoch)};
   }
 }
 

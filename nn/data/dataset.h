@@ -34,7 +34,7 @@ struct Dataset : PixelScale {
   ImageSet train, test;
   /// What a run should record and a user should see: a file whose checksum is not the official one, ...
   std::vector<std::string> warnings;
-  std::string checksum;  // XXH3-128 over pixels and labels of both sets; of a streamed set see image_checksum()
+  std::string checksum;  // XXH3-128 over pixels and labels of both sets; of a streamed set: image_dataset.h
   /// Where the images come from that are not kept in memory; null where the sets above hold them.
   std::shared_ptr<const ImageSource> source;
 };
@@ -65,6 +65,8 @@ class BatchLoader {
   void normalise(const std::uint8_t* pixels, std::int64_t count, float* x) const;
   /// Value of every pixel, (3, 256).
   const std::array<std::array<float, 256>, 3>& table() const { return table_; }
+  /// Augmentation is drawn for epochs from this one on; 0 until it is called.
+  void set_first_epoch(std::uint32_t epoch) { first_epoch_ = epoch; }
   /// Epoch that a step's first image belongs to.
   std::int64_t epoch_of(std::int64_t step) const;
 
@@ -75,6 +77,7 @@ class BatchLoader {
   std::int64_t batch_;
   std::uint64_t seed_;
   bool augment_;
+  std::uint32_t first_epoch_ = 0;
   bool shuffle_;
   std::array<std::array<float, 256>, 3> table_{};
   std::int64_t cached_epoch_[2] = {-1, -1};

@@ -57,6 +57,7 @@ std::map<std::string, const NamedTensor*> by_name(const TensorFile& file) {
   static const std::string kPrefix = "module.";
   std::map<std::string, const NamedTensor*> tensors;
   for (const auto& tensor : file.tensors) {
+    if (tensor.name.starts_with(kAveragedPrefix)) continue;
     const bool prefixed = tensor.name.compare(0, kPrefix.size(), kPrefix) == 0;
     tensors.emplace(prefixed ? tensor.name.substr(kPrefix.size()) : tensor.name, &tensor);
   }

@@ -16,6 +16,10 @@ namespace bitcycle {
 /// "momentum/<name>": how checkpoints and digests name the momentum of a parameter.
 std::string momentum_name(const std::string& parameter);
 
+/// Before the names of averaged parameters and their statistics (nn/run/averaged_network.h) in checkpoints and digests.
+/// They are no part of a network's own state, and load_state() passes over them.
+inline constexpr const char* kAveragedPrefix = "swa/";
+
 /// Where the state of a network lies, whatever runs it: arenas with the offsets of a ParameterStore, values of all
 /// parameters, momenta and gradients of the trained ones.
 class StateArenas {

@@ -59,8 +59,10 @@ builder::StoredImages stored_test_images(const Config& config, std::int64_t coun
 
 std::unique_ptr<builder::NetworkProgram> write_training_step(const Config& config, const PrecisionPlan& plan,
                                                              const WidthsOf& widths_at_step,
-                                                             const std::optional<builder::StoredImages>& images) {
+                                                             const std::optional<builder::StoredImages>& images,
+                                                             bool backward) {
   builder::Options options = builder_options(config, config.train.batch);
+  options.backward = backward;
   options.widest = [&](const std::string& layer) {
     const LayerWidths now = widths_at_step(layer), widest = widest_of(plan, layer);
     return LayerWidths{now.forward.is_float32() ? now.forward : widest.forward,

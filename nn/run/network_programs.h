@@ -51,10 +51,12 @@ builder::StoredImages stored_training_images(const Config& config, std::int64_t 
 builder::StoredImages stored_test_images(const Config& config, std::int64_t count);
 
 using WidthsOf = std::function<LayerWidths(const std::string& layer)>;
-/// The training step with the float32 operands of these widths.
+/// The training step with the float32 operands of these widths; without `backward`, it only moves statistics and
+/// ranges.
 std::unique_ptr<builder::NetworkProgram> write_training_step(const Config& config, const PrecisionPlan& plan,
                                                              const WidthsOf& widths_at_step,
-                                                             const std::optional<builder::StoredImages>& images);
+                                                             const std::optional<builder::StoredImages>& images,
+                                                             bool backward = true);
 
 /// The width records of a step.
 void set_widths(StepInputs& inputs, const builder::NetworkProgram& network, const std::vector<LayerWidths>& widths);

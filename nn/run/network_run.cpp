@@ -42,8 +42,9 @@ std::size_t state_bytes(const Program& program) { return plan_side_by_side(progr
 }  // namespace
 
 NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& device,
-                       const std::vector<std::string>& kept)
+                       const std::vector<std::string>& kept, Purpose purpose)
     : config_(config),
+      purpose_(purpose),
       dataset_(dataset),
       device_(device),
       plan_(precision_spec(config), config.train.steps),
@@ -117,7 +118,8 @@ void NetworkRun::write_training_programs() {
   const auto write = [&](std::int64_t step) {
     auto training = std::make_unique<Training>();
     training->network = write_training_step(
-        config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images);
+        config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images,
+        purpose_ == Purpose::kTraining);
     for (const auto& layer : training->network->layers) {
       training->floats.push_back(float_operands(plan_.at(step, layer.name)));
     }
@@ -232,7 +234,7 @@ void NetworkRun::write_indices(const char* set) { state_->write(std::string(set)
 void NetworkRun::give_training_batch(Started& started) {
   const builder::NetworkProgram& network = *started.training->network;
   StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
-  const std::int64_t step = started.step, batch = config_.train.batch;
+  const std::int64_t step = started.batch, batch = config_.train.batch;
   if (streamed_) {
     const std::uint8_t* pixels = streamed_->training(step, started.labels.data());
     if (device_.keeps_images()) {
@@ -263,10 +265,11 @@ void NetworkRun::give_training_batch(Started& started) {
   inputs.set(network.first_index, static_cast<std::uint32_t>((step - first_step_of_indices_) * batch));
 }
 
-StepInputs& NetworkRun::give_inputs(std::int64_t step) {
+StepInputs& NetworkRun::give_inputs(std::int64_t step, std::int64_t batch) {
   if (starts_ - finishes_ == started_.size()) throw std::logic_error("a third step was started");
   Started& started = started_[starts_ % started_.size()];
   started.step = step;
+  started.batch = batch;
   fill_widths(step, started.widths);
   started.training = &training_of(started.widths);
   const builder::NetworkProgram& network = *started.training->network;
@@ -278,15 +281,21 @@ StepInputs& NetworkRun::give_inputs(std::int64_t step) {
   return inputs;
 }
 
-void NetworkRun::start(std::int64_t step) {
-  const StepInputs& inputs = give_inputs(step);
+void NetworkRun::begin_pass(std::uint32_t first_epoch, std::int64_t batches) {
+  loader_.set_first_epoch(first_epoch);
+  end_of_indices_ = 0;
+  if (streamed_) streamed_->restart(batches);
+}
+
+void NetworkRun::start(std::int64_t step, std::int64_t batch) {
+  const StepInputs& inputs = give_inputs(step, batch);
   Started& started = started_[starts_ % started_.size()];
   started.handle = started.training->executable->start(inputs);
   ++starts_;  // only now: a step that fails while it is queued leaves nothing to finish
 }
 
 Executable& NetworkRun::begin(std::int64_t step) {
-  const StepInputs& inputs = give_inputs(step);
+  const StepInputs& inputs = give_inputs(step, step);
   Executable& executable = *started_[starts_ % started_.size()].training->executable;
   executable.begin(inputs);
   return executable;

@@ -32,10 +32,15 @@ struct EvaluationResult {
 
 class NetworkRun {
  public:
+  /// What its training steps are for: to train; or to move running statistics and ranges, with the parameters as they
+  /// are.
+  enum class Purpose : std::uint8_t { kTraining, kStatistics };
+
   /// Throws std::invalid_argument: images or classes that do not fit the model, a pattern of precision.layers that no
   /// layer matches; std::runtime_error: more memory than there is. `dataset` and `device` must live on. `kept`: names
   /// of tensors of the training step that read() is to find.
-  NetworkRun(const Config& config, const Dataset& dataset, Device& device, const std::vector<std::string>& kept = {});
+  NetworkRun(const Config& config, const Dataset& dataset, Device& device, const std::vector<std::string>& kept = {},
+             Purpose purpose = Purpose::kTraining);
   ~NetworkRun();
   NetworkRun(const NetworkRun&) = delete;
   NetworkRun& operator=(const NetworkRun&) = delete;
@@ -43,11 +48,16 @@ class NetworkRun {
   /// The program of the first training step.
   const builder::NetworkProgram& network() const { return *training_.front()->network; }
   NetworkState& state() { return *network_state_; }
+  State& device_state() { return *state_; }
   const PrecisionPlan& plan() const { return plan_; }
   std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }
 
   /// Begins a training step. Where the device runs behind, the next one may be started before this one is finished.
-  void start(std::int64_t step);
+  void start(std::int64_t step) { start(step, step); }
+  /// The same over another batch than that of the step.
+  void start(std::int64_t step, std::int64_t batch);
+  /// Batches 0 .. batches - 1 are asked for again, their augmentation drawn for epochs from this one on.
+  void begin_pass(std::uint32_t first_epoch, std::int64_t batches);
   /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the state is then not
   /// to be gone on with. Where it is the gradients that are not finite, the parameters are still those before the step.
   StepResult finish();
@@ -86,7 +96,7 @@ class NetworkRun {
   };
   /// A step that was started and is not finished.
   struct Started {
-    std::int64_t step = 0;
+    std::int64_t step = 0, batch = 0;
     std::vector<LayerWidths> widths;
     Training* training = nullptr;
     StepHandle handle;
@@ -107,13 +117,14 @@ class NetworkRun {
   std::unique_ptr<Evaluation> write_evaluation(const std::vector<BitWidth>& widest) const;
   void compile(Evaluation& evaluation);
   /// The inputs of a step, in the buffer of the next one that is started.
-  StepInputs& give_inputs(std::int64_t step);
+  StepInputs& give_inputs(std::int64_t step, std::int64_t batch);
   void give_training_batch(Started& started);
   /// All indices of a set; those behind a batch are not looked at.
   void write_indices(const char* set);
   void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
 
   const Config config_;
+  const Purpose purpose_;
   const Dataset& dataset_;
   Device& device_;
   PrecisionPlan plan_;

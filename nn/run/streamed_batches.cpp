@@ -17,13 +17,14 @@ StreamedBatches::StreamedBatches(const Config& config, const Dataset& dataset, B
       loader_(loader),
       evaluation_batch_(evaluation_batch),
       image_bytes_(dataset.train.height * dataset.train.width * 3),
+      batches_(config.train.steps),
       images_(static_cast<std::size_t>(config.train.batch)) {}
 
 const std::uint8_t* StreamedBatches::training(std::int64_t step, std::int32_t* labels) {
   const std::int64_t batch = config_.train.batch;
   if (!training_) {
     const auto images_of = [this, batch](std::int64_t number, std::vector<ImageIndex>& images) {
-      if (number >= config_.train.steps) return;
+      if (number >= batches_) return;
       images.resize(static_cast<std::size_t>(batch));
       loader_.training_indices(number, images.data());
     };

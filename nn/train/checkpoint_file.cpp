@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "nn/io/atomic_file.h"
+#include "nn/models/state.h"
 
 namespace bitcycle {
 namespace {
@@ -126,7 +127,10 @@ Digest128 digest_root(const std::vector<NamedTensor>& tensors) {
   for (const auto& tensor : tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
   RootDigest root;
-  for (const auto* tensor : order) root.add(tensor->name, digest_of(tensor->data));
+  for (const auto* tensor : order) {
+    if (tensor->name.starts_with(kAveragedPrefix)) continue;
+    root.add(tensor->name, digest_of(tensor->data));
+  }
   return root.value();
 }
 

@@ -43,7 +43,8 @@ std::map<std::string, std::string> checkpoint_metadata(const std::filesystem::pa
 /// A file without a checksum, as other programs write them, is taken as it is.
 Checkpoint read_checkpoint_file(const std::filesystem::path& path);
 
-/// The root of the state's digest (docs/numerics.md, 10.1), from a checkpoint's tensors.
+/// The root of the state's digest (docs/numerics.md, 10.1), from a checkpoint's tensors; averaged parameters are no
+/// part of it.
 Digest128 digest_root(const std::vector<NamedTensor>& tensors);
 
 }  // namespace bitcycle

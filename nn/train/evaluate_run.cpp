@@ -4,6 +4,7 @@
 
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
+#include "nn/run/averaged_network.h"
 #include "nn/run/network_run.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
@@ -21,7 +22,12 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, co
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun network(config, dataset, device);
-  load_state(network.state(), checkpoint.file, run.string() + ", checkpoint '" + options.checkpoint + "'");
+  const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
+  if (options.averaged) {
+    load_averaged(network.state(), checkpoint.file, origin);
+  } else {
+    load_state(network.state(), checkpoint.file, origin);
+  }
   if (!options.width) {
     std::vector<std::string> layers;
     for (const auto& layer : network.network().layers) layers.push_back(layer.name);

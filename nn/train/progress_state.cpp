@@ -17,13 +17,19 @@ std::string exact(double value) {
 }  // namespace
 
 std::map<std::string, std::string> to_metadata(const ProgressState& state) {
-  return {{"step", std::to_string(state.step)},
-          {"best_accuracy", exact(state.best_accuracy)},
-          {"best_step", std::to_string(state.best_step)},
-          {"loss_sum", exact(state.loss_sum)},
-          {"loss_count", std::to_string(state.loss_count)},
-          {"min_scale_bound", std::to_string(state.min_scale_bound)},
-          {"data_checksum", state.data_checksum}};
+  std::map<std::string, std::string> metadata{{"step", std::to_string(state.step)},
+                                              {"best_accuracy", exact(state.best_accuracy)},
+                                              {"best_step", std::to_string(state.best_step)},
+                                              {"loss_sum", exact(state.loss_sum)},
+                                              {"loss_count", std::to_string(state.loss_count)},
+                                              {"min_scale_bound", std::to_string(state.min_scale_bound)},
+                                              {"data_checksum", state.data_checksum}};
+  if (state.swa_models > 0) {
+    metadata["swa_models"] = std::to_string(state.swa_models);
+    metadata["swa_accuracy"] = exact(state.swa_accuracy);
+    metadata["best_swa_accuracy"] = exact(state.best_swa_accuracy);
+  }
+  return metadata;
 }
 
 ProgressState from_metadata(const std::map<std::string, std::string>& metadata, const std::string& origin) {
@@ -52,6 +58,11 @@ ProgressState from_metadata(const std::map<std::string, std::string>& metadata, 
   state.loss_count = integer("loss_count");
   state.min_scale_bound = integer("min_scale_bound");
   state.data_checksum = text("data_checksum");
+  if (metadata.count("swa_models") != 0) {
+    state.swa_models = integer("swa_models");
+    state.swa_accuracy = number("swa_accuracy");
+    state.best_swa_accuracy = number("best_swa_accuracy");
+  }
   return state;
 }
 

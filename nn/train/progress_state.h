@@ -17,6 +17,9 @@ struct ProgressState {
   std::int64_t loss_count = 0;
   std::int64_t min_scale_bound = 0;
   std::string data_checksum;
+  std::int64_t swa_models = 0;  // averaged so far
+  double swa_accuracy = -1.0;   // of the newest average
+  double best_swa_accuracy = -1.0;
 };
 
 std::map<std::string, std::string> to_metadata(const ProgressState& state);

@@ -53,6 +53,9 @@ struct EvaluationRecord {
   double paper_gbitops = 0.0, executed_gbitops = 0.0;  // so far
   std::int64_t min_scale_bound = 0;                    // quantisers whose step was min_scale, since the last evaluation
   Digest128 digest;
+  std::int64_t swa_models = 0;  // averaged so far; 0: none, and the next two are not written
+  double swa_accuracy = 0.0;    // percent, of the newest average, at the width of the step that it was made at
+  Digest128 swa_digest;
   double seconds = 0.0;  // wall time, the only field that may differ between runs
 };
 

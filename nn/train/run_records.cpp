@@ -74,19 +74,24 @@ WidthRecord parse_widths(const std::string& line) {
 }
 
 std::string to_line(const EvaluationRecord& r) {
-  const Json json{{"step", r.step},
-                  {"epoch", r.epoch},
-                  {"train_loss", r.train_loss},
-                  {"test_loss", r.test_loss},
-                  {"test_accuracy", r.test_accuracy},
-                  {"test_accuracy_max_width", r.test_accuracy_max_width},
-                  {"forward_bits", r.forward_bits},
-                  {"gradient_bits", r.gradient_bits},
-                  {"paper_gbitops", r.paper_gbitops},
-                  {"executed_gbitops", r.executed_gbitops},
-                  {"min_scale_bound", r.min_scale_bound},
-                  {"digest", to_text(r.digest)},
-                  {"seconds", r.seconds}};
+  Json json{{"step", r.step},
+            {"epoch", r.epoch},
+            {"train_loss", r.train_loss},
+            {"test_loss", r.test_loss},
+            {"test_accuracy", r.test_accuracy},
+            {"test_accuracy_max_width", r.test_accuracy_max_width},
+            {"forward_bits", r.forward_bits},
+            {"gradient_bits", r.gradient_bits},
+            {"paper_gbitops", r.paper_gbitops},
+            {"executed_gbitops", r.executed_gbitops},
+            {"min_scale_bound", r.min_scale_bound},
+            {"digest", to_text(r.digest)}};
+  if (r.swa_models > 0) {
+    json["swa_models"] = r.swa_models;
+    json["swa_accuracy"] = r.swa_accuracy;
+    json["swa_digest"] = to_text(r.swa_digest);
+  }
+  json["seconds"] = r.seconds;
   return json.dump() + "\n";
 }
 
@@ -124,6 +129,11 @@ EvaluationRecord parse_evaluation(const std::string& line) {
   r.executed_gbitops = field<double>(json, "executed_gbitops");
   r.min_scale_bound = field<std::int64_t>(json, "min_scale_bound");
   r.digest = parse_digest(field<std::string>(json, "digest"));
+  if (json.contains("swa_models")) {
+    r.swa_models = field<std::int64_t>(json, "swa_models");
+    r.swa_accuracy = field<double>(json, "swa_accuracy");
+    r.swa_digest = parse_digest(field<std::string>(json, "swa_digest"));
+  }
   r.seconds = field<double>(json, "seconds");
   return r;
 }

@@ -23,6 +23,11 @@ std::string summary_json(const TrainSummary& summary) {
                               {"digest", to_text(summary.digest)},
                               {"images_per_second", summary.images_per_second},
                               {"seconds", summary.seconds}};
+  if (summary.swa_models > 0) {
+    json["swa_models"] = summary.swa_models;
+    json["swa_accuracy"] = summary.swa_accuracy;
+    json["best_swa_accuracy"] = summary.best_swa_accuracy;
+  }
   if (summary.device_memory_bytes != 0) json["device_memory_bytes"] = summary.device_memory_bytes;
   if (!summary.warnings.empty()) json["warnings"] = summary.warnings;
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -59,6 +64,11 @@ TrainSummary summary_of(const nlohmann::json& json) {
   summary.digest = parse_digest(field<std::string>(json, "digest"));
   summary.images_per_second = field<double>(json, "images_per_second");
   summary.seconds = field<double>(json, "seconds");
+  if (json.contains("swa_models")) {
+    summary.swa_models = field<std::int64_t>(json, "swa_models");
+    summary.swa_accuracy = field<double>(json, "swa_accuracy");
+    summary.best_swa_accuracy = field<double>(json, "best_swa_accuracy");
+  }
   if (json.contains("device_memory_bytes"))
     summary.device_memory_bytes = field<std::size_t>(json, "device_memory_bytes");
   if (json.contains("warnings")) summary.warnings = field<std::vector<std::string>>(json, "warnings");

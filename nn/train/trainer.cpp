@@ -12,6 +12,7 @@
 #include "nn/data/jpeg.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
+#include "nn/run/averaged_network.h"
 #include "nn/run/initial_state.h"
 #include "nn/run/network_run.h"
 #include "nn/train/cost_options.h"
@@ -63,6 +64,7 @@ class Training {
         workload_(model_workload(config)),
         cost_options_(bitops_options(config)) {
     set_initial_state(run_, config_);
+    if (config_.swa.start > 0) average_.emplace(config_, dataset_, device_);
     for (const auto& text : dataset_.warnings) warn(text);
     state_.data_checksum = dataset_.checksum;
   }
@@ -124,6 +126,11 @@ class Training {
     }
     load_state(run_.state(), checkpoint->file, origin);
     state_ = restored;
+    if (average_) {
+      average_->load(checkpoint->file, state_.swa_models, origin);
+    } else {
+      state_.swa_models = 0;  // a fork may leave its parent's averages behind
+    }
     checkpoint_step_ = state_.step;
     folder_->truncate_to(state_.step);
     const auto recorded = folder_->widths();
@@ -155,6 +162,9 @@ class Training {
     return due(done, config_.train.evaluate_every) || due(done, config_.digest.every) ||
            due(done, config_.train.checkpoint_every);
   }
+  bool averages(std::int64_t done) const {
+    return average_ && done >= config_.swa.start && done % config_.swa.freq == 0;
+  }
   /// The step after this one may begin before this one's result is known: nothing looks at the state between them.
   bool runs_ahead(std::int64_t step, std::int64_t first) const {
     return device_.runs_behind() && step + 1 < config_.train.steps && !looked_at(step + 1) &&
@@ -166,10 +176,11 @@ class Training {
     return options_.stop_after > 0 && done_here >= options_.stop_after;
   }
 
-  /// An evaluation that cannot read an image leaves the run as its last checkpoint has it.
-  bool evaluate_or_explain() {
+  /// An evaluation, or a pass for an average, that cannot read an image leaves the run as its last checkpoint has it.
+  template <typename Act>
+  auto explained(Act&& act) {
     try {
-      return evaluate();
+      return act();
     } catch (const DataError& error) {
       throw DataError(std::string(error.what()) + ". Nothing of this evaluation was written, " + last_checkpoint_ +
                       ", and the same command goes on from it when the file is there again");
@@ -203,11 +214,12 @@ class Training {
       const std::int64_t done = state_.step;
       bool best = false;
       const bool evaluation = due(done, config_.train.evaluate_every);
+      if (evaluation && averages(done)) explained([&] { average_->add(run_.state(), done); });
       if (looked_at(done)) {
         digest_ = digest_state(run_.state());
         folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
       }
-      if (evaluation) best = evaluate_or_explain();
+      if (evaluation) best = explained([&] { return evaluate(); });
       if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
       if (unreadable) save_and_rethrow(unreadable);
     }
@@ -306,6 +318,7 @@ class Training {
     evaluation.min_scale_bound = state_.min_scale_bound;
     evaluation.digest = digest_.root;
     evaluation.seconds = seconds_since(start_);
+    if (averages(done)) evaluate_average(evaluation);
     folder_->append(evaluation);
     on_tensorboard([&] {
       tensorboard_->add(evaluation);
@@ -314,13 +327,21 @@ class Training {
     state_.loss_sum = 0.0;
     state_.loss_count = 0;
     state_.min_scale_bound = 0;
-    const bool best = now.accuracy > state_.best_accuracy;
+    const double accuracy = config_.evaluation.width == "max" ? widest.accuracy : now.accuracy;
+    const bool best = accuracy > state_.best_accuracy;
     if (best) {
-      state_.best_accuracy = now.accuracy;
+      state_.best_accuracy = accuracy;
       state_.best_step = done;
     }
     listener_.on_evaluation(evaluation, state_.best_accuracy);
     return best;
+  }
+
+  void evaluate_average(EvaluationRecord& evaluation) {
+    evaluation.swa_models = state_.swa_models = average_->models();
+    evaluation.swa_accuracy = state_.swa_accuracy = average_->evaluate(evaluation.step).accuracy;
+    evaluation.swa_digest = average_->digest();
+    state_.best_swa_accuracy = std::max(state_.best_swa_accuracy, state_.swa_accuracy);
   }
 
   void write_checkpoint() {
@@ -334,6 +355,9 @@ class Training {
     checkpoint.step = state_.step;
     checkpoint.best_step = state_.best_step;
     checkpoint.file.tensors = save_state(run_.state());
+    if (average_) {
+      for (auto& tensor : average_->save()) checkpoint.file.tensors.push_back(std::move(tensor));
+    }
     checkpoint.file.metadata = to_metadata(state_);
     checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
     checkpoint.file.metadata[kRunKey] = run_key(config_);
@@ -364,6 +388,11 @@ class Training {
     }
     summary.best_test_accuracy = std::max(0.0, state_.best_accuracy);
     summary.best_step = state_.best_step;
+    summary.swa_models = state_.swa_models;
+    if (state_.swa_models > 0) {
+      summary.swa_accuracy = state_.swa_accuracy;
+      summary.best_swa_accuracy = state_.best_swa_accuracy;
+    }
     if (state_.step > 0) {
       const BitOps spent = cost(state_.step);
       const BitOps fixed_width = count_static_bitops(workload_, run_.plan(), 0, state_.step, cost_options_);
@@ -390,6 +419,7 @@ class Training {
   const Clock::time_point start_ = Clock::now();
   const Dataset dataset_;
   NetworkRun run_;
+  std::optional<AveragedNetwork> average_;
   const Workload workload_;
   const BitOpsOptions cost_options_;
 

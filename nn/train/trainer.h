@@ -55,6 +55,8 @@ struct TrainSummary {
   double test_accuracy = 0.0, best_test_accuracy = 0.0;  // percent
   double test_accuracy_max_width = 0.0;
   std::int64_t best_step = 0;
+  std::int64_t swa_models = 0;  // averaged; 0: none
+  double swa_accuracy = 0.0, best_swa_accuracy = 0.0;
   double paper_gbitops = 0.0, executed_gbitops = 0.0;
   double static_paper_gbitops = 0.0;  // the same steps, static at the maximum width
   double saving_percent = 0.0;
@@ -79,6 +81,7 @@ TrainSummary parse_summary(const std::string& json);
 struct EvaluateOptions {
   std::string checkpoint = "newest";  // newest, best, a step, a path
   std::optional<BitWidth> width;      // default: the run's maximum
+  bool averaged = false;              // the averaged parameters in place of the training's
 };
 struct EvaluateResult {
   std::int64_t step = 0;

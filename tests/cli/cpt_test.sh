@@ -116,9 +116,26 @@ test_step_ratio_is_the_floor_of_the_cosine() {
   grep -q 'factor: 0.5' save_checkpoints/cifar100_resnet_8/config.yaml || failed "step_ratio is not the factor"
 }
 
+test_averaged_weights_of_the_published_code() {
+  make_cifar100 data
+  local common="--arch cifar100_resnet_8 --dataset cifar100 --datadir data --iters 4 --batch_size 4 --eval_every 2"
+  # shellcheck disable=SC2086
+  run 0 "$BITCYCLE" train $common --swa_start 0 --swa_freq 2 --num_bits 8 --num_grad_bits 8 \
+    --set data.test_images=16 --set data.train_images=64
+  contains "$out" "averaged weights"
+  contains "$out" "the mean of those after 2 steps"
+  grep -q '"swa_models":2' save_checkpoints/cifar100_resnet_8/metrics.jsonl || failed "no second average"
+  # shellcheck disable=SC2086
+  run 1 "$BITCYCLE" train $common --swa_start 2 --swa_freq 3
+  contains "$err" "swa.freq is 3, and train.evaluate_every is 2"
+  # shellcheck disable=SC2086
+  run 1 "$BITCYCLE" train $common --swa_freq 3 --set data.train_images=5000000
+  contains "$out$err" "--swa_freq has no effect without --swa_start"
+}
+
 test_unsupported_options_are_refused_by_name() {
   local option
-  for option in "--swa_start 100" "--pretrained" "--resume model.pth.tar" "--start_iter 5" "--cmd test"; do
+  for option in "--pretrained" "--resume model.pth.tar" "--start_iter 5" "--cmd test"; do
     # shellcheck disable=SC2086
     run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data $option
     is_error
