@@ -47,7 +47,9 @@ PricingOptions options_of(const CommandLine& line, const CostInput& input) {
   options.weight_update = line.has("weight-update");
   options.quantisation = line.has("quantisation");
   options.batch_norm = line.has("batch-norm");
+  options.pooling = line.has("pooling");
   if (options.batch_norm && input.is_layers_file) line.fail("--batch-norm: a file of layers holds no batch norm");
+  if (options.pooling && input.is_layers_file) line.fail("--pooling: a file of layers holds no max pooling");
   if (options.weight_update && input.inference) line.fail("--weight-update: nothing is updated with --inference");
   return options;
 }
@@ -146,7 +148,8 @@ int price_scheduled(const CommandLine& line, const std::vector<Accelerator>& acc
 int price_unscheduled(const CommandLine& line, const std::vector<Accelerator>& accelerators,
                       const std::string& format) {
   const std::string path = line.positional()[0];
-  for (const char* name : {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "inference"}) {
+  for (const char* name :
+       {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "pooling", "inference"}) {
     if (line.has(name)) {
       line.fail(std::string("--") + name + " means nothing for '" + path +
                 "' without a schedule; add --schedule CONFIG or --precision TEXT, or leave it out");
@@ -198,7 +201,8 @@ std::vector<OptionSpec> pricing_options() {
       {"baseline", "WIDTHS", "compares with a static run, e.g. static-8 or static-8/6; default: the largest widths"},
       {"weight-update", "", "adds lines for the traffic and the arithmetic of the optimiser"},
       {"quantisation", "", "adds the same for the quantisers"},
-      {"batch-norm", "", "adds the same for batch norm"}};
+      {"batch-norm", "", "adds the same for batch norm"},
+      {"pooling", "", "adds the same for max pooling"}};
 }
 
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback) {

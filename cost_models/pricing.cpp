@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cost_models/pricing.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <stdexcept>
@@ -100,6 +101,19 @@ void add_elementwise(Pricer& pricer, const MatrixOperation& operation, const Lay
   }
 }
 
+/// The work of a batch norm or a max pooling, in float32.
+ElementwiseWork work_of(const ElementwiseOperation& operation, bool trains, std::int64_t batch) {
+  const double out = elements(operation.elements, batch), in = elements(operation.input_elements, batch);
+  if (operation.kind == "batch_norm") {
+    // Forward: y read for the statistics and again to be normalised, z written. Backward: u and y read, dy written.
+    return {4.0 * out, 4.0 * 32.0 * out, 2.0 * 32.0 * out};
+  }
+  // Forward: x read, z written. Backward: x read again, for which element was the largest, and dz; dx written.
+  const double compared = out * static_cast<double>(operation.window);
+  if (!trains) return {compared, 32.0 * in, 32.0 * out};
+  return {2.0 * compared, 32.0 * (2.0 * in + out), 32.0 * (out + in)};
+}
+
 Pricing price(const Accelerator& accelerator, const Workload& workload,
               const std::function<Histogram(const std::string&)>& histogram, const PricingOptions& options) {
   Pricer pricer(accelerator, workload, options);
@@ -121,15 +135,15 @@ Pricing price(const Accelerator& accelerator, const Workload& workload,
     }
     for (const auto& [scheduled, steps] : steps_at) add_elementwise(pricer, operation, scheduled, steps, options);
   }
-  if (options.batch_norm) {
-    for (const auto& operation : workload.elementwise) {
-      if (operation.kind != "batch_norm") continue;
-      std::int64_t steps = 0;
-      for (const auto& [scheduled, count] : histogram(operation.layer)) steps += count;
-      const double e = elements(operation.elements, options.batch);
-      // Forward: y read for the statistics and again to be normalised, z written. Backward: u and y read, dy written.
-      pricer.elementwise(operation.layer, "batch_norm", 32, steps, {4.0 * e, 4.0 * 32.0 * e, 2.0 * 32.0 * e});
+  const bool trains = std::any_of(workload.matrix.begin(), workload.matrix.end(),
+                                  [](const auto& operation) { return operation.has(Pass::kWeightGradient); });
+  for (const auto& operation : workload.elementwise) {
+    if (!(operation.kind == "batch_norm" ? options.batch_norm : operation.kind == "max_pool" && options.pooling)) {
+      continue;
     }
+    std::int64_t steps = 0;
+    for (const auto& [scheduled, count] : histogram(operation.layer)) steps += count;
+    pricer.elementwise(operation.layer, operation.kind, 32, steps, work_of(operation, trains, options.batch));
   }
   return pricer.take();
 }

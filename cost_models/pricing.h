@@ -16,7 +16,7 @@ struct PricingOptions {
   std::int64_t batch = 128;
   bool executed = false;  // widths of what ran; else the scheduled ones, as the paper counts
   ErrorPassOptions error_pass;
-  bool weight_update = false, quantisation = false, batch_norm = false;  // lines of their own
+  bool weight_update = false, quantisation = false, batch_norm = false, pooling = false;  // lines of their own
 };
 
 struct PricedRow {

@@ -70,8 +70,10 @@ struct MatrixOperation {
 /// Elementwise work that some metrics count beside the matrix operations.
 struct ElementwiseOperation {
   std::string layer;
-  std::string kind = "batch_norm";
-  std::int64_t elements = 0;  // a sample
+  std::string kind = "batch_norm";  // batch_norm, max_pool
+  std::int64_t elements = 0;        // of the result, a sample
+  std::int64_t input_elements = 0;  // max_pool: of its operand, a sample
+  std::int64_t window = 0;          // max_pool: positions of a window
 };
 
 struct Workload {

@@ -58,6 +58,7 @@ void AveragedNetwork::make_statistics(std::int64_t steps_done) {
                                                  SwaStatistics(size, variance ? 1.0 : 0.0)});
   }
   std::vector<State::Read> reads;
+  reads.reserve(statistics.size());
   for (auto& [name, statistic] : statistics) reads.push_back({name, statistic.batch.data()});
   const std::int64_t batch = config_.train.batch, batches = (dataset_.train.count + batch - 1) / batch;
   State& state = run_.device_state();

@@ -62,9 +62,13 @@ Workload workload_of(const Program& program) {
     }
   }
   for (const Node& node : program.nodes()) {
-    const auto* norm = std::get_if<ops::NormApply>(&node.operation);
-    if (norm == nullptr) continue;
-    workload.elementwise.push_back({node.site.layer, "batch_norm", program.spec(norm->z).size() / program.batch()});
+    const auto elements = [&](Tensor tensor) { return program.spec(tensor).size() / program.batch(); };
+    if (const auto* norm = std::get_if<ops::NormApply>(&node.operation)) {
+      workload.elementwise.push_back({node.site.layer, "batch_norm", elements(norm->z)});
+    } else if (const auto* pool = std::get_if<ops::MaxPool>(&node.operation)) {
+      workload.elementwise.push_back({node.site.layer, "max_pool", elements(pool->z), elements(pool->x),
+                                      pool->window.kernel * pool->window.kernel});
+    }
   }
   return workload;
 }

@@ -236,7 +236,7 @@ test_what_means_nothing_for_a_topology_is_refused_by_name() {
   run 2 "$BITCYCLE" cost t.csv --set train.batch=5
   contains "$err" "train.batch=5 has no effect"
   local option
-  for option in --weight-update --quantisation --batch-norm --inference "--metric executed" "--baseline 8"; do
+  for option in --weight-update --quantisation --batch-norm --pooling --inference "--metric executed" "--baseline 8"; do
     # shellcheck disable=SC2086
     run 2 "$BITCYCLE" cost t.csv $option
     contains "$err" "${option%% *} means nothing"

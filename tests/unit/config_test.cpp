@@ -231,19 +231,27 @@ TEST(Config, EveryExperimentLoadsAndIsWhatTheGeneratorWrites) {
   const std::filesystem::path experiments = std::filesystem::path(BITCYCLE_SOURCE) / "configs/experiments";
   ASSERT_EQ(std::system(("'" + (experiments / "generate").string() + "' '" + folder.path().string() + "'").c_str()), 0);
   int files = 0;
-  for (const auto* data : {"cifar10", "cifar100"}) {
+  for (const std::string data : {"cifar10", "cifar100", "imagenet"}) {
     for (const auto& entry : std::filesystem::directory_iterator(experiments / data)) {
       const auto written = folder.path() / data / entry.path().filename();
       std::ifstream left(entry.path()), right(written);
       const std::string a{std::istreambuf_iterator<char>(left), {}}, b{std::istreambuf_iterator<char>(right), {}};
       EXPECT_EQ(a, b) << entry.path();
       const Config config = load_config(entry.path());
-      EXPECT_EQ(config.data.name, data);
-      EXPECT_EQ(config.train.steps, 64000);
+      if (data == "imagenet") {
+        const bool long_run = entry.path().filename().string().find("-120-") != std::string::npos;
+        EXPECT_EQ(config.data.name, "imagefolder");
+        EXPECT_EQ(config.train.steps, (long_run ? 120 : 90) * 5005);
+        const auto rates = long_run ? std::vector<double>{150150, 300300, 450450} : std::vector<double>{150150, 300300};
+        EXPECT_EQ(config.learning_rate.points, rates);
+      } else {
+        EXPECT_EQ(config.data.name, data);
+        EXPECT_EQ(config.train.steps, 64000);
+      }
       ++files;
     }
   }
-  EXPECT_EQ(files, 2 * 6 * 6);
+  EXPECT_EQ(files, 2 * (6 * 6 + 9) + 2 * 3 * 6);
   load_config(std::filesystem::path(BITCYCLE_SOURCE) / "configs/quickstart.yaml");
 }
 
