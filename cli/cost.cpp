@@ -75,7 +75,11 @@ void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& 
       << (report.common_baseline     ? ", every layer"
           : sets_layers_apart(input) ? ", layers with a schedule of their own at its largest widths"
                                      : "")
-      << ")\n\n"
+      << ")\n";
+  if (!report.common_baseline) {
+    if (const auto note = unreached_note(input)) out << "  " << *note << "\n";
+  }
+  out << "\n"
       << "  BitOPs = MACs x bits of one operand x bits of the other.\n"
       << "  paper     every MAC in all three passes at the scheduled widths: b*b + b*bg + b*bg, as the paper's code\n"
       << "            counts; batch norm is " << (report.options.count_batch_norm ? "" : "not ")
@@ -141,7 +145,9 @@ int run_cost(const std::vector<std::string>& arguments) {
   } else if (format == "json") {
     auto json = bitops_json(report);
     json["steps_planned"] = input.planned;
-    if (!input.notes.empty()) json["notes"] = input.notes;
+    auto notes = input.notes;
+    if (const auto note = unreached_note(input); note && !baseline) notes.push_back(*note);
+    if (!notes.empty()) json["notes"] = notes;
     write_result(line, json_text(json));
   } else {
     std::ostringstream text;

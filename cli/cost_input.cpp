@@ -11,6 +11,7 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/precision_text.h"
+#include "cli/unreached_note.h"
 #include "cost_models/csv.h"
 #include "cost_models/onnx/onnx_layers.h"
 #include "cost_models/schedule_report.h"
@@ -101,7 +102,7 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, co
     line.fail("--precision would change what the recorded run '" + path +
               "' is; give its config: " + (fs::path(path) / "config.yaml").string());
   }
-  read_config(path, line);  // says it where there is no such file
+  require_exists(path);
   const Config config = config_of_text(line, text, precision, [&] { return load_config(path, keys); });
   return {config.name + ", " + text, config, std::nullopt, true, path};
 }
@@ -319,6 +320,10 @@ std::vector<CostInput> read_schedules(const CommandLine& line) {
     line.fail_for_want("needs a CONFIG, or --precision TEXT");
   }
   return inputs;
+}
+
+std::optional<std::string> unreached_note(const CostInput& input, const std::string& schedule) {
+  return unreached_note(input.plan, input.workload.quantised_layers(), input.steps, schedule);
 }
 
 bool sets_layers_apart(const CostInput& input) {

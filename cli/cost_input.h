@@ -51,6 +51,8 @@ std::vector<CostInput> read_schedules(const CommandLine& line);
 
 /// True where some layers have widths of their own.
 bool sets_layers_apart(const CostInput& input);
+/// unreached_note() of what is priced.
+std::optional<std::string> unreached_note(const CostInput& input, const std::string& schedule = "the schedule");
 /// A heading: layers, steps and batch.
 std::string heading(const CostInput& input);
 

@@ -68,12 +68,12 @@ ConfigInput read_run_folder(const std::string& path, const CommandLine& line) {
 std::int64_t priced_steps(const ConfigInput& input) {
   if (!input.run) return input.config.train.steps;
   const RunFolder folder = RunFolder::existing(*input.run);
-  const std::int64_t done = steps_done(folder);
-  if (done == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
   if (const auto damage = damage_of_records(folder); !damage.empty()) {
     throw std::runtime_error("the run '" + input.run->string() + "' cannot be priced as it ran: " + damage.front() +
                              ". Its config can be priced: bitcycle cost " + (*input.run / "config.yaml").string());
   }
+  const std::int64_t done = steps_done(folder);
+  if (done == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
   return std::min(input.config.train.steps, done);
 }
 

@@ -129,6 +129,7 @@ int price_scheduled(const CommandLine& line, const std::vector<Accelerator>& acc
   priced.heading = heading(input) + ", widths as " + (options.executed ? "executed" : "scheduled");
   priced.training = !input.inference;
   priced.notes = input.notes;
+  if (const auto note = unreached_note(input); note && !baseline) priced.notes.push_back(*note);
   const LayerWidths fixed = baseline.value_or(input.plan.max());
   priced.against =
       "the same steps static at " + fixed.forward.text() + "/" + fixed.gradient.text() + " bits" +

@@ -94,7 +94,9 @@ void print_changes(std::ostream& out, const WidthGroup& group) {
 }
 
 /// One schedule, for people.
-void print_schedule(std::ostream& out, const ScheduleReport& report, const Console& console, bool plot) {
+/// `note`: where no step has the widths of the baseline.
+void print_schedule(std::ostream& out, const ScheduleReport& report, const std::string& note, const Console& console,
+                    bool plot) {
   out << report.name << ": " << counted(report.steps, "step") << (report.layer.empty() ? "" : ", layer " + report.layer)
       << "\n";
   for (const auto& group : report.groups) {
@@ -110,6 +112,7 @@ void print_schedule(std::ostream& out, const ScheduleReport& report, const Conso
           : report.common_baseline  ? ", every layer"
                                     : ", layers with a schedule of their own at its largest widths")
       << "\n";
+  if (!note.empty()) out << "  " << note << "\n";
   const auto& all = report.groups.front().stretches;
   if (all.size() > 1) print_changes(out, report.groups.front());
   if (plot) {
@@ -164,10 +167,13 @@ int run_schedule(const std::vector<std::string>& arguments) {
   const CostInput& input = inputs.front();
   const ScheduleReport report =
       schedule_report(input.name, input.plan, input.workload, baseline ? &*baseline : nullptr, line.text("layer"));
+  const std::string note = baseline || line.has("layer") ? "" : unreached_note(input).value_or("");
   if (format == "csv") {
     write_result(line, schedule_csv(report));
   } else if (format == "json") {
-    write_result(line, json_text(schedule_json(report)));
+    auto json = schedule_json(report);
+    if (!note.empty()) json["notes"] = {note};
+    write_result(line, json_text(json));
   } else {
     const Console console(false, false);
     std::ostringstream text;
@@ -177,7 +183,7 @@ int run_schedule(const std::vector<std::string>& arguments) {
       text << input.workload.model << ", " << counted(static_cast<std::int64_t>(input.workload.matrix.size()), "layer")
            << ": " << figures(cost.total.paper * 1e-9) << " GBitOPs by the metric 'paper'\n";
     }
-    print_schedule(text, report, console, line.has("plot") || (console.terminal() && !line.has("out")));
+    print_schedule(text, report, note, console, line.has("plot") || (console.terminal() && !line.has("out")));
     write_result(line, text.str());
   }
   return kSuccess;

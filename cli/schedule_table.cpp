@@ -145,7 +145,7 @@ void sort_rows(const CommandLine& line, std::vector<Row>& rows) {
 }
 
 std::string table_text(const std::vector<Row>& rows, const std::vector<Accelerator>& accelerators,
-                       const std::string& note, bool has_layers) {
+                       const std::string& note, const std::vector<std::string>& unreached, bool has_layers) {
   std::vector<std::string> header{"schedule", "steps", "largest"};
   if (has_layers) header.emplace_back("GBitOPs");
   header.emplace_back("BitOPs*");
@@ -178,6 +178,7 @@ std::string table_text(const std::vector<Row>& rows, const std::vector<Accelerat
   std::ostringstream out;
   table.print(out);
   out << "\n  * Relative: percent of " << note << ".\n  BitOPs by the metric 'paper'.\n";
+  for (const auto& text : unreached) out << "  " << text << ".\n";
   if (has_layers && !same) {
     out << "  Absolute figures are those of each schedule's own run:";
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -229,7 +230,7 @@ std::string csv_text(const std::vector<Row>& rows, const std::vector<Accelerator
 }
 
 nlohmann::ordered_json rows_json(const std::vector<Row>& rows, const std::vector<Accelerator>& accelerators,
-                                 const LayerWidths& baseline) {
+                                 const LayerWidths& baseline, const std::vector<std::string>& unreached) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const auto& row : rows) {
     auto entry = schedule_json(row.report);
@@ -242,7 +243,9 @@ nlohmann::ordered_json rows_json(const std::vector<Row>& rows, const std::vector
     }
     list.push_back(std::move(entry));
   }
-  return {{"baseline", "static-" + text_of(baseline)}, {"schedules", list}};
+  nlohmann::ordered_json json{{"baseline", "static-" + text_of(baseline)}, {"schedules", list}};
+  if (!unreached.empty()) json["notes"] = unreached;
+  return json;
 }
 
 }  // namespace
@@ -264,10 +267,14 @@ void compare_schedules(const CommandLine& line, const std::vector<CostInput>& in
   sort_rows(line, rows);
   std::string note = "the same steps with every layer static at " + text_of(baseline) + " bits";
   if (!chosen && differ) note += ", the largest widths of these schedules; --baseline sets others";
+  std::vector<std::string> unreached;
+  for (const auto& row : rows) {
+    if (const auto text = unreached_note(*row.input, row.report.name); text && !chosen) unreached.push_back(*text);
+  }
   const bool has_layers = inputs.front().workload.model != any_workload().model;
-  write_result(line, format == "json"  ? json_text(rows_json(rows, accelerators, baseline))
+  write_result(line, format == "json"  ? json_text(rows_json(rows, accelerators, baseline, unreached))
                      : format == "csv" ? csv_text(rows, accelerators, baseline)
-                                       : table_text(rows, accelerators, note, has_layers));
+                                       : table_text(rows, accelerators, note, unreached, has_layers));
 }
 
 }  // namespace bitcycle::cli

@@ -20,12 +20,12 @@
 #include "cli/price.h"
 #include "cli/progress.h"
 #include "cli/shipped_files.h"
+#include "cli/unreached_note.h"
 #include "cli/verbs.h"
 #include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
 #include "nn/train/trainer.h"
 #include "report/report.h"
-#include "sim/schedule/reached_widths.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -78,8 +78,11 @@ struct Task {
 /// runs/NAME; runs/NAME-seedS where the command line gives another seed than the file does, so that the seeds of one
 /// config do not meet in one folder.
 fs::path default_run(const fs::path& file, const Config& config, std::vector<ConfigOverride> overrides) {
-  std::erase_if(overrides, [](const ConfigOverride& change) { return change.key == "train.seed"; });
-  const bool other_seed = load_config(file, overrides).train.seed != config.train.seed;
+  // What comes through a pipe can be read once only.
+  std::error_code ignored;
+  const bool again = fs::is_regular_file(file, ignored);
+  const bool given = std::erase_if(overrides, [](const auto& change) { return change.key == "train.seed"; }) > 0;
+  const bool other_seed = given && !(again && load_config(file, overrides).train.seed == config.train.seed);
   return fs::path("runs") / (config.name + (other_seed ? "-seed" + std::to_string(config.train.seed) : ""));
 }
 
@@ -129,17 +132,16 @@ StaticTraining static_training(const TrainSummary& summary) {
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   const LayerWidths widths = plan.max();
   const auto text_of = [](const LayerWidths& pair) { return pair.forward.text() + "/" + pair.gradient.text(); };
-  std::optional<LayerWidths> reached;
-  bool apart = false;
-  for (const auto& layer : model_workload(config).quantised_layers()) {
-    apart = apart || plan.max(layer) != widths;
-    const LayerWidths real = reached_widths(plan, layer, 0, config.train.steps);
-    reached = reached ? wider_widths(*reached, real) : real;
-  }
+  const auto layers = model_workload(config).quantised_layers();
   const std::string text = "static " + text_of(widths) + " bits";
-  if (apart) return {text, "layers with a schedule of their own are compared with its largest widths"};
-  if (!reached || *reached == widths) return {text, ""};
-  return {text, "the schedule names " + text_of(widths) + " bits, and no step has more than " + text_of(*reached)};
+  if (std::any_of(layers.begin(), layers.end(), [&](const auto& layer) { return plan.max(layer) != widths; })) {
+    return {text, "layers with a schedule of their own are compared with its largest widths"};
+  }
+  if (plan.own_max() != widths) {
+    return {text, "steps 1 to " + grouped(config.fork.step) + " were taken over from '" + config.fork.run +
+                      "' and count; this run's own schedules name at most " + text_of(plan.own_max()) + " bits"};
+  }
+  return {text, unreached_note(plan, layers, config.train.steps).value_or("")};
 }
 
 std::string averaged_text(const TrainSummary& summary) {

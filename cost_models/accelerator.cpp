@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cost_models/accelerator.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <stdexcept>
 
 #include "cost_models/quantity.h"
+#include "cost_models/yaml_depth.h"
 #include "cost_models/yaml_section.h"
 #include "sim/nearest_name.h"
 
@@ -161,6 +163,8 @@ Accelerator parse_accelerator(const std::string& text, const std::string& path,
   try {
     const Accelerator as_it_is = read_with(text, path, {});
     if (settings.empty()) return as_it_is;
+  } catch (const YAML::DeepRecursion&) {
+    throw std::invalid_argument(path + ":" + std::to_string(deepest_place(text).line + 1) + ": " + kTooDeep);
   } catch (const YAML::Exception& error) {
     throw std::invalid_argument(path + ":" + std::to_string(error.mark.line + 1) + ": " + error.msg);
   }

@@ -37,6 +37,7 @@ struct HardwareCost {
   std::string refusal;           // why the cost is missing
   std::string baseline_refusal;  // why the baseline is, where the cost is there
   std::vector<LayerEnergy> layers;
+  std::size_t note = 0;  // the place of the refusal among the page's notes on prices, from 1; 0: none
 };
 
 struct ExperimentCost {

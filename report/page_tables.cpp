@@ -146,7 +146,7 @@ std::string hardware_table(const ReportData& data) {
                  unit_of(data.accelerators[hardware.accelerator]), cost.arithmetic, cost.buffers, cost.dram,
                  cost.leakage, cost.energy, cost.cycles, cost.seconds, percent_of(cost.arithmetic, baseline.arithmetic),
                  percent_of(cost.energy, baseline.energy), percent_of(cost.cycles, baseline.cycles), yes(on[e]),
-                 hardware.refusal});
+                 hardware.note == 0 ? "" : "note " + std::to_string(hardware.note)});
     }
   }
   return table.html();

@@ -122,6 +122,16 @@ std::string list_of(const std::vector<std::string>& notes) {
   return html + "</ul>\n";
 }
 
+/// The table of costs refers to them by number.
+std::string numbered(const std::vector<std::string>& notes) {
+  std::string html;
+  for (std::size_t i = 0; i < notes.size(); ++i) {
+    html += "<li data-note=\"note " + std::to_string(i + 1) + "\">Note " + std::to_string(i + 1) + ": <span>" +
+            escaped(notes[i]) + "</span>\n";
+  }
+  return html.empty() ? "" : "<ul class=\"notes\">" + html + "</ul>\n";
+}
+
 std::string title(const ReportData& data) {
   return data.runs.size() == 1 ? "bitcycle report: " + data.runs.front().label
                                : "bitcycle report: " + counted(data.runs.size(), "run", "runs");
@@ -136,14 +146,22 @@ void add_pricing_notes(ReportData& data) {
     auto operator<=>(const Refusal&) const = default;
   };
   std::map<Refusal, std::vector<std::string>> refused;  // -> experiments
+  const auto refusal_of = [&](const HardwareCost& hardware) -> std::optional<Refusal> {
+    const bool of_baseline = hardware.refusal.empty();
+    const std::string& reason = of_baseline ? hardware.baseline_refusal : hardware.refusal;
+    if (reason.empty()) return std::nullopt;
+    return Refusal{shown(data.accelerators[hardware.accelerator].name), hardware.executed ? "executed" : "scheduled",
+                   shown(reason), of_baseline};
+  };
   for (std::size_t e = 0; e < data.experiments.size(); ++e) {
     for (const auto& hardware : data.costs[e].hardware) {
-      const bool of_baseline = hardware.refusal.empty();
-      const std::string& reason = of_baseline ? hardware.baseline_refusal : hardware.refusal;
-      if (reason.empty()) continue;
-      refused[{shown(data.accelerators[hardware.accelerator].name), hardware.executed ? "executed" : "scheduled",
-               shown(reason), of_baseline}]
-          .push_back(data.experiments[e].label);
+      if (const auto refusal = refusal_of(hardware)) refused[*refusal].push_back(data.experiments[e].label);
+    }
+  }
+  for (auto& cost : data.costs) {
+    for (auto& hardware : cost.hardware) {
+      const auto refusal = refusal_of(hardware);
+      if (refusal) hardware.note = 1 + static_cast<std::size_t>(std::distance(refused.begin(), refused.find(*refusal)));
     }
   }
   for (const auto& [refusal, experiments] : refused) {
@@ -179,7 +197,7 @@ std::string report_html(const ReportData& data) {
                                                  {"SCRIPT", kScript},
                                                  {"LEAD", escaped(lead(data))},
                                                  {"NOTES", list_of(data.notes)},
-                                                 {"PRICING NOTES", list_of(data.pricing_notes)},
+                                                 {"PRICING NOTES", numbered(data.pricing_notes)},
                                                  {"BASELINE", escaped(baseline_sentence(data))},
                                                  {"RUNS", runs_table(data)},
                                                  {"EXPERIMENTS", experiments_table(data)},

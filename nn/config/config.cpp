@@ -2,6 +2,7 @@
 // Reading, writing and comparing configurations, all by the table of keys.
 #include "nn/config/config.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
@@ -12,6 +13,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "cost_models/yaml_depth.h"
 #include "nn/config/config_error.h"
 #include "nn/config/config_table.h"
 #include "nn/io/atomic_file.h"
@@ -89,6 +91,8 @@ YAML::Node load_document(const std::string& yaml, const std::string& origin) {
                              : ": not valid YAML: the config has ended before this character"));
     }
     return YAML::Load(yaml);
+  } catch (const YAML::DeepRecursion&) {
+    throw ConfigError(location(origin, deepest_place(yaml)) + ": " + kTooDeep);
   } catch (const YAML::Exception& error) {
     throw ConfigError(location(origin, error.mark) + ": not valid YAML: " + error.msg);
   }
@@ -142,7 +146,10 @@ class Reader {
   void read_text(const std::string& yaml, const std::string& origin, const std::filesystem::path& folder, int depth) {
     const YAML::Node root = load_document(yaml, origin);
     if (root.IsNull()) return;
-    if (!root.IsMap()) throw ConfigError(origin + ": a config is a list of `key: value`, this is not");
+    if (!root.IsMap())
+      throw ConfigError(origin +
+                        ": a config is a list of `key: value`, and this is not (a file of layers is known by its "
+                        "ending .csv or .onnx)");
     try {
       if (const auto base = root["base"]) {
         const std::string at = location(origin, base.Mark());
@@ -176,6 +183,8 @@ class Reader {
     YAML::Node node;
     try {
       node = YAML::Load(change.value);
+    } catch (const YAML::DeepRecursion&) {
+      throw ConfigError("--set " + change.key + ": " + kTooDeep);
     } catch (const YAML::Exception& error) {
       throw ConfigError(at + ": not a YAML value: " + error.msg);
     }

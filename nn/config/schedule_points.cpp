@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/config/schedule_points.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <stdexcept>
 
+#include "cost_models/csv.h"
 #include "nn/config/config_values.h"
 #include "nn/io/atomic_file.h"
 
@@ -39,6 +41,14 @@ std::string_view trimmed(std::string_view text) {
 
 const char* const kWanted =
     "lines of a step and a width are needed, as in 1000,6, under the header 'step,width' or none";
+
+/// Throws for what no message may show: another kind of file, most likely.
+void check_text(std::string_view line) {
+  std::string text(line);
+  std::replace(text.begin(), text.end(), '\t', ' ');
+  if (is_printable(text)) return;
+  throw std::invalid_argument(std::string("it holds control characters or bytes that are not text; ") + kWanted);
+}
 
 /// True for a first line that names columns: it holds no digit. Throws where it names others than step and width.
 bool is_header(std::string_view line) {
@@ -85,6 +95,7 @@ std::vector<SchedulePoint> parse_schedule_csv(std::string_view text, const std::
     const bool is_first = header_may_follow;
     header_may_follow = false;
     try {
+      check_text(line);
       if (is_first && is_header(line)) continue;
       add_point(points, parse_line(line), last_step);
     } catch (const std::invalid_argument& error) {

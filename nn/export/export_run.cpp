@@ -99,7 +99,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   for (const auto& node : graph.nodes) {
     if (node.op != InferenceNode::Op::kConv) continue;
     graph_layers.push_back(node.name);
-    widths.push_back(options.width.value_or(plan.max(node.name).forward));
+    widths.push_back(options.width.value_or(plan.own_max(node.name).forward));
   }
   if (!options.width) {
     for (auto& text : unreached_width(plan, graph_layers, checkpoint.step)) result.warnings.push_back(std::move(text));

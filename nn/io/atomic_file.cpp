@@ -155,8 +155,9 @@ std::string read_file(const std::filesystem::path& path) {
     throw cannot("it is a device, not a file");
   }
   // Nobody may ever write to a named pipe. Those of a shell's <(...) have their writer.
-  if (kind == std::filesystem::file_type::fifo && path.string().rfind("/dev/fd/", 0) != 0 &&
-      path.string().rfind("/proc/", 0) != 0) {
+  const std::string name = path.string();
+  if (kind == std::filesystem::file_type::fifo && name != "/dev/stdin" && !name.starts_with("/dev/fd/") &&
+      !name.starts_with("/proc/")) {
     throw cannot("it is a named pipe, not a file");
   }
   std::ifstream file(path, std::ios::binary);

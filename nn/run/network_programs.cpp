@@ -24,7 +24,7 @@ std::int64_t evaluation_batch_of(const Config& config) {
 }
 
 LayerWidths widest_of(const PrecisionPlan& plan, const std::string& layer) {
-  LayerWidths widest = plan.max(layer);
+  LayerWidths widest = plan.own_max(layer);
   for (const auto& [widths, steps] : plan.histogram(layer, 0, plan.steps())) {
     widest = {wider_integer(widest.forward, widths.forward), wider_integer(widest.gradient, widths.gradient)};
   }
@@ -94,7 +94,7 @@ std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   builder::Options options = builder_options(config, evaluation_batch_of(config));
   options.training = false;
-  options.widest = [&](const std::string& layer) { return plan.max(layer); };
+  options.widest = [&](const std::string& layer) { return plan.own_max(layer); };
   if (stored_images) options.stored_images = stored_test_images(config, image_counts(config.data).test);
   return write_model(config.model.name, config.model.classes, options);
 }

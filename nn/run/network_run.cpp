@@ -54,7 +54,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
   check_images(network(), dataset);
   for (const auto& layer : network().layers) {
     layers_.push_back(layer.name);
-    max_widths_.push_back(plan_.max(layer.name));
+    max_widths_.push_back(plan_.own_max(layer.name));
   }
   require_matching_patterns(plan_, layers_, config.model.name);
   std::vector<BitWidth> widest;

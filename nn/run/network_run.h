@@ -59,7 +59,8 @@ class NetworkRun {
   /// Batches 0 .. batches - 1 are asked for again, their augmentation drawn for epochs from this one on.
   void begin_pass(std::uint32_t first_epoch, std::int64_t batches);
   /// What the oldest step that was started found. Throws NonFiniteError naming step and tensor; the state is then not
-  /// to be gone on with. Where it is the gradients that are not finite, the parameters are still those before the step.
+  /// to be used any more. Where it is the gradients that are not finite, the parameters are still those before the
+  /// step.
   StepResult finish();
   StepResult step(std::int64_t step) {
     start(step);

@@ -38,7 +38,7 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, co
   const auto widths = options.width ? network.widths_of(*options.width) : network.max_widths();
   const EvaluationResult evaluation = network.evaluate(checkpoint.step, widths);
   result.step = checkpoint.step;
-  result.width = options.width.value_or(network.plan().max().forward);
+  result.width = options.width.value_or(network.plan().own_max().forward);
   result.test_accuracy = evaluation.accuracy;
   result.test_loss = evaluation.loss;
   result.images = evaluation.images;

@@ -339,6 +339,12 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
       return std::runtime_error("'" + path_.string() + "' has no " + what + "; it has checkpoints of the steps " +
                                 have);
     }
+    const auto damage = record_damage();
+    if (!damage.empty()) {
+      return std::runtime_error(
+          "'" + path_.string() + "' has no checkpoint, and its records are damaged, too: " + damage.front() +
+          "; bring the files back from a copy, or train again with --restart " + "(this folder is kept)");
+    }
     if (!finished() && recorded_steps() == 0) {
       return std::runtime_error("'" + path_.string() + "' has no checkpoint yet; training writes the first one after " +
                                 std::to_string(config().train.checkpoint_every) + " steps");

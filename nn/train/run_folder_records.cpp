@@ -190,7 +190,7 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
   const auto damaged_records = record_damage();
   if (steps.empty()) {
     if (!damaged_records.empty()) {
-      throw std::runtime_error("'" + path_.string() + "' cannot be gone on with: " + damaged_records.front() +
+      throw std::runtime_error("'" + path_.string() + "' cannot be continued: " + damaged_records.front() +
                                ", and there is no checkpoint. Bring the files back, or begin anew with --restart (this "
                                "folder is kept)");
     }
@@ -212,7 +212,7 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
     }
     return checkpoint;
   }
-  std::string text = "'" + path_.string() + "' cannot be gone on with: ";
+  std::string text = "'" + path_.string() + "' cannot be continued: ";
   if (damaged.empty()) {
     text += "its records (steps.csv, metrics.jsonl, digests.jsonl) are damaged or cut short after " +
             std::to_string(recorded) + " steps" + why + ", and its first checkpoint is of step " +

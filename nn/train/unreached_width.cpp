@@ -10,11 +10,12 @@ std::vector<std::string> unreached_width(const PrecisionPlan& plan, const std::v
   if (layers.empty() || steps < 1) return {};
   BitWidth largest = reached_widths(plan, layers.front(), 0, steps).forward;
   for (const auto& layer : layers) {
-    const BitWidth reached = reached_widths(plan, layer, 0, steps).forward;
-    if (reached == plan.max(layer).forward) return {};
-    largest = wider_of(largest, reached);
+    for (const auto& [widths, count] : plan.histogram(layer, 0, steps)) {
+      if (widths.forward == plan.own_max(layer).forward) return {};
+      largest = wider_of(largest, widths.forward);
+    }
   }
-  return {"no step up to " + std::to_string(steps) + " had the " + plan.max().forward.text() +
+  return {"no step up to " + std::to_string(steps) + " had the " + plan.own_max().forward.text() +
           " bits that are used here, the largest width that the schedule names; the steps had at most " +
           largest.text() + " (--bits " + largest.text() + ")"};
 }

@@ -7,7 +7,7 @@
 //     reorder nodes, and leave out tensors that nobody asked for.
 //  2. Nothing is allocated after compile().
 //  3. A step that fails, when it is started or later, throws from start() or finish() with the reason. State that the
-//     step was to update is then not to be gone on with.
+//     step was to update must not be used any more.
 #pragma once
 
 #include <cstddef>

@@ -114,18 +114,40 @@ std::int64_t PrecisionPlan::until(std::int64_t step, const std::string& layer) c
 
 LayerWidths PrecisionPlan::max() const {
   LayerWidths widths = max_;
-  for (const auto& past : past_) widths = wider_of(widths, past.plan->max());
+  for (const auto& [plan, begin, end] : parts_of_the_past()) {
+    for (const auto& item : count_widths(*plan->forward_, *plan->gradient_, begin, end)) {
+      widths = wider_of(widths, {item.first.first, item.first.second});
+    }
+  }
   return widths;
 }
 
 LayerWidths PrecisionPlan::max(const std::string& layer) const {
+  LayerWidths widths = own_max(layer);
+  for (const auto& [plan, begin, end] : parts_of_the_past()) {
+    for (const auto& item : plan->histogram(layer, begin, end)) widths = wider_of(widths, item.first);
+  }
+  return widths;
+}
+
+std::vector<PrecisionPlan::PastSteps> PrecisionPlan::parts_of_the_past() const {
+  std::vector<PastSteps> parts;
+  std::int64_t begin = 0;
+  for (const auto& past : past_) {
+    const std::int64_t end = std::min(past.until, past.plan->steps());
+    if (end > begin) parts.push_back({past.plan.get(), begin, end});
+    begin = past.until;
+  }
+  return parts;
+}
+
+LayerWidths PrecisionPlan::own_max(const std::string& layer) const {
   LayerWidths widths = max_;
   for (std::size_t i = 0; i < overrides_.size(); ++i) {
     if (!matches(overrides_[i].pattern, layer)) continue;
     if (overrides_[i].forward) widths.forward = override_max_[i].forward;
     if (overrides_[i].gradient) widths.gradient = override_max_[i].gradient;
   }
-  for (const auto& past : past_) widths = wider_of(widths, past.plan->max(layer));
   return widths;
 }
 

@@ -61,10 +61,13 @@ class PrecisionPlan {
   std::int64_t until(std::int64_t step) const;
   /// A later step up to which, exclusive, the layer's widths are those of `step`.
   std::int64_t until(std::int64_t step, const std::string& layer) const;
-  /// Largest widths that the run's own schedules name, now and in its history.
+  /// Largest widths that the run's own schedules name, or that a step of its history had.
   LayerWidths max() const;
-  /// Largest widths of one layer, overrides applied.
+  /// Largest widths of one layer, overrides applied: those that its schedule names, or that a step of the history had.
   LayerWidths max(const std::string& layer) const;
+  /// Largest widths that the run's own schedules name: of a fork those of its own steps, without its history.
+  LayerWidths own_max() const { return max_; }
+  LayerWidths own_max(const std::string& layer) const;
   /// Steps in [begin, end) a layer spends at each pair of widths. Fast: counted by stretches and
   /// periods, cached.
   std::map<LayerWidths, std::int64_t> histogram(const std::string& layer, std::int64_t begin, std::int64_t end) const;
@@ -79,6 +82,13 @@ class PrecisionPlan {
   };
   using Pair = std::pair<const Schedule*, const Schedule*>;
   Pair schedules_of(const std::string& layer) const;
+
+  /// Steps [begin, end) of the history, under these schedules.
+  struct PastSteps {
+    const PrecisionPlan* plan;
+    std::int64_t begin, end;
+  };
+  std::vector<PastSteps> parts_of_the_past() const;
 
   /// The schedule of a layer with its past before it.
   const Schedule* spliced(std::vector<const Schedule*> parts) const;

@@ -3,6 +3,11 @@
 // than a ramp, or whose cycles have few steps.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
@@ -19,6 +24,20 @@ inline LayerWidths reached_widths(const PrecisionPlan& plan, const std::string& 
   LayerWidths widths = counts.begin()->first;
   for (const auto& item : counts) widths = wider_widths(widths, item.first);
   return widths;
+}
+
+/// Where no step of [0, end) has the run's largest widths, plan.max(), in both passes: the largest that one of the
+/// layers has. Layers whose own schedule names others are left out. `end` must be above 0.
+inline std::optional<LayerWidths> reached_below_max(const PrecisionPlan& plan, const std::vector<std::string>& layers,
+                                                    std::int64_t end) {
+  const LayerWidths named = plan.max();
+  std::optional<LayerWidths> reached;
+  for (const auto& layer : layers) {
+    if (plan.max(layer) != named) continue;
+    const LayerWidths widths = reached_widths(plan, layer, 0, end);
+    reached = reached ? wider_widths(*reached, widths) : widths;
+  }
+  return reached && *reached != named ? reached : std::nullopt;
 }
 
 }  // namespace bitcycle

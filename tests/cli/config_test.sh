@@ -74,8 +74,34 @@ test_a_config_without_keys_is_no_training() {
   run 1 "$BITCYCLE" schedule zeros.yaml
   is_error
   [ ! -e runs ] || failed "a run folder was made"
-  # A pipe is read like a file.
+  # A pipe is read like a file, and only once.
   run 0 bash -c "'$BITCYCLE' schedule <(cat config.yaml)"
+  run 0 bash -c "cat config.yaml | '$BITCYCLE' cost /dev/stdin"
+  run 0 bash -c "'$BITCYCLE' cost <(cat config.yaml) --precision static-4"
+  contains "$out" "static-4"
+  run 0 bash -c "'$BITCYCLE' train <(cat config.yaml) --set train.steps=2 --set train.seed=9 --out piped --quiet"
+  # The kind of other files is known by their ending only.
+  printf 'Layer, M, N, K\na, 8, 8, 8\n' >layers.txt
+  for file in layers.txt /dev/stdin; do
+    run 1 bash -c "cat layers.txt | '$BITCYCLE' cost $file"
+    is_error
+    contains "$err" "a file of layers is known by its ending .csv or .onnx"
+  done
+}
+
+test_nesting_without_end_is_named_with_its_place() {
+  printf 'name: a\nmodel: %s\n' "$(printf '[%.0s' {1..3000})" >deep.yaml
+  run 1 "$BITCYCLE" cost deep.yaml
+  is_error
+  contains "$err" "deep.yaml:2:"
+  contains "$err" "lists begin inside one another"
+  run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator ./deep.yaml
+  is_error
+  contains "$err" "deep.yaml:2: hundreds of sections or lists"
+  run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --set "precision.layers=$(printf '[%.0s' {1..3000})"
+  is_error
+  contains "$err" "--set precision.layers: hundreds of sections or lists"
+  [ "${#err}" -lt 400 ] || failed "the message repeats the value"
 }
 
 test_unknown_model_lists_the_known() {

@@ -142,6 +142,34 @@ test_schedules_are_compared_in_one_table() {
   run 2 "$BITCYCLE" schedule "$folder/resnet20-cpt-3-8.yaml" "$folder/resnet20-cpt-3-6.yaml" --plot
 }
 
+test_a_baseline_that_no_step_reaches_is_said() {
+  # Two steps of a cycle of eight: 3 and 3 of 3 to 8 bits.
+  tiny config.yaml 2
+  local few=(config.yaml --set precision.forward.cycles=1)
+  local said="names 8/8 bits, but no step has more than"
+  run 0 "$BITCYCLE" cost "${few[@]}"
+  contains "$out" "the schedule $said"
+  run 0 "$BITCYCLE" cost "${few[@]}" --json
+  contains "$(json notes/0)" "$said"
+  run 0 "$BITCYCLE" cost "${few[@]}" --accelerator stripes
+  contains "$out" "the schedule $said"
+  run 0 "$BITCYCLE" schedule "${few[@]}"
+  contains "$out" "the schedule $said"
+  run 0 "$BITCYCLE" schedule "${few[@]}" --json
+  contains "$(json notes/0)" "$said"
+  sed 's/^model/name: other\nmodel/' config.yaml >other.yaml
+  run 0 "$BITCYCLE" schedule "${few[@]}" other.yaml
+  contains "$out" "config $said"
+  contains "$out" "other $said"
+  # Not where the reader chose the baseline, or a step has these widths.
+  run 0 "$BITCYCLE" cost "${few[@]}" --baseline static-8
+  lacks "$out" "$said"
+  run 0 "$BITCYCLE" schedule "${few[@]}" --baseline static-8
+  lacks "$out" "$said"
+  run 0 "$BITCYCLE" cost "${few[@]}" --set train.steps=2000
+  lacks "$out" "$said"
+}
+
 test_layers_set_apart_count_everywhere_alike() {
   tiny config.yaml 64
   cat >>config.yaml <<END

@@ -40,6 +40,20 @@ test_fork_from_a_checkpoint() {
   run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
     --set train.steps=10 --from parent:6 --out narrow
   contains "$out" "less than static 8/8 bits"  # the widths of the steps that were taken over count
+  contains "$out" "steps 1 to 6 were taken over from 'parent' and count; this run's own schedules name at most 4/8 bits"
+  # What was never trained since then is not what is evaluated.
+  run 0 "$BITCYCLE" eval narrow
+  contains "$out" "narrow, step 10, 4 bits"
+  lacks "$err" "warning"
+  local accuracy
+  accuracy=$(sed -n 's/.*"test_accuracy_max_width": \([0-9.]*\).*/\1/p' narrow/summary.json)
+  run 0 "$BITCYCLE" eval narrow --json
+  equal "$(json test_accuracy)" "$accuracy" "accuracy at the largest width of the fork's own steps"
+  # A width that the parent's schedule named and no step had is no width of the fork.
+  run 0 "$BITCYCLE" train config.yaml --set precision.forward.cycles=1 --out cyclic --quiet
+  run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
+    --set train.steps=6 --from cyclic:4 --out short
+  contains "$out" "less than static 5/8 bits"
   run 0 "$BITCYCLE" report narrow
   contains "$(cat narrow/report.html)" "that its schedules name: 8 bits forward and 8 bits backward"
   run 0 "$BITCYCLE" schedule narrow --format csv

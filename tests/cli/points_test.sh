@@ -30,6 +30,17 @@ test_a_csv_of_widths_is_shown_and_trained_and_belongs_to_the_runs_identity() {
 
 test_errors_of_points_name_file_line_and_remedy() {
   tiny config.yaml
+  # Another kind of file: nothing of it reaches the terminal, not even escaped.
+  local bytes
+  for bytes in '\177ELF\002\001' 'step,width\n0,6\n\033[31m20,8\n' '\377\376,4\n' '0,\000\n'; do
+    printf "$bytes" >binary.csv
+    run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise \
+      --set precision.forward.points=binary.csv
+    is_error
+    contains "$err" "bytes that are not text; lines of a step and a width are needed"
+    lacks "$err" '\x'
+    lacks "$err" '\u'
+  done
   printf '0,4\n5,40\n' >w.csv
   run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise --set precision.forward.points=w.csv
   is_error

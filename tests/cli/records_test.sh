@@ -101,7 +101,7 @@ test_verify_compares_whole_digest_files_only() {
   run 3 "$BITCYCLE" verify a c --json
   equal "$(json first_different_step)" 1 "step"
   equal "$(json different_tensors/0)" conv1.weight "tensor"
-  # A run of an earlier version is gone on with, and sealed.
+  # A run of an earlier version is continued, and sealed.
   rm c/checkpoints/*8.safetensors
   cp a/digests.jsonl c
   run 0 "$BITCYCLE" train config.yaml --out c --quiet
@@ -129,6 +129,11 @@ test_a_checkpoint_of_another_run_is_refused() {
   cp b/metrics.jsonl mixed
   refused 1 "'mixed/metrics.jsonl:1' was changed after it was written, or is of a run of another config" \
     report mixed --out page.html
+  # ... and without a checkpoint: what is wrong is said, not that nothing was done yet.
+  rm -r mixed/checkpoints
+  refused 1 "'mixed' has no checkpoint, and its records are damaged, too: 'mixed/metrics.jsonl:1'" eval mixed
+  refused 1 "the run 'mixed' cannot be priced as it ran: 'mixed/metrics.jsonl:1'" cost mixed
+  refused 1 "'mixed' cannot be continued: 'mixed/metrics.jsonl:1'" train mixed/config.yaml --out mixed
   # No line of digests.jsonl: the config that wrote the checkpoint tells.
   sed -i 's/"step":2,/"step":3,/' a/digests.jsonl
   refused 1 "was written by a run of another config than 'a/config.yaml'" eval a --checkpoint "$other"

@@ -120,6 +120,20 @@ TEST(PrecisionPlan, CountsByPeriodsAreThoseOfEveryStep) {
   }
 }
 
+TEST(PrecisionPlan, OfAHistoryCountTheWidthsThatStepsHad) {
+  // 8 steps at 3 bits, of a schedule that would have risen to 8 bits; then at most 4 bits.
+  ScheduleSpec rising = fixed(3);
+  rising.name = "piecewise";
+  rising.points = {{0, BitWidth::integer(3)}, {8, BitWidth::integer(8)}};
+  const PrecisionPlan plan({cyclic(2, 4, 1), fixed(6), {}, {{8, 100, rising, fixed(7), {forward_override("x", 5)}}}},
+                           100);
+  EXPECT_EQ(plan.max(), (LayerWidths{BitWidth::integer(4), BitWidth::integer(7)}));
+  EXPECT_EQ(plan.max("y"), plan.max());
+  EXPECT_EQ(plan.max("x").forward.bits(), 5);
+  EXPECT_EQ(plan.own_max(), (LayerWidths{BitWidth::integer(4), BitWidth::integer(6)}));
+  EXPECT_EQ(plan.own_max("x"), plan.own_max());
+}
+
 TEST(PrecisionPlan, ABillionStepsAreCountedAtOnceHoweverOftenWidthsChange) {
   constexpr std::int64_t kSteps = 1000000000;
   const auto cycles = [](const char* name, std::int64_t count) {

@@ -212,6 +212,22 @@ TEST(Report, the_metric_executed_is_priced_beside_paper) {
   EXPECT_THAT(hardware[3].refusal, testing::Not(HasSubstr(BITCYCLE_SOURCE)));
 }
 
+TEST(Report, why_a_price_is_missing_is_written_once) {
+  const auto data = priced({run_of("a", {}, 50.0), run_of("b", {{"precision.forward.max", "5"}}, 50.0),
+                            run_of("c", {{"precision.forward.max", "4"}}, 50.0)},
+                           {accelerator("systolic-int8")});
+  ASSERT_EQ(data.pricing_notes.size(), 1U);
+  const std::string html = report_html(data);
+  const auto count = [&](const std::string& text) {
+    std::size_t found = 0;
+    for (auto at = html.find(text); at != std::string::npos; at = html.find(text, at + 1)) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("systolic-int8 cannot multiply"), 1U);
+  EXPECT_EQ(count("<td class=t>note 1"), 3U) << "one row for each experiment";
+  EXPECT_EQ(count("data-note=\"note 1\""), 1U);
+}
+
 TEST(Report, what_is_no_energy_is_not_zero_joule_and_what_is_not_finite_is_refused) {
   Accelerator broken = accelerator("systolic-int8");
   broken.dram_pj_per_bit = 1e308;
