@@ -62,12 +62,12 @@ OptionSpec set_option() {
   return {"set", "KEY=VALUE", "sets a key of the config, e.g. precision.forward.max=6; may be repeated"};
 }
 std::vector<OptionSpec> execution_options() {
-  return {{"isa", "NAME", isa_list() + "; default: the best of this machine. Bits do not depend on it"},
-          {"threads", "N", "0, the default: all cores; at most four a core are used. Bits do not depend on it"},
+  return {{"isa", "NAME", isa_list() + "; default: the best of this machine. The results do not depend on it"},
+          {"threads", "N", "0, the default: all cores; at most four a core are used. The results do not depend on it"},
           {"device", "NAME",
            "cpu, cuda (an NVIDIA GPU), reference (plain loops, the specification) or cuda-on-host (the GPU's kernels "
            "run on "
-           "the CPU, slowly); default: cpu. Bits do not depend on it"},
+           "the CPU, slowly); default: cpu. The results do not depend on it"},
           {"cuda-serial", "", "with a CUDA device: one kernel at a time, each waited for and checked, to find a fault"},
           {"cuda-graph", "on|off", "with a CUDA device: a step as one graph; default: on"},
           {"cuda-carveout", "on|off", "with a CUDA device: as much shared memory as there is; default: on"}};
@@ -264,6 +264,29 @@ std::vector<ConfigOverride> CommandLine::overrides() const {
   return result;
 }
 
+namespace {
+
+constexpr std::size_t kHelpColumns = 100;
+
+/// The words in lines of at most kHelpColumns, of which all but the first are indented.
+std::string wrapped(const std::string& text, std::size_t indent) {
+  std::string result;
+  std::size_t column = indent;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const bool fits = column + word.size() + 1 <= kHelpColumns;
+    if (column > indent) {
+      result += fits ? " " : "\n" + std::string(indent, ' ');
+      column = fits ? column + 1 : indent;
+    }
+    result += word;
+    column += word.size();
+  }
+  return result;
+}
+
+}  // namespace
+
 void CommandLine::print_help() const {
   std::ostringstream out;
   out << "Usage: bitcycle " << help_.verb;
@@ -273,7 +296,7 @@ void CommandLine::print_help() const {
   for (const auto& option : options_) width = std::max(width, shown(option).size());
   for (const auto& option : options_) {
     const std::string left = shown(option);
-    out << "  " << left << std::string(width - left.size() + 2, ' ') << option.help << '\n';
+    out << "  " << left << std::string(width - left.size() + 2, ' ') << wrapped(option.help, width + 4) << '\n';
   }
   out << "\nExample:\n";
   std::istringstream lines(help_.example);

@@ -10,13 +10,14 @@
 #include "cli/format.h"
 #include "cli/inputs.h"
 #include "cli/verbs.h"
+#include "cost_models/bitops_report.h"
 #include "nn/train/trainer.h"
 
 namespace bitcycle::cli {
 
 int run_eval(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
-      {"bits", "B", "2 to 32, or float32; default: the largest width of the run's schedule"},
+      {"bits", "B", "2 to 32, or float32; default: the largest width that the run's own schedule names"},
       {"swa", "", "the averaged parameters (swa.start) in place of the training's"},
       {"checkpoint", "WHICH", "newest, best, a step, or a file; default: newest"},
       {"set", "KEY=VALUE", "changes a key, e.g. data.path where the images have moved; may be repeated"}};
@@ -47,7 +48,7 @@ int run_eval(const std::vector<std::string>& arguments) {
 
   console.json({{"run", run},
                 {"step", result.step},
-                {"bits", result.width.text()},
+                {"bits", width_json(result.width)},
                 {"test_accuracy", result.test_accuracy},
                 {"test_loss", result.test_loss},
                 {"images", result.images},

@@ -15,11 +15,22 @@
 #include "nn/io/atomic_file.h"
 
 namespace bitcycle::cli {
+namespace {
+
+/// One width of all layers is a number.
+nlohmann::ordered_json bits_json(const std::string& widths) {
+  const bool number = widths.find_first_not_of("0123456789") == std::string::npos;
+  return number ? nlohmann::ordered_json(std::stoi(widths)) : nlohmann::ordered_json(widths);
+}
+
+}  // namespace
 
 int run_export(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"out", "DIR", "the folder of the files; default: RUN/export"},
-      {"bits", "B", "2 to 32, or float32: the width of every layer; default: each layer's largest width of the run"},
+      {"bits", "B",
+       "2 to 32, or float32: the width of every layer; default: for each layer the largest width that its schedule "
+       "names"},
       {"checkpoint", "WHICH", "newest, best, a step, or a file; default: newest"},
       {"samples", "N", "test images to write with their logits; default: 16; 0 does without the data set"},
       {"no-onnx", "", "only the codes; for widths above 8 bits"},
@@ -69,7 +80,7 @@ int run_export(const std::vector<std::string>& arguments) {
   nlohmann::ordered_json json{{"run", run},
                               {"step", result.step},
                               {"digest", result.digest},
-                              {"bits", result.widths},
+                              {"bits", bits_json(result.widths)},
                               {"out", what.out.string()},
                               {"files", result.files}};
   if (result.test_accuracy) {

@@ -116,7 +116,7 @@ void print_table(std::ostream& out, const Program& program, const std::vector<in
   out << "\n  " << program.name() << ", " << grouped(program.batch())
       << " samples: " << grouped(static_cast<std::int64_t>(program.nodes().size())) << " nodes, "
       << grouped(static_cast<std::int64_t>(program.tensors().size())) << " tensors, " << products.size()
-      << " products (" << figures(1e-6 * static_cast<double>(macs)) << " MMAC a sample in all of them); "
+      << " products (" << figures(1e-6 * static_cast<double>(macs)) << " million MACs for a sample in all of them); "
       << kernels.size() << " kernels on " << device << "\n";
 }
 

@@ -37,11 +37,10 @@ int run_replay(const std::vector<std::string>& arguments) {
   CommandLine line(
       {"replay", "CASE",
        "Computes the case that the folder CASE records (case.json and arrays) again, and compares every\n"
-       "result: one line an array, tensor or step, with the largest deviation beside its tolerance (0: the\n"
-       "bits must be equal). Tolerances are those that case.json gives (close_tolerance, loss_tolerance,\n"
-       "tolerance by tensor), or the defaults. Exit code 0 if all results are within them, 3 if one is not. A case "
-       "without\n"
-       "recorded results is computed for --out alone.",
+       "result. It prints one line for each array, tensor or step, with the largest deviation beside its\n"
+       "tolerance (0: the bits must be equal). Tolerances are those of case.json (close_tolerance,\n"
+       "loss_tolerance, tolerance by tensor), or the defaults. The exit code is 0 if all results are within\n"
+       "them, and 3 if one is not. A case without recorded results is computed for --out alone.",
        "bitcycle replay tests/golden/ops/conv3x3_b8_g8 --isa portable --out /tmp/replayed"},
       options);
   if (!line.parse(arguments)) return kSuccess;

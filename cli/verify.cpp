@@ -128,12 +128,12 @@ int run_verify(const std::vector<std::string>& arguments) {
   options.push_back(json_option());
   CommandLine line(
       {"verify", "RUN RUN, or CONFIG with --against",
-       "Compares the digests of all tensors that two runs recorded (every digest.every steps, and at evaluations\n"
-       "and checkpoints). Exit code 0 where all steps recorded in both are equal, 3 where one differs or none\n"
-       "is common, 1 where digests.jsonl is damaged, cut short or has gaps. --isa, --threads and --device apply to "
-       "--bisect, instead of what each run's config says.\n"
-       "With --against, trains a config on two devices at once, one operation after the other, compares every\n"
-       "tensor, and names the first one that differs.",
+       "Compares the digests of all tensors that two runs recorded (every digest.every steps, and at\n"
+       "evaluations and checkpoints). The exit code is 0 if all steps that both runs recorded are equal, 3 if\n"
+       "one differs or the runs have no step in common, and 1 if digests.jsonl is damaged, cut short or has\n"
+       "gaps. With --bisect, --isa, --threads and --device replace what the config of each run says.\n"
+       "With --against, it trains a config on two devices at once, one operation after the other, compares\n"
+       "every tensor, and names the first one that differs.",
        "bitcycle verify runs/quickstart runs/quickstart.1\n"
        "bitcycle verify configs/quickstart.yaml --device cuda --against cpu --steps 2"},
       options);

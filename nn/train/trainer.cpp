@@ -10,6 +10,7 @@
 #include "cost_models/bitops.h"
 #include "nn/data/dataset.h"
 #include "nn/data/jpeg.h"
+#include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
 #include "nn/models/state.h"
 #include "nn/run/averaged_network.h"
@@ -466,6 +467,7 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, c
   require_own_summary(folder);
   recorded->run = folder.path();
   recorded->was_finished = true;
+  remove_orphans(run);
   return recorded;
 }
 

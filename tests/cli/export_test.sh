@@ -11,6 +11,7 @@ test_files_readme_and_the_accuracy_of_eval() {
   run 0 "$BITCYCLE" export run --bits 4 --samples 2 --json
   equal "$(json test_accuracy)" "$accuracy" "accuracy of eval and export"
   equal "$(json bits)" 4 bits
+  contains "$out" '"bits": 4,'  # a number
   equal "$(json step)" 4 step
   local file
   for file in weights.safetensors model.onnx samples/pixels.npy samples/labels.npy samples/logits.npy README.md; do

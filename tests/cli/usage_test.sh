@@ -24,6 +24,7 @@ test_every_verb_has_help_with_an_example() {
     contains "$out" "Example:"
     contains "$out" "bitcycle $verb"
     contains "$out" "--json"
+    equal "$(sed '/^Example/,$d' stdout.txt | awk 'length > 110' | wc -l)" 0 "lines of more than 110 characters"
     run 0 "$BITCYCLE" help "$verb"
     contains "$out" "Usage: bitcycle $verb"
   done
