@@ -32,8 +32,8 @@ test_errors_of_points_name_file_line_and_remedy() {
   tiny config.yaml
   # Another kind of file: nothing of it reaches the terminal, not even escaped.
   local bytes
-  for bytes in '\177ELF\002\001' 'step,width\n0,6\n\033[31m20,8\n' '\377\376,4\n' '0,\000\n'; do
-    printf "$bytes" >binary.csv
+  for bytes in '\0177ELF\0002\0001' 'step,width\n0,6\n\0033[31m20,8\n' '\0377\0376,4\n' '0,\0000\n'; do
+    printf '%b' "$bytes" >binary.csv
     run 1 "$BITCYCLE" schedule config.yaml --set precision.forward.schedule=piecewise \
       --set precision.forward.points=binary.csv
     is_error
