@@ -181,8 +181,8 @@ bool CommandLine::parse(const std::vector<std::string>& arguments) {
 void CommandLine::require_positional(std::size_t count) const {
   if (positional_.size() == count) return;
   if (positional_.size() < count) fail_for_want("needs " + help_.arguments);
-  fail("takes " + (help_.arguments.empty() ? "no argument" : "only " + help_.arguments) + ", and '" +
-       positional_[count] + "' is one more");
+  fail("takes " + (help_.arguments.empty() ? "no argument" : "only " + help_.arguments) + "; remove '" +
+       positional_[count] + "'");
 }
 
 std::string CommandLine::text(const std::string& name, const std::string& fallback) const {

@@ -100,7 +100,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   options.push_back({"explain", "LAYER", "explains the cost of this layer: formulas with its numbers"});
   options.push_back({"widths", "LHSxRHS", "widths for rows of LAYERS that give none; default: 8x8"});
   options.push_back({"out", "PATH", "writes to this file; with --format scalesim the two reports to this folder"});
-  options.push_back({"validate", "", "prints what each model was checked against, compared anew; no CONFIG"});
+  options.push_back({"validate", "", "prints what each model was checked against, compared again; no CONFIG"});
   options.push_back(set_option());
   options.push_back(json_option());
   CommandLine line(

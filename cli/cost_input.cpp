@@ -285,7 +285,7 @@ std::vector<CostInput> read_schedules(const CommandLine& line) {
     if (!is_layers_file(path)) {
       paths.push_back(path);
     } else if (topology) {
-      line.fail("only one file of layers can be priced at a time; '" + path + "' is one more");
+      line.fail("only one file of layers can be priced at a time; remove '" + path + "'");
     } else {
       topology = read_layers(line, path);
       refuse_meaningless_keys(line, path);

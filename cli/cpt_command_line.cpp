@@ -69,11 +69,11 @@ constexpr const char* kModelPrefix = "resnet";
   for (const auto& name : resnet_family().names) {
     list += (list.empty() ? "" : ", ") + name.substr(std::string(kModelPrefix).size());
   }
-  throw std::runtime_error(
-      "--arch " + arch +
-      ": this model is not there. There are cifar10_mobilenet_v2 and cifar100_mobilenet_v2, and cifar10_resnet_N and "
-      "cifar100_resnet_N with N = " +
-      list + "; the models of the ImageNet code are resnet18, resnet34, resnet50");
+  throw std::runtime_error("--arch " + arch +
+                           ": there is no such model. The models are cifar10_mobilenet_v2 and cifar100_mobilenet_v2, "
+                           "and cifar10_resnet_N and "
+                           "cifar100_resnet_N with N = " +
+                           list + "; the models of the ImageNet code are resnet18, resnet34, resnet50");
 }
 
 /// cpt_cifar/train.py.
@@ -130,7 +130,7 @@ class CifarMapper {
     mapping_.result.run = std::filesystem::path(values_.text("save_folder", "save_checkpoints")) / arch;
     if (values_.has("workers"))
       mapping_.note("--workers has no effect: images are prepared by the training's own threads (--threads)");
-    if (values_.has("dir")) mapping_.note("--dir has no effect, in the paper's code neither");
+    if (values_.has("dir")) mapping_.note("--dir has no effect; the paper's code ignores it, too");
     if (values_.has("automatic_resume"))
       mapping_.note("--automatic_resume is of the paper's ImageNet code; here it is what always happens");
   }
@@ -168,7 +168,7 @@ class CifarMapper {
     } else if (schedule == "anneal_cosine") {
       mapping_.set("learning_rate.schedule", "anneal_cosine");
       mapping_.set("learning_rate.factor", ratio);
-      if (warm_up) mapping_.note("--warm_up has no effect with anneal_cosine, in the paper's code neither");
+      if (warm_up) mapping_.note("--warm_up has no effect with anneal_cosine; the paper's code ignores it, too");
       warm_up = false;
     } else {
       throw UsageError("--lr_schedule is '" + schedule + "': one of piecewise, linear, anneal_cosine is needed");
@@ -179,7 +179,7 @@ class CifarMapper {
   void averaging() {
     if (!values_.has("swa_start")) {
       if (values_.has("swa_freq"))
-        mapping_.note("--swa_freq has no effect without --swa_start, in the paper's code neither");
+        mapping_.note("--swa_freq has no effect without --swa_start; the paper's code ignores it, too");
       return;
     }
     const std::int64_t start = values_.integer("swa_start", 0);

@@ -90,11 +90,11 @@ CptRun map_imagenet_line(const CptValues& values) {
   for (const char* ignored : {"lr_schedule", "step_ratio", "warm_up", "eval_every"}) {
     if (!values.has(ignored)) continue;
     mapping.note("--" + std::string(ignored) +
-                 " has no effect, in the paper's ImageNet code neither: the rate falls to a tenth every 30 epochs, and "
+                 " has no effect, as in the paper's ImageNet code: the rate falls to a tenth every 30 epochs, and "
                  "every epoch is evaluated");
   }
   if (values.has("automatic_resume")) mapping.note("--automatic_resume is what always happens");
-  if (values.has("dir")) mapping.note("--dir has no effect, in the paper's code neither");
+  if (values.has("dir")) mapping.note("--dir has no effect; the paper's code ignores it, too");
   return std::move(mapping.result);
 }
 

@@ -36,7 +36,7 @@ void map_width(CptMapping& mapping, const std::string& key, const std::string& c
   // 0 bits is the paper's default, and means not quantised.
   const std::int64_t bits = values.integer(constant, 0);
   if (values.has(cyclic)) {
-    mapping.note("--" + cyclic + " has no effect without --is_cyclic_precision, in the paper's code neither" +
+    mapping.note("--" + cyclic + " has no effect without --is_cyclic_precision; the paper's code ignores it, too" +
                  (bits == 0 ? "; as --" + constant + " is 0 or not given, this is float32" : ""));
   }
   mapping.set(key + ".schedule", "constant");
@@ -79,13 +79,13 @@ void refuse_cpt_options(const CptValues& values) {
   no("pretrained", "weights to start from are a file: --set model.initial_weights=FILE.safetensors");
   if (!values.text("resume", "").empty()) {
     throw UsageError(
-        "--resume of the paper's code is not supported: an interrupted run goes on by itself when it is started "
+        "--resume of the paper's code is not supported: an interrupted run continues by itself when it is started "
         "again; weights to start from are --set model.initial_weights=FILE.safetensors");
   }
   if (values.integer("start_iter", 0) != 0 || values.integer("start_epoch", 0) != 0) {
     throw UsageError(
-        "--start_iter and --start_epoch of the paper's code are not supported: an interrupted run goes "
-        "on by itself when it is started again");
+        "--start_iter and --start_epoch of the paper's code are not supported: an interrupted run continues "
+        "by itself when it is started again");
   }
   if (const std::string cmd = values.text("cmd", "train"); cmd != "train") {
     throw UsageError("--cmd " + cmd + ": only train is a training; `bitcycle eval RUN` gives a run's accuracy");
@@ -98,7 +98,7 @@ void map_cpt_precision(CptMapping& mapping, std::int64_t periods) {
   map_width(mapping, "precision.gradient", "cyclic_num_grad_bits_schedule", "num_grad_bits", periods);
   for (const char* name : {"num_bits_schedule", "num_grad_bits_schedule"}) {
     if (values.has(name)) {
-      mapping.note("--" + std::string(name) + " has no effect, in the paper's code neither: it is read and not used");
+      mapping.note("--" + std::string(name) + " has no effect; the paper's code reads it and does not use it");
     }
   }
   if (!values.has("is_cyclic_precision")) return;

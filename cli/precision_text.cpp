@@ -56,7 +56,7 @@ PrecisionText parse(const std::string& text) {
     schedule = head.substr(0, colon);
     if (schedule == "piecewise") {
       throw std::invalid_argument(
-          "the steps of a piecewise schedule stand in a config: --schedule CONFIG, or precision.forward.points");
+          "the steps of a piecewise schedule are given in a config: --schedule CONFIG, or precision.forward.points");
     }
     auto names = schedule_names();
     std::erase(names, "piecewise");

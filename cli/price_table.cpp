@@ -187,7 +187,7 @@ void print_pricing(std::ostream& out, const Priced& priced, bool layers) {
   for (const auto& pricing : priced.costs) {
     out << "\n  " << pricing.accelerator.name << ": " << pricing.accelerator.description << "\n";
   }
-  out << "\n  Formulas and sources: docs/cost-models.md; --explain LAYER puts the numbers in"
+  out << "\n  Formulas and sources: docs/cost-models.md; --explain LAYER shows them with the numbers"
       << (layers ? "" : "; --layers shows every layer and pass") << "\n";
 }
 

@@ -133,7 +133,7 @@ int run_program(const std::vector<std::string>& arguments) {
       {"program", "CONFIG|RUN",
        "Prints one step as the program that a device compiles: its small operations in their order, layer\n"
        "and pass of each, the tensors that it writes, and the kernel that the device chose for it. Nothing\n"
-       "is trained, and no memory of the network is made.",
+       "is trained, and no memory is allocated for the network.",
        "bitcycle program configs/quickstart.yaml\n"
        "bitcycle program configs/quickstart.yaml --layer 'group1_*' --json"},
       options);

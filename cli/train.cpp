@@ -126,9 +126,7 @@ struct StaticTraining {
   std::string widths;  // "static 8/8 bits"
   std::string note;    // where no step has these widths
 };
-/// A fork's schedules of before count, too, so the config is that of the run folder.
-StaticTraining static_training(const TrainSummary& summary) {
-  const Config config = RunFolder::existing(summary.run).config();
+StaticTraining static_training(const Config& config) {
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   const LayerWidths widths = plan.max();
   const auto text_of = [](const LayerWidths& pair) { return pair.forward.text() + "/" + pair.gradient.text(); };
@@ -152,13 +150,17 @@ std::string averaged_text(const TrainSummary& summary) {
 }
 
 void print_summary(std::ostream& out, const TrainSummary& summary, const Task& task) {
-  const StaticTraining compared = static_training(summary);
+  // A fork's schedules of before count, too, so the config is that of the run folder.
+  const Config recorded = RunFolder::existing(summary.run).config();
+  const StaticTraining compared = static_training(recorded);
+  const bool best_taken_over = summary.best_step <= recorded.fork.step && recorded.fork.step > 0;
   out << "\n"
       << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps)
       << " steps\n"
       << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
       << (task.config.evaluation.width == "max" ? " at the largest width" : "") << " at step "
-      << grouped(summary.best_step) << ", at the largest width " << percent(summary.test_accuracy_max_width) << "\n"
+      << grouped(summary.best_step) << (best_taken_over ? " (taken over)" : "") << ", at the largest width "
+      << percent(summary.test_accuracy_max_width) << "\n"
       << averaged_text(summary) << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, "
       << percent(summary.saving_percent) << " less than " << compared.widths << " ("
       << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"

@@ -66,7 +66,7 @@ function drawLayers() {
   const {refusal: reason, unit} =
     hardwareOf(experiments.find((one) => one.experiment === experiment), accelerator, metric);
   if (!table) {
-    sentence(hosts[0], reason || 'The model of this accelerator has no energy.');
+    sentence(hosts[0], whyMissing(reason));
     return;
   }
   if (!table.layerRows) {  // read before anybody sorts it, and in J

@@ -11,9 +11,9 @@ window.addEventListener('error', (event) => {
 const byName = (name) => document.querySelector(`table[data-name="${name}"]`);
 const data = Object.fromEntries(
   ['runs', 'experiments', 'hardware', 'evaluations', 'loss', 'bits'].map((name) => [name, records(byName(name))]));
-for (const row of data.hardware) {  // "note 1": the sentence above the table
-  row.refusal = document.querySelector(`[data-note="${row.refusal}"] span`)?.textContent;
-}
+// Where a price is missing: the table has the number of the note that says why.
+const whyMissing = (note) =>
+  note ? `No price: ${note} under "Cost beside the baseline" says why.` : 'The model of this accelerator has no energy.';
 const experiments = data.experiments;
 const kColours = 8;  // experiments after the eighth share a grey; their marks, legends and labels tell them apart
 experiments.forEach((one, i) => {

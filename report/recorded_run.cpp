@@ -76,7 +76,7 @@ std::optional<double> RecordedRun::accuracy() const {
 RecordedRun read_run(const fs::path& path) {
   const RunFolder folder = RunFolder::existing(path);
   if (const auto damage = damage_of_records(folder); !damage.empty()) {
-    throw std::runtime_error(damage.front() + "; bring the file back from a copy, or train again with --restart");
+    throw std::runtime_error(damage.front() + "; restore the file from a copy, or train again with --restart");
   }
   RecordedRun run;
   run.folder = path;

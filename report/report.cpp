@@ -126,8 +126,7 @@ std::string list_of(const std::vector<std::string>& notes) {
 std::string numbered(const std::vector<std::string>& notes) {
   std::string html;
   for (std::size_t i = 0; i < notes.size(); ++i) {
-    html += "<li data-note=\"note " + std::to_string(i + 1) + "\">Note " + std::to_string(i + 1) + ": <span>" +
-            escaped(notes[i]) + "</span>\n";
+    html += "<li>Note " + std::to_string(i + 1) + ": " + escaped(notes[i]) + "\n";
   }
   return html.empty() ? "" : "<ul class=\"notes\">" + html + "</ul>\n";
 }

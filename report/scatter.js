@@ -157,7 +157,6 @@ function drawEnergy() {
     (metric) => ({
       cost: (one) => row(one, metric)?.energy ?? 0,
       front: (one) => row(one, metric)?.front === 'yes',
-      missing: experiments.map((one) => row(one, metric)?.refusal).find((text) => text) ??
-        'The model of this accelerator has no energy.'
+      missing: whyMissing(experiments.map((one) => row(one, metric)?.refusal).find((text) => text))
     }));
 }

@@ -198,7 +198,7 @@ class Walk {
     } else if (*value.shape != *stated) {
       throw std::invalid_argument(node.label() + ": its result '" + name + "' has the shape " +
                                   shape_text(*value.shape) + " by its inputs, and " + shape_text(*stated) +
-                                  " by what the file says; write the file anew, or remove its value_info");
+                                  " by what the file says; write the file again, or remove its value_info");
     }
   }
 

@@ -148,8 +148,8 @@ class Reader {
     if (root.IsNull()) return;
     if (!root.IsMap())
       throw ConfigError(origin +
-                        ": a config is a list of `key: value`, and this is not (a file of layers is known by its "
-                        "ending .csv or .onnx)");
+                        ": a config is a list of `key: value`, and this is not; layers are read from a file whose name "
+                        "ends in .csv or .onnx");
     try {
       if (const auto base = root["base"]) {
         const std::string at = location(origin, base.Mark());
@@ -315,8 +315,8 @@ Config parse_complete_config(const std::string& yaml, const std::string& origin)
     throw ConfigError(
         origin + ": '" + first + "' is missing" +
         (missing > 1 ? ", and " + std::to_string(missing - 1) + " more keys" : "") +
-        ". The config of a run has every key, so this file is damaged or was cut off: bring it back, or " +
-        "begin anew with --restart");
+        ". The config of a run has every key, so this file is damaged or was cut off: restore it from a copy, or " +
+        "start again with --restart");
   };
   return read_config(yaml, origin, std::filesystem::path(), "run", {}, every_key);
 }

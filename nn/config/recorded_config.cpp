@@ -27,13 +27,15 @@ Config parse_recorded_config(const std::string& yaml, const std::string& origin)
   const auto line = yaml.rfind(kLine);
   const bool sealed = is_sealed_config(yaml);
   if (sealed && yaml.substr(line) != kLine + checksum_of(yaml.substr(0, line)) + "\n") {
-    throw ConfigError(origin + ": this file was damaged or changed after it was written (its lines do not have the " +
-                      "checksum that its last line gives). Bring the file back; another config is trained from a " +
-                      "file of its own, in another folder");
+    throw ConfigError(
+        origin + ": this file was damaged or changed after it was written (its lines do not have the " +
+        "checksum that its last line gives). Restore the file from a copy; another config is trained from a " +
+        "file of its own, in another folder");
   }
   if (sealed) return parse_config(yaml, origin);
   if (!yaml.empty() && yaml.back() != '\n') {
-    throw ConfigError(origin + ": its last line was cut off; bring the file back, or begin anew with --restart");
+    throw ConfigError(origin +
+                      ": its last line was cut off; restore the file from a copy, or start again with --restart");
   }
   return parse_complete_config(yaml, origin);
 }

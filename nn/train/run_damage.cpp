@@ -43,7 +43,7 @@ void require_own_summary(const RunFolder& folder) {
   const auto text = folder.summary_json();
   if (!text || !summary_is_foreign(parse_summary(*text), folder.record_digests())) return;
   throw std::runtime_error(foreign_summary(folder) +
-                           "; bring the file back from a copy, or train again with --restart (this folder is kept)");
+                           "; restore the file from a copy, or train again with --restart (this folder is kept)");
 }
 
 std::vector<std::string> damage_of(const RunFolder& folder) {

@@ -114,7 +114,7 @@ void RunFolder::check(const fs::path& path, const Config& config) {
   std::string text = "the run folder '" + path.string() + "' holds a run of another config:";
   for (const auto& line : differences) text += "\n  " + line;
   if (extension.asked_for) text += "\nit cannot be made longer under this one: " + extension.refusal;
-  throw std::runtime_error(text + "\nuse --restart to begin anew (the old folder is kept under another name), or " +
+  throw std::runtime_error(text + "\nuse --restart to start again (the old folder is kept under another name), or " +
                            "--out for another folder");
 }
 
@@ -168,7 +168,7 @@ Config RunFolder::config() const {
   if (!is_sealed_config(text) && is_tied()) {
     throw ConfigError(origin +
                       ": its last line, the checksum of the lines above, was removed, so changes to them are " +
-                      "not found. Bring the file back, or begin anew with --restart (this folder is kept)");
+                      "not found. Restore the file from a copy, or start again with --restart (this folder is kept)");
   }
   return config;
 }
@@ -343,7 +343,7 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
     if (!damage.empty()) {
       return std::runtime_error(
           "'" + path_.string() + "' has no checkpoint, and its records are damaged, too: " + damage.front() +
-          "; bring the files back from a copy, or train again with --restart " + "(this folder is kept)");
+          "; restore the files from a copy, or train again with --restart " + "(this folder is kept)");
     }
     if (!finished() && recorded_steps() == 0) {
       return std::runtime_error("'" + path_.string() + "' has no checkpoint yet; training writes the first one after " +
@@ -351,7 +351,7 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
     }
     return std::runtime_error("'" + path_.string() +
                               "' has no checkpoint any more: those that it wrote were removed. " +
-                              "Bring one back, or train again with --restart (this folder is kept)");
+                              "Restore one from a copy, or train again with --restart (this folder is kept)");
   };
   if (which == "newest") {
     auto checkpoint = newest_checkpoint(warnings);

@@ -17,7 +17,7 @@ namespace {
 template <typename Record>
 std::vector<Record> whole(RecordScan<Record> scan) {
   if (!scan.damage) return std::move(scan.records);
-  throw std::runtime_error(*scan.damage + "; bring the file back from a copy, or train again with --restart");
+  throw std::runtime_error(*scan.damage + "; restore the file from a copy, or train again with --restart");
 }
 
 /// The largest number of steps up to which every multiple of `every` above `first`, and `last`, has a record.
@@ -190,9 +190,10 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
   const auto damaged_records = record_damage();
   if (steps.empty()) {
     if (!damaged_records.empty()) {
-      throw std::runtime_error("'" + path_.string() + "' cannot be continued: " + damaged_records.front() +
-                               ", and there is no checkpoint. Bring the files back, or begin anew with --restart (this "
-                               "folder is kept)");
+      throw std::runtime_error(
+          "'" + path_.string() + "' cannot be continued: " + damaged_records.front() +
+          ", and there is no checkpoint. Restore the files from a copy, or start again with --restart (this "
+          "folder is kept)");
     }
     if (recorded > 0) {
       warnings.push_back("'" + path_.string() + "' has no checkpoint any more: its " + std::to_string(recorded) +
@@ -220,7 +221,8 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
   } else {
     text += damaged.front();
   }
-  throw std::runtime_error(text + ". Bring the files back, or begin anew with --restart (this folder is kept)");
+  throw std::runtime_error(text +
+                           ". Restore the files from a copy, or start again with --restart (this folder is kept)");
 }
 
 void RunFolder::truncate_to(std::int64_t step) {

@@ -455,7 +455,7 @@ std::optional<TrainSummary> finished_summary(const std::filesystem::path& run, c
     listener.on_warning(
         "'" + run.string() +
         "' has no checkpoint any more: eval, export, train --from and a longer run need one; train again "
-        "with --restart, or bring one back");
+        "with --restart, or restore one from a copy");
   }
   std::optional<TrainSummary> recorded;
   try {

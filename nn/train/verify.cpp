@@ -36,7 +36,7 @@ std::vector<DigestRecord> whole_digests(const RunFolder& folder) {
   auto records = folder.digests();
   const std::string file = "'" + (folder.path() / "digests.jsonl").string() + "'";
   for (const auto& text : folder.cut_short(steps_done(folder))) {
-    if (text.starts_with(file)) throw std::runtime_error(text + "; bring the file back, and compare again");
+    if (text.starts_with(file)) throw std::runtime_error(text + "; restore the file from a copy, and compare again");
   }
   return records;
 }

@@ -85,7 +85,7 @@ test_a_config_without_keys_is_no_training() {
   for file in layers.txt /dev/stdin; do
     run 1 bash -c "cat layers.txt | '$BITCYCLE' cost $file"
     is_error
-    contains "$err" "a file of layers is known by its ending .csv or .onnx"
+    contains "$err" "layers are read from a file whose name ends in .csv or .onnx"
   done
 }
 

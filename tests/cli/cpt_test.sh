@@ -73,7 +73,7 @@ test_imagenet_line_trains() {
     --set data.image_size=32 --set data.resize=40 --json
   equal "$(json steps)" 6 steps
   contains "$err" "2 epochs of 8 images are 6 steps: 3 of 3 images an epoch"
-  contains "$err" "--warm_up has no effect, in the paper's ImageNet code neither"
+  contains "$err" "--warm_up has no effect, as in the paper's ImageNet code"
   contains "$err" "--lr_schedule has no effect"
   contains "$err" "--eval_every has no effect"
   contains "$err" "--automatic_resume is what always happens"

@@ -41,6 +41,9 @@ test_fork_from_a_checkpoint() {
     --set train.steps=10 --from parent:6 --out narrow
   contains "$out" "less than static 8/8 bits"  # the widths of the steps that were taken over count
   contains "$out" "steps 1 to 6 were taken over from 'parent' and count; this run's own schedules name at most 4/8 bits"
+  local best
+  best=$(sed -n 's/.*"best_step": \([0-9]*\).*/\1/p' narrow/summary.json)
+  if [ "$best" -le 6 ]; then contains "$out" "at step $best (taken over)"; else lacks "$out" "(taken over)"; fi
   # What was never trained since then is not what is evaluated.
   run 0 "$BITCYCLE" eval narrow
   contains "$out" "narrow, step 10, 4 bits"

@@ -286,7 +286,7 @@ test_what_would_be_ignored_or_mixed_is_refused() {
   refused 2 "--set gives 'train.steps' twice" cost config.yaml --set train.steps=4 --set train.steps=5
   refused 2 "--precision 'cyclic_cosine:1-8/8,cycles=2': " cost config.yaml --precision cyclic_cosine:1-8/8,cycles=2
   contains "$err" "a width of 1 bit is impossible"
-  refused 2 "the steps of a piecewise schedule stand in a config" cost config.yaml --precision piecewise:3-8
+  refused 2 "the steps of a piecewise schedule are given in a config" cost config.yaml --precision piecewise:3-8
   refused 1 "optimizer.lr is 1e+308" cost config.yaml --set optimizer.lr=1e308
   touch layers.onnx
   refused 2 "SIZE from 1 to 1,000,000,000" cost layers.onnx --dim x=0

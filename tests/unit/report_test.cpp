@@ -225,7 +225,7 @@ TEST(Report, why_a_price_is_missing_is_written_once) {
   };
   EXPECT_EQ(count("systolic-int8 cannot multiply"), 1U);
   EXPECT_EQ(count("<td class=t>note 1"), 3U) << "one row for each experiment";
-  EXPECT_EQ(count("data-note=\"note 1\""), 1U);
+  EXPECT_EQ(count("<li>Note 1: "), 1U);
 }
 
 TEST(Report, what_is_no_energy_is_not_zero_joule_and_what_is_not_finite_is_refused) {
