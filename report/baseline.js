@@ -9,7 +9,7 @@ function drawBaseline() {
   const rows = [{text: 'bit operations', of: (one, metric) => one[`${metric}_percent`]}];
   for (const accelerator of accelerators) {
     const kinds =
-      [['arithmetic energy', 'arithmetic_percent'], ['total energy', 'energy_percent'], ['cycles', 'cycles_percent']]
+      [['compute energy', 'arithmetic_percent'], ['total energy', 'energy_percent'], ['cycles', 'cycles_percent']]
         .map(([text, key]) => ({text, of: (one, metric) => hardwareOf(one, accelerator, metric)?.[key] ?? null}))
         .filter(({of}) => experiments.some((one) => of(one, 'paper') !== null || of(one, 'executed') !== null));
     if (kinds.length) rows.push({heading: accelerator}, ...kinds);

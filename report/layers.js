@@ -77,7 +77,7 @@ function drawLayers() {
   }
   const rows = table.layerRows;
   const parts = [['forward', 'forward'], ['error', 'error'], ['weight_gradient', 'weight gradient']];
-  const levels = [['arithmetic', 'arithmetic'], ['buffers', 'buffers'], ['dram', 'DRAM'], ['leakage', 'leakage']];
+  const levels = [['arithmetic', 'compute'], ['buffers', 'buffers'], ['dram', 'DRAM'], ['leakage', 'leakage']];
   // On paper a tall plot would be cut anywhere: it becomes several that fit.
   const most = forcedWidth ? 34 : rows.length;
   [[hosts[0], parts, 'by pass'], [hosts[1], levels, 'by component']].forEach(([host, list, kind]) => {

@@ -142,8 +142,17 @@ RunFolder RunFolder::existing(const fs::path& path) {
   if (!fs::is_directory(path)) {
     throw std::runtime_error("'" + path.string() + "' is a file; the folder of a run is needed, e.g. runs/quickstart");
   }
-  if (!fs::exists(path / kConfig))
-    throw std::runtime_error("'" + path.string() + "' is not a run folder: it has no config.yaml");
+  if (!fs::exists(path / kConfig)) {
+    // Most likely the folder around the runs was named.
+    std::string inside;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(path, ignored)) {
+      const std::string name = entry.path().string();
+      if (fs::exists(entry.path() / kConfig, ignored) && (inside.empty() || name < inside)) inside = name;
+    }
+    throw std::runtime_error("'" + path.string() + "' is not a run folder: it has no config.yaml" +
+                             (inside.empty() ? "" : "; '" + inside + "', which is in it, is one"));
+  }
   return RunFolder(path);
 }
 

@@ -105,6 +105,10 @@ test_bad_input_is_one_clear_error() {
   contains "$err" "not a run folder"
   tiny config.yaml
   train a
+  mkdir around
+  cp -r a around/a
+  run 1 "$BITCYCLE" report around
+  contains "$err" "'around' is not a run folder: it has no config.yaml; 'around/a', which is in it, is one"
   run 1 "$BITCYCLE" report a --accelerator nothing
   is_error
   run 1 "$BITCYCLE" report a --out /nowhere/page.html
