@@ -49,19 +49,19 @@ bool YamlSection::has(const std::string& key) {
   return node_[key].IsDefined();
 }
 
-YAML::Node YamlSection::need(const std::string& key) {
-  if (!has(key)) fail(node_, "'" + name(key) + "' is missing");
+YAML::Node YamlSection::need(const std::string& key, const std::string& wanted) {
+  if (!has(key)) fail(node_, "'" + name(key) + "' is missing" + (wanted.empty() ? "" : "; it must be " + wanted));
   return node_[key];
 }
 
-std::string YamlSection::text(const std::string& key) {
-  const YAML::Node node = need(key);
+std::string YamlSection::text(const std::string& key, const std::string& wanted) {
+  const YAML::Node node = need(key, wanted);
   if (!node.IsScalar()) fail(node, "'" + name(key) + "' must be a text");
   return node.Scalar();
 }
 
 std::int64_t YamlSection::count(const std::string& key, std::int64_t least, std::int64_t most) {
-  const YAML::Node node = need(key);
+  const YAML::Node node = need(key, "a whole number, " + std::to_string(least) + ".." + std::to_string(most));
   std::int64_t value = 0;
   try {
     value = node.as<std::int64_t>();
@@ -84,6 +84,8 @@ bool YamlSection::flag_or(const std::string& key, bool fallback) {
   }
 }
 
+std::string YamlSection::one_of(const std::vector<std::string>& names) { return "one of " + list_of(names); }
+
 std::size_t YamlSection::choice_index(const std::string& key, const std::string& value,
                                       const std::vector<std::string>& names) {
   const auto found = std::find(names.begin(), names.end(), value);
@@ -93,7 +95,8 @@ std::size_t YamlSection::choice_index(const std::string& key, const std::string&
 }
 
 double YamlSection::quantity(const std::string& key, QuantityKind kind, bool zero_allowed) {
-  YamlSection q(need(key), *file_, name(key));
+  const std::string wanted = "{value: NUMBER, unit: UNIT, source: TEXT} with the unit ";
+  YamlSection q(need(key, wanted + units_text(kind_in(*file_, kind))), *file_, name(key));
   const YAML::Node node = q.need("value");
   double value = 0.0;
   try {

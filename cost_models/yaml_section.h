@@ -30,18 +30,21 @@ class YamlSection {
   std::string name(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
 
   bool has(const std::string& key);
-  YAML::Node need(const std::string& key);
-  std::string text(const std::string& key);
+  /// `wanted`: what belongs there, for the error where the key is missing.
+  YAML::Node need(const std::string& key, const std::string& wanted = "");
+  std::string text(const std::string& key, const std::string& wanted = "");
   std::int64_t count(const std::string& key, std::int64_t least, std::int64_t most);
   bool flag_or(const std::string& key, bool fallback);
   template <typename T>
   T choice(const std::string& key, const std::vector<std::pair<std::string, T>>& choices) {
     std::vector<std::string> names;
     for (const auto& entry : choices) names.push_back(entry.first);
-    return choices[choice_index(key, text(key), names)].second;
+    return choices[choice_index(key, text(key, one_of(names)), names)].second;
   }
   /// The text's index among the names; an error that lists them where it is none of them.
   std::size_t choice_index(const std::string& key, const std::string& value, const std::vector<std::string>& names);
+  /// "one of a, b, c".
+  static std::string one_of(const std::vector<std::string>& names);
   /// {value, unit, source} in the base unit of the kind. Energies of a relative design are read in its units.
   double quantity(const std::string& key, QuantityKind kind, bool zero_allowed);
   /// The key's value is this word, not a quantity.

@@ -77,7 +77,10 @@ TEST_F(AcceleratorFile, everything_shipped_reads_and_says_what_float32_costs) {
 }
 
 TEST_F(AcceleratorFile, mistakes_are_named_with_their_line) {
-  EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "clok:"), HasSubstr("'clock' is missing"));
+  EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "clok:"),
+              HasSubstr("'clock' is missing; it must be {value: NUMBER, unit: UNIT, source: TEXT} with the unit MHz"));
+  EXPECT_THAT(error_of("bitfusion-45nm", "strided_error_pass:", "strided_pass:"),
+              HasSubstr("'strided_error_pass' is missing; it must be one of zero-inserted, skipped"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"),
               HasSubstr("did you mean 'im2col_first_layer'"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("a.yaml:14:"));
