@@ -24,7 +24,8 @@ test_commands_for_researchers_work() {
 }
 
 test_commands_for_verification_work() {
-  page docs/for-verification.md 10
+  page docs/for-verification.md 11
+  [ -s my-vectors/accumulators_y.npy ] || failed "the case of one's own wrote no accumulators"
   contains "$out" "exit code 3"
   grep -qE '^[0-9a-f]{2}$' qw.hex || failed "qw.hex holds no bytes"
   equal "$(grep -cvE '^0[0-7]$' qw.hex)" 0 "codes of more than 3 bits"
