@@ -57,3 +57,22 @@ test_commands_for_architects_work() {
   contains "$out" "my-design"
 }
 
+
+# Every link between documents names a file that is there, and a heading of it.
+test_links_of_documents_lead_somewhere() {
+  local page link file anchor links=0
+  for page in "$SOURCE"/*.md "$SOURCE"/docs/*.md "$SOURCE"/bench/*/*.md; do
+    while read -r link; do
+      case "$link" in http*) continue ;; esac
+      file=$(dirname "$page")/${link%%#*}
+      [ -n "${link%%#*}" ] || file=$page
+      [ -e "$file" ] || failed "$page: there is no '$link'"
+      links=$((links + 1))
+      case "$link" in *'#'*) anchor=${link#*#} ;; *) continue ;; esac
+      # A heading's anchor: small letters, spaces as dashes, no other marks.
+      sed -n 's/^##* //p' "$file" | tr 'A-Z ' 'a-z-' | sed 's/[^a-z0-9_-]//g' >anchors
+      grep -qxF -e "$anchor" anchors || failed "$page: '$link' names no heading"
+    done < <(tr '\n' ' ' <"$page" | grep -oE '\]\([^) ]+\)|src="[^"]+"' | sed 's/^](//; s/)$//; s/^src="//; s/"$//')
+  done
+  [ "$links" -ge 60 ] || failed "only $links links were found"
+}
