@@ -3,9 +3,10 @@
 """Facts about the CUDA kernels that need no GPU, as the Markdown tables of bench/results/cuda-static.md.
 
 1. Registers, spills and blocks that fit a multiprocessor, of every kernel and target (nvcc -Xptxas -v).
-2. Launches, bytes and tensor-core operations of a resnet74 training step (batch 128, 8/8 bits, error pass `shared`) by
-   kernel, as the backend records it (test CudaOnHostTraining.TheStepOfResnet74IsAFewHundredLaunches), and the least time
-   that they take on a GPU: bytes over memory bandwidth, operations over the int8 rate, both of the data sheets.
+2. Launches, bytes and tensor-core operations of a training step of resnet74 (batch 128) and of resnet50 (batch 256,
+   224 x 224), 8/8 bits, error pass `shared`, by kernel, as the backend records it (tests
+   CudaOnHostTraining.TheStepOf...IsAFewHundredLaunches), and the least time that they take on a GPU: bytes over memory
+   bandwidth, operations over the int8 rate, or the binary32 rate for float32 products, all of the data sheets.
 
 Usage: python3 bench/cuda_static_facts.py [BUILD]   (from the project's root; nvcc on the PATH; BUILD, default build,
 holds the built tests)
@@ -18,8 +19,9 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGETS = ("80", "90a")
-# Data sheets: bytes/s of memory, dense int8 operations/s (2 a multiply-accumulate).
-GPUS = {"A100 80 GB SXM": (2.039e12, 624e12), "H100 SXM": (3.35e12, 1979e12), "H200 SXM": (4.8e12, 1979e12)}
+# Data sheets: bytes/s of memory, dense int8 and binary32 operations/s (2 a multiply-accumulate).
+GPUS = {"A100 80 GB SXM": (2.039e12, 624e12, 19.5e12), "H100 SXM": (3.35e12, 1979e12, 67e12),
+        "H200 SXM": (4.8e12, 1979e12, 67e12)}
 REGISTERS, THREADS, SHARED = 65536, 2048, {"80": 164 * 1024, "90a": 228 * 1024}
 
 
@@ -114,22 +116,24 @@ def first_table():
             print(row + f" {shared} | {blocks} ({4 * blocks}) |")
 
 
-def second_table(build):
+def second_table(build, model):
     run = subprocess.run([build / "tests/test_cuda_on_host",
-                          "--gtest_filter=CudaOnHostTraining.TheStepOfResnet74IsAFewHundredLaunches"],
+                          f"--gtest_filter=CudaOnHostTraining.TheStepOf{model}IsAFewHundredLaunches"],
                          capture_output=True, text=True, check=False)
     if run.returncode != 0:
         sys.exit(f"{build}/tests/test_cuda_on_host: {run.stdout}{run.stderr}")
     print(re.search(r"^\d+ launches.*$", run.stdout, re.M).group(0))
     print()
-    rows = re.findall(r"^\| ([a-z -]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
-    print("| kernel | launches | in parallel branches | MB | tensor-core GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
+    rows = re.findall(r"^\| ([a-z ,-]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
+    print("| kernel | launches | in parallel branches | MB | GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
     print("|---|---|---|---|---|" + "---|" * len(GPUS))
     sums = [0, 0, 0.0, 0.0, [0.0] * len(GPUS)]
     for kernel, launches, beside, megabytes, gmacs in sorted(rows, key=lambda row: -float(row[3])):
         count, macs = float(megabytes) * 1e6, float(gmacs) * 1e9
-        times = [1e3 * max(count / bandwidth, 2 * macs / rate) for bandwidth, rate in GPUS.values()]
-        if count >= 1e6:
+        # Products in plain loops, float32 ones here, have no bytes in the record.
+        times = [1e3 * max(count / bandwidth, 2 * macs / (float32 if kernel.endswith("direct") else int8))
+                 for bandwidth, int8, float32 in GPUS.values()]
+        if count >= 1e6 or macs >= 1e9:
             print(f"| {kernel} | {launches} | {beside} | {megabytes} | {gmacs} | " + " | ".join(f"{t:.3f}" for t in times) + " |")
         sums = [sums[0] + int(launches), sums[1] + int(beside), sums[2] + float(megabytes), sums[3] + float(gmacs),
                 [a + b for a, b in zip(sums[4], times)]]
@@ -140,4 +144,6 @@ def second_table(build):
 if __name__ == "__main__":
     first_table()
     print()
-    second_table(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve())
+    for name in ("Resnet74", "Resnet50"):
+        print(f"\n{name}:")
+        second_table(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve(), name)

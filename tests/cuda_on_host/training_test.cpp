@@ -7,6 +7,8 @@
 
 #include "cuda/host/host_runtime.h"
 #include "nn/train/trainer.h"
+#include "tests/golden/photographs.h"
+#include "tests/golden/temporary_folder.h"
 #include "tests/property/training_fixture.h"
 
 namespace bitcycle::test {
@@ -70,32 +72,37 @@ TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
   EXPECT_EQ(graphs.made, 2);
 }
 
-/// What a step of the paper's resnet74 is on a GPU: launches, how many of them wait for each other, bytes and products
-/// by kernel. Prints the table of bench/results/cuda-static.md.
-TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
+/// What a step at 8/8 bits is on a GPU: launches, how many of them wait for each other, bytes and products by kernel.
+/// Prints a table of bench/results/cuda-static.md.
+GraphCounts counts_of_a_step(const std::string& model, std::int64_t batch, Dataset dataset) {
   GraphCounts graphs;
-  Config config = short_config(2, 128);
-  config.model.name = "resnet74";
-  config.model.classes = 10;
+  Config config = short_config(2, batch);
+  config.model.name = model;
+  config.model.classes = dataset.train.classes;
   config.precision.forward = {"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 2};
   HostOptions options;
   options.processors = 132;
   options.executes = false;
   const auto device = make_cuda_device_on_host(options, nullptr, &graphs);
-  const Dataset dataset = load_dataset(config.data, config.model.classes);
   NetworkRun run(config, dataset, *device);
   EXPECT_THROW(run.step(0), NonFiniteError);  // nothing is computed
   std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
               static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
               static_cast<double>(device->memory_bytes()) / 1048576.0);
   std::printf("| kernel | launches | in branches | MB | GMAC |\n");
-  std::int64_t products = 0;
   for (const auto& [name, kernel] : graphs.kernels) {
     std::printf("| %s | %lld | %lld | %.1f | %.2f |\n", name.c_str(), static_cast<long long>(kernel.launches),
                 static_cast<long long>(kernel.in_branches), static_cast<double>(kernel.bytes) * 1e-6,
                 static_cast<double>(kernel.macs) * 1e-9);
-    products += kernel.macs;
   }
+  return graphs;
+}
+
+TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
+  const Config config = short_config(2, 128);
+  GraphCounts graphs = counts_of_a_step("resnet74", 128, load_dataset(config.data, 10));
+  std::int64_t products = 0;
+  for (const auto& [name, kernel] : graphs.kernels) products += kernel.macs;
   // 75 convolutions: a quantisation and a product forward; range, quantisation and product backward; weight gradients
   // beside them. 37 sums of a residual stream. The rest is the two ends of the network.
   EXPECT_EQ(graphs.kernels["convolution forward"].launches, 75);
@@ -105,6 +112,35 @@ TEST(CudaOnHostTraining, TheStepOfResnet74IsAFewHundredLaunches) {
   EXPECT_EQ(graphs.kernels.count("batch norm prepare"), 0U);
   EXPECT_LE(graphs.critical_path, 2 * 75 + 37 + 3 * 75 + 15);
   EXPECT_GT(products, 0);
+}
+
+/// Four images stand for all: nothing is computed.
+TEST(CudaOnHostTraining, TheStepOfResnet50IsAFewHundredLaunches) {
+  Dataset dataset;
+  dataset.train = {4, 224, 224, 3, 1000, std::vector<std::uint8_t>(4 * 224 * 224 * 3), {0, 1, 2, 3}};
+  dataset.test = dataset.train;
+  GraphCounts graphs = counts_of_a_step("resnet50", 256, std::move(dataset));
+  // 48 integer convolutions; the first one and four shortcuts are float32.
+  EXPECT_EQ(graphs.kernels["convolution forward"].launches, 48);
+  EXPECT_EQ(graphs.kernels["convolution error"].launches, 48);
+  EXPECT_EQ(graphs.kernels["convolution weight gradient"].launches, 48);
+  EXPECT_LE(graphs.critical_path, 700);
+}
+
+/// A folder's images are uploaded batch by batch, two lying on the device at a time, while the step before runs.
+TEST(CudaOnHostTraining, StreamedImageFoldersHaveTheDigestOfTheCpu) {
+  const TemporaryFolder folder;
+  make_image_folder(folder.path(), 2, 5, 3);
+  Config config = device_config(7, 4);  // through two epochs of 10 images; 6 test images are a batch and a half
+  config.model.classes = 2;
+  config.data.name = "imagefolder";
+  config.data.path = folder.path().string();
+  config.data.train_images = config.data.test_images = 0;
+  config.data.image_size = 32;
+  config.data.resize = 40;
+  const Outcome expected = train_steps(config, *make_cpu_device());
+  EXPECT_GT(expected.losses.back(), 0.0);
+  EXPECT_TRUE(same_outcome(expected, train_steps(config, *make_cuda_device_on_host({3, 0, 31, false}))));
 }
 
 /// A larger model through half a cycle of its schedule.
