@@ -154,7 +154,8 @@ TEST_F(Fork, WithOtherWidthsKeepsThoseThatRanInItsRecordsAndItsCost) {
   ASSERT_EQ(recorded.precision.history.size(), 1U);
   EXPECT_EQ(recorded.precision.history[0].until, 6);
   const PrecisionPlan plan(precision_spec(recorded), 12);
-  EXPECT_EQ(plan.max().forward.bits(), 8) << "of the history, too";
+  EXPECT_EQ(plan.max().forward.bits(), 6) << "of the history, too, but not the 8 bits that were still to come there";
+  EXPECT_EQ(plan.own_max().forward.bits(), 3);
   double paper = 0.0;
   for (const auto& step : steps) {
     paper += static_cast<double>(model_workload(recorded).macs()) * 2 *
