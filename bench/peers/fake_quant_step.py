@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Images per second of one training step of the paper's vision networks in PyTorch: plain float32, a lean fake quantisation of the same
-method (affine min-max codes, per-channel weights, stochastic gradients), and on demand a literal one, operation by
-operation as the method is described, with running ranges. On a GPU also TF32 and mixed precision, and the peak of
-device memory. The peers that docs/results.md compares with.
+"""Images per second of one training step of the paper's vision networks in PyTorch: plain float32, a lean fake
+quantisation of the same method (affine min-max codes, per-channel weights, stochastic gradients), and on demand a
+literal one, operation by operation as the method is described, with running ranges. On a GPU also TF32 and mixed
+precision, and the peak of device memory. The peers that docs/results.md compares with.
 
   python3 bench/peers/fake_quant_step.py --depth 38 --batch 128 --threads 2 --steps 8
   python3 bench/peers/fake_quant_step.py --against build/cli/bitcycle --rounds 3   # and bitcycle's step, in turns
