@@ -14,7 +14,7 @@ void CudaLibrary::conv_backward(const ConvBackward& args) {
   quantise.gradient = args.gradient;
   quantise.size = outputs;
   quantise.channels = static_cast<std::uint32_t>(s.o);
-  quantise.codes = args.g;
+  quantise.codes = without_recorded_width(args.g);
   quantise.stochastic = args.stochastic;
   quantise.noise = args.noise;
   if (in_step_ && args.noise.step == step_number_) {  // the launch is then the same at every step
@@ -47,7 +47,7 @@ void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {
   if (args.pass == Pass::kForward) {
     DirectForwardKernel::Args direct{};
     direct.s = geometry(s);
-    direct.x = args.x;
+    direct.x = without_recorded_width(args.x);
     direct.weights = args.weights->codes.as<std::uint32_t>();
     direct.sums = args.sums;
     direct.size = static_cast<std::uint32_t>(s.output_size());
@@ -55,7 +55,7 @@ void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {
   } else if (args.pass == Pass::kError) {
     DirectErrorKernel::Args direct{};
     direct.s = geometry(s);
-    direct.g = args.g;
+    direct.g = without_recorded_width(args.g);
     direct.weights = args.weights->error_codes.as<std::uint32_t>();
     direct.shared_grid = args.weights->error_weights == ErrorWeights::kShared;
     direct.sums = args.sums;
@@ -64,8 +64,8 @@ void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {
   } else {
     DirectWeightGradientKernel::Args direct{};
     direct.s = geometry(s);
-    direct.x = args.x;
-    direct.g = args.g;
+    direct.x = without_recorded_width(args.x);
+    direct.g = without_recorded_width(args.g);
     direct.sums = args.sums;
     launch<DirectWeightGradientKernel>(
         static_cast<int>(std::min<std::int64_t>(s.weight_size(), 64 * runtime_->processors())),

@@ -64,6 +64,7 @@ class CudaLibrary final : public KernelLibrary {
 
   void begin_step(std::uint32_t step) override;
   void end_step() override;
+  void write_records(void* device, const void* host, std::size_t bytes) override;
 
   bool keeps_images() const override { return true; }
   bool on_host() const override { return false; }

@@ -18,7 +18,7 @@ void CudaLibrary::depthwise_forward(const ConvForward& args, const CudaWeights& 
   const ConvShape& s = args.shape;
   DepthwiseForwardKernel::Args a{};
   a.s = geometry(s);
-  a.x = args.codes;
+  a.x = without_recorded_width(args.codes);
   a.weights = w.codes.as<std::uint32_t>();
   a.weight_affine = w.affine.as<Affine>();
   a.y = args.y;
@@ -35,7 +35,7 @@ void CudaLibrary::depthwise_error(const ConvBackward& args, const CudaWeights& w
   const ConvShape& s = args.shape;
   DepthwiseErrorKernel::Args a{};
   a.s = geometry(s);
-  a.g = args.g;
+  a.g = without_recorded_width(args.g);
   a.weights = w.error_codes.as<std::uint32_t>();
   a.error_affine = w.error_affine.as<Affine>();
   a.shared_grid = w.error_weights == ErrorWeights::kShared;
@@ -50,8 +50,8 @@ void CudaLibrary::depthwise_gradient(const ConvBackward& args, CudaWeights& w) {
   const ConvShape& s = args.shape;
   DepthwiseGradientKernel::Args a{};
   a.s = geometry(s);
-  a.x = args.x;
-  a.g = args.g;
+  a.x = without_recorded_width(args.x);
+  a.g = without_recorded_width(args.g);
   a.sums = w.gradient_sums.as<std::int64_t>();
   a.terms = w.terms.as<std::int64_t>();
   a.dw = args.dw;

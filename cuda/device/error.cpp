@@ -56,8 +56,8 @@ bool CudaLibrary::error_on_tensor_cores(const ConvBackward& args, const CudaWeig
 
 PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const CudaWeights& w) {
   PrepareError prepare{};
-  prepare.g_width = args.g.width;
-  prepare.w_width = w.width;
+  prepare.g_width = {args.g.width, args.g.width_record};
+  prepare.w_width = {w.width, w.width_record};
   prepare.g = args.g.affine;
   prepare.g_range = args.g_range;
   prepare.error = w.error_affine.as<Affine>();
@@ -129,10 +129,10 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   direct.sum_type =
       sum_type_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
                   s.error_depth());
-  direct.g = args.g;
+  direct.g = without_recorded_width(args.g);
   direct.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
   direct.error_affine = w.error_affine.as<Affine>();
-  direct.weight_width = w.width;
+  direct.weight_width = {w.width, w.width_record};
   direct.shared_grid = shared_grid;
   direct.dx = dx;
   direct.dx_bound = args.dx_bound;

@@ -56,16 +56,16 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   quantise.input = args.input;
   quantise.size = inputs;
   quantise.channels = static_cast<std::uint32_t>(s.c);
-  quantise.codes = args.codes;
+  quantise.codes = without_recorded_width(args.codes);
   quantise.scales = scale_ && scale_->affine == args.codes.affine && scale_->width == args.codes.width;
   if (quantise.scales) {
-    quantise.scale = *scale_;
+    quantise.scale = without_recorded_width(*scale_);
     scale_.reset();
   }
   quantise.prepares = tensor || args.statistics != nullptr;
   PrepareForward& prepare = quantise.prepare;
-  prepare.x_width = args.codes.width;
-  prepare.w_width = w.width;
+  prepare.x_width = {args.codes.width, args.codes.width_record};
+  prepare.w_width = {w.width, w.width_record};
   prepare.x_range = args.input_range;
   prepare.w = w.affine.as<Affine>();
   prepare.magnitude = w.magnitude.as<float>();
@@ -111,10 +111,10 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   DirectForwardKernel::Args direct{};
   direct.s = g;
   direct.sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
-  direct.x = args.codes;
+  direct.x = without_recorded_width(args.codes);
   direct.weights = w.codes.as<std::uint32_t>();
   direct.weight_affine = w.affine.as<Affine>();
-  direct.weight_width = w.width;
+  direct.weight_width = {w.width, w.width_record};
   direct.y = args.y;
   direct.size = outputs;
   launch<DirectForwardKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});

@@ -65,9 +65,26 @@ void CudaLibrary::begin_step(std::uint32_t step) {
   flush();
   in_step_ = !profiling_ && !options_.serial;
   step_number_ = step;
-  if (!in_step_) return;
-  const Branch beside(*this);
-  launch<StepStartKernel>(1, 0, {&scratch()->step, step});
+  if (in_step_) launch<StepStartKernel>(1, 0, {&scratch()->step, step, 0, nullptr, {}});
+}
+
+void CudaLibrary::write_records(void* device, const void* host, std::size_t bytes) {
+  auto* to = static_cast<std::uint8_t*>(device);
+  const auto* from = static_cast<const std::uint8_t*>(host);
+  // The first ones go with the launch that begins the step.
+  bool begins = in_step_ && used_ == 1;
+  while (bytes != 0) {
+    const std::size_t part = std::min<std::size_t>(bytes, StepStartKernel::kMostBytes);
+    if (!begins) launch<StepStartKernel>(1, 0, {});
+    auto& args = arguments<StepStartKernel>(used_ - 1);
+    args.records = to;
+    args.bytes = static_cast<std::uint32_t>(part);
+    std::copy_n(from, part, args.data);
+    begins = false;
+    to += part;
+    from += part;
+    bytes -= part;
+  }
 }
 
 void CudaLibrary::end_step() {
@@ -101,7 +118,7 @@ void CudaLibrary::settle() {
   if (scale_) {
     const ActivationScale scale = *scale_;
     scale_.reset();
-    push<ActivationScaleKernel>(1, 0, {scale});
+    push<ActivationScaleKernel>(1, 0, {without_recorded_width(scale)});
   }
   if (norm_gradient_) {
     const NormGradientPrepare prepare = *norm_gradient_;

@@ -29,22 +29,23 @@ void CudaLibrary::activation_scale(const ActivationScale& args) {
   if (args.training) {
     scale_ = args;
   } else {
-    launch<ActivationScaleKernel>(1, 0, {args});
+    launch<ActivationScaleKernel>(1, 0, {without_recorded_width(args)});
   }
 }
 
-void CudaLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                                 BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
+void CudaLibrary::gradient_scale(const GradientScale& of) {
+  const ConvGradient& gradient = of.gradient;
+  const std::int64_t positions = of.positions, channels = of.channels;
   const std::uint32_t count = elements(positions * channels, "gradient range");
   GradientScaleKernel::Args args{};
   args.gradient = gradient;
   args.size = count;
   args.channels = static_cast<std::uint32_t>(channels);
-  args.width = width;
-  args.min_scale = min_scale;
-  args.zero_on_grid = zero_on_grid;
-  args.range = range;
-  args.affine = affine;
+  args.width = {of.width, of.width_record};
+  args.min_scale = of.min_scale;
+  args.zero_on_grid = of.zero_on_grid;
+  args.range = of.range;
+  args.affine = of.affine;
   args.scratch = scratch();
   if (norm_gradient_ && gradient.gradient == norm_gradient_->gradient && norm_gradient_->channels == channels &&
       channels <= GradientScaleKernel::kMostChannels) {
@@ -111,8 +112,10 @@ void CudaLibrary::average_pool_backward(const AveragePoolBackward& args) {
 
 void CudaLibrary::sgd_update(const SgdUpdate& args) {
   const std::uint32_t count = elements(args.size, "sgd");
+  SgdUpdate recorded = args;
+  if (recorded.lr_record != nullptr) recorded.lr = 0.0F;
   wait_for_branches();
-  launch<SgdKernel>(blocks(count), SgdKernel::kSharedBytes, {args, count, scratch()}, {0, 20 * args.size});
+  launch<SgdKernel>(blocks(count), SgdKernel::kSharedBytes, {recorded, count, scratch()}, {0, 20 * args.size});
 }
 
 void CudaLibrary::find_non_finite(const float* data, std::int64_t size, std::int64_t* position) {

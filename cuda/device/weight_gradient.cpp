@@ -94,8 +94,8 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   DirectWeightGradientKernel::Args direct{};
   direct.s = g;
   direct.sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());
-  direct.x = args.x;
-  direct.g = args.g;
+  direct.x = without_recorded_width(args.x);
+  direct.g = without_recorded_width(args.g);
   direct.x_range = args.x_range;
   direct.g_range = args.g_range;
   direct.dw = args.dw;

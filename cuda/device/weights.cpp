@@ -168,6 +168,7 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   const ConvShape& s = w.shape;
   if (scale_ || norm_gradient_) settle();
   w.width = args.width;
+  w.width_record = args.width_record;
   w.error_weights = args.error_weights;
   w.error_grid_bits = args.error_grid_bits;
   const bool narrow = args.width.is_narrow() && s.groups == 1;
@@ -180,7 +181,7 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   }
   WeightsJob job;
   job.master = args.master;
-  job.width = args.width;
+  job.width = {args.width, args.width_record};
   job.min_scale = args.min_scale;
   job.s = geometry(s);
   job.codes = w.codes.as<std::uint32_t>();

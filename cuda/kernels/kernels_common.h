@@ -30,6 +30,29 @@ BITCYCLE_DEVICE std::uint32_t grid_threads() {
   return static_cast<std::uint32_t>(block_count()) * static_cast<std::uint32_t>(block_threads());
 }
 
+/// A width as a launch carries it: where the step's record of it is in device memory, or, where there is none, the
+/// width itself. A launch with a record stays the same from step to step.
+struct LaunchWidth {
+  const BitWidth* record = nullptr;
+  BitWidth given;
+  constexpr LaunchWidth() = default;
+  constexpr LaunchWidth(BitWidth width, const BitWidth* width_record)
+      : record(width_record), given(width_record == nullptr ? width : BitWidth()) {}
+  BITCYCLE_DEVICE BitWidth get() const { return record == nullptr ? given : *record; }
+};
+/// Arguments with a width, as a launch carries them: without the width where there is a record of it.
+template <typename T>
+T without_recorded_width(T args) {
+  if (args.width_record != nullptr) args.width = BitWidth();
+  return args;
+}
+/// The same with the width, for a kernel to begin with.
+template <typename T>
+BITCYCLE_DEVICE T with_recorded_width(T args) {
+  if (args.width_record != nullptr) args.width = *args.width_record;
+  return args;
+}
+
 struct alignas(16) Quad {
   float v[4];
 };

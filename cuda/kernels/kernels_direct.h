@@ -117,7 +117,7 @@ struct DirectForwardKernel {
     Operand x;
     const std::uint32_t* weights;
     const Affine* weight_affine;
-    BitWidth weight_width;
+    LaunchWidth weight_width;
     float* y;
     Int128* sums;  // the integers themselves, instead of y
     std::uint32_t size;
@@ -138,12 +138,18 @@ struct DirectForwardKernel {
       const std::int64_t at = input_index(a.s, p.n, h, w, first), weight = weight_index(a.s, p.c, kh, kw, 0);
       for (int i = 0; i < a.s.c_per_group(); ++i) {
         sum = fmaf(load_value(a.x.codes, a.x.width, x, at + i),
-                   weight_value(a.weights, a.weight_width, w_affine, weight + i), sum);
+                   weight_value(a.weights, a.weight_width.given, w_affine, weight + i), sum);
       }
     });
     return sum;
   }
-  BITCYCLE_DEVICE static void run(const Args& a) {
+  BITCYCLE_DEVICE static void run(const Args& launched) {
+    const Args a = [&launched] {
+      Args now = launched;
+      now.x = with_recorded_width(launched.x);
+      now.weight_width = {launched.weight_width.get(), nullptr};
+      return now;
+    }();
     const Affine x = a.x.affine == nullptr ? Affine{} : *a.x.affine;
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
       const ElementIndex p = element_index(e, a.s.out_h, a.s.out_w, a.s.o);
@@ -169,7 +175,7 @@ struct DirectErrorKernel {
     Operand g;
     const std::uint32_t* weights;  // error codes; float32: the values
     const Affine* error_affine;
-    BitWidth weight_width;
+    LaunchWidth weight_width;
     bool shared_grid;
     float* dx;
     float* dx_bound;  // may be null; +0 before
@@ -199,7 +205,7 @@ struct DirectErrorKernel {
       for (int o = 0; o < s.o_per_group(); ++o) {
         const std::int64_t weight = weight_index(s, first + o, kh, kw, p.c % s.c_per_group());
         float w = 0.0F;
-        if (a.weight_width.is_float32()) {
+        if (a.weight_width.given.is_float32()) {
           w = global_load(reinterpret_cast<const float*>(a.weights) + weight);
         } else if (a.shared_grid) {
           const auto code = static_cast<double>(static_cast<std::int32_t>(global_load(a.weights + weight)));
@@ -212,7 +218,13 @@ struct DirectErrorKernel {
     });
     return sum;
   }
-  BITCYCLE_DEVICE static void run(const Args& a) {
+  BITCYCLE_DEVICE static void run(const Args& launched) {
+    const Args a = [&launched] {
+      Args now = launched;
+      now.g = with_recorded_width(launched.g);
+      now.weight_width = {launched.weight_width.get(), nullptr};
+      return now;
+    }();
     const Affine g = a.g.affine == nullptr ? Affine{} : *a.g.affine;
     std::int32_t largest = 0;
     for (std::uint32_t e = first_element(); e < a.size; e += grid_threads()) {
@@ -337,7 +349,13 @@ struct DirectWeightGradientKernel {
     if (thread_index() == 0) a.dw[e] = static_cast<float>(sum_value(shared_load(shared), exponent));
     sync_threads();
   }
-  BITCYCLE_DEVICE static void run(const Args& a) {
+  BITCYCLE_DEVICE static void run(const Args& launched) {
+    const Args a = [&launched] {
+      Args now = launched;
+      now.x = with_recorded_width(launched.x);
+      now.g = with_recorded_width(launched.g);
+      return now;
+    }();
     const int size = a.s.o * a.s.taps() * a.s.c_per_group();
     for (int e = block_index(); e < size; e += block_count()) {
       if (a.sums != nullptr || a.sum_type == SumType::kInt128) {

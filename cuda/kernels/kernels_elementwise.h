@@ -14,16 +14,24 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-/// The step that this step's random streams carry, in device memory: launches that read it there do not change.
+/// What the host says of a step, to device memory: the number that its random streams carry, and records (widths,
+/// learning rate). Launches that read them there do not change.
 struct StepStartKernel {
   static constexpr const char* kName = "step start";
   static constexpr int kThreads = 32;
+  static constexpr std::uint32_t kMostBytes = 640;
   struct Args {
-    std::uint32_t* step;
+    std::uint32_t* step;  // null: not this launch's
     std::uint32_t value;
+    std::uint32_t bytes;
+    std::uint8_t* records;
+    std::uint8_t data[kMostBytes];
   };
   BITCYCLE_DEVICE static void run(const Args& a) {
-    if (thread_index() == 0) global_store(a.step, a.value);
+    if (thread_index() == 0 && a.step != nullptr) global_store(a.step, a.value);
+    for (auto i = static_cast<std::uint32_t>(thread_index()); i < a.bytes; i += kThreads) {
+      global_store(a.records + i, a.data[i]);
+    }
   }
 };
 
@@ -57,7 +65,7 @@ struct ActivationScaleKernel {
   };
   BITCYCLE_DEVICE static void run(const Args& a) {
     if (thread_index() != 0) return;
-    const ActivationScale& s = a.scale;
+    const ActivationScale s = with_recorded_width(a.scale);
     if (s.training) {
       *s.affine = affine_of(*s.now, s.width, s.min_scale);
       update_running_range(s.running, *s.now);
@@ -154,11 +162,12 @@ struct SgdKernel {
   static constexpr int kSharedBytes = 16;
   BITCYCLE_DEVICE static void run(const Args& a) {
     const SgdUpdate& s = a.sgd;
+    const float lr = s.lr_record == nullptr ? s.lr : global_load(s.lr_record);
     const bool skips = s.guard != nullptr && global_load(s.guard) >= 0;
     for (std::uint32_t e = 4 * first_element(); e < a.size && !skips; e += 4 * grid_threads()) {
       const Quad g = load_quad(s.gradient, e, a.size);
       Quad m = load_quad(s.momentum_buffer, e, a.size), w = load_quad(s.parameter, e, a.size);
-      for (int j = 0; j < 4; ++j) sgd_element(g.v[j], m.v[j], w.v[j], s.lr, s.momentum, s.weight_decay);
+      for (int j = 0; j < 4; ++j) sgd_element(g.v[j], m.v[j], w.v[j], lr, s.momentum, s.weight_decay);
       store_quad(s.momentum_buffer, e, a.size, m);
       store_quad(s.parameter, e, a.size, w);
       if (s.non_finite != nullptr) note_non_finite(w, e, a.size, a.scratch);

@@ -42,7 +42,7 @@ struct GradientScaleKernel {
   struct Args {
     ConvGradient gradient;
     std::uint32_t size, channels;
-    BitWidth width;
+    LaunchWidth width;
     MinScale min_scale;
     bool zero_on_grid, prepares;
     Range* range;
@@ -87,7 +87,7 @@ struct GradientScaleKernel {
     Range range;
     if (!GridRange::finish(keys, a.scratch, shared_memory<GridRange::Shared>(0), &range)) return;
     *a.range = range;
-    *a.affine = gradient_affine(range, a.width, a.min_scale, a.zero_on_grid);
+    *a.affine = gradient_affine(range, a.width.get(), a.min_scale, a.zero_on_grid);
   }
 };
 

@@ -39,7 +39,7 @@ BITCYCLE_DEVICE std::int64_t class_sum(const ClassMap& map, int position_class, 
 
 /// Scales, offsets and statistics of a forward product.
 struct PrepareForward {
-  BitWidth x_width, w_width;
+  LaunchWidth x_width, w_width;
   const Range* x_range;  // may be null
   const Affine* w;
   const float* magnitude;
@@ -54,13 +54,15 @@ struct PrepareForward {
 };
 /// The affine of a convolution's input: as given, or made from its range.
 BITCYCLE_DEVICE Affine input_affine(const Affine* given, const ActivationScale* scale) {
-  return scale == nullptr ? *given : affine_of(*scale->now, scale->width, scale->min_scale);
+  if (scale == nullptr) return *given;
+  return affine_of(*scale->now, LaunchWidth(scale->width, scale->width_record).get(), scale->min_scale);
 }
 /// By one block.
 BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine* given,
                                           const ActivationScale* from_range) {
   const Affine x = input_affine(given, from_range);
-  const bool integers = a.x_width.is_integer() && a.w_width.is_integer();
+  const BitWidth x_width = a.x_width.get(), w_width = a.w_width.get();
+  const bool integers = x_width.is_integer() && w_width.is_integer();
   const std::int64_t depth = static_cast<std::int64_t>(a.s.taps()) * a.s.c_per_group();
   for (int o = thread_index(); o < a.s.o; o += block_threads()) {
     const Affine w = a.w[o];
@@ -71,7 +73,7 @@ BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine*
     if (a.statistics == nullptr) continue;
     const Range range = a.x_range == nullptr ? Range{} : *a.x_range;
     const double beta =
-        product_bound(integers, depth, operand_bound(a.x_width, x, range), weight_bound(a.w_width, w, a.magnitude[o]));
+        product_bound(integers, depth, operand_bound(x_width, x, range), weight_bound(w_width, w, a.magnitude[o]));
     ChannelStatistics statistics;
     statistics.exponent =
         moment_exponent(beta, static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.out_h) *
@@ -93,7 +95,7 @@ BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine*
 
 /// Scales and offsets of an error pass, its bound V (7.6) and the exponents of the sums for norms.
 struct PrepareError {
-  BitWidth g_width, w_width;
+  LaunchWidth g_width, w_width;
   const Affine* g;
   const Range* g_range;  // may be null
   const Affine* error;   // one (shared) or one an input channel
@@ -117,11 +119,12 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
     if (a.dx_bound != nullptr) *a.dx_bound = 0.0F;
   }
   sync_threads();
-  const bool integers = a.g_width.is_integer() && a.w_width.is_integer();
+  const BitWidth g_width = a.g_width.get(), w_width = a.w_width.get();
+  const bool integers = g_width.is_integer() && w_width.is_integer();
   const Affine g = *a.g;
   double largest = 0.0;
   for (int i = thread_index(); i < a.s.c; i += block_threads()) {
-    if (a.w_width.is_integer() && !a.shared_grid) largest = larger(largest, code_bound(a.error[i]));
+    if (w_width.is_integer() && !a.shared_grid) largest = larger(largest, code_bound(a.error[i]));
     if (!a.tables) continue;
     if (a.shared_grid) {
       a.scale[i] = {shared_scale(g, a.error[0].step), 0.0};
@@ -144,14 +147,14 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
   sync_threads();
   if (!a.sums_gradients) return;
   double weights = double_of_bits(shared_load(shared));
-  if (a.w_width.is_float32()) {
+  if (w_width.is_float32()) {
     weights = static_cast<double>(a.magnitude[a.s.o]);
   } else if (a.shared_grid) {
     weights = shared_weight_bound(a.error[0].step, a.grid_bits);
   }
   const Range range = a.g_range == nullptr ? Range{} : *a.g_range;
   const double bound = product_bound(integers, static_cast<std::int64_t>(a.s.taps()) * a.s.o_per_group(),
-                                     operand_bound(a.g_width, g, range), weights);
+                                     operand_bound(g_width, g, range), weights);
   prepare_gradient_sum(
       a.gradient_sum, bound, a.s.c,
       static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.h) * static_cast<std::uint64_t>(a.s.w));
@@ -194,6 +197,7 @@ struct QuantiseInputKernel {
       if (a.prepares) prepare_forward(a.prepare, a.codes.affine, scale);
       return;
     }
+    const Operand codes = with_recorded_width(a.codes);
     const ElementBlocks blocks(special);
     ChannelCursor cursor(blocks.first, blocks.stride, a.channels);
     NormConstants norm[4] = {};
@@ -207,7 +211,7 @@ struct QuantiseInputKernel {
         }
         for (int j = 0; j < 4; ++j) x.v[j] = relu(norm_apply(x.v[j], norm[j]));
       }
-      store_codes(a.codes, affine, e, a.size, x, Quad{});
+      store_codes(codes, affine, e, a.size, x, Quad{});
     }
   }
 };
@@ -232,7 +236,8 @@ struct QuantiseGradientKernel {
       prepare_error(a.prepare, shared_memory<std::int64_t>(0));
       return;
     }
-    const Affine affine = *a.codes.affine;
+    const Operand codes = with_recorded_width(a.codes);
+    const Affine affine = *codes.affine;
     PhiloxStream stream = a.noise;
     if (a.step != nullptr) stream.step = global_load(a.step);
     const ElementBlocks blocks(a.prepares);
@@ -251,7 +256,7 @@ struct QuantiseGradientKernel {
         held = cursor.channel;
         for (int j = 0; j < 4; ++j) constants[j] = gradient_constants(a.gradient, cursor.of(j));
       }
-      store_codes(a.codes, affine, e, a.size, gradient_quad(a.gradient, constants, e, a.size), noise);
+      store_codes(codes, affine, e, a.size, gradient_quad(a.gradient, constants, e, a.size), noise);
     }
   }
 };

@@ -34,7 +34,7 @@ struct Packed {
 /// One operation's weights: what is quantised, and where everything goes. Device memory.
 struct WeightsJob {
   const float* master = nullptr;
-  BitWidth width;
+  LaunchWidth width;
   MinScale min_scale;
   Geometry s;
   std::uint32_t* codes = nullptr;
@@ -112,6 +112,7 @@ struct QuantiseWeightsKernel {
     const WeightsBlock block = global_load(args.table.blocks + block_index());
     const WeightsJob& a = args.table.jobs[block.job];
     const auto o = static_cast<int>(block.channel);
+    const BitWidth width = a.width.get();
     const int taps = a.s.taps(), cpg = a.s.c_per_group(), depth = taps * cpg;
     const float* master = a.master + static_cast<std::int64_t>(o) * depth;
     if (thread_index() == 0) {
@@ -130,7 +131,7 @@ struct QuantiseWeightsKernel {
     if (thread_index() == 0) {
       const Range range = range_of_keys({shared->lo, shared->hi});
       const float magnitude = magnitude_of(range);
-      shared->affine = affine_of(range, a.width, a.min_scale);
+      shared->affine = affine_of(range, width, a.min_scale);
       a.affine[o] = shared->affine;
       a.magnitude[o] = magnitude;
       atomic_max(reinterpret_cast<std::int32_t*>(a.magnitude + a.s.o), magnitude_key(magnitude));
@@ -138,7 +139,6 @@ struct QuantiseWeightsKernel {
     }
     sync_threads();
     const Affine affine = shared->affine;
-    const BitWidth width = a.width;
     const Packed packed = a.packed;
     std::uint32_t* codes = a.codes + static_cast<std::int64_t>(o) * depth;
     if (width.is_float32()) {
@@ -183,6 +183,7 @@ struct QuantiseErrorWeightsKernel {
     const WeightsJob& a = args.table.jobs[block.job];
     const auto i = static_cast<int>(block.channel);
     const int cpg = a.s.c_per_group(), opg = a.s.o_per_group(), taps = a.s.taps();
+    const BitWidth width = a.width.get();
     const int first_output = i / cpg * opg;
     const bool shared_grid = a.shared_grid;
     // Element j of the channel: tap j / opg, output j % opg of the group, as the product's reduction runs.
@@ -213,14 +214,13 @@ struct QuantiseErrorWeightsKernel {
         shared->affine = grid;
         if (i == 0) a.error_affine[0] = grid;
       } else {
-        shared->affine = affine_of(range_of_keys({shared->lo, shared->hi}), a.width, a.min_scale);
+        shared->affine = affine_of(range_of_keys({shared->lo, shared->hi}), width, a.min_scale);
         a.error_affine[i] = shared->affine;
         if (a.step_bound != nullptr) note_step_bound(shared->affine, a.step_bound + 1);
       }
     }
     sync_threads();
     const Affine affine = shared->affine;
-    const BitWidth width = a.width;
     const Packed packed = a.error_packed;
     for (int j = thread_index(); j < taps * opg; j += block_threads()) {
       const std::int64_t e = index(j);

@@ -99,10 +99,11 @@ GradientRows CpuLibrary::GradientTable::rows(const ConvGradient& gradient, std::
   return rows;
 }
 
-void CpuLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                                BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
+void CpuLibrary::gradient_scale(const GradientScale& args) {
+  const ConvGradient& gradient = args.gradient;
+  const std::int64_t positions = args.positions, channels = args.channels;
   if (gradient.norm == nullptr) {
-    tensor_range(gradient.u, positions * channels, range);
+    tensor_range(gradient.u, positions * channels, args.range);
   } else {
     const auto timing = profile_.time("gradient range");
     const GradientRows table = gradient_table_.rows(gradient, channels);
@@ -120,9 +121,9 @@ void CpuLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t posit
     });
     KeyRange all;
     for (const auto& state : states_) include(all, state.keys);
-    *range = canonical_range(all);
+    *args.range = canonical_range(all);
   }
-  *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
+  *args.affine = gradient_affine(*args.range, args.width, args.min_scale, args.zero_on_grid);
 }
 
 void CpuLibrary::write_codes(const Operand& operand, std::int64_t begin, const float* values, std::int64_t count,

@@ -21,11 +21,16 @@
 
 namespace bitcycle {
 
+// Widths. `width` is this step's as the host knows it: containers, memory and kernels are chosen by it. `width_record`
+// is the same width in device memory, written once a step, or null where there is none: a library whose kernels outlive
+// a step (a recorded graph) reads it there, so that a step of other widths in the same containers is the same launches.
+
 /// An operand of an integer product: codes (or, for float32, values) and what they mean.
 struct Operand {
   void* codes = nullptr;           // (n, h, w, c) in width.container(); float32: the values
   const Affine* affine = nullptr;  // one record, device memory
   BitWidth width;
+  const BitWidth* width_record = nullptr;
 };
 
 /// Weights of one operation at this step's width, made from the master weights by quantise_weights.
@@ -38,6 +43,7 @@ struct QuantisedWeights {
 
   ConvShape shape;
   BitWidth width;
+  const BitWidth* width_record = nullptr;
   ErrorWeights error_weights = ErrorWeights::kShared;
   int error_grid_bits = 16;
 
@@ -60,6 +66,7 @@ struct QuantiseWeights {
   /// Two words of device memory, or null: 1 where the step of any group is min_scale, of the forward codes and of the
   /// error pass's own (requantised); else 0.
   std::uint32_t* step_bound = nullptr;
+  const BitWidth* width_record = nullptr;
 };
 
 // ChannelStatistics, NormChannel, NormGradientChannel, NormGradientSums: sim/ops/norm.h.
@@ -111,6 +118,18 @@ struct ConvGradient {
   const float* y = nullptr;
   const NormChannel* norm = nullptr;              // (o) or null
   const NormGradientChannel* gradient = nullptr;  // (o) or null
+};
+
+/// Range and affine of dy, before conv_backward.
+struct GradientScale {
+  ConvGradient gradient;
+  std::int64_t positions = 0, channels = 0;  // positions = n * out_h * out_w
+  BitWidth width;
+  const BitWidth* width_record = nullptr;
+  MinScale min_scale;
+  bool zero_on_grid = false;
+  Range* range = nullptr;    // written
+  Affine* affine = nullptr;  // written
 };
 
 /// g = quantise(dy), stochastically or to nearest; dw = x^T g; dx = error pass; then the sum of gradients, if any.
@@ -176,6 +195,7 @@ struct ActivationScale {
   BitWidth width;
   MinScale min_scale;
   Affine* affine = nullptr;
+  const BitWidth* width_record = nullptr;
 };
 
 /// pooled = mean over all positions: one ascending sum, one division.
@@ -270,6 +290,7 @@ struct SgdUpdate {
   float* momentum_buffer = nullptr;
   float* parameter = nullptr;
   float lr = 0.0F, momentum = 0.0F, weight_decay = 0.0F;
+  const float* lr_record = nullptr;     // device: the same as lr, or null, as for widths
   const std::int64_t* guard = nullptr;  // device, or null: nothing is done where it holds 0 or more
   std::int64_t* non_finite = nullptr;   // device, or null: index of the first parameter that is then not finite, or -1
 };

@@ -9,6 +9,7 @@
 
 #include "sim/device/fused/fused_entry.h"
 #include "sim/device/host_state.h"
+#include "sim/device/step_records.h"
 #include "sim/program/memory_plan.h"
 
 namespace bitcycle {
@@ -133,6 +134,7 @@ class KernelExecutable final : public Executable {
         input_plan_(plan_side_by_side(program, Lifetime::kInput)),
         lists_(*library_, plan_.list_bytes),
         inputs_(*library_, input_plan_.bytes),
+        records_(*library_, program),
         reports_{Report(program, Lifetime::kReport), Report(program, Lifetime::kReport)},
         device_reports_(*library_, reports_[0].plan().bytes),
         addresses_(program.tensors().size()) {
@@ -151,7 +153,12 @@ class KernelExecutable final : public Executable {
                                                                : step + (plan_.offset[id] - plan_.list_bytes);
           break;
         case Lifetime::kState: addresses_[id] = state_->address(spec); break;
-        case Lifetime::kInput: addresses_[id] = at(inputs_.as<std::byte>(), input_plan_); break;
+        case Lifetime::kInput:
+          addresses_[id] = records_.address({static_cast<std::int32_t>(id)});
+          if (addresses_[id] != nullptr) break;
+          addresses_[id] = at(inputs_.as<std::byte>(), input_plan_);
+          uploads_.push_back(static_cast<std::int32_t>(id));
+          break;
         case Lifetime::kReport: addresses_[id] = at(device_reports_.as<std::byte>(), reports_[0].plan()); break;
       }
     }
@@ -185,6 +192,7 @@ class KernelExecutable final : public Executable {
     // A step that the host takes part in is not recorded.
     const bool recorded = host_copies_.empty();
     if (recorded) library_->begin_step(number ? inputs.value<std::uint32_t>(number) : 0);
+    records_.write(inputs);
     const KernelStep step{samples_, inputs};
     for (const KernelLaunch& launch : launches_) launch(step);
     next_ = launches_.size();
@@ -196,6 +204,7 @@ class KernelExecutable final : public Executable {
 
   void begin(const StepInputs& inputs) override {
     take(inputs);
+    records_.write(inputs);
     observed_ = &inputs;
     next_ = 0;
   }
@@ -272,10 +281,8 @@ class KernelExecutable final : public Executable {
   void take(const StepInputs& inputs) {
     require_samples(program_, inputs.samples());
     samples_ = inputs.samples();
-    for (std::int32_t id = 0; id < static_cast<std::int32_t>(addresses_.size()); ++id) {
+    for (const std::int32_t id : uploads_) {
       const TensorSpec& spec = program_.spec({id});
-      // Records of single values reach the kernels with their launches.
-      if (spec.lifetime != Lifetime::kInput || (!on_host_ && spec.sample_axis < 0)) continue;
       const std::int64_t size = spec.sample_axis < 0 ? spec.size() : spec.size() / program_.batch() * samples_;
       library_->to_device(addresses_[static_cast<std::size_t>(id)], inputs.data({id}), bytes_of(spec.element, size));
     }
@@ -307,6 +314,8 @@ class KernelExecutable final : public Executable {
   std::shared_ptr<KernelState> state_;
   TensorPlan plan_, input_plan_;
   Buffer lists_, inputs_;
+  StepRecords records_;
+  std::vector<std::int32_t> uploads_;  // inputs that are no records
   std::array<Report, 2> reports_;
   Buffer device_reports_;
   std::shared_ptr<Buffer> step_memory_;

@@ -48,6 +48,9 @@ class KernelLibrary {
   // A step: what lies between may be recorded once and replayed (one graph a container class). `step` is the
   // number that its random streams carry.
   virtual void begin_step(std::uint32_t) {}
+  /// What the host says of a step (widths, learning rate), to device memory in the order of the queue: a few hundred
+  /// bytes.
+  virtual void write_records(void* device, const void* host, std::size_t bytes) { to_device(device, host, bytes); }
   virtual void end_step() {}
 
   // Images. A library with memory of its own keeps the set there and makes its batches; the others are given batches.
@@ -62,9 +65,7 @@ class KernelLibrary {
   /// Exact minimum and maximum, -0 as +0; of an empty tensor 0, 0.
   virtual void tensor_range(const float* x, std::int64_t size, Range* range) = 0;
   virtual void activation_scale(const ActivationScale& args) = 0;
-  /// Range and affine of dy, before conv_backward.
-  virtual void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                              BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) = 0;
+  virtual void gradient_scale(const GradientScale& args) = 0;
 
   // Products.
   virtual void conv_forward(const ConvForward& args) = 0;

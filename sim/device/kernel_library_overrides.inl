@@ -7,8 +7,7 @@ void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights) ov
 
 void tensor_range(const float* x, std::int64_t size, Range* range) override;
 void activation_scale(const ActivationScale& args) override;
-void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
-                    MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) override;
+void gradient_scale(const GradientScale& args) override;
 
 void conv_forward(const ConvForward& args) override;
 void conv_backward(const ConvBackward& args) override;

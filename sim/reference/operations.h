@@ -13,8 +13,7 @@ namespace bitcycle::reference {
 // Quantisers (quantise.cpp, weights.cpp).
 void tensor_range(const float* x, std::int64_t size, Range* range);
 void activation_scale(const ActivationScale& args);
-void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
-                    MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine);
+void gradient_scale(const GradientScale& args);
 void quantise_input(const ConvInput& input, std::int64_t size, std::int64_t channels, const Operand& codes);
 void quantise_gradient(const ConvBackward& args);
 void quantise_weights(const QuantiseWeights& args, QuantisedWeights& weights);

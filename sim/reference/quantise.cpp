@@ -53,12 +53,13 @@ void activation_scale(const ActivationScale& args) {
   }
 }
 
-void gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels, BitWidth width,
-                    MinScale min_scale, bool zero_on_grid, Range* range, Affine* affine) {
+void gradient_scale(const GradientScale& args) {
   KeyRange keys;
-  for (std::int64_t e = 0; e < positions * channels; ++e) include(keys, gradient_element(gradient, e, e % channels));
-  *range = range_of_keys(keys);
-  *affine = gradient_affine(*range, width, min_scale, zero_on_grid);
+  for (std::int64_t e = 0; e < args.positions * args.channels; ++e) {
+    include(keys, gradient_element(args.gradient, e, e % args.channels));
+  }
+  *args.range = range_of_keys(keys);
+  *args.affine = gradient_affine(*args.range, args.width, args.min_scale, args.zero_on_grid);
 }
 
 void quantise_input(const ConvInput& input, std::int64_t size, std::int64_t channels, const Operand& codes) {

@@ -63,11 +63,9 @@ void ReferenceLibrary::tensor_range(const float* x, std::int64_t size, Range* ra
 
 void ReferenceLibrary::activation_scale(const ActivationScale& args) { reference::activation_scale(args); }
 
-void ReferenceLibrary::gradient_scale(const ConvGradient& gradient, std::int64_t positions, std::int64_t channels,
-                                      BitWidth width, MinScale min_scale, bool zero_on_grid, Range* range,
-                                      Affine* affine) {
+void ReferenceLibrary::gradient_scale(const GradientScale& args) {
   const auto timing = profile_.time("gradient range");
-  reference::gradient_scale(gradient, positions, channels, width, min_scale, zero_on_grid, range, affine);
+  reference::gradient_scale(args);
 }
 
 void ReferenceLibrary::conv_forward(const ConvForward& args) {

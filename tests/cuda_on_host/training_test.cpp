@@ -48,8 +48,8 @@ void run_steps(const Config& config, Device& device, std::int64_t steps) {
   for (std::int64_t step = 0; step < steps; ++step) run.step(step);
 }
 
-/// One graph a container class; a change of width updates nodes and makes no graph. A step of the same widths changes a
-/// few: its number, where its images are, the learning rate.
+/// One graph a container class. Widths, learning rate and step number are records in device memory: a step changes the
+/// launch that writes them and the one that loads its images, whatever its widths are.
 TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
   GraphCounts graphs;
   Config config = short_config(6, 2);
@@ -57,19 +57,13 @@ TEST(CudaOnHostTraining, StepsAreGraphsThatAreMadeOnceAContainerClass) {
   run_steps(config, *device, 6);
   EXPECT_EQ(graphs.made, 1);
   EXPECT_EQ(graphs.replayed, 5);
-  EXPECT_GT(graphs.updated, 2 * graphs.replayed);
-  EXPECT_LT(graphs.updated, graphs.replayed * graphs.nodes);
-  graphs = {};
-  config.precision.forward = {"constant", BitWidth::integer(8), BitWidth::integer(8), 1, 6};
-  device = make_cuda_device_on_host({}, nullptr, &graphs);
-  run_steps(config, *device, 6);
-  EXPECT_EQ(graphs.made, 1);
-  EXPECT_LE(graphs.updated, 6 * graphs.replayed);  // where its images are, its number, the learning rate
+  EXPECT_EQ(graphs.updated, 2 * graphs.replayed);
   graphs = {};
   config.precision.forward = {"cyclic_cosine", BitWidth::integer(7), BitWidth::integer(10), 1, 6};
   device = make_cuda_device_on_host({}, nullptr, &graphs);
   run_steps(config, *device, 6);
   EXPECT_EQ(graphs.made, 2);
+  EXPECT_EQ(graphs.updated, 2 * graphs.replayed);
 }
 
 /// What a step at 8/8 bits is on a GPU: launches, how many of them wait for each other, bytes and products by kernel.

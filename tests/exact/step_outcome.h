@@ -151,8 +151,8 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   const ConvGradient gradient{u.as<float>(), y.as<float>(), norm.as<NormChannel>(),
                               norm_gradient.as<NormGradientChannel>()};
   Buffer g_range = zeros<Range>(library, 1), g_affine = zeros<Affine>(library, 1);
-  library.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(),
-                         g_affine.as<Affine>());
+  library.gradient_scale({gradient, out_positions, s.o, widths.gradient, nullptr, min_scale, false, g_range.as<Range>(),
+                          g_affine.as<Affine>()});
   Buffer g = code_buffer(library, widths.gradient, out);
   Buffer dw = zeros<float>(library, s.weight_size()), dx = zeros<float>(library, in),
          dx_bound = zeros<float>(library, 1);
@@ -278,8 +278,8 @@ inline StepOutcome run_overflowing_step(KernelLibrary& library, const ConvShape&
   const Buffer u = upload(library, with_infinity(random_normal(out, 7, kLarge)));
   const ConvGradient gradient{u.as<float>(), nullptr, nullptr, nullptr};
   Buffer g_range = zeros<Range>(library, 1), g_affine = zeros<Affine>(library, 1);
-  library.gradient_scale(gradient, out_positions, s.o, widths.gradient, min_scale, false, g_range.as<Range>(),
-                         g_affine.as<Affine>());
+  library.gradient_scale({gradient, out_positions, s.o, widths.gradient, nullptr, min_scale, false, g_range.as<Range>(),
+                          g_affine.as<Affine>()});
   Buffer g = code_buffer(library, widths.gradient, out), dx = zeros<float>(library, in),
          dx_bound = zeros<float>(library, 1), summed = zeros<float>(library, in), bound = zeros<float>(library, 1);
   const Buffer sum_y = upload(library, random_normal(in, 12)), sum_norm = upload(library, channels_of(s.c, 14));

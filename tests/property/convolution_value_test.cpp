@@ -88,8 +88,8 @@ struct ConvolutionStep {
   void backward() {
     ConvBackward args;
     args.gradient.u = dy.data();
-    library.gradient_scale(args.gradient, s.n * s.out_h() * s.out_w(), s.o, widths.gradient, MinScale{}, false,
-                           &range_g, &affine_g);
+    library.gradient_scale({args.gradient, s.n * s.out_h() * s.out_w(), s.o, widths.gradient, nullptr, MinScale{},
+                            false, &range_g, &affine_g});
     args.g = {qg.as<void>(), &affine_g, widths.gradient};
     args.g_range = &range_g;
     args.noise = philox_stream(1, 2, RandomPurpose::kGradientRounding, 3);

@@ -113,8 +113,8 @@ ConvolutionSums convolution_sums(BitWidth width, const ConvShape& s, const std::
   library.conv_forward(forward);
   ConvBackward backward;
   backward.gradient.u = dy.data();
-  library.gradient_scale(backward.gradient, s.n * s.out_h() * s.out_w(), s.o, width, MinScale{}, false, &range_g,
-                         &affine_g);
+  library.gradient_scale(
+      {backward.gradient, s.n * s.out_h() * s.out_w(), s.o, width, nullptr, MinScale{}, false, &range_g, &affine_g});
   backward.g = {qg.as<void>(), &affine_g, width};
   backward.g_range = &range_g;
   backward.stochastic = false;  // noise belongs to positions, not to samples

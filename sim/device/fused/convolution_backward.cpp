@@ -166,7 +166,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   }
   if (x_codes.codes) {
     x_width = x_codes.width;
-    args.x = {b.address<void>(x_codes.codes), b.address<Affine>(x_codes.grid), {}};
+    args.x = {b.address<void>(x_codes.codes), b.address<Affine>(x_codes.grid), {}, b.address<BitWidth>(x_width)};
   } else {
     args.x = {b.address<void>(float_product->lhs), record<Affine>(b, x_keep), {}};
   }
@@ -174,7 +174,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   if (const auto* quantise = b.op<ops::Quantise>()) {
     g_width = quantise->width;
     g_values = quantise->x;
-    args.g = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}};
+    args.g = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}, b.address<BitWidth>(g_width)};
     args.stochastic = quantise->rounding != ops::Quantise::Rounding::kNearest;
     args.given_noise = b.address<float>(quantise->noise);
     args.noise = philox_stream(quantise->seed, 0, RandomPurpose::kGradientRounding, quantise->tensor_id);

@@ -80,7 +80,7 @@ KernelLaunch bind_conv_forward(const KernelBinding& b) {
     x = quantise->x;
     width = quantise->width;
     master = master_behind(b.program, product->rhs.codes);
-    args.codes = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}};
+    args.codes = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}, b.address<BitWidth>(width)};
     args.y = b.address<float>(b.op<ops::Rescale>()->y);
   } else {
     const auto* float_product = b.op<ops::FloatProduct>();
@@ -119,7 +119,7 @@ KernelLaunch bind_accumulators(const KernelBinding& b) {
   args.pass = over.pass;
   args.sums = b.address<Int128>(product->sums);
   const auto operand = [&](const ops::Quantised& of) {
-    return Operand{b.address<void>(of.codes), b.address<Affine>(of.grid), {}};
+    return Operand{b.address<void>(of.codes), b.address<Affine>(of.grid), {}, b.address<BitWidth>(of.width)};
   };
   (over.pass == Pass::kError ? args.g : args.x) = operand(product->lhs);
   if (over.pass == Pass::kWeightGradient) {

@@ -34,6 +34,7 @@ KernelLaunch bind_sgd(const KernelBinding& b) {
   args.guard = b.address<std::int64_t>(op->guard);
   if (const auto* search = b.op<ops::FindNonFinite>()) args.non_finite = b.address<std::int64_t>(search->position);
   const Tensor rate = op->rate;
+  args.lr_record = b.address<float>(rate);
   KernelLibrary* library = &b.library;
   return [args, rate, library](const KernelStep& step) {
     SgdUpdate now = args;

@@ -116,6 +116,7 @@ KernelLaunch bind_weights(const KernelBinding& b) {
     b.holds(shared->codes, {weights, &weights->error_codes, true});
     b.holds(shared->grid, {weights, &weights->error_affine, false});
   }
+  args.width_record = b.address<BitWidth>(width);
   KernelLibrary* library = &b.library;
   return [args, width, weights, library](const KernelStep& step) {
     QuantiseWeights now = args;
@@ -146,6 +147,7 @@ KernelLaunch bind_activation_scale(const KernelBinding& b) {
       args.affine = record<Affine>(b, keep);
     }
   }
+  args.width_record = b.address<BitWidth>(width);
   KernelLibrary* library = &b.library;
   return [args, width, keep, library](const KernelStep& step) {
     ActivationScale now = args;
@@ -157,19 +159,24 @@ KernelLaunch bind_activation_scale(const KernelBinding& b) {
 KernelLaunch bind_gradient_scale(const KernelBinding& b) {
   const auto* range = b.op<ops::Range>();
   const auto* fit = b.op<ops::FitGrid>();
-  const ConvGradient gradient = conv_gradient(b, range->x);
   std::shared_ptr<Buffer> keep;
-  Affine* affine = fit != nullptr ? b.address<Affine>(fit->grid) : record<Affine>(b, keep);
-  auto* found = b.address<Range>(range->ranges);
   const Tensor x = range->x, width = fit != nullptr ? fit->width : Tensor{};
-  const MinScale min_scale = fit != nullptr ? fit->min_scale : MinScale{};
-  const bool zero_on_grid = fit != nullptr && fit->zero_on_grid;
+  GradientScale args;
+  args.gradient = conv_gradient(b, x);
+  args.channels = b.program.spec(x).shape.back();
+  args.width_record = b.address<BitWidth>(width);
+  args.range = b.address<Range>(range->ranges);
+  args.affine = fit != nullptr ? b.address<Affine>(fit->grid) : record<Affine>(b, keep);
+  if (fit != nullptr) args.min_scale = fit->min_scale;
+  args.zero_on_grid = fit != nullptr && fit->zero_on_grid;
   const Program* program = &b.program;
   KernelLibrary* library = &b.library;
   return [=](const KernelStep& step) {
     static_cast<void>(keep);
-    library->gradient_scale(gradient, rows(*program, x, step.samples), program->spec(x).shape.back(),
-                            width_of(step, width), min_scale, zero_on_grid, found, affine);
+    GradientScale now = args;
+    now.positions = rows(*program, x, step.samples);
+    now.width = width_of(step, width);
+    library->gradient_scale(now);
   };
 }
 
