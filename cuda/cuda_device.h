@@ -15,7 +15,7 @@ class KernelLibrary;
 struct CudaBuild {
   bool built = false;
   std::string toolkit;  // "13.0"
-  std::string targets;  // "sm_80 sm_90a compute_80"
+  std::string targets;  // "sm_80 sm_90 compute_80"
 };
 CudaBuild cuda_build();
 

@@ -158,8 +158,22 @@ configure() {
   fi
 }
 
-# build TARGET...: quiet, with one progress line on a terminal.
+# build TARGET...: quiet, with one progress line on a terminal. Where sources do not go together in a unit
+# (cmake/Units.cmake) it says so and compiles them one by one.
 build() {
+  run_build "$@" && return
+  if grep -qs '^BITCYCLE_UNITS:BOOL=ON' "$build_dir/CMakeCache.txt"; then
+    say "$program: building again, each source by itself: several at once failed (log: $build_dir/units.log)"
+    mv -f -- "$build_dir/build.log" "$build_dir/units.log"
+    configure -DBITCYCLE_UNITS=OFF
+    run_build "$@" && return
+  fi
+  grep -m 1 -A 12 -E 'error:|FAILED:' "$build_dir/build.log" | sed 's/^/  | /' >&2 || true
+  show_log "$build_dir/build.log"
+  die "the build failed; the whole log is $build_dir/build.log"
+}
+
+run_build() {
   local log=$build_dir/build.log line start=$SECONDS shown=no
   local jobs=${BITCYCLE_BUILD_JOBS:-$(nproc 2>/dev/null || echo 2)}
   : >"$log"
@@ -178,10 +192,6 @@ build() {
   done
   local status=${PIPESTATUS[0]}
   [ ! -t 2 ] || printf '\r\033[K' >&2
-  if [ "$status" != 0 ]; then
-    grep -m 1 -A 12 -E 'error:|FAILED:' "$log" | sed 's/^/  | /' >&2 || true
-    show_log "$log"
-    die "the build failed; the whole log is $log"
-  fi
+  [ "$status" = 0 ] || return "$status"
   [ $((SECONDS - start)) -lt 5 ] || say "$program: built in $((SECONDS - start)) s"
 }

@@ -17,9 +17,9 @@ const T& by_name(const std::vector<T>& items, const std::string& name) {
 }
 
 /// Tensors of a checkpoint, with their sizes checked.
-class State {
+class CheckpointTensors {
  public:
-  State(const TensorFile& file, const std::string& origin) : file_(file), origin_(origin) {}
+  CheckpointTensors(const TensorFile& file, const std::string& origin) : file_(file), origin_(origin) {}
   const std::vector<float>& get(const std::string& name, std::int64_t size) const {
     const NamedTensor* tensor = file_.find(name);
     if (tensor == nullptr) throw std::runtime_error(origin_ + " lacks the tensor '" + name + "'");
@@ -35,7 +35,7 @@ class State {
   const std::string& origin_;
 };
 
-ExportedConv make_conv(const InferenceNode& node, const State& state, BitWidth width, MinScale min_scale,
+ExportedConv make_conv(const InferenceNode& node, const CheckpointTensors& state, BitWidth width, MinScale min_scale,
                        const std::string& origin) {
   ExportedConv conv{
       node.name, node.shape, width, {}, {}, {}, state.get(node.name + ".weight", node.shape.weight_size())};
@@ -67,7 +67,7 @@ const ExportedLinear& ExportedModel::linear(const std::string& layer) const { re
 
 ExportedModel export_model(const std::string& name, const InferenceGraph& graph, const TensorFile& file,
                            const std::vector<BitWidth>& widths, MinScale min_scale, const std::string& origin) {
-  const State state(file, origin);
+  const CheckpointTensors state(file, origin);
   ExportedModel model;
   model.name = name;
   model.graph = graph;

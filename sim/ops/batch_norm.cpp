@@ -28,7 +28,7 @@ void run(const Moments& op, const StepMemory& memory) {
       s.s2 += static_cast<std::uint64_t>(q) * static_cast<std::uint64_t>(q);
       include(keys, y[p * channels + c]);
     }
-    const Range extremes = range_of_keys(keys);
+    const bitcycle::Range extremes = range_of_keys(keys);
     s.lo = extremes.lo;
     s.hi = extremes.hi;
     statistics[c] = s;

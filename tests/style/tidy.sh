@@ -20,6 +20,12 @@ done
 folders=(sim cuda nn cost_models report cli)
 
 command -v clang-tidy >/dev/null || { echo "clang-tidy is not there"; exit 77; }
+# A build of units knows no single sources: one that compiles them is configured beside it.
+if grep -qs '^BITCYCLE_UNITS:BOOL=ON' "$build/CMakeCache.txt"; then
+  cmake -S . -B "$build/tidy" -DBITCYCLE_UNITS=OFF -DBITCYCLE_TESTS=OFF -DBITCYCLE_BENCH=OFF -DBITCYCLE_CUDA=OFF \
+    -DCMAKE_CXX_COMPILER="$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")" >/dev/null || exit 1
+  build=$build/tidy
+fi
 [ -f "$build/compile_commands.json" ] || { echo "$build has no compile_commands.json"; exit 77; }
 # Sources that this build compiles, as paths in the project.
 compiled=$(sed -n "s|^ *\"file\": \"$PWD/\(.*\.cpp\)\".*|\1|p" "$build/compile_commands.json" | grep -E "^($(IFS='|'; echo "${folders[*]}"))/" | sort -u)
