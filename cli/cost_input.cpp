@@ -99,6 +99,7 @@ Scheduled scheduled_by_text(const CommandLine& line, const std::string& text, co
   std::vector<ConfigOverride> keys = precision.keys;
   for (auto& item : line.overrides()) keys.push_back(std::move(item));
   if (fs::is_directory(path)) {
+    require_exists((fs::path(path) / "config.yaml").string());
     line.fail("--precision would change what the recorded run '" + path +
               "' is; give its config: " + (fs::path(path) / "config.yaml").string());
   }

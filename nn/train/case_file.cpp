@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "nn/train/case_json.h"
 #include "sim/nearest_name.h"
 
 namespace bitcycle {
@@ -75,12 +77,8 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
   if (std::filesystem::is_regular_file(path, ignored)) file.open(path);
   if (!file.is_open())
     throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
-  try {
-    content_->json = nlohmann::json::parse(file);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw std::runtime_error(path.string() + " is not JSON: it cannot be read from byte " + std::to_string(error.byte) +
-                             " on");
-  }
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  content_->json = parse_case_json(text, path);
   if (!content_->json.is_object()) throw std::runtime_error(path.string() + " is not a JSON object");
 }
 

@@ -3,12 +3,14 @@
 #include "nn/train/operator_case.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "nn/io/atomic_file.h"
 #include "nn/io/layout.h"
 #include "nn/train/case_file.h"
+#include "nn/train/case_json.h"
 
 namespace bitcycle {
 namespace {
@@ -19,12 +21,7 @@ using Json = nlohmann::json;
 class OperatorJson {
  public:
   explicit OperatorJson(const std::filesystem::path& path) : path_(path) {
-    try {
-      json_ = Json::parse(read_file(path));
-    } catch (const Json::parse_error& error) {
-      throw std::runtime_error(path.string() + " is not JSON: it cannot be read from byte " +
-                               std::to_string(error.byte) + " on");
-    }
+    json_ = parse_case_json(read_file(path), path);
     if (!json_.is_object()) throw std::runtime_error(path.string() + ": a JSON object is needed");
   }
 
@@ -108,6 +105,23 @@ void require_shape(const Tensor4& tensor, const std::vector<std::int64_t>& expec
   throw std::runtime_error(tensor.path + ": shape " + is.shape_text() + "; expected " + wanted.shape_text());
 }
 
+/// Garbage in an operand would give golden vectors of garbage, without a word.
+void require_finite(const Tensor4& tensor) {
+  for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+    if (std::isfinite(tensor.values[i])) continue;
+    throw std::runtime_error(tensor.path + ": value " + std::to_string(i) +
+                             " is not finite (infinity or NaN), and such a value has no code; write a finite number");
+  }
+}
+/// Docs/numerics.md, 8.2.
+void require_noise(const Tensor4& tensor) {
+  for (std::size_t i = 0; i < tensor.values.size(); ++i) {
+    if (tensor.values[i] >= -0.5F && tensor.values[i] < 0.5F) continue;
+    throw std::runtime_error(tensor.path + ": value " + std::to_string(i) + " is " + std::to_string(tensor.values[i]) +
+                             "; rounding noise is at least -0.5 and below 0.5");
+  }
+}
+
 std::vector<float> to_channels_last(const Tensor4& tensor) {
   return channels_last(tensor.values, tensor.shape[1], tensor.shape[2] * tensor.shape[3]);
 }
@@ -173,12 +187,14 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   const ConvShape& s = result.shape;
   const Tensor4 dy = read_tensor(case_dir / "dy.npy");
   require_shape(dy, {s.n, s.o, s.out_h(), s.out_w()});
+  for (const Tensor4* operand : {&x, &w, &dy}) require_finite(*operand);
   result.x = to_channels_last(x);
   result.w = to_channels_last(w);
   result.dy = to_channels_last(dy);
   if (std::find(inputs.begin(), inputs.end(), "noise") != inputs.end()) {
     const Tensor4 noise = read_tensor(case_dir / "noise.npy");
     require_shape(noise, dy.shape);
+    require_noise(noise);
     result.noise = to_channels_last(noise);
   }
 

@@ -358,6 +358,11 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
       return std::runtime_error("'" + path_.string() + "' has no checkpoint yet; training writes the first one after " +
                                 std::to_string(config().train.checkpoint_every) + " steps");
     }
+    if (!finished() && recorded_steps() < config().train.checkpoint_every) {
+      return std::runtime_error("'" + path_.string() + "' has no checkpoint: it stopped after step " +
+                                std::to_string(recorded_steps()) + ", and the first one is written after " +
+                                std::to_string(config().train.checkpoint_every) + " steps");
+    }
     return std::runtime_error("'" + path_.string() +
                               "' has no checkpoint any more: those that it wrote were removed. " +
                               "Restore one from a copy, or train again with --restart (this folder is kept)");

@@ -103,6 +103,26 @@ test_what_a_case_cannot_mean_is_refused() {
   contains "$err" "long/case.json, precision: the key 'cycle' means nothing"
 }
 
+# Puts four bytes over the first value of an array whose header has 128 bytes.
+first_value() { printf '%b' "$2" | dd of="$1" bs=1 seek=128 conv=notrunc 2>/dev/null; }
+
+test_operands_that_make_no_golden_vectors_are_refused() {
+  cp -r "$golden/conv3x3_b8_g8" case
+  chmod -R u+w case
+  cp -r case nan
+  first_value nan/x.npy '\x00\x00\xc0\x7f'
+  run 1 "$BITCYCLE" replay nan
+  contains "$err" "nan/x.npy: value 0 is not finite"
+  cp -r case wide
+  first_value wide/noise.npy '\x00\x00\xa0\x40'
+  run 1 "$BITCYCLE" replay wide
+  contains "$err" "wide/noise.npy: value 0 is 5.000000; rounding noise is at least -0.5 and below 0.5"
+  cp -r case twice
+  sed -i 's/"bits":/"bits": 4, "bits":/' twice/case.json
+  run 1 "$BITCYCLE" replay twice
+  contains "$err" "twice/case.json: the key 'bits' is given twice"
+}
+
 test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay nowhere
   is_error
