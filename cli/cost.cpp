@@ -97,9 +97,13 @@ int run_cost(const std::vector<std::string>& arguments) {
                                   {"layers", "", "the table with a row for every layer and pass"}};
   for (const auto& option : schedule_options()) options.push_back(option);
   for (const auto& option : pricing_options()) options.push_back(option);
-  options.push_back({"explain", "LAYER", "explains the cost of this layer: formulas with its numbers"});
+  options.push_back(
+      {"explain", "LAYER",
+       "explains the cost of this layer instead: formulas with its numbers; default: the table, without"});
   options.push_back({"widths", "LHSxRHS", "widths for rows of LAYERS that give none; default: 8x8"});
-  options.push_back({"out", "PATH", "writes to this file; with --format scalesim the two reports to this folder"});
+  options.push_back(
+      {"out", "PATH",
+       "writes to this file, with --format scalesim the two reports to this folder; default: standard output"});
   options.push_back({"validate", "", "prints what each model was checked against, compared again; no CONFIG"});
   options.push_back(set_option());
   options.push_back(json_option());

@@ -12,6 +12,7 @@
 #include "cli/inputs.h"
 #include "cli/precision_text.h"
 #include "cli/unreached_note.h"
+#include "cli/unreached_points.h"
 #include "cost_models/csv.h"
 #include "cost_models/onnx/onnx_layers.h"
 #include "cost_models/schedule_report.h"
@@ -161,6 +162,7 @@ void refuse_meaningless_keys(const CommandLine& line, const std::string& layers)
 CostInput put_together(const CommandLine& line, const Scheduled& scheduled, const Workload& workload,
                        const Topology* topology) {
   const Config& config = scheduled.config;
+  for (const auto& text : unreached_points(config)) Console(false, false).warning(text);
   CostInput input{scheduled.name,
                   workload,
                   PrecisionPlan(precision_spec(config), config.train.steps),
@@ -246,12 +248,15 @@ void print_warnings(const Topology& topology, const std::string& path) {
 
 std::vector<OptionSpec> schedule_options() {
   return {
-      {"schedule", "CONFIG", "the schedule of this config (or run folder), for your own layers"},
+      {"schedule", "CONFIG",
+       "the schedule of this config (or run folder), for your own layers; default: none, each layer is priced once"},
       {"precision", "TEXT",
-       "a schedule written as one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000"},
+       "a schedule written as one word, e.g. static-8 or cyclic_cosine:3-8/8,cycles=32,steps=64000; default: the "
+       "schedule of CONFIG"},
       {"inference", "", "the forward pass alone"},
-      {"batch", "N", "samples a step; the same as --set train.batch=N"},
-      {"dim", "NAME=SIZE", "the size of an axis that an ONNX model leaves open, e.g. sequence=128; may be repeated"}};
+      {"batch", "N", "samples a step; the same as --set train.batch=N; default: that of CONFIG, of own layers 1"},
+      {"dim", "NAME=SIZE",
+       "the size of an axis that an ONNX model leaves open, e.g. sequence=128; default: none; may be repeated"}};
 }
 
 CostInput read_cost_input(const CommandLine& line) {

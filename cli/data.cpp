@@ -63,7 +63,7 @@ int run_data(const std::vector<std::string>& arguments) {
        "bitcycle data imagenet --pack imagenet.pack\n"
        "bitcycle train configs/experiments/cifar10/resnet20-cpt-3-8.yaml --set data.path=cifar-10-batches-bin"},
       {{"name", "NAME", "cifar10, cifar100 or imagefolder; default: recognised by the files"},
-       {"pack", "OUT", "imagefolder: writes the pictures, scaled, into the file OUT"},
+       {"pack", "OUT", "imagefolder: writes the pictures, scaled, into the file OUT; default: they are only checked"},
        {"resize", "N", "the short side of packed pictures; default: 256, as data.resize"},
        {"threads", "N", "threads that read pictures; default: all cores"},
        json_option()});

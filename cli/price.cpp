@@ -78,9 +78,7 @@ void write_scalesim(const CommandLine& line, const Priced& priced) {
     return;
   }
   const fs::path folder = line.text("out");
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw std::runtime_error("cannot make the folder '" + folder.string() + "': " + error.message());
+  make_folder(folder);
   write_file_atomically(folder / "COMPUTE_REPORT.csv", compute);
   write_file_atomically(folder / "DETAILED_ACCESS_REPORT.csv", access);
   std::cout << "wrote " << (folder / "COMPUTE_REPORT.csv").string() << " and "
@@ -197,7 +195,9 @@ int price_unscheduled(const CommandLine& line, const std::vector<Accelerator>& a
 
 std::vector<OptionSpec> pricing_options() {
   return {
-      {"accelerator", "NAME", "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
+      {"accelerator", "NAME",
+       "prices on this design: a name of configs/accelerators, or a YAML file; default: bit operations alone, and "
+       "systolic-int8 for own layers without a schedule; may be repeated"},
       {"metric", "NAME", "widths that are priced: paper (as scheduled) or executed; default: paper"},
       {"baseline", "WIDTHS", "compares with a static run, e.g. static-8 or static-8/6; default: the largest widths"},
       {"weight-update", "", "adds lines for the traffic and the arithmetic of the optimiser"},

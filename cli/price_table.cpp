@@ -185,7 +185,7 @@ void print_pricing(std::ostream& out, const Priced& priced, bool layers) {
         << count_figures(priced.memory.ranges / 8.0) << " B\n";
   }
   for (const auto& pricing : priced.costs) {
-    out << "\n  " << pricing.accelerator.name << ": " << pricing.accelerator.description << "\n";
+    out << "\n  " << pricing.accelerator.name << ": " << pricing.accelerator.described() << "\n";
   }
   out << "\n  Formulas and sources: docs/cost-models.md; --explain LAYER shows them with the numbers"
       << (layers ? "" : "; --layers shows every layer and pass") << "\n";

@@ -126,7 +126,8 @@ int run_program(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"device", "NAME", "whose kernels are shown: cpu, cuda or reference; default: cpu"},
       {"evaluation", "", "the program of an evaluation instead of a training step's"},
-      {"layer", "PATTERN", "only nodes of layers of this name; * and ? stand for any text and any character"}};
+      {"layer", "PATTERN",
+       "only nodes of layers of this name; * and ? stand for any text and any character; default: all"}};
   options.push_back(set_option());
   options.push_back(json_option());
   CommandLine line(

@@ -30,8 +30,9 @@ std::string deviation_text(double value) {
 
 int run_replay(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
-      {"data", "DIR", "where a trajectory finds CIFAR-10's binary files, and images the folders of their sets"},
-      {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy"}};
+      {"data", "DIR",
+       "where a trajectory finds CIFAR-10's binary files, and images the folders of their sets; default: none"},
+      {"out", "DIR", "writes codes, scales, accumulators and results there, as .npy; default: nothing is written"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
   CommandLine line(
@@ -72,6 +73,7 @@ int run_replay(const std::vector<std::string>& arguments) {
   const ReplayReport report = replay_case(paths, *device);
 
   nlohmann::ordered_json json{{"case", paths.case_dir.string()}, {"kind", report.kind}, {"backend", device->name()}};
+  if (!report.gradient_rounding.empty()) json["gradient_rounding"] = report.gradient_rounding;
   json["ok"] = report.compared() ? nlohmann::ordered_json(report.ok()) : nlohmann::ordered_json();
   auto& lines = json["results"] = nlohmann::ordered_json::array();
   Table table({report.kind, "deviation", "tolerance", "", ""});
@@ -91,14 +93,18 @@ int run_replay(const std::vector<std::string>& arguments) {
   }
   console.json(json);
   std::ostream& out = console.result();
+  const std::string rounding =
+      report.gradient_rounding.empty() ? "" : "The gradient dy is rounded " + report.gradient_rounding + ".\n";
   if (!report.compared()) {
     out << paths.case_dir.string() << " on " << device->name()
         << ": the case records no results, so nothing was compared; what was computed is in " << paths.out_dir->string()
-        << "\n";
+        << "\n"
+        << rounding;
     return kSuccess;
   }
   out << paths.case_dir.string() << " on " << device->name() << "\n\n";
   table.print(out);
+  if (!rounding.empty()) out << "\n" << rounding;
   out << (report.ok() ? "\nAll results are within their tolerances.\n"
                       : "\nSome results are outside their tolerances; they are marked DIFFERS.\n");
   return report.ok() ? kSuccess : kMismatch;

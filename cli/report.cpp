@@ -31,7 +31,8 @@ int run_report(const std::vector<std::string>& arguments) {
        "bitcycle report runs/quickstart\n"
        "bitcycle report runs/resnet20-cpt runs/resnet20-static --accelerator bitfusion-45nm --out compare.html"},
       {{"accelerator", "NAME",
-        "prices on this design: a name of configs/accelerators, or a YAML file; may be repeated"},
+        "prices on this design: a name of configs/accelerators, or a YAML file; default: bitfusion-45nm, "
+        "systolic-int8, stripes and horowitz-45nm; may be repeated"},
        {"baseline", "WIDTHS",
         "compares costs with this static training, e.g. static-8 or static-8/6; default: the largest widths of all "
         "runs"},

@@ -130,14 +130,18 @@ void print_schedule(std::ostream& out, const ScheduleReport& report, const std::
 int run_schedule(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"format", "NAME", "table, csv (every change of width) or json; default: table"},
-      {"out", "FILE", "writes to this file"},
-      {"layer", "NAME", "the widths of this layer, if the config gives some layers a schedule of their own"},
+      {"out", "FILE", "writes to this file; default: standard output"},
+      {"layer", "NAME",
+       "the widths of this layer, if the config gives some layers a schedule of their own; default: of all"},
       {"plot", "", "draws the plot even if the output is not a terminal"},
       {"accelerator", "NAME",
-       "energy and time on this design, too: a name of configs/accelerators, or a file; may be repeated"},
+       "energy and time on this design, too: a name of configs/accelerators, or a file; default: bit operations alone; "
+       "may be repeated"},
       {"metric", "NAME", "widths that accelerators price: paper (as scheduled) or executed; default: paper"},
-      {"baseline", "WIDTHS", "compares with this static training, e.g. static-8 or static-8/6"},
-      {"sort", "COLUMN", "sorts several schedules, e.g. by bitops_percent; -COLUMN puts the largest first"}};
+      {"baseline", "WIDTHS",
+       "compares with this static training, e.g. static-8 or static-8/6; default: the largest widths of all"},
+      {"sort", "COLUMN",
+       "sorts several schedules, e.g. by bitops_percent; -COLUMN puts the largest first; default: as given"}};
   for (const auto& option : schedule_options()) options.push_back(option);
   options.push_back(set_option());
   options.push_back(json_option());

@@ -21,6 +21,7 @@
 #include "cli/progress.h"
 #include "cli/shipped_files.h"
 #include "cli/unreached_note.h"
+#include "cli/unreached_points.h"
 #include "cli/verbs.h"
 #include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
@@ -45,7 +46,10 @@ CommandLine make_command_line() {
        "state and its records so far"},
       {"tensorboard", "", "writes TensorBoard's event file into the run folder, too"},
       {"restart", "", "starts again from step 0; an earlier run is kept under another name"},
-      {"expect", "DIGEST", "exit code 3 unless the run ends with this digest"},
+      {"expect", "DIGEST",
+       "exit code 3 unless the run ends with this digest; default: that of expected_digests.json beside CONFIG, if "
+       "there "
+       "is one"},
       {"profile", "[N]", "runs N steps (default 20) in a temporary folder and shows the time of each operation"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(quiet_option());
@@ -261,6 +265,7 @@ int run_train(const std::vector<std::string>& arguments) {
   if (!line.parse(split.rest)) return kSuccess;
   Console console(line.json(), line.quiet());
   Task task = read_task(line, split);
+  for (const auto& text : unreached_points(task.config)) console.warning(text);
   for (const auto& note : task.notes) console.notes() << "bitcycle: note: " << note << std::endl;
 
   TrainOptions options;

@@ -87,6 +87,12 @@ int verify_devices(const CommandLine& line, Console& console) {
   }
   const auto first = make_device(input.config.execution, line);
   const auto second = make_device(against, line);
+  if (first->name() == second->name()) {
+    line.fail("--against " + against.device + " and --device " + input.config.execution.device + " are the same: " +
+              first->name() + ", with the same threads. A comparison of it with itself proves nothing; --against " +
+              (against.device == "reference" ? "cpu" : "reference") +
+              " is another device. Instruction sets are compared by two runs: train with --isa, then verify RUN RUN");
+  }
   const LockstepResult result = train_in_lockstep(input.config, *first, *second, steps, [&](std::int64_t step) {
     console.notes() << "step " << step << " of " << steps << ": every tensor is equal" << std::endl;
   });
@@ -121,7 +127,9 @@ int verify_devices(const CommandLine& line, Console& console) {
 int run_verify(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
       {"bisect", "", "replays both runs from their last equal checkpoints, to the step that differs"},
-      {"against", "DEVICE", "trains CONFIG on --device and on this one side by side, and compares every tensor"},
+      {"against", "DEVICE",
+       "trains CONFIG on --device and on this other one side by side, and compares every tensor; default: "
+       "two runs are compared"},
       {"steps", "N", "with --against: so many training steps; default: 2"},
       set_option()};
   for (auto& option : execution_options()) options.push_back(option);

@@ -113,7 +113,15 @@ Accelerator read_with(const std::string& text, const std::string& path,
   if (!root.IsMap()) throw std::invalid_argument(path + ": not an accelerator: the file must be a mapping of keys");
   refuse_duplicates(root, path, "");
   for (const auto& setting : settings) set_value(root, setting);
-  return read_accelerator(root, path);
+  Accelerator result = read_accelerator(root, path);
+  for (const auto& setting : settings) {
+    result.settings.push_back(setting.key + "=" + setting.value);
+    // A quantity has its source; other constants are marked here.
+    for (auto& constant : result.constants) {
+      if (constant.starts_with(setting.key + " = ") && !constant.ends_with("(--set)")) constant += "  (--set)";
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -137,6 +145,13 @@ double peak_macs_per_cycle(const Accelerator& accelerator, int lhs_bits, int rhs
     case CostModel::kArithmetic: break;
   }
   return 0.0;
+}
+
+std::string Accelerator::described() const {
+  if (settings.empty()) return description;
+  std::string changes;
+  for (const auto& setting : settings) changes += (changes.empty() ? "" : ", ") + setting;
+  return "priced with " + changes + " (--set). Without that, it is: " + description;
 }
 
 const BufferSpec* Accelerator::buffer(BufferRole role) const {

@@ -76,6 +76,7 @@ struct Float32Spec {
 
 struct Accelerator {
   std::string name, description, file;
+  std::vector<std::string> settings;  // "KEY=VALUE": what --set accelerator.* changed of the file
   CostModel model = CostModel::kMetric;
   /// What one unit of energy stands for, where the design states ratios only, e.g. "a multiply-accumulate of 16 bits";
   /// empty: energies are joules. Ratios must not be printed as joules or watts.
@@ -109,6 +110,8 @@ struct Accelerator {
   bool has_energy() const { return model != CostModel::kMetric; }
   bool relative() const { return !relative_to.empty(); }
   const BufferSpec* buffer(BufferRole role) const;
+  /// What is priced: the file's description, and what the settings changed of it.
+  std::string described() const;
 };
 
 /// Multiply-accumulates that the whole array does a cycle at these widths, every element busy; 0 where the model has no

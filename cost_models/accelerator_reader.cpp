@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An accelerator's file, key by key. Each key's meaning, unit and range: docs/cost-models.md, Accelerators.
+#include <algorithm>
 #include <set>
 
 #include "cost_models/accelerator.h"
@@ -10,6 +11,7 @@ namespace bitcycle {
 namespace {
 
 constexpr std::size_t kMostName = 100;
+constexpr std::int64_t kLeastOutputBits = 8;
 
 std::string text_of(std::int64_t value) { return std::to_string(value); }
 
@@ -29,6 +31,7 @@ void require_room(YamlSection& buffer, const BufferSpec& spec, const Accelerator
 }
 
 BufferSpec read_buffer(YamlSection buffer, const std::string& name, const Accelerator& design) {
+  buffer.only({"role", "size", "double_buffered", "read", "write"});
   BufferSpec spec;
   spec.name = name;
   spec.role = buffer.choice<BufferRole>(
@@ -44,6 +47,7 @@ BufferSpec read_buffer(YamlSection buffer, const std::string& name, const Accele
 }
 
 void read_precision(YamlSection precision, Accelerator& result) {
+  precision.only({"minimum", "maximum", "fusion_minimum", "lhs_bits_per_cycle", "rhs_bits_per_cycle"});
   result.min_bits = static_cast<int>(precision.count("minimum", 1, 32));
   result.max_bits = static_cast<int>(precision.count("maximum", result.min_bits, 32));
   precision.note("minimum", text_of(result.min_bits) + " bit");
@@ -63,6 +67,7 @@ void read_precision(YamlSection precision, Accelerator& result) {
 }
 
 void read_array(YamlSection array, Accelerator& result) {
+  array.only({"rows", "columns", "lanes"});
   result.rows = array.count("rows", 1, 1000000);
   result.columns = array.count("columns", 1, 1000000);
   array.note("rows", text_of(result.rows));
@@ -75,6 +80,7 @@ void read_array(YamlSection array, Accelerator& result) {
 }
 
 void read_dram(YamlSection dram, Accelerator& result) {
+  dram.only({"energy", "bandwidth"});
   result.dram_pj_per_bit = dram.quantity("energy", QuantityKind::kEnergyPerBit, true);
   if (result.has_time()) {
     if (dram.is_word("bandwidth", "unlimited")) {
@@ -87,6 +93,7 @@ void read_dram(YamlSection dram, Accelerator& result) {
 }
 
 void read_compute(YamlSection compute, Accelerator& result) {
+  compute.only({"core", "multiply", "at_bits", "add"});
   if (compute.has("core")) {
     if (!result.has_time() || result.model == CostModel::kHierarchy)
       compute.fail(compute.need("core"),
@@ -118,6 +125,7 @@ void read_float32(YamlSection& top, Accelerator& result) {
     return;
   }
   YamlSection section = top.section("float32");
+  section.only({"mac", "macs_per_cycle"});
   Float32Spec spec;
   spec.mac_pj = section.quantity("mac", QuantityKind::kEnergy, false);
   if (result.has_time()) {
@@ -136,6 +144,7 @@ void read_scale(YamlSection& top, YamlFile& file, Accelerator& result) {
     top.fail(top.need("energies"), "'energies' must be 'absolute', or '{relative_to: WHAT ONE UNIT STANDS FOR}'");
   }
   YamlSection section = top.section("energies");
+  section.only({"relative_to"});
   result.relative_to = section.text("relative_to");
   if (result.relative_to.empty()) section.fail(section.need("relative_to"), "'energies.relative_to' is empty");
   section.note("relative_to", result.relative_to);
@@ -173,6 +182,26 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path) {
   YamlFile file;
   file.name = path;
   YamlSection top(root, file, "");
+  top.only({"name",
+            "description",
+            "model",
+            "technology",
+            "clock",
+            "array",
+            "dataflow",
+            "precision",
+            "output_bits",
+            "float32",
+            "compute",
+            "buffers",
+            "dram",
+            "leakage",
+            "area",
+            "energies",
+            "hierarchy",
+            "objective",
+            "strided_error_pass",
+            "im2col_first_layer"});
   result.name = top.text("name");
   if (result.name.empty() || result.name.size() > kMostName || !is_printable(result.name)) {
     top.fail(top.need("name"), "'name' must be 1 to " + std::to_string(kMostName) +
@@ -191,7 +220,9 @@ Accelerator read_accelerator(const YAML::Node& root, const std::string& path) {
     read_scale(top, file, result);
     result.technology_nm = top.quantity("technology", QuantityKind::kLength, false);
     if (result.has_time()) read_time(top, file, result);
-    result.output_bits = static_cast<int>(top.count("output_bits", 1, 64));
+    // Results are the operands of the next layer: fewer bits than those have would hold none.
+    result.output_bits =
+        static_cast<int>(top.count("output_bits", std::min<std::int64_t>(kLeastOutputBits, result.max_bits), 64));
     top.note("output_bits", text_of(result.output_bits) + " bit");
     read_float32(top, result);
     read_dram(top.section("dram"), result);

@@ -37,6 +37,7 @@ std::string joined(const std::vector<std::size_t>& indices, const std::vector<st
 }
 
 void read_array_level(YamlSection section, HierarchyLevel& level, BufferSpec& spec) {
+  section.only({"rows", "columns", "row_loops", "column_loops", "transfer"});
   level.array = true;
   level.rows = section.count("rows", 1, 100000);
   level.columns = section.count("columns", 1, 100000);
@@ -56,6 +57,7 @@ void read_array_level(YamlSection section, HierarchyLevel& level, BufferSpec& sp
 }
 
 void read_buffer_level(YamlSection section, HierarchyLevel& level, BufferSpec& spec) {
+  section.only({"holds", "size", "double_buffered", "read", "write", "bandwidth"});
   const auto roles = read_names(section, "holds", kRoleNames);
   for (const auto role : roles) level.holds.at(role) = true;
   section.note("holds", joined(roles, kRoleNames));

@@ -20,7 +20,7 @@ struct Column {
 
 const std::vector<Column>& convolution_columns() {
   static const std::vector<Column> columns{
-      {"layer", {"Layer name", "layer", "name", "layers"}},
+      {"layer", {"Layer name", "layer", "name", "layers", "layer_id"}},
       {"ifmap_height",
        {"IFMAP Height", "ifmap_h", "input_height", "input_h", "in_height", "in_h", "height", "ih", "h"}},
       {"ifmap_width", {"IFMAP Width", "ifmap_w", "input_width", "input_w", "in_width", "in_w", "width", "iw", "w"}},
@@ -38,9 +38,10 @@ const std::vector<Column>& product_columns() {
   return columns;
 }
 const std::vector<Column>& stride_columns() {
-  static const std::vector<Column> columns{{"stride", {"Strides", "stride"}},
-                                           {"stride_height", {"Stride Height", "stride_h", "sh"}},
-                                           {"stride_width", {"Stride Width", "stride_w", "sw"}}};
+  static const std::vector<Column> columns{
+      {"stride", {"Strides", "stride"}},
+      {"stride_height", {"Stride Height", "Strides Height", "stride_h", "strides_h", "sh"}},
+      {"stride_width", {"Stride Width", "Strides Width", "stride_w", "strides_w", "sw"}}};
   return columns;
 }
 const std::vector<Column>& more_columns() {
@@ -94,13 +95,18 @@ bool is_number(const std::string& cell) {
 }
 
 [[noreturn]] void unknown(const std::string& cell, const std::vector<std::vector<Column>>& groups) {
-  std::vector<std::string> names;
+  std::vector<std::string> names, as_written;
   for (const auto& columns : groups) {
     for (const auto& column : columns) {
-      for (const auto& written : column.written) names.push_back(normal(written));
+      for (const auto& written : column.written) {
+        names.push_back(normal(written));
+        as_written.push_back(written);
+      }
     }
   }
-  const std::string match = nearest_name(normal(cell), names);
+  std::string match = nearest_name(normal(cell), names);
+  const auto found = std::find(names.begin(), names.end(), match);
+  if (found != names.end()) match = as_written[static_cast<std::size_t>(found - names.begin())];
   throw std::invalid_argument("there is no column '" + cell + "'" +
                               (match.empty() ? "." : "; did you mean '" + match + "'?") + " Beside " + wanted() +
                               ", there may be " + list_of(more_columns()));
@@ -168,7 +174,10 @@ TopologyHeader read_topology_header(const std::vector<std::string>& cells) {
                                                      : "the column 'Strides' is missing (or two: Stride Height and "
                                                        "Stride Width)");
   } else if (!header.has("stride") && header.has("stride_height") != header.has("stride_width")) {
-    throw std::invalid_argument("the columns 'Stride Height' and 'Stride Width' belong together");
+    const bool height = header.has("stride_height");
+    throw std::invalid_argument("the column '" + cells[header.columns.at(height ? "stride_height" : "stride_width")] +
+                                "' is there, '" + (height ? "Stride Width" : "Stride Height") +
+                                "' is missing; they belong together, or one column 'Strides' is for both");
   }
   if (!header.products && header.has("rhs")) {
     throw std::invalid_argument("the column 'rhs' means nothing for convolutions, whose right operand is a weight");

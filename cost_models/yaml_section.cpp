@@ -44,6 +44,17 @@ void YamlSection::fail(const YAML::Node& at, const std::string& text) const {
   throw std::invalid_argument(file_->name + (line < 0 ? "" : ":" + std::to_string(line + 1)) + ": " + text);
 }
 
+void YamlSection::only(const std::vector<std::string>& keys) {
+  possible_ = keys;
+  for (const auto& entry : node_) {
+    const std::string key = entry.first.Scalar();
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
+    const std::string text = suggestion(key, keys);
+    fail(entry.first, "unknown key '" + name(key) + "'; " + text +
+                          (text.ends_with("?") ? "" : "; the keys here are " + list_of(keys)));
+  }
+}
+
 bool YamlSection::has(const std::string& key) {
   known_.push_back(key);
   return node_[key].IsDefined();
@@ -97,6 +108,7 @@ std::size_t YamlSection::choice_index(const std::string& key, const std::string&
 double YamlSection::quantity(const std::string& key, QuantityKind kind, bool zero_allowed) {
   const std::string wanted = "{value: NUMBER, unit: UNIT, source: TEXT} with the unit ";
   YamlSection q(need(key, wanted + units_text(kind_in(*file_, kind))), *file_, name(key));
+  q.only({"value", "unit", "source"});
   const YAML::Node node = q.need("value");
   double value = 0.0;
   try {
@@ -140,9 +152,11 @@ std::vector<std::string> YamlSection::keys() const {
 void YamlSection::finish() const {
   for (const auto& entry : node_) {
     const std::string key = entry.first.Scalar();
-    if (std::find(known_.begin(), known_.end(), key) == known_.end()) {
-      fail(entry.first, "unknown key '" + name(key) + "'; " + suggestion(key, known_));
+    if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+    if (std::find(possible_.begin(), possible_.end(), key) != possible_.end()) {
+      fail(entry.first, "'" + name(key) + "' means nothing in a design of this model; leave it out");
     }
+    fail(entry.first, "unknown key '" + name(key) + "'; " + suggestion(key, known_));
   }
 }
 

@@ -29,6 +29,8 @@ class YamlSection {
   [[noreturn]] void fail(const YAML::Node& at, const std::string& text) const;
   std::string name(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
 
+  /// The keys that a section may have, whatever its model is: others are named at once, before one that is missing is.
+  void only(const std::vector<std::string>& keys);
   bool has(const std::string& key);
   /// `wanted`: what belongs there, for the error where the key is missing.
   YAML::Node need(const std::string& key, const std::string& wanted = "");
@@ -60,7 +62,7 @@ class YamlSection {
   YAML::Node node_;
   YamlFile* file_;
   std::string path_;
-  std::vector<std::string> known_;
+  std::vector<std::string> known_, possible_;
 };
 
 /// yaml-cpp takes the last of two equal keys without a word: an error here.

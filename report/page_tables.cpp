@@ -261,7 +261,7 @@ std::string accelerators_html(const ReportData& data) {
   for (const auto& accelerator : data.accelerators) {
     html +=
         "<details><summary>Constants of " + escaped(accelerator.name) + "</summary><p>" +
-        escaped(accelerator.description) +
+        escaped(accelerator.described()) +
         (accelerator.relative() ? " Energies are ratios: one unit is " + escaped(accelerator.relative_to) + "." : "") +
         "</p><ul>";
     for (const auto& constant : accelerator.constants) html += "<li>" + escaped(constant) + "\n";

@@ -8,7 +8,9 @@
 
 namespace bitcycle {
 
-/// `run`: as the reader knows it; `model`: the network's name.
+/// What stands there while files are written: with the words by which `export` knows a folder of its own.
+std::string export_unfinished();
+/// At most ten lines. `run`: the name of its folder; `model`: the network's name.
 std::string export_readme(const std::string& run, const std::string& model, const ExportResult& result);
 
 }  // namespace bitcycle

@@ -2,6 +2,7 @@
 #include "nn/export/export_run.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <span>
 #include <stdexcept>
@@ -37,17 +38,36 @@ std::string widths_text(const std::vector<std::string>& layers, const std::vecto
   return most->first.text() + (others.empty() ? "" : " (" + others + ")");
 }
 
+/// Every file that an export may write. README.md is the mark of a folder of exports.
+constexpr const char* kReadme = "README.md";
+constexpr std::array kFiles{"weights.safetensors", "model.onnx", "samples/pixels.npy", "samples/labels.npy",
+                            "samples/logits.npy"};
+
+/// Replaces the files of a folder as a set. While it does, and where it is interrupted, README.md says so.
 class Exporter {
  public:
   Exporter(const ExportOptions& options) : out_(options.out) {
-    std::error_code error;
-    fs::create_directories(out_, error);
-    if (error) throw_file_error("cannot make the folder", out_, error.value());
+    make_folder(out_);
+    write_file_atomically(out_ / kReadme, export_unfinished());
   }
   void write(const std::string& name, const std::string& bytes) {
-    fs::create_directories((out_ / name).parent_path());
+    make_folder((out_ / name).parent_path());
     write_file_atomically(out_ / name, bytes);
     files_.push_back(name);
+  }
+  /// What another export left here and this one does not have goes away; what others put here stays.
+  void finish(const std::string& readme) {
+    std::error_code ignored;
+    for (const std::string name : kFiles) {
+      if (std::find(files_.begin(), files_.end(), name) != files_.end()) continue;
+      std::error_code error;
+      fs::remove(out_ / name, error);
+      if (error) throw_file_error("cannot remove what an earlier export wrote,", out_ / name, error.value());
+    }
+    if (fs::is_empty(out_ / "samples", ignored)) fs::remove(out_ / "samples", ignored);
+    remove_orphans(out_);
+    remove_orphans(out_ / "samples");
+    write(kReadme, readme);
   }
   const std::vector<std::string>& files() const { return files_; }
 
@@ -110,7 +130,8 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   result.step = checkpoint.step;
   result.digest = to_text(digest_root(checkpoint.file.tensors));
   result.widths = widths_text(graph_layers, widths);
-  const std::map<std::string, std::string> metadata{{"bitcycle.run", config.name},
+  const std::string name = fs::weakly_canonical(run).filename().string();  // runs of one config differ in their folder
+  const std::map<std::string, std::string> metadata{{"bitcycle.run", name},
                                                     {"bitcycle.model", config.model.name},
                                                     {"bitcycle.step", std::to_string(result.step)},
                                                     {"bitcycle.digest", result.digest},
@@ -137,7 +158,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
     write_samples(exporter, dataset, samples, logits, config.model.classes);
   }
   result.files = exporter.files();
-  exporter.write("README.md", export_readme(config.name, config.model.name, result));
+  exporter.finish(export_readme(name, config.model.name, result));
   result.files = exporter.files();
   return result;
 }

@@ -33,7 +33,8 @@ struct ExportResult {
   std::vector<std::string> warnings;
 };
 
-/// Files are written whole or not at all, README.md last. Throws what reading the run and the data set throws, and
+/// Files are written whole or not at all, README.md last; those of an earlier export that this one does not write are
+/// removed. Throws what reading the run and the data set throws, and
 /// std::runtime_error where ONNX cannot hold a layer's width.
 ExportResult export_run(const std::filesystem::path& run, Device& device, const ExportOptions& options,
                         const std::vector<ConfigOverride>& overrides = {});

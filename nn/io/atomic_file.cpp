@@ -57,6 +57,12 @@ void throw_file_error(const std::string& what, const std::filesystem::path& path
   throw std::runtime_error(what + " '" + path.string() + "': " + std::strerror(error) + "; " + remedy_for(error));
 }
 
+void make_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw_file_error("cannot make the folder", path, error.value());
+}
+
 void write_all(int descriptor, std::string_view bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());

@@ -19,6 +19,8 @@ void write_output(const std::filesystem::path& path, std::string_view bytes);
 void write_all(int descriptor, std::string_view bytes, const std::filesystem::path& path);
 /// Throws std::runtime_error: what, path, the system's reason for `error` (an errno), the remedy.
 [[noreturn]] void throw_file_error(const std::string& what, const std::filesystem::path& path, int error);
+/// Makes the folder and those above it. Throws std::runtime_error with path, reason and remedy.
+void make_folder(const std::filesystem::path& path);
 /// What a user can do about a system error.
 std::string remedy_for(int error);
 /// Removes what a killed process left half written in a folder: NAME.tmp<process>, where that process is gone.

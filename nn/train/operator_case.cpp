@@ -126,26 +126,72 @@ std::vector<float> to_channels_last(const Tensor4& tensor) {
   return channels_last(tensor.values, tensor.shape[1], tensor.shape[2] * tensor.shape[3]);
 }
 
-ConvShape shape_of(const OperatorJson& file, const Tensor4& x, const Tensor4& w) {
+using Shape = std::vector<std::int64_t>;
+
+std::string shape_text(const Shape& shape) {
+  NpyArray array;
+  array.shape = shape;
+  return array.shape_text();
+}
+
+/// The shapes of the three operands, and whether they make a convolution of the case's stride, padding and groups.
+struct Shapes {
+  Shape x, w, dy;
+
+  /// What does not hold; empty where all of it does.
+  std::string complaint(ConvShape& s) const {
+    s.n = x[0];
+    s.c = x[1];
+    s.h = x[2];
+    s.w = x[3];
+    s.o = w[0];
+    s.kh = w[2];
+    s.kw = w[3];
+    try {
+      check_shape(s);
+    } catch (const std::invalid_argument& error) {
+      return std::string("x and w make no convolution: ") + error.what();
+    }
+    const Shape wanted_w{s.o, s.c_per_group(), s.kh, s.kw}, y{s.n, s.o, s.out_h(), s.out_w()};
+    if (w != wanted_w) return "to x, and to the groups, belong weights of shape " + shape_text(wanted_w);
+    if (dy != y) return "x and w make results of shape " + shape_text(y);
+    return "";
+  }
+};
+
+/// The convolution of the operands. Where they do not fit together, the arrays that are recorded beside them (codes
+/// have the shape of what they are codes of) decide which one is wrong.
+ConvShape shape_of(const OperatorJson& file, const std::filesystem::path& folder, const std::vector<std::string>& names,
+                   const Shapes& given) {
   constexpr std::int64_t kMost = 1 << 20;
   ConvShape s;
   s.stride = file.integer("stride", 1, kMost);
   s.padding = file.integer("padding", 0, kMost);
   s.groups = file.integer("groups", 1, kMost);
-  s.n = x.shape[0];
-  s.c = x.shape[1];
-  s.h = x.shape[2];
-  s.w = x.shape[3];
-  s.o = w.shape[0];
-  s.kh = w.shape[2];
-  s.kw = w.shape[3];
-  try {
-    check_shape(s);
-  } catch (const std::invalid_argument& error) {
-    throw std::runtime_error(x.path + " and " + w.path + " make no convolution: " + error.what());
+  const std::string complaint = given.complaint(s);
+  if (complaint.empty()) return s;
+  const std::string settings = "stride " + std::to_string(s.stride) + ", padding " + std::to_string(s.padding) +
+                               " and groups " + std::to_string(s.groups) + " of case.json";
+  const std::vector<std::pair<std::string, std::vector<std::string>>> alike{
+      {"x", {"qx", "dx"}}, {"w", {"qw", "dw"}}, {"dy", {"qg", "noise", "y"}}};
+  for (const auto& [operand, others] : alike) {
+    for (const auto& other : others) {
+      if (std::find(names.begin(), names.end(), other + ".npy") == names.end()) continue;
+      const Shape shape = read_npy(folder / (other + ".npy")).shape;
+      Shapes mended = given;
+      Shape& of = operand == "x" ? mended.x : (operand == "w" ? mended.w : mended.dy);
+      const Shape is = of;
+      of = shape;
+      ConvShape ignored = s;
+      if (shape.size() != 4 || shape == is || !mended.complaint(ignored).empty()) continue;
+      throw std::runtime_error((folder / (operand + ".npy")).string() + ": shape " + shape_text(is) + "; expected " +
+                               shape_text(shape) + ", as " + other + ".npy has it, and as the other operands and " +
+                               settings + " need it");
+    }
   }
-  require_shape(w, {s.o, s.c_per_group(), s.kh, s.kw});
-  return s;
+  throw std::runtime_error((folder / "case.json").string() + ": x.npy of shape " + shape_text(given.x) + ", w.npy of " +
+                           shape_text(given.w) + " and dy.npy of " + shape_text(given.dy) +
+                           " do not fit together with " + settings + ": " + complaint);
 }
 
 }  // namespace
@@ -183,10 +229,8 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   }
   const Tensor4 x = read_tensor(case_dir / "x.npy");
   const Tensor4 w = read_tensor(case_dir / "w.npy");
-  result.shape = shape_of(file, x, w);
-  const ConvShape& s = result.shape;
   const Tensor4 dy = read_tensor(case_dir / "dy.npy");
-  require_shape(dy, {s.n, s.o, s.out_h(), s.out_w()});
+  result.shape = shape_of(file, case_dir, arrays, {x.shape, w.shape, dy.shape});
   for (const Tensor4* operand : {&x, &w, &dy}) require_finite(*operand);
   result.x = to_channels_last(x);
   result.w = to_channels_last(w);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/io/atomic_file.h"
 #include "nn/io/layout.h"
 #include "nn/io/npy.h"
 #include "nn/train/operator_case.h"
@@ -368,11 +369,14 @@ ReplayLine compare(const RecordedArray& recorded, const NpyArray& computed, cons
 ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& device,
                              const std::optional<std::filesystem::path>& out_dir) {
   const OperatorCase source = read_operator_case(case_dir);
+  if (out_dir) make_folder(*out_dir);  // what cannot be written is said before anything is computed
   const Results results = OperatorReplay(source, device).run();
 
   const double close = source.close_tolerance.value_or(kCloseTolerance);
   ReplayReport report;
   report.kind = "operator";
+  report.gradient_rounding = source.noise.empty() ? "to nearest, for the case has no array 'noise'"
+                                                  : "with the noise of " + (case_dir / "noise.npy").string();
   for (const RecordedArray& recorded : source.recorded) {
     const NpyArray& computed = results.at(recorded.name);
     if (recorded.exact) {
@@ -385,7 +389,6 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& devi
     }
   }
   if (out_dir) {
-    std::filesystem::create_directories(*out_dir);
     for (const auto& [name, array] : results) write_npy(*out_dir / (name + ".npy"), array);
   }
   return report;

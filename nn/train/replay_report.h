@@ -25,6 +25,7 @@ struct ReplayLine {
 struct ReplayReport {
   std::string kind;  // operator, step, trajectory, images
   std::vector<ReplayLine> lines;
+  std::string gradient_rounding;  // where the noise of the gradients' rounding came from; empty: nothing was rounded
   /// False: the case records nothing to compare with.
   bool compared() const {
     return std::any_of(lines.begin(), lines.end(), [](const ReplayLine& l) { return l.checked; });

@@ -5,6 +5,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "nn/io/atomic_file.h"
 #include "nn/io/layout.h"
 #include "nn/io/npy.h"
 #include "nn/io/safetensors.h"
@@ -247,6 +248,8 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device&
   const TensorFile gradients = read_safetensors(file.folder() / "gradients.safetensors");
   const TensorFile statistics = read_safetensors(file.folder() / "after_forward.safetensors");
 
+  if (paths.out_dir) make_folder(*paths.out_dir);
+
   StepInputs inputs(network->program);
   inputs.point(network->images, x.data());
   inputs.point(network->labels, labels.data());
@@ -260,6 +263,7 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device&
 
   ReplayReport report;
   report.kind = "step";
+  report.gradient_rounding = "to nearest, as the case says";
   ReplayLine loss;
   loss.name = "loss";
   loss.deviation = std::fabs(result.loss - recorded_loss);
@@ -279,7 +283,6 @@ ReplayReport replay_step(const CaseFile& file, const ReplayPaths& paths, Device&
   compare(file, statistics, saved, "", relative_to_maximum, kStatisticTolerance, report);
 
   if (paths.out_dir) {
-    std::filesystem::create_directories(*paths.out_dir);
     write_tensors(*paths.out_dir, "gradient.", computed);
     write_tensors(*paths.out_dir, "", saved);
     std::vector<float> logits(static_cast<std::size_t>(batch * classes));

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "nn/data/dataset.h"
+#include "nn/io/atomic_file.h"
 #include "nn/io/npy.h"
 #include "nn/io/safetensors.h"
 #include "nn/models/state.h"
@@ -81,8 +82,13 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, D
   initialise(run.state(), config.train.seed);
   load_weights(run.state(), weights, init.string());
 
+  if (paths.out_dir) make_folder(*paths.out_dir);
+
   ReplayReport report;
   report.kind = "trajectory";
+  report.gradient_rounding = config.precision.stochastic ? "with noise of the generator (docs/numerics.md), seed " +
+                                                               std::to_string(config.train.seed)
+                                                         : "to nearest, as the case says";
   std::vector<double> losses;
   for (std::int64_t step = 0; step < config.train.steps; ++step) {
     const CaseFile& entry = recorded[static_cast<std::size_t>(step)];
@@ -108,7 +114,6 @@ ReplayReport replay_trajectory(const CaseFile& file, const ReplayPaths& paths, D
     report.lines.push_back(std::move(line));
   }
   if (paths.out_dir) {
-    std::filesystem::create_directories(*paths.out_dir);
     write_npy(*paths.out_dir / "loss.npy", make_npy<double>({config.train.steps}, losses));
     for (const auto& tensor : save_state(run.state())) {
       std::string name = tensor.name;

@@ -47,7 +47,10 @@ test_keys_of_an_accelerator_can_be_set() {
   contains "$out" "weight stationary"
   contains "$out" "/16)"
   contains "$out" "dataflow = ws"
-  contains "$out" "array.rows = 16"
+  contains "$out" "array.rows = 16  (--set)"
+  # The description says what was priced.
+  run 0 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set accelerator.array.rows=16
+  contains "$out" "systolic-int8: priced with array.rows=16 (--set). Without that, it is: A 32 x 32 systolic array"
   run 1 "$BITCYCLE" cost t.csv --accelerator systolic-int8 --set accelerator.dataflw=ws
   contains "$err" "did you mean 'dataflow'"
 }

@@ -26,6 +26,32 @@ test_files_readme_and_the_accuracy_of_eval() {
   contains "$out" "codes/weights.safetensors"
 }
 
+test_another_export_replaces_the_set_as_a_whole() {
+  tiny config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --out first
+  run 0 "$BITCYCLE" train config.yaml --set train.seed=4 --out second
+  run 0 "$BITCYCLE" export first --out x --bits 8 --samples 2
+  [ "$(wc -l <x/README.md)" -le 10 ] || failed "README.md has $(wc -l <x/README.md) lines"
+  contains "$(head -1 x/README.md)" "from the run first at step 2"
+  contains "$(head -1 x/README.md)" "exported by bitcycle"
+  grep -q onnxruntime x/README.md || failed "no example of reading"
+  echo mine >x/notes.txt
+  run 0 "$BITCYCLE" export second --out x --bits 8 --no-onnx --samples 0
+  equal "$(cd x && ls)" "README.md
+notes.txt
+weights.safetensors" "files"
+  contains "$(head -1 x/README.md)" "from the run second at step 2"
+  # An export that was interrupted says so, and can be made again.
+  run 0 "$BITCYCLE" export first --out x --bits 8 --samples 2
+  rm -r x/samples && : >x/samples
+  run 1 "$BITCYCLE" export second --out x --bits 8 --samples 2
+  is_error
+  contains "$(cat x/README.md)" "it was interrupted"
+  rm x/samples
+  run 0 "$BITCYCLE" export second --out x --bits 8 --samples 2
+  contains "$(head -1 x/README.md)" "from the run second"
+}
+
 test_what_cannot_be_exported_is_refused() {
   tiny config.yaml 2
   run 0 "$BITCYCLE" train config.yaml --out run

@@ -85,3 +85,17 @@ test_errors_of_schedules_name_file_and_line() {
   is_error
   contains "$err" "--set precision.forward.min=9: precision.forward: schedule 'cyclic_cosine': min is 9, above max 8"
 }
+
+test_points_behind_the_last_step_are_warned_of() {
+  tiny config.yaml 8
+  local set=(--set precision.forward.schedule=piecewise --set 'precision.forward.points=[[0,4],[4,6],[8,7],[100,8]]')
+  local said="bitcycle: warning: precision.forward.points: the point of step 8 (7 bits) and 1 point after it lie behind the last step, 7"
+  local verb
+  for verb in cost schedule train; do
+    run 0 "$BITCYCLE" "$verb" config.yaml "${set[@]}"
+    contains "$err" "$said"
+  done
+  set=(--set precision.forward.schedule=piecewise --set 'precision.forward.points=[[0,4],[7,6]]')
+  run 0 "$BITCYCLE" cost config.yaml "${set[@]}"
+  equal "$err" "" "warnings"
+}

@@ -123,6 +123,55 @@ test_operands_that_make_no_golden_vectors_are_refused() {
   contains "$err" "twice/case.json: the key 'bits' is given twice"
 }
 
+test_the_origin_of_the_rounding_noise_is_said() {
+  run 0 "$BITCYCLE" replay "$golden/conv3x3_b8_g8"
+  contains "$out" "The gradient dy is rounded with the noise of $golden/conv3x3_b8_g8/noise.npy."
+  cp -r "$golden/conv3x3_b8_g8" nearest
+  chmod -R u+w nearest
+  rm nearest/noise.npy
+  tr -d '\n' <nearest/case.json | sed 's/"dy", *"noise"/"dy"/; s/"exact": *\[[^]]*\]/"exact": ["qx"]/; s/"close": *\[[^]]*\]/"close": ["y"]/' >case.json
+  cp case.json nearest/case.json
+  run 0 "$BITCYCLE" replay nearest
+  contains "$out" "The gradient dy is rounded to nearest, for the case has no array 'noise'."
+  run 0 "$BITCYCLE" replay nearest --json
+  contains "$(json gradient_rounding)" "to nearest"
+}
+
+test_a_wrong_shape_blames_the_array_that_has_it() {
+  cp -r "$golden/conv3x3_b8_g8" case
+  chmod -R u+w case
+  # 4 x 16 x 8 x 8 becomes 4 x 16 x 4 x 16, and of dy 8 x 16 x 8 x 4: as many values.
+  reshaped() {  # ARRAY SHAPE
+    rm -rf bent
+    cp -r case bent
+    sed -i "1s/(4, 16, 8, 8)/$2/" "bent/$1.npy"
+    run 1 "$BITCYCLE" replay bent
+    is_error
+  }
+  reshaped x "(4, 16, 4,16)"
+  contains "$err" "bent/x.npy: shape (4, 16, 4, 16); expected (4, 16, 8, 8), as qx.npy has it"
+  contains "$err" "padding 1 and groups 1 of case.json"
+  reshaped dy "(8, 16, 8, 4)"
+  contains "$err" "bent/dy.npy: shape (8, 16, 8, 4); expected (4, 16, 8, 8), as qg.npy has it"
+  # With nothing recorded beside it, all three are named.
+  tr -d '\n' <case/case.json | sed 's/"dy", *"noise"/"dy"/; s/"exact": *\[[^]]*\]/"exact": []/; s/"close": *\[[^]]*\]/"close": []/' >case.json
+  cp case.json case/case.json
+  reshaped x "(4, 16, 4,16)"
+  contains "$err" "bent/case.json: x.npy of shape (4, 16, 4, 16), w.npy of "
+  contains "$err" "x and w make results of shape (4, 16, 4, 16)"
+}
+
+test_out_that_cannot_be_made_is_one_clear_error() {
+  : >file
+  local case
+  for case in "$golden/conv3x3_b8_g8" "$SOURCE/tests/golden/steps/resnet8_b8_g16"; do
+    run 1 "$BITCYCLE" replay "$case" --out file/x
+    is_error
+    contains "$err" "cannot make the folder 'file/x': Not a directory; check the path"
+    lacks "$err" "filesystem error"
+  done
+}
+
 test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay nowhere
   is_error

@@ -30,6 +30,18 @@ test_every_verb_has_help_with_an_example() {
   done
 }
 
+# What happens without it is part of what an option means.
+test_every_option_with_a_value_states_its_default() {
+  local verb
+  for verb in $all_verbs export report; do
+    run 0 "$BITCYCLE" "$verb" --help
+    # An option and its text on one line, those that take a value, without --set.
+    sed '1,/^Options:/d; /^Example/,$d' stdout.txt | awk '/^  --/ { if (text) print text; text = "" } { text = text " " $0 } END { print text }' \
+      | grep -E '^ *--[a-z-]+ [A-Z[]|^ *--[a-z-]+\[' | grep -vE '^ *--set ' >options.txt || true
+    equal "$(grep -v default options.txt)" "" "options of $verb without a default"
+  done
+}
+
 test_mistyped_verb_names_the_nearest() {
   run 2 "$BITCYCLE" trian config.yaml
   is_error
@@ -296,5 +308,8 @@ test_what_would_be_ignored_or_mixed_is_refused() {
   refused 2 "is a file; name a folder" replay "$case" --out config.yaml
   mkdir other && cp config.yaml other
   refused 2 "are the same folder" verify run ./run
+  refused 2 "--against cpu and --device cpu are the same: cpu " verify config.yaml --device cpu --against cpu
+  contains "$err" "--against reference is another device"
+  refused 2 "are the same: reference" verify config.yaml --device reference --against reference
   refused 2 "--device goes with --bisect or --against" verify run other --device reference
 }

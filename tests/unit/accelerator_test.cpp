@@ -77,13 +77,31 @@ TEST_F(AcceleratorFile, everything_shipped_reads_and_says_what_float32_costs) {
 }
 
 TEST_F(AcceleratorFile, mistakes_are_named_with_their_line) {
-  EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "clok:"),
+  EXPECT_THAT(error_of("bitfusion-45nm", "clock:", "# clock:"),
               HasSubstr("'clock' is missing; it must be {value: NUMBER, unit: UNIT, source: TEXT} with the unit MHz"));
-  EXPECT_THAT(error_of("bitfusion-45nm", "strided_error_pass:", "strided_pass:"),
+  EXPECT_THAT(error_of("bitfusion-45nm", "strided_error_pass:", "# strided_error_pass:"),
               HasSubstr("'strided_error_pass' is missing; it must be one of zero-inserted, skipped"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"),
               HasSubstr("did you mean 'im2col_first_layer'"));
   EXPECT_THAT(error_of("bitfusion-45nm", "im2col_first_layer:", "im2col_first_layr:"), HasSubstr("a.yaml:14:"));
+  // A misspelt key is named with its line, not the one that is missing for it.
+  EXPECT_THAT(error_of("systolic-int8", "clock:", "clok:"),
+              HasSubstr("a.yaml:10: unknown key 'clok'; did you mean 'clock'?"));
+  EXPECT_THAT(error_of("systolic-int8", "role: lhs", "rolle: lhs"),
+              HasSubstr("unknown key 'buffers.ifmap.rolle'; did you mean 'role'?"));
+  EXPECT_THAT(error_of("systolic-int8", "columns: 32", "colums: 32"), HasSubstr("did you mean 'columns'?"));
+  EXPECT_THAT(error_of("systolic-int8", "minimum: 1", "minimun: 1"), HasSubstr("did you mean 'minimum'?"));
+  EXPECT_THAT(error_of("systolic-int8", "value: 1000", "vale: 1000"), HasSubstr("did you mean 'value'?"));
+  EXPECT_THAT(error_of("eyeriss-hierarchy", "holds:", "hold:"), HasSubstr("did you mean 'holds'?"));
+  EXPECT_THAT(error_of("bitfusion-45nm", "strided_error_pass:", "strided_pass:"),
+              HasSubstr("the keys here are name, "));
+  EXPECT_THAT(error_of("systolic-int8", "dataflow: os", "dataflow: os\nobjective: energy"),
+              HasSubstr("'objective' means nothing in a design of this model"));
+  // Results become operands again.
+  EXPECT_THAT(error_of("systolic-int8", "output_bits: 32", "output_bits: 1"),
+              HasSubstr("a.yaml:14: 'output_bits' is 1, must be 8..64"));
+  EXPECT_THAT(error_of("systolic-int8", "maximum: 8}\noutput_bits: 32", "maximum: 4}\noutput_bits: 4"),
+              HasSubstr("no error"));
   EXPECT_THAT(error_of("bitfusion-45nm", "{value: 500, unit: MHz,", "{value: 500,"), HasSubstr("'clock' has no unit"));
   EXPECT_THAT(error_of("bitfusion-45nm", "unit: MHz", "unit: pJ"), HasSubstr("must be one of MHz, GHz, kHz"));
   EXPECT_THAT(error_of("bitfusion-45nm", "value: 500", "value: -1"), HasSubstr("must be 0 or more"));
@@ -107,6 +125,9 @@ TEST_F(AcceleratorFile, keys_can_be_set) {
   EXPECT_EQ(set.dataflow, Dataflow::kWeightStationary);
   EXPECT_EQ(set.rows, 16);
   EXPECT_EQ(set.dram_pj_per_bit, 10.0);
+  EXPECT_THAT(set.described(), HasSubstr("priced with dataflow=ws, array.rows=16, dram.energy=10 (--set)"));
+  EXPECT_THAT(set.constants, ::testing::Contains("array.rows = 16  (--set)"));
+  EXPECT_EQ(load_accelerator(path).described(), load_accelerator(path).description);
   EXPECT_THROW(load_accelerator(path, {{"array.rowz", "16"}}), std::invalid_argument);
   EXPECT_THROW(load_accelerator(path, {{"array", "16"}}), std::invalid_argument);
   // A word becomes a quantity and back, a key that the file leaves out is made, and a section too.
@@ -146,7 +167,7 @@ TEST_F(AcceleratorFile, the_constants_say_what_the_array_is) {
   has("eyeriss-relative", "energies.relative_to = a multiply-accumulate of 16 bits");
   has("bitfusion-45nm", "area = 2.14099 mm2");
   const std::string path = kFolder + "/systolic-int8.yaml";
-  EXPECT_THAT(load_accelerator(path, {{"dataflow", "ws"}}).constants, ::testing::Contains("dataflow = ws"));
+  EXPECT_THAT(load_accelerator(path, {{"dataflow", "ws"}}).constants, ::testing::Contains("dataflow = ws  (--set)"));
 }
 
 TEST_F(AcceleratorFile, full_arrays_have_a_peak) {

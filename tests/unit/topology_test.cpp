@@ -163,6 +163,24 @@ TEST(Topology, AnEmptyBatchIsTheSchedulesAndNamesAreTold) {
   EXPECT_THROW(large.fill_batches(1000000), std::invalid_argument);
 }
 
+TEST(Topology, StridesAreNamedAsInTheWild) {
+  for (const char* pair : {"Stride Height, Stride Width", "Strides Height, Strides Width", "Stride H, Stride W",
+                           "Strides H, Strides W", "stride_h,stride_w"}) {
+    const Topology t = parse_topology(std::string("Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, "
+                                                  "Channels, Num Filter, ") +
+                                          pair + ",\na, 9, 9, 3, 3, 1, 1, 2, 3,\n",
+                                      "t.csv");
+    EXPECT_EQ(t.layers[0].operation.shape.stride_h, 2) << pair;
+    EXPECT_EQ(t.layers[0].operation.shape.stride_w, 3) << pair;
+  }
+  EXPECT_THAT(error_of("Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, "
+                       "Strides Height,\na, 9, 9, 3, 3, 1, 1, 2,\n"),
+              HasSubstr("t.csv:1: the column 'Strides Height' is there, 'Stride Width' is missing"));
+  EXPECT_THAT(error_of("Layer name, IFMAP Height, IFMAP Widht, Filter Height, Filter Width, Channels, Num Filter, "
+                       "Strides,\na, 9, 9, 3, 3, 1, 1, 2,\n"),
+              HasSubstr("there is no column 'IFMAP Widht'; did you mean 'IFMAP Width'?"));
+}
+
 TEST(Topology, ErrorsNameTheLocationAndWhatIsLegal) {
   EXPECT_THAT(error_of_row(", bogus", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("t.csv:1: there is no column 'bogus'"));
   EXPECT_THAT(error_of_row(", batch, batch", "a, 4, 4, 1, 1, 1, 1, 1"), HasSubstr("twice"));
