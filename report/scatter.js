@@ -2,18 +2,11 @@
 // Accuracy against bit operations and against energy, with a Pareto front for each data set and task.
 'use strict';
 
-/// Accuracies end at 100 %; points that lie close together get an axis of their own, which never goes beyond.
-function accuracyRange(values, close) {
-  const low = Math.min(...values), high = Math.max(...values);
-  const spread = Math.max(high - low, 0.5);
-  if (close && spread < 0.2 * (100 - low)) {
-    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => size * 5 >= spread) ?? 20;
-    return {
-      low: Math.max(0, Math.floor((low - step / 4) / step) * step),
-      high: Math.min(100, Math.ceil((high + step / 4) / step) * step)
-    };
-  }
-  return {low: Math.max(0, Math.min(90, Math.floor((low - 1) / 10) * 10)), high: 100};
+/// Accuracies end at 100 %, which is what can be reached; the axis begins a little below the lowest one.
+function accuracyRange(values) {
+  const low = Math.min(...values);
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => size * 5 >= 100 - low) ?? 20;
+  return {low: Math.max(0, Math.floor((low - step / 4) / step) * step), high: 100};
 }
 function costRange(values) {
   const low = Math.min(...values), high = Math.max(...values);
@@ -81,7 +74,7 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
     legend: named ? [] : members.map(entry),
     label: `Accuracy against ${costName}`,
     x: {...costRange(members.map((one) => cost(one) / size)), title: `${costName} (${prefix})`},
-    y: {...accuracyRange(spread, true), title: 'test accuracy (%)'}
+    y: {...accuracyRange(spread), title: 'test accuracy (%)'}
   });
   const where = (one) => ({x: frame.x.at(cost(one) / size), y: frame.y.at(one.accuracy)});
   const best = members.filter(front).sort((a, b) => cost(a) - cost(b)).map(where);

@@ -38,15 +38,26 @@ test_commands_of_readme_work() {
 [ "$1" != train ] || set -- "$@" --set train.steps=8 --set train.batch=8 --set data.train_images=32 --set data.test_images=16
 exec "$BITCYCLE" "$@"
 END
-  chmod +x bitcycle
+  # It tells to run these tests, which are running.
+  printf '#!/bin/sh\ntouch tests-were-run\n' >run-tests
+  chmod +x bitcycle run-tests
   page README.md 6
   [ -s compare.html ] || failed "there is no compare.html"
+  [ -e tests-were-run ] || failed "README does not say how to run the tests"
+}
+
+# One screen: with the picture beside the text, not above it.
+test_readme_is_one_screen() {
+  [ "$(wc -l <"$SOURCE/README.md")" -le 50 ] || failed "README.md has $(wc -l <"$SOURCE/README.md") lines"
+  contains "$(cat "$SOURCE/README.md")" 'align="right"'
 }
 
 test_filters_in_documents_select_tests() {
   local list filter
+  # A line's end may stand between --filter and its name.
   list=$(ctest --test-dir "${BITCYCLE%/cli/*}" -N 2>/dev/null | sed -n 's/^ *Test *#[0-9]*: //p')
-  grep -ohE "run-tests[^\`#]*--filter [^\` ]+" "$SOURCE"/*.md "$SOURCE"/docs/*.md | sed "s/.*--filter //; s/'//g" | sort -u >filters
+  cat "$SOURCE"/*.md "$SOURCE"/docs/*.md | tr '\n' ' ' |
+    grep -oE "run-tests [^\`#]*--filter [^\` ]+" | sed "s/.*--filter //; s/'//g" | tr '|' '\n' | sort -u >filters
   [ "$(wc -l <filters)" -ge 6 ] || failed "only these filters were found: $(cat filters)"
   while read -r filter; do
     grep -qE -e "$filter" <<<"$list" || failed "no test matches the filter '$filter', which a document names"

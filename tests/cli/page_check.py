@@ -94,7 +94,7 @@ FACTS = r"""(() => {
     say(front && front.every(([x, y], i) => i === 0 || x === front[i - 1][0] || y === front[i - 1][1]), 'a front is no staircase');
   }
   const ticks = (plot) => [...plot.querySelectorAll('.tick')].map((node) => Number(node.textContent.replaceAll(',', '')));
-  for (const plot of plots('accuracy')) {
+  for (const plot of ['accuracy', 'bitops', 'energy'].flatMap(plots)) {
     const ends = [...plot.querySelectorAll('.tick[text-anchor="end"]')].map((node) => Number(node.textContent));
     say(Math.max(...ends) === 100, `an accuracy axis ends at ${Math.max(...ends)}`);
   }
