@@ -53,11 +53,26 @@ __attribute__((optimize("O3"), target_clones("avx2", "default"))) void widen(con
   }
 }
 
+/// Every lane gets the value of another. A lane that the mask does not name gives nothing that is defined.
+template <typename T>
+void shuffle(const Warp& warp, const Collective::Operation& operation) {
+  T values[32];
+  for (auto& value : values) value = static_cast<T>(0xDEADBEEFDEADBEEFU);
+  for (std::uint32_t lanes = operation.mask; lanes != 0; lanes &= lanes - 1) {
+    const int l = std::countr_zero(lanes);
+    std::memcpy(&values[l], warp.lane[l].input, sizeof(T));
+  }
+  const bool crossed = operation.kind == Collective::kShuffle;
+  for (std::uint32_t lanes = operation.mask; lanes != 0; lanes &= lanes - 1) {
+    const int l = std::countr_zero(lanes);
+    std::memcpy(warp.lane[l].output, &values[crossed ? l ^ operation.m : operation.m], sizeof(T));
+  }
+}
+
 /// mma.m16n8k32 for m x n tiles, fragments as the PTX ISA lays them out: with group = lane / 4 and t = lane mod 4,
 /// a0..a3 are rows group, group + 8, group, group + 8 at k = 4t (a0, a1) and 4t + 16 (a2, a3), four bytes each; b0, b1
 /// column group at k = 4t and 4t + 16; d0..d3 rows group, group, group + 8, group + 8 at columns 2t, 2t + 1.
-void multiply(const Collective (&lane)[32], bool is_signed) {
-  const int m = lane[0].m, n = lane[0].n;
+void multiply(const Collective (&lane)[32], int m, int n, bool is_signed) {
   thread_local std::vector<std::uint8_t> a_bytes, b_bytes;
   thread_local std::vector<std::int16_t> a, b;
   thread_local std::vector<std::int32_t> d;
@@ -126,10 +141,10 @@ Block::~Block() = default;
 /// What a fibre runs, kept out of the header.
 struct Fibre {
   static void run(FibreTransfer transfer) {
-    auto* block = static_cast<Block*>(transfer.data);
-    block->scheduler_ = transfer.fctx;
+    *static_cast<void**>(transfer.data) = transfer.fctx;
+    Block* block = running_block;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack_, &block->scheduler_stack_bytes_);
+    block->note_left_stack(nullptr);
 #endif
     while (true) {  // a fibre serves one block after another
       block->entry_(block->arguments_);
@@ -142,35 +157,82 @@ struct Fibre {
 void Block::make_fibre(int thread) {
   const auto at = static_cast<std::size_t>(thread);
   if (stacks_.size() <= at) stacks_.resize(at + 1);
-  if (!stacks_[at]) stacks_[at] = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
-  fibres_[at].context = make_fibre_context(stacks_[at].get(), kStackBytes, &Fibre::run);
+  if (!stacks_[at]) stacks_[at] = std::make_unique_for_overwrite<std::byte[]>(kStackBytes + kPageBytes);
+  fibres_[at].context = make_fibre_context(stack_of(thread), kStackBytes, &Fibre::run);
 }
 
-void Block::resume(int thread) {
-  HostThread& t = fibres_[static_cast<std::size_t>(thread)];
-  t.state = HostThread::kReady;
-  running_thread = &t;
+std::byte* Block::stack_of(int thread) {
+  const auto at = static_cast<std::size_t>(thread);
+  return stacks_[at].get() + at * kStackShift % kPageBytes;
+}
+
+/// Leaves the fibre (or the scheduler) whose context is kept in `own_context` for a thread, or for the scheduler.
+void Block::switch_to(HostThread* thread, void** own_context) {
+  if (thread != nullptr) {
+    thread->state = HostThread::kReady;
+    running_thread = thread;
+  }
+  void* const context = thread != nullptr ? thread->context : scheduler_;
 #if defined(__SANITIZE_ADDRESS__)
   void* fake = nullptr;
-  __sanitizer_start_switch_fiber(&fake, stacks_[static_cast<std::size_t>(thread)].get(), kStackBytes);
+  if (thread != nullptr) {
+    __sanitizer_start_switch_fiber(&fake, stack_of(thread->index), kStackBytes);
+  } else {
+    __sanitizer_start_switch_fiber(&fake, scheduler_stack_, scheduler_stack_bytes_);
+  }
 #endif
-  const FibreTransfer back = switch_fibre(t.context, this);
+  const FibreTransfer back = switch_fibre(context, own_context);
+  *static_cast<void**>(back.data) = back.fctx;
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+  note_left_stack(fake);
 #endif
-  t.context = back.fctx;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+/// After a switch: the sanitizer is told that it is over, and tells the stack that was left. The scheduler's is kept.
+void Block::note_left_stack(void* fake) {
+  const void* stack = nullptr;
+  std::size_t bytes = 0;
+  __sanitizer_finish_switch_fiber(fake, &stack, &bytes);
+  if (scheduler_left_) {
+    scheduler_stack_ = stack;
+    scheduler_stack_bytes_ = bytes;
+  }
+  scheduler_left_ = false;
+}
+#endif
+
+/// The next lane of the warp that can go on, in the order of this round; a round in which one went on is followed by
+/// another. Null where none can.
+HostThread* Block::next_lane() {
+  const auto first = static_cast<std::size_t>(warp_) * 32;
+  HostThread* const thread = fibres_.data() + first;
+  const int* const order = order_.data() + first;
+  const std::uint64_t generation = warps_[static_cast<std::size_t>(warp_)].generation;
+  while (true) {
+    while (++lane_ < 32) {
+      HostThread& t = thread[order[lane_]];
+      if (t.state == HostThread::kReady || (t.state == HostThread::kAtCollective && t.generation != generation)) {
+        again_ = moved_ = true;
+        return &t;
+      }
+    }
+    if (!again_) return nullptr;
+    again_ = false;
+    lane_ = -1;
+  }
+}
+
+/// In a fibre that cannot go on: its warp's next lane does, or the scheduler where there is none. A lane hands over to
+/// the next by itself, since a warp's operation would otherwise take twice as many switches.
 void Block::yield() {
-#if defined(__SANITIZE_ADDRESS__)
-  void* fake = nullptr;
-  __sanitizer_start_switch_fiber(&fake, scheduler_stack_, scheduler_stack_bytes_);
-#endif
-  const FibreTransfer back = switch_fibre(scheduler_, nullptr);
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fake, &scheduler_stack_, &scheduler_stack_bytes_);
-#endif
-  scheduler_ = back.fctx;
+  HostThread* own = running_thread;
+  HostThread* next = stopped_.empty() ? next_lane() : nullptr;
+  if (next == own) {  // it waited, and may go on
+    own->state = HostThread::kReady;
+    return;
+  }
+  switch_to(next, &own->context);
 }
 
 /// In a fibre that has put what is wrong into stopped_: it never goes on, the scheduler throws. Nothing on the fibre's
@@ -193,24 +255,24 @@ void Block::barrier() {
 
 void Block::collective(const Collective& own) {
   HostThread& t = *running_thread;
-  const int lane = t.index % 32;
-  Warp& warp = warps_[static_cast<std::size_t>(t.index / 32)];
-  if (((own.mask >> lane) & 1U) == 0) {
+  Warp& warp = *t.warp;
+  const std::uint32_t mask = own.operation.mask;
+  if (((mask >> t.lane) & 1U) == 0) {
     stopped_ = "thread " + std::to_string(t.index) + " calls a warp operation whose mask does not name its lane";
     stop();
   }
-  if (warp.arrived != 0) {
-    const Collective& first = warp.lane[std::countr_zero(warp.arrived)];
-    if (first.kind != own.kind || first.mask != own.mask || first.m != own.m || first.n != own.n) {
-      stopped_ = "lanes of warp " + std::to_string(t.index / 32) +
-                 " are at different warp operations, or with different masks";
-      stop();
-    }
+  const auto operation = std::bit_cast<std::uint64_t>(own.operation);
+  if (warp.arrived == 0) {
+    warp.operation = operation;
+  } else if (warp.operation != operation) {
+    stopped_ =
+        "lanes of warp " + std::to_string(t.index / 32) + " are at different warp operations, or with different masks";
+    stop();
   }
-  warp.lane[lane] = own;
-  warp.arrived |= 1U << lane;
-  if (warp.arrived == own.mask) {
-    execute(warp, own.mask);
+  warp.lane[t.lane] = own;
+  warp.arrived |= 1U << t.lane;
+  if (warp.arrived == mask) {
+    execute(warp, own.operation);
     warp.arrived = 0;
     ++warp.generation;
     return;
@@ -220,22 +282,15 @@ void Block::collective(const Collective& own) {
   yield();
 }
 
-void Block::execute(Warp& warp, std::uint32_t mask) {
-  const Collective::Kind kind = warp.lane[std::countr_zero(mask)].kind;
-  switch (kind) {
+void Block::execute(Warp& warp, const Collective::Operation& operation) {
+  const std::uint32_t mask = operation.mask;
+  switch (operation.kind) {
     case Collective::kShuffle:
     case Collective::kShuffleFrom: {
-      std::array<std::uint64_t, 32> values{};
-      for (std::uint32_t l = 0; l < 32; ++l) {
-        if (((mask >> l) & 1U) != 0) std::memcpy(&values[l], warp.lane[l].input, warp.lane[l].bytes);
-      }
-      for (std::uint32_t l = 0; l < 32; ++l) {
-        if (((mask >> l) & 1U) == 0) continue;
-        const auto chosen = static_cast<std::uint32_t>(warp.lane[l].m);
-        const auto from = (kind == Collective::kShuffle ? l ^ chosen : chosen) & 31U;
-        // A lane that the mask does not name gives nothing that is defined.
-        const std::uint64_t value = ((mask >> from) & 1U) != 0 ? values[from] : 0xDEADBEEFDEADBEEFU;
-        std::memcpy(warp.lane[l].output, &value, warp.lane[l].bytes);
+      if (operation.bytes == 4) {
+        shuffle<std::uint32_t>(warp, operation);
+      } else {
+        shuffle<std::uint64_t>(warp, operation);
       }
       return;
     }
@@ -267,30 +322,24 @@ void Block::execute(Warp& warp, std::uint32_t mask) {
         }
       }
       return;
-    case Collective::kMultiply: multiply(warp.lane, false); return;
-    case Collective::kMultiplySigned: multiply(warp.lane, true); return;
+    case Collective::kMultiply: multiply(warp.lane, operation.m, operation.n, false); return;
+    case Collective::kMultiplySigned: multiply(warp.lane, operation.m, operation.n, true); return;
   }
 }
 
 /// Runs a warp's lanes until none of them can go on. False where nothing moved.
 bool Block::run_warp(int warp) {
-  bool moved = false, again = true;
-  const int first = warp * 32, lanes = std::min(32, threads_ - first);
-  while (again) {
-    again = false;
-    for (int i = 0; i < lanes; ++i) {
-      const int thread = first + order_[static_cast<std::size_t>(first + i)];
-      HostThread& t = fibres_[static_cast<std::size_t>(thread)];
-      if (t.state == HostThread::kDone || t.state == HostThread::kAtBarrier) continue;
-      if (t.state == HostThread::kAtCollective && t.generation == warps_[static_cast<std::size_t>(warp)].generation) {
-        continue;
-      }
-      resume(thread);
-      if (!stopped_.empty()) fault(stopped_);
-      moved = again = true;
-    }
-  }
-  return moved;
+  warp_ = warp;
+  lane_ = -1;
+  again_ = moved_ = false;
+  HostThread* first = next_lane();
+  if (first == nullptr) return false;
+#if defined(__SANITIZE_ADDRESS__)
+  scheduler_left_ = true;
+#endif
+  switch_to(first, &scheduler_);
+  if (!stopped_.empty()) fault(stopped_);
+  return moved_;
 }
 
 void Block::run(const char* kernel, void (*entry)(const void*), const void* arguments, int index, int count,
@@ -331,6 +380,8 @@ void Block::run(const char* kernel, void (*entry)(const void*), const void* argu
   for (int i = 0; i < threads; ++i) {
     HostThread& t = fibres_[static_cast<std::size_t>(i)];
     t.index = i;
+    t.lane = i % 32;
+    t.warp = &warps_[static_cast<std::size_t>(i / 32)];
     t.state = HostThread::kReady;
     t.copies.clear();
     t.groups.clear();

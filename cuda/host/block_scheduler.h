@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block of a kernel on the CPU: its threads are fibres (Boost.Context) of one thread, run warp by warp and lane by
+// One block of a kernel on the CPU: its threads are fibres (fibre_switch.h) of one thread, run warp by warp and lane by
 // lane in an order that a seed shuffles. Barriers and warp collectives are where fibres change; a barrier that not all
 // threads reach, a collective that not all lanes of its mask reach, and lanes that disagree are reported, not waited
 // for.
@@ -27,7 +27,8 @@ struct Site {
   int line = 0;
 };
 
-/// What a lane brings to a warp's common operation.
+/// What a lane brings to a warp's common operation. The first eight bytes say which operation it is; all lanes of the
+/// mask must agree on them.
 struct Collective {
   enum Kind : std::uint8_t {
     kShuffle,
@@ -37,13 +38,16 @@ struct Collective {
     kMatricesTransposed,
     kMultiply,
     kMultiplySigned
-  } kind = kShuffle;
-  std::uint32_t mask = 0;
+  };
+  struct Operation {
+    Kind kind = kShuffle;
+    std::uint8_t bytes = 0;     // of a shuffled value: 4 or 8
+    std::uint8_t m = 0, n = 0;  // shuffle: lane mask, or lane; multiply: tiles
+    std::uint32_t mask = 0;
+  } operation;
   const void* input = nullptr;
   const void* input2 = nullptr;
   void* output = nullptr;
-  int m = 0, n = 0;  // shuffle: lane mask, or lane; multiply: tiles
-  std::size_t bytes = 0;
 };
 
 struct Access {
@@ -53,12 +57,15 @@ struct Access {
   bool shared = false;
 };
 
+struct Warp;
+
 struct HostThread {
   struct Copy {
     void* shared;
     const void* global;  // null: zeros
   };
-  int index = 0;
+  int index = 0, lane = 0;
+  Warp* warp = nullptr;
   void* context = nullptr;  // of fibre_switch.h
   enum State : std::uint8_t { kReady, kAtBarrier, kAtCollective, kDone } state = kDone;
   std::uint64_t generation = 0;  // of the warp's collectives, when it began to wait
@@ -68,6 +75,14 @@ struct HostThread {
 
   /// Does the copies of all committed groups but the last `pending`.
   void finish_copies(std::size_t pending);
+};
+
+/// What the lanes of a warp have brought to its next operation, and how many operations there were.
+struct Warp {
+  std::uint64_t operation = 0;  // of the first that arrived
+  std::uint32_t arrived = 0;
+  std::uint64_t generation = 0;
+  Collective lane[32];
 };
 
 /// Memory accesses of a kernel, counted on its first block.
@@ -85,6 +100,9 @@ class Block {
  public:
   static constexpr int kMostThreads = 1024;
   static constexpr std::size_t kStackBytes = 64 * 1024;
+  /// Stacks begin this far from one another within a page, so that what lanes use most does not fall into the same few
+  /// sets of the caches: an odd number of lines.
+  static constexpr std::size_t kStackShift = 7 * 64, kPageBytes = 4096;
   Block();
   ~Block();
   Block(const Block&) = delete;
@@ -121,18 +139,15 @@ class Block {
   const AccessCount& accesses() const { return accesses_; }
 
  private:
-  struct Warp {
-    Collective lane[32];
-    std::uint32_t arrived = 0;
-    std::uint64_t generation = 0;
-  };
   friend struct Fibre;
   void make_fibre(int thread);
-  void resume(int thread);
+  std::byte* stack_of(int thread);
+  HostThread* next_lane();
+  void switch_to(HostThread* thread, void** own_context);
   void yield();
   void stop();
   [[noreturn]] void fault(const std::string& text);
-  void execute(Warp& warp, std::uint32_t mask);
+  void execute(Warp& warp, const Collective::Operation& operation);
   void note(const void* p, std::size_t bytes, Site site, bool shared);
   void count_accesses();
   bool run_warp(int warp);
@@ -149,10 +164,17 @@ class Block {
   const void* arguments_ = nullptr;
   int index_ = 0, count_ = 0, threads_ = 0;
   void* scheduler_ = nullptr;  // its context
+  // The warp that runs, the position of its lane in order_, and whether a lane went on in this round and in any.
+  int warp_ = 0, lane_ = 0;
+  bool again_ = false, moved_ = false;
   std::string stopped_;
   bool counting_ = false;
   std::uint64_t early_ = 0;  // state of the draws of lands_early; 0: never
   AccessCount accesses_;
+#if defined(__SANITIZE_ADDRESS__)
+  void note_left_stack(void* fake);
+  bool scheduler_left_ = false;
+#endif
   const void* scheduler_stack_ = nullptr;
   std::size_t scheduler_stack_bytes_ = 0;
 };

@@ -23,12 +23,12 @@ inline int thread_index() { return current_thread().index; }
 inline int block_index() { return current_block().index(); }
 inline int block_count() { return current_block().count(); }
 inline int block_threads() { return current_block().threads(); }
-inline int lane_index() { return current_thread().index % 32; }
+inline int lane_index() { return current_thread().lane; }
 inline void sync_threads() { current_block().barrier(); }
 inline void sync_warp() {
   const bool arrived = true;
   std::uint32_t lanes = 0;
-  current_block().collective({Collective::kBallot, 0xFFFFFFFFU, &arrived, nullptr, &lanes, 0, 0});
+  current_block().collective({{Collective::kBallot, 0, 0, 0, 0xFFFFFFFFU}, &arrived, nullptr, &lanes});
 }
 inline void thread_fence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
@@ -65,12 +65,10 @@ void shared_store(T* p, T value, const char* file = __builtin_FILE(), int line =
 /// choice: the mask that lanes' numbers are crossed with, or the lane whose value all get.
 template <typename T>
 T shuffle(Collective::Kind kind, std::uint32_t mask, T value, int choice) {
-  static_assert(sizeof(T) <= 8);
-  Collective own{kind, mask, &value, nullptr, nullptr, choice, 0};
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
   T result{};
-  own.output = &result;
-  own.bytes = sizeof(T);
-  current_block().collective(own);
+  current_block().collective(
+      {{kind, sizeof(T), static_cast<std::uint8_t>(choice & 31), 0, mask}, &value, nullptr, &result});
   return result;
 }
 template <typename T>
@@ -83,8 +81,7 @@ T shuffle_from(std::uint32_t mask, T value, int lane) {
 }
 inline std::uint32_t ballot(std::uint32_t mask, bool value) {
   std::uint32_t result = 0;
-  Collective own{Collective::kBallot, mask, &value, nullptr, &result, 0, 0};
-  current_block().collective(own);
+  current_block().collective({{Collective::kBallot, 0, 0, 0, mask}, &value, nullptr, &result});
   return result;
 }
 
@@ -162,8 +159,7 @@ void async_wait() {
 inline void load_matrices(Collective::Kind kind, std::uint32_t (&r)[4], const void* row, Site site) {
   current_block().shared_access(row, 16, site);
   current_block().require_aligned(row);
-  Collective own{kind, 0xFFFFFFFFU, row, nullptr, r, 0, 0};
-  current_block().collective(own);
+  current_block().collective({{kind, 0, 0, 0, 0xFFFFFFFFU}, row, nullptr, r});
 }
 inline void load_matrices(std::uint32_t (&r)[4], const void* row, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {
@@ -176,8 +172,8 @@ inline void load_matrices_transposed(std::uint32_t (&r)[4], const void* row, con
 
 template <bool SignedB, int MT, int NT>
 void multiply_tiles(std::int32_t (&d)[MT][NT][4], const std::uint32_t (&a)[MT][4], const std::uint32_t (&b)[NT][2]) {
-  Collective own{SignedB ? Collective::kMultiplySigned : Collective::kMultiply, 0xFFFFFFFFU, a, b, d, MT, NT};
-  current_block().collective(own);
+  constexpr auto kKind = SignedB ? Collective::kMultiplySigned : Collective::kMultiply;
+  current_block().collective({{kKind, 0, MT, NT, 0xFFFFFFFFU}, a, b, d});
 }
 
 }  // namespace bitcycle::cuda_on_host
