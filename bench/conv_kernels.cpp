@@ -170,7 +170,7 @@ void product_accumulators(benchmark::State& state, bool error_pass) {
   }
   const cpu::KernelTable& kernels = cpu::kAvx512VnniKernels;
   const ConvShape s = stage(state.range(0));
-  cpu::PackedProduct product(s, error_pass, kernels.group);
+  cpu::PackedProduct product(s, error_pass, kernels);
   std::vector<std::int32_t> weights(static_cast<std::size_t>(s.weight_size()));
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<std::int32_t>(31 * i % 256);
   product.pack(kernels, 1, 0, weights.data(), s.kh * s.kw * s.c, s.c, 1);
@@ -205,7 +205,7 @@ void gradient_accumulators(benchmark::State& state) {
   }
   const cpu::KernelTable& kernels = cpu::kAvx512VnniKernels;
   const ConvShape s = stage(state.range(0));
-  const cpu::WeightGradient gradient(s, kernels.group);
+  const cpu::WeightGradient gradient(s, kernels);
   const std::int64_t images = gradient.images_at_once();
   std::vector<std::uint8_t> x(static_cast<std::size_t>(images * s.h * s.w * s.c)), g(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {

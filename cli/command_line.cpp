@@ -44,7 +44,7 @@ std::string shown(const OptionSpec& option) {
 
 namespace {
 
-/// "portable, avx2, avxvnni or avx512vnni"
+/// "portable, avx2, avxvnni, avx512vnni or amx"
 std::string isa_list() {
   std::string list;
   const auto names = isa_names();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Staging for vpdpbusd: groups of four bytes, signed ones holding code - 128. Included inside an unnamed namespace of
-// kernels_avx512vnni.cpp.
+// kernels_avx512vnni.cpp and kernels_amx.cpp.
 
 constexpr std::int64_t kGroup = 4;
 constexpr std::uint32_t kOffset = 0x80808080U;

@@ -57,7 +57,7 @@ void* CpuLibrary::allocate(std::size_t bytes) {
 }
 
 std::unique_ptr<QuantisedWeights> CpuLibrary::make_weights(const ConvShape& shape) {
-  auto weights = std::make_unique<CpuWeights>(shape, kernels_.group);
+  auto weights = std::make_unique<CpuWeights>(shape, kernels_);
   const auto size = static_cast<std::size_t>(shape.weight_size());
   weights->codes = Buffer(*this, size * sizeof(std::uint32_t));
   weights->affine = Buffer(*this, static_cast<std::size_t>(shape.o) * sizeof(Affine));

@@ -14,7 +14,7 @@
 namespace bitcycle::cpu {
 
 struct CpuWeights final : QuantisedWeights {
-  CpuWeights(const ConvShape& s, std::int64_t group)
+  CpuWeights(const ConvShape& s, const KernelTable& kernels)
       : QuantisedWeights(s),
         rows(KernelShape(s).shape),
         fast_forward(s.groups == 1 && s.forward_depth() <= kMaxDepth),
@@ -24,9 +24,9 @@ struct CpuWeights final : QuantisedWeights {
         ordered_forward(s, false),
         ordered_error(s, true),
         ordered_gradient(s) {
-    if (fast_forward) forward = PackedProduct(rows, false, group);
-    if (fast_error) error = PackedProduct(rows, true, group);
-    if (fast_gradient) gradient = WeightGradient(rows, group);
+    if (fast_forward) forward = PackedProduct(rows, false, kernels);
+    if (fast_error) error = PackedProduct(rows, true, kernels);
+    if (fast_gradient) gradient = WeightGradient(rows, kernels);
     if (!depthwise) return;
     depthwise_forward = DepthwiseProduct(s, false);
     depthwise_error = DepthwiseProduct(s, true);

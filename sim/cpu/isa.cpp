@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace bitcycle {
@@ -17,6 +21,22 @@ namespace {
 bool has_avx_vnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1U) != 0;
+}
+
+/// AMX-TILE and AMX-INT8 (CPUID leaf 7, EDX bits 24 and 25), where Linux lets this process use the tiles' registers,
+/// which a process has to ask for (arch_prctl, ARCH_REQ_XCOMP_PERM, component 18).
+bool may_use_amx() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  static const bool may = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d >> 24 & 3U) != 3U) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return may;
+#else
+  return false;
+#endif
 }
 #endif
 

@@ -10,5 +10,8 @@ BITCYCLE_ISA(kAvxVnni, "avxvnni", kAvxVnniKernels, BITCYCLE_HAS("avx2") && BITCY
 BITCYCLE_ISA(kAvx512Vnni, "avx512vnni", kAvx512VnniKernels,
              BITCYCLE_HAS("avx512f") && BITCYCLE_HAS("avx512bw") && BITCYCLE_HAS("avx512vl") &&
                  BITCYCLE_HAS("avx512dq") && BITCYCLE_HAS("avx512vnni") && BITCYCLE_HAS("avx512vbmi"))
+BITCYCLE_ISA(kAmx, "amx", kAmxKernels,
+             BITCYCLE_HAS("avx512f") && BITCYCLE_HAS("avx512bw") && BITCYCLE_HAS("avx512vl") &&
+                 BITCYCLE_HAS("avx512dq") && BITCYCLE_HAS("avx512vnni") && BITCYCLE_HAS("avx512vbmi") && may_use_amx())
 #undef BITCYCLE_HAS
 #endif

@@ -6,6 +6,8 @@
 // Layout: the streamed operand of a product is kept as groups of 4 bytes, `group` elements each (4 signed bytes, 2
 // signed 16-bit words, or a float), holding code - 128 where a code exists and 0 where none does. Weights stand
 // opposite in blocks of 16 lanes (output channels), 64 bytes a group.
+// Tables with `tiles` keep the streamed operand pixel by pixel, each pixel's channels side by side and padded to whole
+// groups; what lies along a row of the kernel is then one run of bytes.
 #pragma once
 
 #include <cstdint>
@@ -29,20 +31,23 @@ constexpr std::int64_t lanes_for(std::int64_t channels) { return (channels + kLa
 /// sums[pixel][lane] = sum over taps and channel groups of weight * operand, one row of pixels.
 struct RowProduct {
   const char* x = nullptr;                // the row's origin in the staged operand
-  const std::int64_t* offsets = nullptr;  // (taps) bytes from x
+  const std::int64_t* offsets = nullptr;  // (taps) bytes from x; tiles: of runs of taps
   std::int64_t taps = 0;
-  std::int64_t groups = 0;        // channel groups
+  std::int64_t groups = 0;        // channel groups; tiles: groups of a run, a multiple of 16, the last ones' weights 0
+  std::int64_t pixel_step = 4;    // bytes from one pixel to the next
   std::int64_t plane = 0;         // bytes from one channel group to the next; neighbouring pixels are 4 bytes apart
   const char* weights = nullptr;  // (blocks, taps, groups, 16 lanes, 4 bytes)
   std::int64_t block_stride = 0;  // bytes from one block to the next
   std::int64_t blocks = 0;
   std::int64_t pixels = 0;
-  std::int32_t* sums = nullptr;  // (pixels, blocks * 16), overwritten
+  std::int32_t* sums = nullptr;  // (pixels, blocks * 16), overwritten; tiles: whole tiles of 16 pixels
 };
 
-/// sums[g block][x lane][16] += sum over images, rows and pixel groups of x * g, one tap.
+/// sums[g block][x lane][16] += sum over images, rows and pixel groups of x * g, one tap. Tiles: images = rows = 1, and
+/// a step is 64 positions, 16 groups of g; x_lanes is a multiple of 16.
 struct TapGradient {
-  const char* x = nullptr;  // (images, rows, steps, x_lanes, 4 bytes)
+  const char* x = nullptr;  // (images, rows, steps, x_lanes, 4 bytes); tiles: lanes x_plane bytes apart, of positions
+  std::int64_t x_plane = 0;
   const char* g = nullptr;  // (images, rows, steps, g_lanes, 4 bytes)
   std::int64_t images = 0, x_image = 0, g_image = 0;
   std::int64_t rows = 0, x_row = 0, g_row = 0;
@@ -71,6 +76,16 @@ struct StagePixels {
   char* out = nullptr;         // (ceil(count / group), lanes, 4 bytes)
 };
 
+/// 64 positions of an operand of the weight gradient, for tables with tiles: position k's codes lie at pixels[k], and
+/// 16 bytes can be read from each multiple of 16 channels. x: positions side by side, out[channel * step + position],
+/// code - 128; g: groups of 4 positions, out[(position / 4 * step + channel) * 4 + position % 4], codes as they are.
+struct StagePositions {
+  const std::uint8_t* const* pixels = nullptr;
+  std::int64_t channels = 0;
+  char* out = nullptr;
+  std::int64_t step = 0;
+};
+
 /// sums[column] = sum over channels of a staged row, one column phase.
 struct ChannelSums {
   const char* x = nullptr;
@@ -78,11 +93,11 @@ struct ChannelSums {
   std::int32_t* sums = nullptr;
 };
 
-/// out[pixel] = addend[pixel] + sum over taps of sums[offset + pixel].
+/// out[pixel] = addend[pixel] + sum over taps of sums[offset + pixel * step].
 struct BoxSums {
   const std::int32_t* sums = nullptr;
   const std::int64_t* offsets = nullptr;
-  std::int64_t taps = 0, pixels = 0;
+  std::int64_t taps = 0, pixels = 0, step = 1;
   const std::int32_t* addend = nullptr;
   std::int32_t* out = nullptr;
 };
@@ -285,10 +300,13 @@ struct RescaleSums {
 struct KernelTable {
   const char* name;
   std::int64_t group;  // elements of a 4-byte group: 4 or 2
+  bool tiles;          // products are made by tiles of 16 x 16 sums
   void (*row_product)(const RowProduct&);
   void (*tap_gradient)(const TapGradient&);
   void (*stage_channels)(const StageChannels&);
   void (*stage_pixels)(const StagePixels&);
+  void (*stage_x_positions)(const StagePositions&);  // where there are tiles
+  void (*stage_g_positions)(const StagePositions&);
   void (*channel_sums)(const ChannelSums&);
   void (*box_sums)(const BoxSums&);
   void (*pixel_sums)(const PixelSums&);

@@ -41,7 +41,7 @@ bool exists_error(std::int64_t p, std::int64_t k, std::int64_t stride, std::int6
 
 }  // namespace
 
-PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t group_size)
+PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, const KernelTable& kernels)
     : in_h(error_pass ? s.out_h() : s.h),
       in_w(error_pass ? s.out_w() : s.w),
       in_c(error_pass ? s.o : s.c),
@@ -50,7 +50,8 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t g
       out_c(error_pass ? s.c : s.o),
       kh(s.kh),
       kw(s.kw),
-      group(group_size),
+      tiles(kernels.tiles),
+      group(kernels.group),
       groups((in_c + group - 1) / group),
       lanes(lanes_for(out_c)),
       blocks(lanes / kLanes) {
@@ -62,12 +63,15 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t g
     columns = margin_column + std::max(in_w, (s.w - 1 + s.padding) / stride + 1);
   } else {
     margin_row = margin_column = s.padding;
-    column_phases = stride;
+    column_phases = tiles ? 1 : stride;
     staged_rows = in_h + 2 * s.padding;
-    columns = (in_w + 2 * s.padding + stride - 1) / stride;
+    columns = (in_w + 2 * s.padding + column_phases - 1) / column_phases;
+    column_step = stride / column_phases;
   }
   plane = columns * 4;
   phase_pitch = groups * plane;
+  const std::int64_t column_bytes = tiles ? groups * 4 : 4;
+  pixel_step = column_step * column_bytes;
   row_pitch = column_phases * phase_pitch;
 
   const auto exists = error_pass ? exists_error : exists_forward;
@@ -103,20 +107,34 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t g
       phase.rows = phase.first_row < out_h ? (out_h - phase.first_row + count - 1) / count : 0;
       phase.pixels = phase.first_column < out_w ? (out_w - phase.first_column + count - 1) / count : 0;
       for (std::int64_t i = error_pass ? ph : 0; i < kh; i += count) {
-        for (std::int64_t j = error_pass ? pw : 0; j < kw; j += count) {
-          phase.tap.push_back(i * kw + j);
+        // In the order of memory, so that a kernel row is one run: the error pass reads what is left of a pixel.
+        const std::int64_t in_row = error_pass ? (kw - pw + count - 1) / count : kw;
+        for (std::int64_t k = 0; k < in_row; ++k) {
+          std::int64_t offset = 0, sum_offset = 0;
           if (error_pass) {
-            const std::int64_t up = (i - ph) / stride, left = (j - pw) / stride;
-            phase.offsets.push_back(-up * row_pitch - left * 4);
-            phase.sum_offsets.push_back(-up * staged_columns() - left);
+            const std::int64_t up = (i - ph) / stride, left = in_row - 1 - k;
+            phase.tap.push_back(i * kw + pw + left * count);
+            offset = -up * row_pitch - left * column_bytes;
+            sum_offset = -up * staged_columns() - left;
           } else {
-            phase.offsets.push_back(i * row_pitch + j % stride * phase_pitch + j / stride * 4);
-            phase.sum_offsets.push_back(i * staged_columns() + j % stride * columns + j / stride);
+            const std::int64_t column = k % column_phases;
+            phase.tap.push_back(i * kw + k);
+            offset = i * row_pitch + column * phase_pitch + k / column_phases * column_bytes;
+            sum_offset = i * staged_columns() + column * columns + k / column_phases;
           }
+          if (!tiles || k == 0) phase.offsets.push_back(offset);
+          phase.sum_offsets.push_back(sum_offset);
         }
+        if (tiles) phase.run_taps = in_row;
+      }
+      phase.run_groups = phase.run_taps * groups;
+      if (tiles) {
+        constexpr std::int64_t kTileGroups = 16, kTilePixels = 128;
+        phase.run_groups = (phase.run_groups + kTileGroups - 1) / kTileGroups * kTileGroups;
+        if (column_step == 1) phase.rows_at_once = std::max<std::int64_t>(1, kTilePixels / columns);
       }
       phase.weights_begin = limb_bytes;
-      limb_bytes += blocks * static_cast<std::int64_t>(phase.tap.size()) * groups * kBlockBytes;
+      limb_bytes += blocks * phase.block_bytes();
       for (std::int64_t r = 0; r < row_classes; ++r) {
         for (std::int64_t p = 0; p < phase.pixels; ++p) {
           const std::int64_t column = cols.of_position[static_cast<std::size_t>(phase.first_column + p * count)];
@@ -132,9 +150,10 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, std::int64_t g
 
 void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_t offset, const std::int32_t* codes,
                          std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
-  limbs = limb_count;
   weight_offset = static_cast<double>(offset);
-  char* out = packed.need(limb_bytes * limbs);
+  // What fills up runs is 0, and lies elsewhere for another number of limbs.
+  char* out = limbs == limb_count ? packed.need(limb_bytes * limb_count) : packed.zeroed(limb_bytes * limb_count);
+  limbs = limb_count;
   std::int64_t* sums = tap_sums_.need(kh * kw * lanes);
   for (const auto& phase : phases) {
     const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
@@ -150,8 +169,8 @@ void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_
           row.channels = in_c;
           row.offset = offset;
           row.shift = 8 * limb;
-          row.out =
-              out + phase.weights_begin * limbs + ((limb * blocks + block) * phase_taps + t) * groups * kBlockBytes;
+          row.out = out + phase.weights_begin * limbs + (limb * blocks + block) * phase.block_bytes() +
+                    (t / phase.run_taps * phase.run_groups + t % phase.run_taps * groups) * kBlockBytes;
           row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;
           kernels.pack_tap(row);
         }

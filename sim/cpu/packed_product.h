@@ -23,19 +23,28 @@ struct ProductPhase {
   std::int64_t origin_row = 0, row_step = 1;  // staged row of output row i: origin_row + i * row_step
   std::int64_t origin_column = 0;
   std::vector<std::int64_t> tap;          // kh * kw_count + kw
-  std::vector<std::int64_t> offsets;      // bytes from the row's origin
-  std::vector<std::int64_t> sum_offsets;  // elements of the channel sums
+  std::vector<std::int64_t> sum_offsets;  // (taps) elements of the channel sums
+  std::vector<std::int64_t> offsets;      // (runs) bytes from the row's origin
+  std::int64_t run_taps = 1;              // taps of a run: those of a kernel row where operands lie pixel by pixel
+  std::int64_t run_groups = 0;            // groups of a run
+  std::int64_t rows_at_once = 1;          // rows of one product, made as one long row of staged columns
   std::int64_t weights_begin = 0;         // bytes into packed, one limb
   std::vector<std::int64_t> columns;      // (row classes, pixels): offset into the class tables
   std::vector<std::int32_t> addend;       // (row classes, pixels): 128 * channels * taps that exist
+
+  /// Packed bytes of 16 output channels, one limb.
+  std::int64_t block_bytes() const { return static_cast<std::int64_t>(offsets.size()) * run_groups * kBlockBytes; }
 };
 
 struct PackedProduct {
   PackedProduct() = default;
-  PackedProduct(const ConvShape& shape, bool error_pass, std::int64_t group);
+  PackedProduct(const ConvShape& shape, bool error_pass, const KernelTable& kernels);
 
   std::int64_t in_h = 0, in_w = 0, in_c = 0, out_h = 0, out_w = 0, out_c = 0, kh = 0, kw = 0;
+  bool tiles = false;
   std::int64_t group = 4, groups = 0, lanes = 0, blocks = 0;
+  std::int64_t pixel_step = 4;   // bytes from what an output pixel reads to what the next one of its phase does
+  std::int64_t column_step = 1;  // the same in staged columns
   std::int64_t margin_row = 0, margin_column = 0, column_phases = 1;
   std::int64_t staged_rows = 0, columns = 0, plane = 0, phase_pitch = 0, row_pitch = 0;  // bytes
   std::vector<ProductPhase> phases;
@@ -48,13 +57,14 @@ struct PackedProduct {
   /// Of this step's weights.
   int limbs = 1;
   double weight_offset = 0.0;
-  Scratch<char> packed;                // by phase: (blocks of all limbs, taps, groups, 16 lanes, 4 bytes)
+  Scratch<char> packed;                // by phase: (blocks of all limbs, runs, run groups, 16 lanes, 4 bytes)
   Scratch<std::int32_t> correction32;  // (classes, lanes)
   Scratch<double> correction;          // (classes, lanes)
   Scratch<double> weight_sums;         // (classes, lanes): [q_w] or [w_G]
 
   std::int64_t classes() const { return row_classes * column_classes; }
-  std::int64_t staged_bytes() const { return staged_rows * row_pitch; }
+  /// Tiles read 32 pixels, and whole multiples of 64 bytes of each.
+  std::int64_t staged_bytes() const { return staged_rows * row_pitch + (tiles ? 32 * pixel_step + 64 : 0); }
   std::int64_t staged_columns() const { return column_phases * columns; }
 
   /// Integers codes[out * out_step + tap * tap_step + in * in_step], below 2^24 in magnitude, as limbs of

@@ -78,11 +78,12 @@ inline std::int64_t rows_at_once(const PackedProduct& p) {
 inline RowProduct row_product_of(const PackedProduct& p, const ProductPhase& phase) {
   RowProduct row;
   row.offsets = phase.offsets.data();
-  row.taps = static_cast<std::int64_t>(phase.tap.size());
-  row.groups = p.groups;
+  row.taps = static_cast<std::int64_t>(phase.offsets.size());
+  row.groups = phase.run_groups;
+  row.pixel_step = p.pixel_step;
   row.plane = p.plane;
   row.weights = p.packed.data() + phase.weights_begin * p.limbs;
-  row.block_stride = row.taps * p.groups * kBlockBytes;
+  row.block_stride = phase.block_bytes();
   row.blocks = p.blocks * p.limbs;
   row.pixels = phase.pixels;
   return row;
@@ -91,7 +92,9 @@ inline RowProduct row_product_of(const PackedProduct& p, const ProductPhase& pha
 /// Where output row i of a phase begins in the staged image.
 inline const char* row_origin(const PackedProduct& p, const ProductPhase& phase, const ProductScratch& scratch,
                               std::int64_t i, int limb = 0) {
-  return scratch.staged[limb].data() + (phase.origin_row + i * phase.row_step) * p.row_pitch + phase.origin_column * 4;
+  const std::int64_t column_bytes = p.pixel_step / p.column_step;
+  return scratch.staged[limb].data() + (phase.origin_row + i * phase.row_step) * p.row_pitch +
+         phase.origin_column * column_bytes;
 }
 
 /// One image of codes to values; done(first row, rows, their values) follows. out holds the whole image, or is null:
@@ -112,20 +115,20 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
     if (phase.rows == 0 || phase.pixels == 0) continue;
     const std::int64_t pixels = short_row == 0 ? phase.pixels : short_row;
     RowProduct row = row_product_of(p, phase);
-    row.pixels = pixels;
     std::int32_t* sums[2] = {nullptr, nullptr};
+    constexpr std::int64_t kTilePixels = 16;
+    const std::int64_t most = (phase.rows_at_once - 1) * p.columns + phase.pixels + kTilePixels;
     for (int limb = 0; limb < codes.limbs; ++limb) {
-      sums[limb] = scratch.sums[limb].need(phase.pixels * p.lanes * p.limbs);
+      sums[limb] = scratch.sums[limb].need(most * p.lanes * p.limbs);
     }
     const bool narrow = codes.limbs == 1 && p.limbs == 1;
     BoxSums box;
     box.offsets = phase.sum_offsets.data();
-    box.taps = row.taps;
+    box.taps = static_cast<std::int64_t>(phase.tap.size());
     box.pixels = pixels;
+    box.step = p.column_step;
     std::int32_t* const position_sums = scratch.position_sums.need(2 * phase.pixels);
     RescaleRow rescale;
-    rescale.sums = sums[0];
-    rescale.high_sums = sums[1];
     rescale.pixels = pixels;
     rescale.channels = p.out_c;
     rescale.lanes = p.lanes;
@@ -143,10 +146,14 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
       const std::int64_t out_row = phase.first_row + i * phase.step;
       const std::int64_t table = p.row_class[static_cast<std::size_t>(out_row)] * phase.pixels;
+      const std::int64_t within = i % phase.rows_at_once;
       for (int limb = 0; limb < codes.limbs; ++limb) {
-        row.x = row_origin(p, phase, scratch, i, limb);
-        row.sums = sums[limb];
-        kernels.row_product(row);
+        if (within == 0) {
+          row.x = row_origin(p, phase, scratch, i, limb);
+          row.sums = sums[limb];
+          row.pixels = (std::min(phase.rows_at_once, phase.rows - i) - 1) * p.columns + pixels;
+          kernels.row_product(row);
+        }
         box.sums = scratch.channel_sums[limb].data() + staged_row * p.staged_columns() + phase.origin_column;
         box.addend = phase.addend.data() + table;
         box.out = position_sums + limb * phase.pixels;
@@ -155,6 +162,9 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       for (std::int64_t pixel = 0; pixel < pixels && codes.limbs == 2; ++pixel) {
         position_sums[pixel] += 256 * position_sums[phase.pixels + pixel];
       }
+      const std::int64_t first_sum = within * p.columns * p.lanes * p.limbs;
+      rescale.sums = sums[0] + first_sum;
+      rescale.high_sums = codes.limbs == 2 ? sums[1] + first_sum : nullptr;
       rescale.columns = phase.columns.data() + table;
       rescale.out = row_values(out_row) + phase.first_column * p.out_c;
       if (narrow) {

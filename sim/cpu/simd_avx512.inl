@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectors of 16 lanes on AVX-512: the small vocabulary that the elementwise rows are written in. Included inside an
-// unnamed namespace of kernels_avx512vnni.cpp.
+// unnamed namespace of kernels_avx512vnni.cpp and kernels_amx.cpp.
 
 constexpr int kFloatAccumulators = 8, kDoubleAccumulators = 8;  // as many as the registers hold
 

@@ -5,7 +5,11 @@ void box_sums(const BoxSums& row) {
   for (std::int64_t p = 0; p < row.pixels; ++p) row.out[p] = row.addend[p];
   for (std::int64_t t = 0; t < row.taps; ++t) {
     const std::int32_t* sums = row.sums + row.offsets[t];
-    for (std::int64_t p = 0; p < row.pixels; ++p) row.out[p] += sums[p];
+    if (row.step == 1) {
+      for (std::int64_t p = 0; p < row.pixels; ++p) row.out[p] += sums[p];
+    } else {
+      for (std::int64_t p = 0; p < row.pixels; ++p) row.out[p] += sums[p * row.step];
+    }
   }
 }
 
@@ -44,10 +48,13 @@ void pack_tap(const PackTap& tap) {
 constexpr KernelTable table_named(const char* name) {
   return {.name = name,
           .group = kGroup,
+          .tiles = false,
           .row_product = row_product,
           .tap_gradient = tap_gradient,
           .stage_channels = stage_channels,
           .stage_pixels = stage_pixels,
+          .stage_x_positions = nullptr,
+          .stage_g_positions = nullptr,
           .channel_sums = channel_sums,
           .box_sums = box_sums,
           .pixel_sums = pixel_sums,

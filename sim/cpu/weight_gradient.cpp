@@ -9,15 +9,14 @@
 namespace bitcycle::cpu {
 namespace {
 
-/// Longest reduction of unsigned 8 bit codes times code - 128 that an int32 holds.
-constexpr std::int64_t kMaxPositions = 65793;
-
 /// Of a limb, or of the product of two, as a factor because a negative number must not be shifted.
 constexpr std::int64_t limb_weight(int limb) { return std::int64_t{1} << 8 * limb; }
 
 }  // namespace
 
-WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : shape_(shape), group_(group) {
+WeightGradient::WeightGradient(const ConvShape& shape, const KernelTable& kernels)
+    : shape_(shape), group_(kernels.group), tiles_(kernels.tiles) {
+  const std::int64_t group = group_;
   const std::int64_t oh = shape.out_h(), ow = shape.out_w();
   steps_ = (ow + group - 1) / group;
   x_lanes_ = (shape.c + 3) / 4 * 4;
@@ -33,6 +32,7 @@ WeightGradient::WeightGradient(const ConvShape& shape, std::int64_t group) : sha
   for (std::int64_t kh = 0; kh < shape.kh; ++kh) {
     for (std::int64_t kw = 0; kw < shape.kw; ++kw) valid_.push_back(valid_outputs(shape, kh, kw));
   }
+  if (tiles_) plan_tiles();
 }
 
 void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
@@ -41,10 +41,13 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
   partial.g_limbs = g_limbs;
   partial.sums.zeroed(g_limbs * x_limbs * sums_size());
   // Taken now: which thread's narrow sums fill up must not decide when memory is allocated.
-  partial.total.need(g_limbs * x_limbs * sums_size());
+  if (needs_totals()) partial.total.need(g_limbs * x_limbs * sums_size());
+  partial.wide = false;
+  partial.pending = 0;
+  partial.used = true;
+  if (tiles_) return;
   partial.total_g.need(g_limbs * taps * g_lanes_);
   partial.total_x.need(x_limbs * taps * x_lanes_);
-  partial.wide = false;
   partial.sum_g.zeroed(g_limbs * taps * g_lanes_);
   partial.sum_x.zeroed(x_limbs * taps * x_lanes_);
   // Which pixels of a row exist for each column tap, as bytes or words of 0 and 1.
@@ -57,8 +60,6 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
       if (kw == shape_.kw || (column >= 0 && column < shape_.w)) present[(kw * steps_ * group_ + p) * element] = 1;
     }
   }
-  partial.pending = 0;
-  partial.used = true;
 }
 
 void WeightGradient::flush(Partial& partial) const {
@@ -69,10 +70,11 @@ void WeightGradient::flush(Partial& partial) const {
   };
   const std::int64_t taps = shape_.kh * shape_.kw;
   move(partial.sums, partial.total, partial.g_limbs * partial.x_limbs * sums_size());
-  move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
-  move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
   partial.wide = true;
   partial.pending = 0;
+  if (tiles_) return;
+  move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
+  move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
 }
 
 void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
@@ -86,6 +88,10 @@ void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const B
 
 void WeightGradient::stage(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
                            std::int64_t short_row, Partial& partial) const {
+  if (tiles_) {
+    stage_tiles(kernels, x, g, count, short_row, partial);
+    return;
+  }
   partial.x.need(x.limbs * count * x_image_);
   partial.g.need(g.limbs * count * g_image_);
   partial.targets.need(shape_.kh);
@@ -167,6 +173,10 @@ void WeightGradient::stage_x(const KernelTable& kernels, const std::uint8_t* x, 
 
 void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, const Partial& staged,
                                 std::int32_t* sums) const {
+  if (tiles_) {
+    accumulate_tiles(kernels, count, staged, sums);
+    return;
+  }
   const ConvShape& s = shape_;
   TapGradient tap;
   tap.images = count;
@@ -190,6 +200,20 @@ void WeightGradient::accumulate(const KernelTable& kernels, std::int64_t count, 
   }
 }
 
+std::int64_t WeightGradient::sum_g_at(int limb, int x_limbs, std::int64_t tap, std::int64_t o) const {
+  const std::int64_t taps = shape_.kh * shape_.kw;
+  if (!tiles_) return (limb * taps + tap) * g_lanes_ + o;
+  const std::int64_t block = tap * (g_lanes_ / kLanes) + o / kLanes;
+  return limb * x_limbs * sums_size() + (block * x_lanes_ + shape_.c) * kLanes + o % kLanes;
+}
+
+std::int64_t WeightGradient::sum_x_at(int limb, std::int64_t tap, std::int64_t c) const {
+  const std::int64_t taps = shape_.kh * shape_.kw;
+  if (!tiles_) return (limb * taps + tap) * x_lanes_ + c;
+  const std::int64_t block = tap * (g_lanes_ / kLanes) + shape_.o / kLanes;
+  return limb * sums_size() + (block * x_lanes_ + c) * kLanes + shape_.o % kLanes;
+}
+
 void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::vector<Partial>& partials,
                             const KernelShape& images, const Operand& x, const Operand& g, float* dw) const {
   const ConvShape& s = shape_;
@@ -206,6 +230,10 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
     }
     return sum;
   };
+  const auto total_g = tiles_ ? &Partial::total : &Partial::total_g;
+  const auto total_x = tiles_ ? &Partial::total : &Partial::total_x;
+  const auto narrow_g = tiles_ ? &Partial::sums : &Partial::sum_g;
+  const auto narrow_x = tiles_ ? &Partial::sums : &Partial::sum_x;
   double factor[kLanes], g_factor[kLanes];
   std::fill_n(factor, kLanes, scale.a);
   std::fill_n(g_factor, kLanes, scale.b);
@@ -222,8 +250,7 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       std::int64_t sum = 0;
       for (int j = 0; j < g_limbs; ++j) {
-        const std::int64_t at = (j * taps + t) * g_lanes_ + block * kLanes + lane;
-        g_limb_sums[j][lane] = sum_of(&Partial::total_g, &Partial::sum_g, at);
+        g_limb_sums[j][lane] = sum_of(total_g, narrow_g, sum_g_at(j, x_limbs, t, block * kLanes + lane));
         sum += g_limb_sums[j][lane] * limb_weight(j);
       }
       sums_of_g[lane] = to_binary64(sum);
@@ -242,8 +269,7 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
     for (std::int64_t c = 0; c < s.c; ++c) {
       std::int64_t sum_x = 0;
       for (int i = 0; i < x_limbs; ++i) {
-        const std::int64_t at = (i * taps + t) * x_lanes_ + c;
-        sum_x += (128 * terms + sum_of(&Partial::total_x, &Partial::sum_x, at)) * limb_weight(i);
+        sum_x += (128 * terms + sum_of(total_x, narrow_x, sum_x_at(i, t, c))) * limb_weight(i);
       }
       std::fill_n(rest, kLanes, weight_gradient_rest(scale, to_binary64(sum_x), to_binary64(terms)));
       std::int64_t sums[kLanes] = {};

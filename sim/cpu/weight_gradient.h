@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The weight gradient of codes of one or two bytes: both operands in groups of neighbouring output pixels, so that a
 // tap's gradient is one long dot product over rows. Partial sums are integers, one set a thread, added in any order.
+//
+// Tables with tiles take all positions of some images as one row. Position r * columns + c of an image stands for
+// output (r, c), where there is one, and for pixel (r * stride, c * stride) of the padded operand, or of one of the
+// stride^2 phases beside it: a tap is a distance. The sums that offsets need come from a lane more of each operand,
+// which is 1 where there is a pixel, or an output.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +22,11 @@ namespace bitcycle::cpu {
 
 class WeightGradient {
  public:
+  /// Longest reduction of unsigned 8 bit codes times code - 128 that an int32 holds.
+  static constexpr std::int64_t kMaxPositions = 65793;
+
   WeightGradient() = default;
-  WeightGradient(const ConvShape& shape, std::int64_t group);
+  WeightGradient(const ConvShape& shape, const KernelTable& kernels);
 
   /// Images that one call of add() should be given, so that small maps amortise a tile's loads and stores.
   std::int64_t images_at_once() const { return images_at_once_; }
@@ -33,6 +41,7 @@ class WeightGradient {
     Scratch<std::int32_t> sum_x;                    // (x limbs, taps, x lanes), of byte - 128
     Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
     Scratch<std::int32_t*> targets;                 // (kh)
+    Scratch<std::uint8_t> nothing;                  // tiles: codes where there is none, of x and of g
     std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones
     bool used = false, wide = false;                // wide: the totals are in use
 
@@ -46,6 +55,7 @@ class WeightGradient {
       visit(a.total_g, b.total_g);
       visit(a.total_x, b.total_x);
       visit(a.targets, b.targets);
+      visit(a.nothing, b.nothing);
       visit(a.sum_g, b.sum_g);
       visit(a.sum_x, b.sum_x);
     }
@@ -72,12 +82,29 @@ class WeightGradient {
                Partial& partial) const;
   void stage_x(const KernelTable& kernels, const std::uint8_t* x, std::int64_t count, std::int64_t short_row, int limb,
                Partial& partial) const;
+  void plan_tiles();
+  void stage_tiles(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
+                   std::int64_t short_row, Partial& partial) const;
+  void accumulate_tiles(const KernelTable& kernels, std::int64_t count, const Partial& staged,
+                        std::int32_t* sums) const;
+  /// Of `count` images: steps of 64 positions; bytes of a lane of x.
+  std::int64_t tile_steps(std::int64_t count) const { return (count * image_positions_ + 63) / 64; }
+  std::int64_t tile_plane(std::int64_t count) const;
+  /// Does any thread add up more positions than its narrow sums hold?
+  bool needs_totals() const { return !tiles_ || shape_.n * shape_.out_h() * shape_.out_w() > kMaxPositions; }
+  /// Where the sums of a g limb's codes lie, and of an x limb's; tiles: among the products.
+  std::int64_t sum_g_at(int limb, int x_limbs, std::int64_t tap, std::int64_t o) const;
+  std::int64_t sum_x_at(int limb, std::int64_t tap, std::int64_t c) const;
 
   ConvShape shape_;
   std::int64_t group_ = 4, steps_ = 0, x_lanes_ = 0, g_lanes_ = 0, staged_rows_ = 0;
   std::int64_t x_row_ = 0, x_copy_ = 0, x_image_ = 0, g_row_ = 0, g_image_ = 0;  // bytes
   std::int64_t images_at_once_ = 1;
   std::vector<TapRectangle> valid_;  // (taps)
+  bool tiles_ = false;
+  std::int64_t tile_columns_ = 0, image_positions_ = 0;
+  std::vector<std::vector<std::int32_t>> x_pixels_;  // (phases, positions): the pixel, -1 where there is none
+  std::vector<std::int32_t> g_pixels_;               // (positions)
 };
 
 }  // namespace bitcycle::cpu

@@ -43,7 +43,7 @@ test_threads_and_instruction_sets_give_the_same_digest() {
   equal "$(digest_of config.yaml --out threads --threads 3)" "$base" "3 threads"
   run 0 "$BITCYCLE" info --json
   local isa
-  for isa in avx2 avxvnni avx512vnni; do
+  for isa in avx2 avxvnni avx512vnni amx; do
     run 0 "$BITCYCLE" info --json
     [ "$(json instruction_sets/$isa)" = true ] || continue
     equal "$(digest_of config.yaml --out "$isa" --isa "$isa")" "$base" "$isa"

@@ -146,7 +146,7 @@ test_missing_and_superfluous_words_are_errors() {
 test_option_values_are_checked() {
   run 2 "$BITCYCLE" info --isa sse9
   is_error
-  contains "$err" "portable, avx2, avxvnni, avx512vnni"
+  contains "$err" "portable, avx2, avxvnni, avx512vnni, amx"
   run 0 "$BITCYCLE" info --threads 0 --json  # as `threads: 0`: all cores
   equal "$(json threads)" "$(json cores)" threads
   run 2 "$BITCYCLE" info --threads -1
