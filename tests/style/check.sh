@@ -7,6 +7,7 @@
 #   shell     shellcheck finds nothing in scripts
 #   lines     lines of documents have at most 120 characters, tables and commands apart
 #   licence   every source has its SPDX line
+#   tables    tables of measurements are what their raw records make
 #   marks     nothing is left unfinished
 set -u
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." || exit 1
@@ -66,11 +67,15 @@ END
       sort -u | while read -r file; do head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$file"; done)
     [ -z "$wrong" ] || complain "no SPDX line in:"$'\n'"$wrong"
     ;;
+  tables)
+    command -v python3 >/dev/null || { echo "python3 is not there"; exit 77; }
+    wrong=$(python3 bench/results/tables.py --check) || complain "$wrong"
+    ;;
   marks)
     wrong=$(files 'sim/*' 'nn/*' 'cuda/*' 'cost_models/*' 'cli/*' 'report/*' |
       xargs grep -nIiE 'TODO|FIXME|not (yet )?implemented|placeholder' /dev/null)
     [ -z "$wrong" ] || complain "left unfinished:"$'\n'"$wrong"
     ;;
-  *) echo "check.sh: format, includes, shell, lines, licence or marks" >&2; exit 2 ;;
+  *) echo "check.sh: format, includes, shell, lines, licence, tables or marks" >&2; exit 2 ;;
 esac
 exit "$status"

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the tables of bench/results and docs/results.md from raw records: what programs wrote, in bench/results/raw and
+bench/results/cuda-h100.
+
+    bench/results/tables.py           writes every table between <!-- table NAME --> and <!-- end of table -->
+    bench/results/tables.py --check   compares instead; exit code 1 where a table is not what its records make
+    bench/results/tables.py --record BUILD/cli/bitcycle   prices the networks of the cost tables again, into raw
+
+A table that no function here makes says why in the line before it: <!-- printed by: COMMAND -->, or <!-- by hand: WHY -->.
+To record a measurement again, write over its file in raw (the page says with which command) and run this."""
+import difflib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+RAW = HERE / "raw"
+# Pages of measurements whose raw output was not kept.
+UNRECORDED = {"vision-peers.md"}
+
+
+def table(heading, rows):
+    line = lambda cells: "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+    return "\n".join([line(heading), "|" + "---|" * len(heading), *map(line, rows)])
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# --- convolutions: Google Benchmark's own JSON
+
+def best_rates():
+    """Best of the repetitions, by benchmark: on a shared machine the others measure the other programs."""
+    best = {}
+    for entry in json.loads((RAW / "conv-kernels.json").read_text())["benchmarks"]:
+        name = entry["name"].replace("/real_time", "")
+        best[name] = max(best.get(name, 0.0), entry["GMAC/s"])
+    return best
+
+
+def convolutions(rows):
+    best = best_rates()
+    return table(["pass", "16x32x32", "32x16x16", "64x8x8"],
+                 [[label] + [f"{best[f'{name}/{stage}']:.0f}" for stage in (1, 2, 3)] for label, name in rows])
+
+
+def integer_sums():
+    return convolutions([("forward", "product_accumulators/forward"),
+                         ("error, `requantised`", "product_accumulators/error_requantised"),
+                         ("weight gradient", "gradient_accumulators")])
+
+
+def whole_operations():
+    return convolutions([("forward", "pass/forward"), ("error, `requantised`", "pass/error_requantised"),
+                         ("error, `shared` (two limbs: twice the products)", "pass/error_shared"),
+                         ("weight gradient", "pass/weight_gradient")])
+
+
+def matrix_product():
+    best = best_rates()
+    names = (("forward", "forward"), ("error", "error_requantised"), ("weight gradient", "weight_gradient"))
+    return table(["pass", "GMAC/s"], [[label, f"{best[f'matrix/{name}/2048/512/2048']:.0f}"] for label, name in names])
+
+
+# --- training steps: what `train --profile --json` printed
+
+def profiles(file, column, name):
+    rates = {}
+    for entry in lines_of(RAW / file):
+        rates.setdefault(entry["of"], []).append(entry["output"]["images_per_second"])
+    shown = lambda rate: f"{rate:.1f}" if rate < 100 else f"{rate:,.0f}"
+    return table([column, "images/s"], [[name(of), ", ".join(map(shown, each))] for of, each in rates.items()])
+
+
+def widths():
+    return profiles("widths.jsonl", "bits, forward/gradient", str)
+
+
+def instruction_sets():
+    return profiles("instruction-sets.jsonl", "instruction set",
+                    lambda of: f"`{of}`" + (" (SSE2), batch 32" if of == "portable" else ""))
+
+
+# --- an H100: what the program printed there
+
+def h100_step():
+    rows = []
+    for label, file in (("error pass `shared`", "step-shared"), ("error pass `requantised`", "step-requantised"),
+                        ("`shared`, without a carve-out of shared memory", "step-carveout-off"),
+                        ("`shared`, without a graph", "step-graph-off"),
+                        ("`shared`, one kernel at a time", "step-serial")):
+        rate = json.loads((HERE / "cuda-h100" / f"{file}.json").read_text())["images_per_second"]
+        rows.append([label, f"{1e3 * 128 / rate:.3f}", f"{rate:,.0f}"])
+    return table(["", "ms a step", "images/s"], rows)
+
+
+def h100_run():
+    run = json.loads((HERE / "cuda-h100/resnet38-cpt-3-8.summary.json").read_text())
+    return table(["run", "test accuracy", "GBitOPs, metric `paper`", "time", "digest"],
+                 [["CPT 3-8/8, 32 cycles", f"{run['test_accuracy']:.2f} %, best {run['best_test_accuracy']:.2f} %",
+                   f"{run['paper_gbitops']:,.0f} ({run['saving_percent']:.1f} % less than static 8/8)",
+                   f"{run['seconds']:.0f} s, evaluations included; {run['images_per_second']:,.0f} images/s",
+                   run["digest"]]])
+
+
+# --- costs: totals of `bitcycle cost --json`
+
+COSTS = {"cost-resnet74.json": (["configs/experiments/cifar100/resnet74-cpt-3-8.yaml"],
+                                ["bitfusion-45nm", "systolic-int8", "stripes", "loom", "horowitz-45nm", "tpu-7nm"]),
+         "cost-mobilenet_v2.json": (["bench/results/raw/mobilenet_v2-cpt-4-8.yaml"], ["systolic-int8", "stripes"])}
+
+
+def record(program):
+    for file, (arguments, accelerators) in COSTS.items():
+        command = [program, "cost", *arguments, "--json"]
+        for name in accelerators:
+            command += ["--accelerator", name]
+        printed = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+        for entry in printed["accelerators"]:
+            del entry["rows"]
+        (RAW / file).write_text(json.dumps(printed, indent=1) + "\n")
+
+
+def savings():
+    notes = {"horowitz-45nm": " (arithmetic and compulsory traffic)", "tpu-7nm": " (likewise)"}
+    rows = []
+    for entry in json.loads((RAW / "cost-resnet74.json").read_text())["accelerators"]:
+        of = lambda key: 100 * entry["total"][key] / entry["baseline"][key]
+        rows.append([entry["accelerator"] + notes.get(entry["accelerator"], ""), f"{of('bitops'):.1f}",
+                     f"{of('compute_nj'):.1f}", f"{of('total_nj'):.1f}",
+                     f"{of('total_cycles'):.1f}" if "total_cycles" in entry["total"] else "-",
+                     f"{100 * entry['total']['dram_nj'] / entry['total']['total_nj']:.0f}"])
+    return table(["accelerator", "BitOPs", "compute energy", "total energy", "cycles", "share of DRAM in the energy"], rows)
+
+
+def mobilenet_cost():
+    run = lines_of(RAW / "mobilenet_v2-cpt-4-8.metrics.jsonl")[-1]
+    systolic, stripes = json.loads((RAW / "cost-mobilenet_v2.json").read_text())["accelerators"]
+    row = lambda label, key, executed: [
+        label, f"{stripes[key]['bitops'] * 1e-9:,.0f}", executed, f"{systolic[key]['total_nj'] * 1e-9:.1f} J",
+        f"{stripes[key]['total_nj'] * 1e-9:.1f} J", f"{stripes[key]['total_cycles']:,.0f}"]
+    return table(["", "GBitOPs `paper`", "`executed`", "systolic-int8", "stripes, energy", "stripes, cycles"],
+                 [row("CPT 4-8/8", "total", f"{run['executed_gbitops']:,.0f}"), row("static 8/8", "baseline", "")])
+
+
+# --- a training: the run's metrics.jsonl
+
+def mobilenet():
+    metrics = lines_of(RAW / "mobilenet_v2-cpt-4-8.metrics.jsonl")
+    rows = []
+    for line in metrics:
+        digest = line["digest"] if line is metrics[-1] else line["digest"][:8] + "..."
+        rows.append([f"{line['step']:,}", str(line["forward_bits"]), f"{line['test_accuracy']:.2f} %",
+                     f"{line['test_accuracy_max_width']:.2f} %", f"{line['train_loss']:.3f}",
+                     f"{line['paper_gbitops']:,.0f}", f"`{digest}`"])
+    return table(["step", "bits", "test accuracy", "at the largest width", "training loss", "GBitOPs `paper`", "digest"], rows)
+
+
+TABLES = {"integer-sums": integer_sums, "whole-operations": whole_operations, "matrix-product": matrix_product,
+          "widths": widths, "instruction-sets": instruction_sets, "h100-step": h100_step, "h100-run": h100_run,
+          "savings": savings, "mobilenet": mobilenet, "mobilenet-cost": mobilenet_cost}
+PLACE = re.compile(r"(<!-- table ([a-z0-9-]+) -->\n).*?\n(<!-- end of table -->)", re.S)
+
+
+def unexplained(text):
+    """First lines of tables that no function makes and no line before explains."""
+    lines = PLACE.sub(r"\1\3", text).splitlines()
+    return [line for before, line, after in zip([""] + lines, lines, lines[1:] + [""])
+            if re.fullmatch(r"\|(-+\|)+", after) and not re.match(r"<!-- (by hand|printed by): .+ -->$", before)]
+
+
+def main():
+    if sys.argv[1:2] == ["--record"] and len(sys.argv) == 3:
+        return record(pathlib.Path(sys.argv[2]).resolve())
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.exit(__doc__)
+    check, wrong, found = sys.argv[1:] == ["--check"], [], set()
+    for page in [ROOT / "docs/results.md", *sorted(HERE.glob("*.md"))]:
+        text = page.read_text()
+        found.update(name for _, name, _ in PLACE.findall(text))
+        made = PLACE.sub(lambda place: f"{place[1]}{TABLES[place[2]]()}\n{place[3]}", text)
+        if made != text:
+            if not check:
+                page.write_text(made)
+            if check:
+                wrong += [line for line in difflib.unified_diff(text.splitlines(), made.splitlines(), page.name,
+                                                                "as its records make it", lineterm="", n=0)]
+        if page.parent == HERE and page.name not in UNRECORDED:
+            wrong += [f"{page.relative_to(ROOT)}: nothing says how this table was made: {line}" for line in unexplained(made)]
+    wrong += [f"no page has the table {name}" for name in TABLES if name not in found]
+    for line in wrong:
+        print(line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
