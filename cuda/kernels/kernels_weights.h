@@ -5,7 +5,7 @@
 
 #include "cuda/kernels/kernels_common.h"
 #include "sim/ops/bounds.h"
-#include "sim/ops/error_grid.h"
+#include "sim/quantisers/signed_grid.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 

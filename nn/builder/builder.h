@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "nn/models/parameter_store.h"
-#include "sim/number/affine.h"
 #include "sim/ops/error_weights.h"
 #include "sim/program/program.h"
+#include "sim/quantisers/affine.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
@@ -28,6 +28,7 @@ struct QuantisationOptions {
   ErrorWeights error_weights = ErrorWeights::kShared;
   int error_grid_bits = 16;
   MinScale min_scale;
+  std::string quantiser = kAffine;  // of all operands (sim/quantisers), gradients with zero_on_grid apart
 };
 
 }  // namespace bitcycle

@@ -151,12 +151,12 @@ Operand input_operand(const Conv& conv, Value* x, Tensor running) {
   quantise.grid = conv.tensor("x grid", Element::kGrid, {}, builder.training() ? Lifetime::kReport : Lifetime::kStep);
   quantise.width = conv.forward_width;
   if (builder.training()) {
-    conv.write(Pass::kForward,
-               ops::FitGrid{operand.range, conv.forward_width, quantise.grid, conv.quantisation().min_scale, false});
+    conv.write(Pass::kForward, ops::FitGrid{operand.range, conv.forward_width, quantise.grid,
+                                            conv.quantisation().min_scale, conv.quantisation().quantiser});
     builder.result().grids.push_back(quantise.grid);
   } else {
-    conv.write(Pass::kForward,
-               ops::RunningGrid{running, conv.forward_width, quantise.grid, conv.quantisation().min_scale});
+    conv.write(Pass::kForward, ops::RunningGrid{running, conv.forward_width, quantise.grid,
+                                                conv.quantisation().min_scale, conv.quantisation().quantiser});
   }
   quantise.codes =
       builder.samples(conv.name, "x codes", codes_element(operand.widest), {builder.batch(), x->h, x->w, x->c});
@@ -181,8 +181,8 @@ Operand weight_operand(const Conv& conv, Pass pass, const std::string& what, con
   quantise.grid = conv.tensor(what + " grid", Element::kGrid, {count});
   quantise.width = conv.forward_width;
   quantise.groups = groups;
-  conv.write(pass,
-             ops::FitGrid{operand.range, conv.forward_width, quantise.grid, conv.quantisation().min_scale, false});
+  conv.write(pass, ops::FitGrid{operand.range, conv.forward_width, quantise.grid, conv.quantisation().min_scale,
+                                conv.quantisation().quantiser});
   quantise.codes = conv.tensor(what + " codes", codes_element(operand.widest), shape);
   conv.write(pass, quantise);
   operand.codes = quantise.result();
@@ -221,8 +221,9 @@ Operand gradient_operand(const Conv& conv, Tensor dy) {
   quantise.x = dy;
   quantise.grid = conv.tensor("dy grid", Element::kGrid, {}, Lifetime::kReport);
   quantise.width = conv.gradient_width;
-  conv.write(Pass::kError, ops::FitGrid{operand.range, conv.gradient_width, quantise.grid,
-                                        conv.quantisation().min_scale, conv.quantisation().zero_on_grid});
+  conv.write(Pass::kError,
+             ops::FitGrid{operand.range, conv.gradient_width, quantise.grid, conv.quantisation().min_scale,
+                          conv.quantisation().zero_on_grid ? kAffineWithZero : conv.quantisation().quantiser});
   quantise.codes = builder.samples(conv.name, "dy codes", codes_element(operand.widest),
                                    {builder.batch(), conv.shape.out_h(), conv.shape.out_w(), conv.shape.o});
   if (conv.quantisation().stochastic) {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "nn/train/learning_rate.h"
-#include "sim/number/affine.h"
 #include "sim/ops/error_weights.h"
+#include "sim/quantisers/affine.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {

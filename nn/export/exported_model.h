@@ -11,8 +11,8 @@
 #include "nn/config/config.h"
 #include "nn/export/inference_graph.h"
 #include "nn/io/safetensors.h"
-#include "sim/number/affine.h"
 #include "sim/ops/norm.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle {
 

@@ -97,7 +97,7 @@ class CaseWriter {
     quantise.x = p_.x;
     quantise.grid = tensor("x grid", Element::kGrid);
     quantise.width = p_.width;
-    write(Pass::kForward, ops::FitGrid{range, p_.width, quantise.grid, MinScale{}, false});
+    write(Pass::kForward, ops::FitGrid{range, p_.width, quantise.grid, MinScale{}});
     quantise.codes = samples("qx", codes_element(case_.width), {s_.n, s_.h, s_.w, s_.c});
     write(Pass::kForward, quantise);
     return quantise.result();
@@ -111,7 +111,7 @@ class CaseWriter {
     quantise.grid = tensor(name + " grid", Element::kGrid, {count});
     quantise.width = p_.width;
     quantise.groups = groups;
-    write(pass, ops::FitGrid{ranges, p_.width, quantise.grid, MinScale{}, false});
+    write(pass, ops::FitGrid{ranges, p_.width, quantise.grid, MinScale{}});
     quantise.codes = tensor(name, codes_element(case_.width), weight_shape());
     write(pass, quantise);
     return quantise.result();
@@ -132,7 +132,7 @@ class CaseWriter {
     quantise.x = p_.dy;
     quantise.grid = tensor("dy grid", Element::kGrid);
     quantise.width = p_.gradient_width;
-    write(Pass::kError, ops::FitGrid{range, p_.gradient_width, quantise.grid, MinScale{}, false});
+    write(Pass::kError, ops::FitGrid{range, p_.gradient_width, quantise.grid, MinScale{}});
     quantise.codes = samples("qg", codes_element(case_.gradient_width), {s_.n, s_.out_h(), s_.out_w(), s_.o});
     if (!case_.noise.empty()) {
       p_.noise = samples("noise", Element::kFloat32, {s_.n, s_.out_h(), s_.out_w(), s_.o}, Lifetime::kInput);

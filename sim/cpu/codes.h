@@ -3,9 +3,9 @@
 #pragma once
 
 #include "sim/cpu/kernels.h"
-#include "sim/number/affine.h"
 #include "sim/number/bit_width.h"
 #include "sim/number/ordered_key.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle::cpu {
 

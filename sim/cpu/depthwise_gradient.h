@@ -9,8 +9,8 @@
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
-#include "sim/number/affine.h"
 #include "sim/ops/conv_shape.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle::cpu {
 

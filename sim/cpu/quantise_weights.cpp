@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "sim/cpu/cpu_library.h"
-#include "sim/ops/error_grid.h"
+#include "sim/quantisers/signed_grid.h"
 #include "sim/reference/operations.h"
 
 namespace bitcycle::cpu {

@@ -8,7 +8,6 @@
 #include <cstdint>
 
 #include "sim/device/buffer.h"
-#include "sim/number/affine.h"
 #include "sim/number/bit_width.h"
 #include "sim/number/philox.h"
 #include "sim/ops/accumulator.h"
@@ -18,6 +17,7 @@
 #include "sim/ops/loss_record.h"
 #include "sim/ops/norm.h"
 #include "sim/ops/pass.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle {
 

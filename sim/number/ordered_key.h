@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "sim/number/affine.h"
 #include "sim/number/host_device.h"
+#include "sim/number/range.h"
 
 namespace bitcycle {
 

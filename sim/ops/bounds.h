@@ -6,10 +6,10 @@
 #include <cmath>
 #include <cstdint>
 
-#include "sim/number/affine.h"
 #include "sim/number/host_device.h"
 #include "sim/number/ordered_key.h"
-#include "sim/ops/error_grid.h"
+#include "sim/quantisers/affine.h"
+#include "sim/quantisers/signed_grid.h"
 
 namespace bitcycle {
 

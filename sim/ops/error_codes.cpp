@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/number/affine.h"
-#include "sim/ops/error_grid.h"
+#include "sim/quantisers/affine.h"
+#include "sim/quantisers/signed_grid.h"
 
 namespace bitcycle::ops {
 

@@ -11,14 +11,16 @@ void check(const FitGrid& op, const Operands& operands) {
   operands.require(op.width, "width", Element::kBitWidth, 1);
   operands.require(op.grid, "grid", Element::kGrid, operands.of(op.ranges, "ranges").size());
   operands.require(op.ranges, "ranges", Element::kRange, operands.of(op.grid, "grid").size());
+  find_quantiser(op.quantiser);
 }
 
 void run(const FitGrid& op, const StepMemory& memory) {
   const auto* ranges = memory.data<bitcycle::Range>(op.ranges);
   auto* grid = memory.data<Affine>(op.grid);
   const auto width = memory.value<BitWidth>(op.width);
+  const Quantiser& quantiser = find_quantiser(op.quantiser);
   for (std::int64_t g = 0; g < memory.size(op.grid); ++g) {
-    grid[g] = gradient_affine(ranges[g], width, op.min_scale, op.zero_on_grid);
+    grid[g] = quantiser.grid(ranges[g], width, op.min_scale);
   }
 }
 
@@ -35,11 +37,13 @@ void check(const RunningGrid& op, const Operands& operands) {
   operands.require(op.running, "running", Element::kFloat32, 2);
   operands.require(op.width, "width", Element::kBitWidth, 1);
   operands.require(op.grid, "grid", Element::kGrid, 1);
+  find_quantiser(op.quantiser);
 }
 
 void run(const RunningGrid& op, const StepMemory& memory) {
+  const auto* running = memory.data<float>(op.running);
   memory.value<Affine>(op.grid) =
-      running_affine(memory.data<float>(op.running), memory.value<BitWidth>(op.width), op.min_scale);
+      find_quantiser(op.quantiser).running_grid(running[0], running[1], memory.value<BitWidth>(op.width), op.min_scale);
 }
 
 void check(const StepBounds& op, const Operands& operands) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The grids of the affine quantiser: what codes of a group stand for, value = lo + step * code (docs/numerics.md, 2).
-//   fit_grid       from this step's range: step = max((hi - lo) / (2^b - 1), min_scale); with zero_on_grid after 2.7
+// Grids: what codes of a group stand for, value = lo + step * code, by a quantiser (sim/quantisers; docs/numerics.md,
+// 2).
+//   fit_grid       from this step's range, by `affine`: lo = min, step = max((max - min) / (2^b - 1), min_scale)
 //   running_range  (zero point, range) of evaluation moves: fl(fl(0.9 * old) + fl(0.1 * now)) (2.5)
 //   running_grid   from the running state
 //   step_bounds    for each of some grids 1 where the step of any group is min_scale, else 0 (2.3)
 #pragma once
 
-#include "sim/number/affine.h"
 #include "sim/ops/op.h"
+#include "sim/quantisers/quantiser.h"
 
 namespace bitcycle::ops {
 
@@ -17,7 +18,7 @@ struct FitGrid {
   Tensor width;   // width ()
   Tensor grid;    // grid (groups)
   MinScale min_scale;
-  bool zero_on_grid = false;
+  std::string quantiser = kAffine;
 
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, Visit visit) {
@@ -45,6 +46,7 @@ struct RunningGrid {
   Tensor width;    // width ()
   Tensor grid;     // grid ()
   MinScale min_scale;
+  std::string quantiser = kAffine;
 
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, Visit visit) {

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "sim/number/affine.h"
 #include "sim/number/host_device.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
 #include "sim/ops/rescale.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle {
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "sim/number/affine.h"
 #include "sim/number/philox.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle::ops {
 

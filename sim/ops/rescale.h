@@ -6,9 +6,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "sim/number/affine.h"
 #include "sim/number/host_device.h"
 #include "sim/ops/accumulator.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle {
 

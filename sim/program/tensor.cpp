@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/program/tensor.h"
 
-#include "sim/number/affine.h"
 #include "sim/number/bit_width.h"
 #include "sim/ops/accumulator.h"
 #include "sim/ops/augmentation.h"
 #include "sim/ops/loss_record.h"
 #include "sim/ops/norm.h"
+#include "sim/quantisers/affine.h"
 
 namespace bitcycle {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "sim/number/ordered_key.h"
-#include "sim/ops/error_grid.h"
+#include "sim/quantisers/signed_grid.h"
 #include "sim/reference/operations.h"
 #include "sim/reference/taps.h"
 

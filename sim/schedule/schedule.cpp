@@ -7,23 +7,21 @@
 
 namespace bitcycle {
 
-// Every schedule's registration, named here so that no linker drops its file from the library.
-extern const bool constant_schedule_registered;
-extern const bool cyclic_cosine_schedule_registered;
-extern const bool linear_schedule_registered;
-extern const bool piecewise_schedule_registered;
-extern const bool triangular_schedule_registered;
+#define BITCYCLE_SCHEDULE(name) extern const bool name##_schedule_registered;
+#include "sim/schedule/list.inl"
+#undef BITCYCLE_SCHEDULE
 
 namespace {
+
+constexpr const bool* kRegistered[] = {
+#define BITCYCLE_SCHEDULE(name) &name##_schedule_registered,
+#include "sim/schedule/list.inl"
+#undef BITCYCLE_SCHEDULE
+};
 
 std::map<std::string, ScheduleFactory>& registry() {
   static std::map<std::string, ScheduleFactory> factories;
   return factories;
-}
-
-bool all_registered() {
-  return constant_schedule_registered && cyclic_cosine_schedule_registered && linear_schedule_registered &&
-         piecewise_schedule_registered && triangular_schedule_registered;
 }
 
 }  // namespace
@@ -34,7 +32,9 @@ bool register_schedule(const std::string& name, ScheduleFactory factory) {
 
 std::vector<std::string> schedule_names() {
   std::vector<std::string> names;
-  if (!all_registered()) throw std::logic_error("a schedule is registered twice");
+  for (const bool* registered : kRegistered) {
+    if (!*registered) throw std::logic_error("a schedule is registered twice");
+  }
   for (const auto& [name, factory] : registry()) names.push_back(name);
   return names;
 }

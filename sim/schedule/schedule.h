@@ -55,8 +55,8 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleSpec& spec);
 std::vector<std::string> schedule_names();
 
 using ScheduleFactory = std::unique_ptr<Schedule> (*)(const ScheduleSpec&);
-/// Registration: one namespace-scope constant a file, `const bool registered = register_schedule(...)`,
-/// listed in schedule.cpp so that no linker drops it.
+/// Registration: one namespace-scope constant a file, `const bool NAME_schedule_registered = register_schedule(...)`,
+/// and a line in list.inl.
 bool register_schedule(const std::string& name, ScheduleFactory factory);
 
 /// For schedules that run from min to max in cycles: throws where min and max are not integers in order, or cycles are

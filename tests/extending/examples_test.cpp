@@ -9,11 +9,13 @@
 #include "nn/run/network_state.h"
 #include "sim/device/kernel_device.h"
 #include "sim/number/philox.h"
+#include "sim/quantisers/quantiser.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
 
 extern const bool linear_decay_schedule_registered;
+extern const bool power_of_two_quantiser_registered;
 ModelFamily plain_family();
 namespace builder {
 Value* sum_of(Builder& builder, Value* a, Value* b);
@@ -65,6 +67,33 @@ TEST(Extending, AScheduleWorksUnderItsName) {
   EXPECT_EQ(plan.at(5).forward, bits(6));
   EXPECT_EQ(plan.at(9).forward, bits(4));
   EXPECT_EQ(plan.at(10).forward, bits(8));
+}
+
+TEST(Extending, AQuantiserMakesItsGridUnderItsName) {
+  ASSERT_TRUE(power_of_two_quantiser_registered);
+  const auto grid = find_quantiser("power_of_two").grid;
+  const Affine affine = grid({-0.3F, 1.2F}, bits(4), {});
+  EXPECT_EQ(affine.step, 0.125);  // 15 steps of 0.0625 do not reach from -0.3 to 1.2
+  EXPECT_EQ(affine.lo, -0.375);
+  EXPECT_EQ(grid({2.0F, 2.0F}, bits(4), {}).lo, 2.0);
+  EXPECT_THROW(find_quantiser("no such quantiser"), std::invalid_argument);
+}
+
+TEST(Extending, AQuantiserTrainsToTheSameBitsOnTheFastDeviceAndToOthersThanTheAffineOne) {
+  const auto digest = [](const std::string& quantiser, Device& device) {
+    builder::Options options = options_of(2);
+    options.quantisation.quantiser = quantiser;
+    builder::Builder b("small", options);
+    using namespace builder;
+    Value* x = relu(b, batch_norm(b, conv(b, b.images(8, 8, 3), {"conv1", 8}), "bn1"));
+    x = relu(b, batch_norm(b, conv(b, x, {"conv2", 8}), "bn2"));
+    softmax_loss(b, linear(b, average_pool(b, x, "pool"), "fc", 5));
+    return train(*b.finish(), device);
+  };
+  const auto fast = make_cpu_device(Isa::kAuto, 2), reference = make_reference_device();
+  const std::string expected = digest("power_of_two", *reference);
+  EXPECT_EQ(digest("power_of_two", *fast), expected);
+  EXPECT_NE(digest("affine", *fast), expected);
 }
 
 TEST(Extending, AModelTrainsToTheSameBitsOnTheFastDevice) {

@@ -39,6 +39,8 @@ case "${1:-}" in
       [ -z "$wrong" ] || complain "$folder may include $allowed only:"$'\n'"$wrong"
     done <<'END'
 sim sim
+sim/number sim/number
+sim/quantisers sim/quantisers|sim/number
 cuda cuda|sim
 cost_models cost_models|sim
 nn nn|cost_models|sim

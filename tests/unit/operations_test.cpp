@@ -49,7 +49,7 @@ TEST(Operations, GridsQuantiseAndDequantise) {
   const Tensor noise = p.input<float>("noise", {0.4F, 0.4F, -0.4F, -0.4F}, {4});
   const Tensor moved = p.result("moved", Element::kCodes8, {4});
   p.node(ops::Range{x, range, ops::one_group()});
-  p.node(ops::FitGrid{range, width, grid, {}, false});
+  p.node(ops::FitGrid{range, width, grid, {}});
   p.node(ops::RunningGrid{running, width, running_grid, {4.0F, 0.0}});
   p.node(ops::StepBounds{{grid, running_grid}, bounds});
   p.node(ops::RunningRange{range, running});

@@ -7,9 +7,9 @@
 #include <limits>
 #include <vector>
 
-#include "sim/number/affine.h"
 #include "sim/number/philox.h"
 #include "sim/ops/activation.h"
+#include "sim/quantisers/affine.h"
 #include "sim/reference/reference_library.h"
 #include "tests/exact/library_fixture.h"
 

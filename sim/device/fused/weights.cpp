@@ -19,6 +19,7 @@ std::optional<Match> weights(const Candidates& c, int node) {
     match.holds = {range->ranges};
     return match;
   }
+  if (c.get<ops::FitGrid>(fit)->quantiser != kAffine) return {};
   const auto hold = [&](int fit_node) {
     const auto* grid = c.get<ops::FitGrid>(fit_node);
     const int quantise = c.reader<ops::Quantise>(grid->grid);
@@ -50,13 +51,17 @@ std::optional<Match> weights(const Candidates& c, int node) {
 }
 
 std::optional<Match> activation_scale(const Candidates& c, int node) {
-  if (const auto* running = c.get<ops::RunningGrid>(node)) return Match{{node}, {}, {running->grid}, {}, {}, {}};
+  if (const auto* running = c.get<ops::RunningGrid>(node)) {
+    if (running->quantiser != kAffine) return {};
+    return Match{{node}, {}, {running->grid}, {}, {}, {}};
+  }
   const auto* moved = c.get<ops::RunningRange>(node);
   if (moved == nullptr) return {};
   Match match;
   match.nodes = {node};
   match.makes = {moved->running};
-  if (const int fit = reader_in_layer<ops::FitGrid>(c, moved->range, node); fit >= 0) {
+  const int fit = reader_in_layer<ops::FitGrid>(c, moved->range, node);
+  if (fit >= 0 && c.get<ops::FitGrid>(fit)->quantiser == kAffine) {
     add(match.nodes, fit);
     match.makes.push_back(c.get<ops::FitGrid>(fit)->grid);
   }
@@ -73,7 +78,9 @@ std::optional<Match> gradient_scale(const Candidates& c, int node) {
   match.makes = {range->ranges};
   const int norm = c.program().writer(range->x);
   if (c.any<ops::NormGradient>(norm) != nullptr) match.recomputed = {norm};
-  if (const int fit = c.reader<ops::FitGrid>(range->ranges); fit >= 0) {
+  const int fit = c.reader<ops::FitGrid>(range->ranges);
+  if (fit >= 0 &&
+      (c.get<ops::FitGrid>(fit)->quantiser == kAffine || c.get<ops::FitGrid>(fit)->quantiser == kAffineWithZero)) {
     add(match.nodes, fit);
     match.makes.push_back(c.get<ops::FitGrid>(fit)->grid);
   }
@@ -168,7 +175,7 @@ KernelLaunch bind_gradient_scale(const KernelBinding& b) {
   args.range = b.address<Range>(range->ranges);
   args.affine = fit != nullptr ? b.address<Affine>(fit->grid) : record<Affine>(b, keep);
   if (fit != nullptr) args.min_scale = fit->min_scale;
-  args.zero_on_grid = fit != nullptr && fit->zero_on_grid;
+  args.zero_on_grid = fit != nullptr && fit->quantiser == kAffineWithZero;
   const Program* program = &b.program;
   KernelLibrary* library = &b.library;
   return [=](const KernelStep& step) {

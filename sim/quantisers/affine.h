@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The affine min-max quantiser of Cyclic Precision Training, one element at a time, shared by every
-// library. Codes q in 0..2^b-1 stand for lo + step*q. Rules: docs/numerics.md, section 2.
+// The affine min-max quantiser of Cyclic Precision Training, one element at a time, shared by every library, and what
+// every quantiser shares: a grid of codes q in 0..2^b-1, which stand for lo + step*q, the code of a value to nearest or
+// with noise, and the value of a code. Rules: docs/numerics.md, section 2.
 #pragma once
 
 #include <cmath>
@@ -8,14 +9,9 @@
 
 #include "sim/number/bit_width.h"
 #include "sim/number/host_device.h"
+#include "sim/number/range.h"
 
 namespace bitcycle {
-
-/// Smallest and largest element of a group, -0 counted as +0. Of an empty group: 0, 0.
-struct Range {
-  float lo = 0.0F;
-  float hi = 0.0F;
-};
 
 /// What codes of a group mean: value = lo + step*q. Up to 16 bits lo and step hold binary32 values.
 struct Affine {
