@@ -5,16 +5,14 @@
 // rate in the same run. Every pass first checks that its result equals a run on the portable kernels.
 #include <benchmark/benchmark.h>
 
-#include <cstring>
-#include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "bench/conv_operation.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/product_image.h"
 #include "sim/cpu/weight_gradient.h"
 #include "sim/cpu/workers.h"
-#include "sim/device/kernel_library.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -72,53 +70,12 @@ void peak(benchmark::State& state) {
 BENCHMARK(peak)->UseRealTime()->MinTime(1.0);
 #endif
 
-/// One convolution with everything it needs.
-struct Operation {
-  Operation(Isa isa, const ConvShape& s, ErrorWeights error_weights) : library(make_cpu_library(isa)), shape(s) {
-    const auto eight = BitWidth::integer(8);
-    weights = library->make_weights(s);
-    const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
-      Buffer buffer(*library, static_cast<std::size_t>(size) * sizeof(float));
-      const auto stream = philox_stream(seed, 0, RandomPurpose::kSyntheticData, 0);
-      for (std::int64_t i = 0; i < size; ++i) {
-        buffer.as<float>()[i] = scale * rounding_noise(philox_word(stream, static_cast<std::uint64_t>(i)));
-      }
-      return buffer;
-    };
-    master = values(s.weight_size(), 1, 0.3F);
-    library->quantise_weights({master.as<float>(), eight, error_weights, 16, {}, true}, *weights);
-    x = values(s.input_size(), 2, 1.0F);
-    u = values(s.output_size(), 3, 1e-2F);
-    codes = Buffer(*library, static_cast<std::size_t>(s.input_size()));
-    g = Buffer(*library, static_cast<std::size_t>(s.output_size()));
-    y = Buffer(*library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-    dx = Buffer(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
-    dw = Buffer(*library, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
-    records = Buffer(*library, 256);
-    statistics = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
-    auto* affine = records.as<Affine>();
-    affine[0] = affine_of(Range{-0.5F, 0.5F}, eight, {});
-    affine[1] = affine_of(Range{-0.005F, 0.005F}, eight, {});
-    forward.input.x = x.as<float>();
-    forward.codes = {codes.as<void>(), affine, eight};
-    forward.weights = weights.get();
-    forward.shape = s;
-    forward.y = y.as<float>();
-    forward.statistics = statistics.as<ChannelStatistics>();
-    backward.gradient.u = u.as<float>();
-    backward.g = {g.as<void>(), affine + 1, eight};
+struct Operation : bench::ConvOperation {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights error_weights)
+      : ConvOperation(isa, s, error_weights, {-0.5F, 0.5F}) {
     backward.stochastic = false;
-    backward.x = forward.codes;
-    backward.weights = weights.get();
-    backward.shape = s;
     library->conv_forward(forward);
   }
-  std::unique_ptr<KernelLibrary> library;
-  ConvShape shape;
-  std::unique_ptr<QuantisedWeights> weights;
-  Buffer master, x, u, codes, g, y, dx, dw, records, statistics;
-  ConvForward forward;
-  ConvBackward backward;
 };
 
 enum Kind { kForward, kErrorRequantised, kErrorShared, kWeightGradient };
@@ -135,14 +92,10 @@ void run(Operation& operation, Kind kind) {
 
 void pass_of(benchmark::State& state, Kind kind, const ConvShape& s) {
   const auto error_weights = kind == kErrorShared ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  Operation fast(Isa::kAuto, s, error_weights), plain(Isa::kPortable, s, error_weights);
-  run(fast, kind);
-  run(plain, kind);
-  for (const auto member : {&Operation::y, &Operation::dx, &Operation::dw}) {
-    if (std::memcmp((fast.*member).as<char>(), (plain.*member).as<char>(), (fast.*member).bytes()) != 0) {
-      state.SkipWithError("the result differs from the portable kernels'");
-      return;
-    }
+  Operation fast(Isa::kAuto, s, error_weights);
+  if (!bench::equals_portable(state, fast, Operation(Isa::kPortable, s, error_weights),
+                              [&](Operation& operation) { run(operation, kind); })) {
+    return;
   }
   for (auto _ : state) run(fast, kind);
   state.counters["GMAC/s"] =

@@ -12,8 +12,8 @@
 #include <ctime>
 #include <vector>
 
+#include "bench/conv_operation.h"
 #include "sim/cpu/workers.h"
-#include "sim/device/kernel_library.h"
 
 namespace bitcycle {
 namespace {
@@ -80,29 +80,9 @@ class Copy {
 
 /// One layer's passes with everything they need, as a step runs them: batch norm and rectifier of the layer before on
 /// the way in, statistics behind the forward pass, the norms' sums behind the error pass.
-struct Operation {
-  Operation(Isa isa, const ConvShape& s, ErrorWeights reading) : library(make_cpu_library(isa)), shape(s) {
-    const auto eight = BitWidth::integer(8);
-    weights = library->make_weights(s);
-    const auto values = [&](std::int64_t size, std::uint32_t seed, float scale) {
-      Buffer buffer(*library, static_cast<std::size_t>(size) * sizeof(float));
-      const auto stream = philox_stream(seed, 0, RandomPurpose::kSyntheticData, 0);
-      std::vector<float> some(65521);
-      for (std::size_t i = 0; i < some.size(); ++i) some[i] = scale * rounding_noise(philox_word(stream, i));
-      for (std::int64_t i = 0; i < size; ++i) buffer.as<float>()[i] = some[static_cast<std::size_t>(i) % some.size()];
-      return buffer;
-    };
-    master = values(s.weight_size(), 1, 0.3F);
-    library->quantise_weights({master.as<float>(), eight, reading, 16, {}, true}, *weights);
-    x = values(s.input_size(), 2, 1.0F);
-    u = values(s.output_size(), 3, 1e-2F);
-    codes = Buffer(*library, static_cast<std::size_t>(s.input_size()));
-    g = Buffer(*library, static_cast<std::size_t>(s.output_size()));
-    y = Buffer(*library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
-    dx = Buffer(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
-    dw = Buffer(*library, static_cast<std::size_t>(s.weight_size()) * sizeof(float));
-    records = Buffer(*library, 256);
-    statistics = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(ChannelStatistics));
+struct Operation : bench::ConvOperation {
+  Operation(Isa isa, const ConvShape& s, ErrorWeights error_weights)
+      : ConvOperation(isa, s, error_weights, {0.0F, 0.5F}) {
     norms = Buffer(*library, static_cast<std::size_t>(2 * s.c) * sizeof(NormChannel));
     gradients = Buffer(*library, static_cast<std::size_t>(s.o) * sizeof(NormGradientChannel));
     sums = Buffer(*library, static_cast<std::size_t>(s.c) * sizeof(NormGradientSums));
@@ -110,35 +90,18 @@ struct Operation {
       norms.as<NormChannel>()[c] = norms.as<NormChannel>()[s.c + c] = {0.01F, 0.9F, 0.9F, 0.1F, 0.75F};
       gradients.as<NormGradientChannel>()[c] = {0.5F, 1e-4F, 1e-5F};
     }
-    auto* affine = records.as<Affine>();
-    affine[0] = affine_of(Range{0.0F, 0.5F}, eight, {});
-    affine[1] = affine_of(Range{-0.005F, 0.005F}, eight, {});
     forward.input = {x.as<float>(), norms.as<NormChannel>()};
-    forward.codes = {codes.as<void>(), affine, eight};
-    forward.weights = weights.get();
-    forward.shape = s;
-    forward.y = y.as<float>();
-    forward.statistics = statistics.as<ChannelStatistics>();
     backward.gradient = {u.as<float>(), y.as<float>(), norms.as<NormChannel>() + s.c,
                          gradients.as<NormGradientChannel>()};
-    backward.g = {g.as<void>(), affine + 1, eight};
     backward.stochastic = true;
     backward.noise = philox_stream(1, 2, RandomPurpose::kGradientRounding, 3);
-    backward.x = forward.codes;
-    backward.weights = weights.get();
-    backward.shape = s;
     gradient_sum.mask_y = x.as<float>();
     gradient_sum.mask_norm = norms.as<NormChannel>();
     gradient_sum.u = dx.as<float>();
     gradient_sum.norm[0] = {x.as<float>(), norms.as<NormChannel>(), sums.as<NormGradientSums>()};
     library->conv_forward(forward);
   }
-  std::unique_ptr<KernelLibrary> library;
-  ConvShape shape;
-  std::unique_ptr<QuantisedWeights> weights;
-  Buffer master, x, u, codes, g, y, dx, dw, records, statistics, norms, gradients, sums;
-  ConvForward forward;
-  ConvBackward backward;
+  Buffer norms, gradients, sums;
   GradientSum gradient_sum;
 };
 
@@ -166,18 +129,12 @@ double bytes_of(const ConvShape& s, Kind kind) {
 void pass(benchmark::State& state, Kind kind) {
   const Layer& layer = kLayers[state.range(0)];
   const ConvShape s = shape_of(layer);
-  const auto reading = kind == kErrorShared || kind == kBackward ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  Operation fast(Isa::kAuto, s, reading);
-  {
-    Operation plain(Isa::kPortable, s, reading);
-    run(fast, kind);
-    run(plain, kind);
-    for (const auto member : {&Operation::y, &Operation::dx, &Operation::dw}) {
-      if (std::memcmp((fast.*member).as<char>(), (plain.*member).as<char>(), (fast.*member).bytes()) != 0) {
-        state.SkipWithError("the result differs from the portable kernels'");
-        return;
-      }
-    }
+  const auto error_weights =
+      kind == kErrorShared || kind == kBackward ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  Operation fast(Isa::kAuto, s, error_weights);
+  if (!bench::equals_portable(state, fast, Operation(Isa::kPortable, s, error_weights),
+                              [&](Operation& operation) { run(operation, kind); })) {
+    return;
   }
   static Copy copy;
   Seconds copying, passing;

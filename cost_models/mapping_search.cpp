@@ -5,101 +5,14 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "cost_models/mapping_spatial.h"
+
 namespace bitcycle {
 namespace {
 
-constexpr std::size_t kSpatialKept = 4;  // ways to fill the arrays that are searched further
-constexpr std::size_t kKept = 3;         // descents that are started again from where they ended
+constexpr std::size_t kKept = 3;  // descents that are started again from where they ended
 constexpr std::array<std::array<std::size_t, 3>, 6> kOrders{
     {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}};  // roles, the one that stays longest first
-
-double width_of(const Accelerator& accelerator, const Product& product, std::size_t role) {
-  return role == 0 ? product.lhs_bits : (role == 1 ? product.rhs_bits : accelerator.output_bits);
-}
-
-bool fits_level(const Accelerator& accelerator, const Product& product, const LoopProblem& problem, std::size_t at,
-                const Extents& tile) {
-  const HierarchyLevel& level = accelerator.hierarchy[at];
-  if (level.array) return true;
-  double bits = 0.0;
-  for (std::size_t role = 0; role < 3; ++role) {
-    if (level.holds[role]) bits += problem.layout.words(role, tile) * width_of(accelerator, product, role);
-  }
-  return bits <= level.usable_bits;
-}
-
-/// Trips of each array level, by loop.
-using Spatial = std::vector<Extents>;
-
-Extents ones() {
-  Extents extents;
-  extents.fill(1.0);
-  return extents;
-}
-
-double steps_needed(const Extents& size, const Spatial& spatial) {
-  double steps = 1.0;
-  for (std::size_t d = 0; d < kLoops; ++d) {
-    double at_once = 1.0;
-    for (const auto& level : spatial) at_once *= level[d];
-    steps *= std::ceil(size[d] / at_once);
-  }
-  return steps;
-}
-
-/// One or two of the loops over `count` elements of a row or a column, as far as they go.
-std::vector<Extents> spreads(const Extents& left, const std::vector<Loop>& loops, std::int64_t count) {
-  std::vector<Extents> found{ones()};
-  for (const Loop first : loops) {
-    const double f = std::min(left[first], static_cast<double>(count));
-    if (!(f > 1.0)) continue;
-    Extents one = ones();
-    one[first] = f;
-    found.push_back(one);
-    for (const Loop second : loops) {
-      const double s = second == first ? 1.0 : std::min(left[second], std::floor(static_cast<double>(count) / f));
-      if (!(s > 1.0)) continue;
-      Extents two = one;
-      two[second] = s;
-      found.push_back(two);
-    }
-  }
-  return found;
-}
-
-/// The ways to fill all arrays that need the fewest steps, distinct ones.
-std::vector<Spatial> spatial_choices(const Accelerator& accelerator, const Extents& size) {
-  std::vector<Spatial> kept{{}};
-  for (const auto& level : accelerator.hierarchy) {
-    if (!level.array) continue;
-    std::vector<Spatial> next;
-    for (const auto& outer : kept) {
-      Extents left = size;
-      for (const auto& taken : outer) {
-        for (std::size_t d = 0; d < kLoops; ++d) left[d] = std::ceil(left[d] / taken[d]);
-      }
-      for (const auto& rows : spreads(left, level.row_loops, level.rows)) {
-        Extents rest = left;
-        for (std::size_t d = 0; d < kLoops; ++d) rest[d] = std::ceil(left[d] / rows[d]);
-        for (const auto& columns : spreads(rest, level.column_loops, level.columns)) {
-          Extents both = rows;
-          for (std::size_t d = 0; d < kLoops; ++d) both[d] *= columns[d];
-          Spatial all = outer;
-          all.push_back(both);
-          next.push_back(std::move(all));
-        }
-      }
-    }
-    std::sort(next.begin(), next.end(), [&](const Spatial& a, const Spatial& b) {
-      const double sa = steps_needed(size, a), sb = steps_needed(size, b);
-      return sa != sb ? sa < sb : a < b;
-    });
-    next.erase(std::unique(next.begin(), next.end()), next.end());
-    if (next.size() > kSpatialKept) next.resize(kSpatialKept);
-    kept = std::move(next);
-  }
-  return kept;
-}
 
 class Descent {
  public:
@@ -313,89 +226,6 @@ class Descent {
 };
 
 }  // namespace
-
-LoopProblem loop_problem(const Product& product) {
-  const auto real = [](std::int64_t v) { return static_cast<double>(v); };
-  LoopProblem problem;
-  problem.size.fill(1.0);
-  const Windows& w = product.windows;
-  problem.size[kOutChannels] = real(product.n);
-  if (w.images == 0) {
-    problem.size[kImages] = real(product.m);
-    problem.size[kInChannels] = real(product.k);
-    return problem;
-  }
-  problem.size[kImages] = real(w.images);
-  problem.size[kInChannels] = real(w.channels);
-  problem.size[kOutRows] = real(w.out_height);
-  problem.size[kOutColumns] = real(w.out_width);
-  problem.size[kKernelRows] = real(w.kernel_height);
-  problem.size[kKernelColumns] = real(w.kernel_width);
-  problem.layout.stride_height = w.stride_height;
-  problem.layout.stride_width = w.stride_width;
-  problem.layout.dilation_height = w.dilation_height;
-  problem.layout.dilation_width = w.dilation_width;
-  if (w.transposed) problem.layout.tensor = {kInputTensor, kOutputTensor, kWeightTensor};
-  problem.layout.density = touched_elements(w) * real(w.images) / problem.layout.words(0, problem.size);
-  problem.layout.density = std::min(1.0, problem.layout.density);
-  return problem;
-}
-
-bool fits(const Accelerator& accelerator, const Product& product, const LoopProblem& problem, const LoopNest& nest) {
-  for (std::size_t l = 0; l < accelerator.hierarchy.size(); ++l) {
-    if (!fits_level(accelerator, product, problem, l, tile_of(nest, l + 1))) return false;
-  }
-  return true;
-}
-
-MappedCost cost_of_nest(const Accelerator& accelerator, const Product& product, const LoopProblem& problem,
-                        const LoopNest& nest) {
-  const NestCounts counts = count_words(nest, problem.layout);
-  MappedCost cost;
-  cost.cycles = counts.cycles;
-  const auto busy = [&](double bits, double bits_per_cycle) {
-    if (bits_per_cycle > 0.0) cost.stall = std::max(cost.stall, std::ceil(bits / bits_per_cycle) - cost.cycles);
-  };
-  for (std::size_t role = 0; role < 3; ++role) {
-    const double bits = width_of(accelerator, product, role);
-    cost.dram_read_bits += counts.levels[0][role].reads * bits;
-    cost.dram_write_bits += counts.levels[0][role].updates * bits;
-  }
-  for (std::size_t l = 0; l < accelerator.hierarchy.size(); ++l) {
-    BufferTraffic traffic;
-    for (std::size_t role = 0; role < 3; ++role) {
-      const double bits = width_of(accelerator, product, role);
-      if (accelerator.hierarchy[l].array) {
-        traffic.read_bits += counts.transfers[role][l + 1] * bits;
-        continue;
-      }
-      const LevelCounts& words = counts.levels[l + 1][role];
-      traffic.read_bits += words.reads * counts.instances[l + 1] * bits;
-      traffic.write_bits += (words.fills + words.updates) * counts.instances[l + 1] * bits;
-    }
-    busy((traffic.read_bits + traffic.write_bits) / counts.instances[l + 1], accelerator.hierarchy[l].bits_per_cycle);
-    cost.nj += 1e-3 * (traffic.read_bits * accelerator.buffers[l].read_pj_per_bit +
-                       traffic.write_bits * accelerator.buffers[l].write_pj_per_bit);
-    cost.levels.push_back(traffic);
-  }
-  busy(cost.dram_read_bits + cost.dram_write_bits, accelerator.dram_bits_per_cycle);
-  cost.nj += 1e-3 * (cost.dram_read_bits + cost.dram_write_bits) * accelerator.dram_pj_per_bit;
-  return cost;
-}
-
-double objective_of(const Accelerator& accelerator, const Product& product, const MappedCost& cost) {
-  const double time = cost.cycles + cost.stall;
-  const double macs = product.macs() / static_cast<double>(product.repeat);
-  const double leakage = accelerator.leakage_mw * 1e6 * time / accelerator.clock_hz;
-  const double energy = cost.nj + leakage + 1e-3 * macs * accelerator.mac.pj(product.lhs_bits, product.rhs_bits);
-  // The second figure decides where the first is equal.
-  switch (accelerator.objective) {
-    case Objective::kEnergy: return energy * (1.0 + 1e-6 * time / (time + macs));
-    case Objective::kCycles: return time * (1.0 + 1e-6 * energy / (energy + 1e6));
-    case Objective::kEnergyDelay: return energy * time;
-  }
-  return energy * time;
-}
 
 Mapping search_mapping(const Accelerator& accelerator, const Product& product) {
   const LoopProblem problem = loop_problem(product);

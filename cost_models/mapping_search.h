@@ -34,6 +34,9 @@ struct Mapping {
 /// Traffic and energy of a nest: everything but the arithmetic.
 MappedCost cost_of_nest(const Accelerator& accelerator, const Product& product, const LoopProblem& problem,
                         const LoopNest& nest);
+/// Whether a tile fits the buffer of level `at`; an array holds nothing.
+bool fits_level(const Accelerator& accelerator, const Product& product, const LoopProblem& problem, std::size_t at,
+                const Extents& tile);
 /// Whether every tile fits its buffer.
 bool fits(const Accelerator& accelerator, const Product& product, const LoopProblem& problem, const LoopNest& nest);
 /// The least objective that was found. Throws std::invalid_argument where not even one element of each operand fits.

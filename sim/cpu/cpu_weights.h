@@ -6,6 +6,7 @@
 #include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/depthwise_gradient.h"
 #include "sim/cpu/depthwise_product.h"
+#include "sim/cpu/ordered_gradient.h"
 #include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
 #include "sim/cpu/weight_gradient.h"

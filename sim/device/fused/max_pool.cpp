@@ -49,6 +49,18 @@ PoolGeometry geometry(const Program& program, Tensor x, Tensor z, const ops::Poo
   return {in[0], in[1], in[2], in[3], out[1], out[2], window.kernel, window.stride, window.padding};
 }
 
+/// Calls the library with the arguments of as many samples as a step has.
+template <typename Args, typename Call>
+KernelLaunch over_samples(const KernelBinding& b, const Args& args, Call call) {
+  const std::int64_t each = args.over.n / b.program.batch();
+  KernelLibrary* library = &b.library;
+  return [args, each, library, call](const KernelStep& step) {
+    Args now = args;
+    now.over.n = each * step.samples;
+    call(*library, now);
+  };
+}
+
 KernelLaunch bind_max_pool(const KernelBinding& b) {
   const auto* op = b.op<ops::MaxPool>();
   MaxPool args;
@@ -56,13 +68,7 @@ KernelLaunch bind_max_pool(const KernelBinding& b) {
   args.x = b.address<float>(op->x);
   args.z = b.address<float>(op->z);
   if (const auto* range = b.op<ops::Range>()) args.range = b.address<Range>(range->ranges);
-  const std::int64_t each = args.over.n / b.program.batch();
-  KernelLibrary* library = &b.library;
-  return [args, each, library](const KernelStep& step) {
-    MaxPool now = args;
-    now.over.n = each * step.samples;
-    library->max_pool(now);
-  };
+  return over_samples(b, args, [](KernelLibrary& library, const MaxPool& now) { library.max_pool(now); });
 }
 
 KernelLaunch bind_max_pool_backward(const KernelBinding& b) {
@@ -82,13 +88,8 @@ KernelLaunch bind_max_pool_backward(const KernelBinding& b) {
     const auto* magnitude = b.op<ops::Magnitude>(i);
     if (magnitude->x == op->dx) args.dx_bound = b.address<float>(magnitude->bound);
   }
-  const std::int64_t each = args.over.n / b.program.batch();
-  KernelLibrary* library = &b.library;
-  return [args, gradient_sum, each, library](const KernelStep& step) {
-    MaxPoolBackward now = args;
-    now.over.n = each * step.samples;
-    library->max_pool_backward(now);
-  };
+  return over_samples(
+      b, args, [gradient_sum](KernelLibrary& library, const MaxPoolBackward& now) { library.max_pool_backward(now); });
 }
 
 KernelLaunch bind_norm_sums(const KernelBinding& b) {

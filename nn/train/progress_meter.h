@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// ProgressMeter: the speed of a training, and the accuracy of its last batches.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "nn/train/trainer.h"
+
+namespace bitcycle {
+
+using TrainingClock = std::chrono::steady_clock;
+double seconds_since(TrainingClock::time_point start);
+
+class ProgressMeter {
+ public:
+  explicit ProgressMeter(std::int64_t batch) : batch_(batch) {}
+  /// `steps` are to come in this call of train().
+  void expect(std::int64_t steps) { step_seconds_.reserve(static_cast<std::size_t>(steps)); }
+  void add(double seconds) { step_seconds_.push_back(seconds); }
+  void add_correct(std::int64_t images) {
+    correct_ += images;
+    images_ += batch_;
+  }
+  /// Sets accuracy since the last call, speed of the last 50 steps, and the seconds that the steps left take.
+  void fill(Progress& progress);
+  /// Images a second, median over the steps after the first five; 0 where no step was made.
+  double median_speed() const;
+
+ private:
+  std::int64_t batch_;
+  std::vector<double> step_seconds_;
+  std::int64_t correct_ = 0, images_ = 0;
+};
+
+}  // namespace bitcycle

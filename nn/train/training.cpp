@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/train/training.h"
+
+#include <cstdio>
+#include <stdexcept>
+
+#include "nn/data/jpeg.h"
+#include "nn/models/model.h"
+#include "nn/run/initial_state.h"
+#include "nn/train/cost_options.h"
+#include "nn/train/fork.h"
+
+namespace bitcycle {
+namespace {
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+}  // namespace
+
+Training::Training(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener)
+    : config_(config),
+      device_(device),
+      options_(options),
+      listener_(listener),
+      dataset_(load_dataset(config.data, config.model.classes)),
+      run_(config, dataset_, device),
+      workload_(model_workload(config)),
+      cost_options_(bitops_options(config)),
+      meter_(config.train.batch) {
+  set_initial_state(run_, config_);
+  if (config_.swa.start > 0) average_.emplace(config_, dataset_, device_);
+  for (const auto& text : dataset_.warnings) warn(text);
+  state_.data_checksum = dataset_.checksum;
+}
+
+TrainSummary Training::operator()(RunFolder& folder) {
+  folder_ = &folder;
+  begin();
+  if (options_.profile) device_.set_profiling(true);
+  try {
+    steps();
+  } catch (const NonFiniteError& error) {
+    folder_->flush();
+    throw NonFiniteError(std::string(error.what()) + "; nothing of this step was written, " + last_checkpoint_ +
+                         ". A lower optimizer.lr, learning_rate.warm_up, or wider precision may help");
+  }
+  return summary();
+}
+
+void Training::begin() {
+  const builder::NetworkProgram& network = run_.network();
+  std::int64_t parameters = 0;
+  for (const auto& parameter : network.parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
+  listener_.on_start(config_.model.name + " with " + std::to_string(network.classes) +
+                     " classes: " + std::to_string(parameters) + " parameters, " +
+                     fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) +
+                     " million MACs for an image in each of the three passes");
+  listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
+                     std::to_string(dataset_.test.count) + " test images" +
+                     (config_.data.name == "imagefolder" ? ", read by " + jpeg_decoder() : ""));
+  listener_.on_start("kernels: " + device_.name() + ", threads: " + std::to_string(device_.threads()));
+
+  std::vector<std::string> warnings;
+  auto checkpoint = folder_->resume_point(warnings);
+  for (const auto& text : warnings) warn(text);
+  if (!checkpoint) {
+    folder_->truncate_to(0);
+    checkpoint_step_ = 0;
+    if (config_.fork.run.empty()) {
+      open_tensorboard();
+      return;
+    }
+    checkpoint = take_over(config_, *folder_);
+    listener_.on_start("forked from " + config_.fork.run + " at step " + std::to_string(config_.fork.step));
+  }
+  const std::string origin =
+      "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
+  ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
+  if (restored.data_checksum != dataset_.checksum) {
+    throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_->path().string() +
+                             " was trained on" +
+                             (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") +
+                             ": restore them, or start again with --restart");
+  }
+  load_state(run_.state(), checkpoint->file, origin);
+  state_ = restored;
+  if (average_) {
+    average_->load(checkpoint->file, state_.swa_models, origin);
+  } else {
+    state_.swa_models = 0;  // a fork may leave its parent's averages behind
+  }
+  checkpoint_step_ = state_.step;
+  folder_->truncate_to(state_.step);
+  const auto recorded = folder_->widths();
+  if (!recorded.empty()) widths_ = recorded.back();
+  open_tensorboard();
+  last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
+  listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
+}
+
+void Training::steps() {
+  const std::int64_t first = state_.step, last = config_.train.steps;
+  meter_.expect(last - first);
+  bool started = false;  // the step of this round, by the one before
+  for (std::int64_t step = first; step < last; ++step) {
+    if (!started && stop_wanted(step - first)) {
+      if (state_.step != checkpoint_step_) write_checkpoint();
+      return;
+    }
+    const auto begun = TrainingClock::now();
+    if (!started) start(step);
+    started = runs_ahead(step, first);
+    std::exception_ptr unreadable;  // of the next step; this one counts
+    if (started) {
+      try {
+        run_.start(step + 1);
+      } catch (const DataError&) {
+        unreadable = std::current_exception();
+        started = false;
+      }
+    }
+    const StepResult result = run_.finish();
+    meter_.add(seconds_since(begun));
+    record(step, result);
+    const std::int64_t done = state_.step;
+    bool best = false;
+    const bool evaluation = due(done, config_.train.evaluate_every);
+    if (evaluation && averages(done)) explained([&] { average_->add(run_.state(), done); });
+    if (looked_at(done)) {
+      digest_ = digest_state(run_.state());
+      folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
+    }
+    if (evaluation) best = explained([&] { return evaluate(); });
+    if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
+    if (unreadable) save_and_rethrow(unreadable);
+  }
+}
+
+void Training::start(std::int64_t step) {
+  try {
+    run_.start(step);
+  } catch (const DataError&) {
+    save_and_rethrow(std::current_exception());
+  }
+}
+
+void Training::save_and_rethrow(const std::exception_ptr& error) {
+  if (state_.step != checkpoint_step_) write_checkpoint();
+  try {
+    std::rethrow_exception(error);
+  } catch (const DataError& reason) {
+    throw DataError(std::string(reason.what()) + ". The run is saved at step " + std::to_string(state_.step) +
+                    ", and the same command goes on when the file is there again");
+  }
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training: one call of train(). Its course is in training.cpp, what it writes into the run folder in
+// training_records.cpp.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cost_models/bitops.h"
+#include "nn/data/dataset.h"
+#include "nn/models/state.h"
+#include "nn/run/averaged_network.h"
+#include "nn/run/network_run.h"
+#include "nn/train/progress_meter.h"
+#include "nn/train/progress_state.h"
+#include "nn/train/tensorboard_log.h"
+#include "nn/train/trainer.h"
+
+namespace bitcycle {
+
+/// From where the run folder stands to its end, or to where it is told to stop.
+class Training {
+ public:
+  /// Everything that can refuse a config happens here, before there is a folder.
+  Training(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener);
+
+  TrainSummary operator()(RunFolder& folder);
+
+ private:
+  void warn(const std::string& text) {
+    warnings_.push_back(text);
+    listener_.on_warning(text);
+  }
+
+  void begin();
+
+  /// TensorBoard's file is a copy of the records: what goes wrong with it is a warning, and the run goes on without.
+  template <typename Act>
+  void on_tensorboard(Act&& act) {
+    if (!config_.execution.tensorboard) return;
+    try {
+      if (tensorboard_failed_) return;
+      act();
+    } catch (const std::exception& error) {
+      tensorboard_failed_ = true;
+      warn(std::string("TensorBoard's event file is not written any more: ") + error.what());
+    }
+  }
+  void open_tensorboard() {
+    on_tensorboard([&] { tensorboard_.emplace(*folder_, config_.train.log_every); });
+  }
+
+  bool due(std::int64_t done, std::int64_t every) const { return done % every == 0 || done == config_.train.steps; }
+  /// True where the state after so many steps is looked at.
+  bool looked_at(std::int64_t done) const {
+    return due(done, config_.train.evaluate_every) || due(done, config_.digest.every) ||
+           due(done, config_.train.checkpoint_every);
+  }
+  bool averages(std::int64_t done) const {
+    return average_ && done >= config_.swa.start && done % config_.swa.freq == 0;
+  }
+  /// The step after this one may begin before this one's result is known: nothing looks at the state between them.
+  bool runs_ahead(std::int64_t step, std::int64_t first) const {
+    return device_.runs_behind() && step + 1 < config_.train.steps && !looked_at(step + 1) &&
+           !stop_wanted(step + 1 - first);
+  }
+
+  bool stop_wanted(std::int64_t done_here) const {
+    if (options_.stop != nullptr && options_.stop->load()) return true;
+    return options_.stop_after > 0 && done_here >= options_.stop_after;
+  }
+
+  /// An evaluation, or a pass for an average, that cannot read an image leaves the run as its last checkpoint has it.
+  template <typename Act>
+  auto explained(Act&& act) {
+    try {
+      return act();
+    } catch (const DataError& error) {
+      throw DataError(std::string(error.what()) + ". Nothing of this evaluation was written, " + last_checkpoint_ +
+                      ", and the same command goes on from it when the file is there again");
+    }
+  }
+
+  void steps();
+
+  /// Begins a step. Where an image of it cannot be read, what was trained before is saved.
+  void start(std::int64_t step);
+  [[noreturn]] void save_and_rethrow(const std::exception_ptr& error);
+
+  void record(std::int64_t step, const StepResult& result);
+
+  /// A line where the widths are not those of the step before.
+  void record_widths(std::int64_t step);
+
+  BitOps cost(std::int64_t steps) const { return count_bitops(workload_, run_.plan(), 0, steps, cost_options_); }
+
+  /// True where this is the best accuracy so far.
+  bool evaluate();
+
+  void evaluate_average(EvaluationRecord& evaluation);
+
+  void write_checkpoint();
+
+  TrainSummary summary();
+
+  const Config& config_;
+  Device& device_;
+  const TrainOptions& options_;
+  TrainListener& listener_;
+  RunFolder* folder_ = nullptr;
+  const TrainingClock::time_point start_ = TrainingClock::now();
+  const Dataset dataset_;
+  NetworkRun run_;
+  std::optional<AveragedNetwork> average_;
+  const Workload workload_;
+  const BitOpsOptions cost_options_;
+  ProgressMeter meter_;
+
+  ProgressState state_;
+  StateDigest digest_;
+  std::optional<WidthRecord> widths_;  // the last that was recorded
+  std::int64_t checkpoint_step_ = 0;   // whose state is on the disk, or follows from the config
+  std::string last_checkpoint_ = "and there is no checkpoint yet";
+  std::vector<std::string> warnings_;
+  std::optional<TensorboardLog> tensorboard_;
+  bool tensorboard_failed_ = false;
+};
+
+}  // namespace bitcycle

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training writes: records of steps and evaluations, checkpoints, its summary.
+#include <algorithm>
+#include <utility>
+
+#include "nn/train/learning_rate.h"
+#include "nn/train/run_key.h"
+#include "nn/train/training.h"
+
+namespace bitcycle {
+namespace {
+
+constexpr double kGiga = 1e-9;
+
+}  // namespace
+
+void Training::record(std::int64_t step, const StepResult& result) {
+  const LayerWidths widths = run_.plan().at(step);
+  const StepRecord done{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
+                        learning_rate_at(config_.learning_rate, step)};
+  folder_->append(done);
+  record_widths(step);
+  on_tensorboard([&] { tensorboard_->add(done); });
+  state_.step = step + 1;
+  state_.loss_sum += result.loss;
+  ++state_.loss_count;
+  state_.min_scale_bound += result.min_scale_bound;
+  meter_.add_correct(result.correct);
+  if (state_.step % config_.train.log_every != 0 && state_.step != config_.train.steps) return;
+  Progress progress;
+  progress.step = state_.step;
+  progress.steps = config_.train.steps;
+  progress.forward_bits = widths.forward.bits();
+  progress.gradient_bits = widths.gradient.bits();
+  progress.loss = result.loss;
+  meter_.fill(progress);
+  listener_.on_step(progress);
+}
+
+void Training::record_widths(std::int64_t step) {
+  WidthRecord now{step, run_.plan().at(step), {}};
+  if (!config_.precision.layers.empty() || !config_.precision.history.empty()) {
+    const auto widths = run_.widths_at(step);
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      if (widths[i] != now.widths) now.layers[run_.network().layers[i].name] = widths[i];
+    }
+  }
+  if (widths_ && widths_->widths == now.widths && widths_->layers == now.layers) return;
+  folder_->append(now);
+  widths_ = std::move(now);
+}
+
+bool Training::evaluate() {
+  const std::int64_t done = state_.step;
+  const auto widths = run_.widths_at(done - 1);
+  const EvaluationResult now = run_.evaluate(done, widths);
+  // The test accuracy depends on the forward widths alone.
+  const auto same_forward = [](const LayerWidths& a, const LayerWidths& b) { return a.forward == b.forward; };
+  const auto& max = run_.max_widths();
+  const bool at_max = std::equal(widths.begin(), widths.end(), max.begin(), same_forward);
+  const EvaluationResult widest = at_max ? now : run_.evaluate(done, max);
+  const BitOps spent = cost(done);
+
+  EvaluationRecord evaluation;
+  evaluation.step = done;
+  evaluation.epoch = static_cast<double>(done * config_.train.batch) / static_cast<double>(dataset_.train.count);
+  evaluation.train_loss = state_.loss_count > 0 ? state_.loss_sum / static_cast<double>(state_.loss_count) : 0.0;
+  evaluation.test_loss = now.loss;
+  evaluation.test_accuracy = now.accuracy;
+  evaluation.test_accuracy_max_width = widest.accuracy;
+  evaluation.forward_bits = run_.plan().at(done - 1).forward.bits();
+  evaluation.gradient_bits = run_.plan().at(done - 1).gradient.bits();
+  evaluation.paper_gbitops = spent.paper * kGiga;
+  evaluation.executed_gbitops = spent.executed * kGiga;
+  evaluation.min_scale_bound = state_.min_scale_bound;
+  evaluation.digest = digest_.root;
+  evaluation.seconds = seconds_since(start_);
+  if (averages(done)) evaluate_average(evaluation);
+  folder_->append(evaluation);
+  on_tensorboard([&] {
+    tensorboard_->add(evaluation);
+    tensorboard_->flush();
+  });
+  state_.loss_sum = 0.0;
+  state_.loss_count = 0;
+  state_.min_scale_bound = 0;
+  const double accuracy = config_.evaluation.width == "max" ? widest.accuracy : now.accuracy;
+  const bool best = accuracy > state_.best_accuracy;
+  if (best) {
+    state_.best_accuracy = accuracy;
+    state_.best_step = done;
+  }
+  listener_.on_evaluation(evaluation, state_.best_accuracy);
+  return best;
+}
+
+void Training::evaluate_average(EvaluationRecord& evaluation) {
+  evaluation.swa_models = state_.swa_models = average_->models();
+  evaluation.swa_accuracy = state_.swa_accuracy = average_->evaluate(evaluation.step).accuracy;
+  evaluation.swa_digest = average_->digest();
+  state_.best_swa_accuracy = std::max(state_.best_swa_accuracy, state_.swa_accuracy);
+}
+
+void Training::write_checkpoint() {
+  if (const auto name = non_finite_state(run_.state()); !name.empty()) {
+    throw NonFiniteError("step " + std::to_string(state_.step - 1) + ": " + name + " is not finite");
+  }
+  folder_->write_cost(bitops_csv(cost(state_.step)));
+  folder_->flush();
+  on_tensorboard([&] { tensorboard_->flush(); });
+  Checkpoint checkpoint;
+  checkpoint.step = state_.step;
+  checkpoint.best_step = state_.best_step;
+  checkpoint.file.tensors = save_state(run_.state());
+  if (average_) {
+    for (auto& tensor : average_->save()) checkpoint.file.tensors.push_back(std::move(tensor));
+  }
+  checkpoint.file.metadata = to_metadata(state_);
+  checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
+  checkpoint.file.metadata[kRunKey] = run_key(config_);
+  folder_->write_checkpoint(checkpoint);
+  checkpoint_step_ = state_.step;
+  last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
+}
+
+TrainSummary Training::summary() {
+  TrainSummary summary;
+  summary.run = folder_->path();
+  summary.step = state_.step;
+  summary.steps = config_.train.steps;
+  summary.finished = state_.step == config_.train.steps;
+  const auto evaluations = folder_->evaluations();
+  if (!evaluations.empty()) {
+    summary.test_accuracy = evaluations.back().test_accuracy;
+    summary.test_accuracy_max_width = evaluations.back().test_accuracy_max_width;
+  }
+  summary.best_test_accuracy = std::max(0.0, state_.best_accuracy);
+  summary.best_step = state_.best_step;
+  summary.swa_models = state_.swa_models;
+  if (state_.swa_models > 0) {
+    summary.swa_accuracy = state_.swa_accuracy;
+    summary.best_swa_accuracy = state_.best_swa_accuracy;
+  }
+  if (state_.step > 0) {
+    const BitOps spent = cost(state_.step);
+    const BitOps fixed_width = count_static_bitops(workload_, run_.plan(), 0, state_.step, cost_options_);
+    summary.paper_gbitops = spent.paper * kGiga;
+    summary.executed_gbitops = spent.executed * kGiga;
+    summary.static_paper_gbitops = fixed_width.paper * kGiga;
+    summary.saving_percent = saving_percent(spent, fixed_width);
+  }
+  summary.digest = digest_state(run_.state()).root;
+  summary.images_per_second = meter_.median_speed();
+  summary.seconds = seconds_since(start_);
+  summary.device_memory_bytes = device_.memory_bytes();
+  if (options_.profile) summary.profile = device_.profile();
+  summary.warnings = warnings_;
+  if (summary.finished) folder_->write_summary(summary_json(summary));
+  return summary;
+}
+
+}  // namespace bitcycle

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows without channels: extremes, masks, sums on a grid, softmax, SGD. Part of elementwise.inl.
+
+void range(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi) {
+  if (count == 0) return;
+  Ints least = all_ints(*lo), most = all_ints(*hi);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Ints key = key_of(load(x + i));
+    least = smaller(least, key);
+    most = larger(most, key);
+  }
+  if (i < count) {
+    float lanes[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) lanes[j] = x[i + j < count ? i + j : i];
+    const Ints key = key_of(load(lanes));
+    least = smaller(least, key);
+    most = larger(most, key);
+  }
+  *lo = smallest_of(least);
+  *hi = largest_of(most);
+}
+
+void magnitude(const float* x, std::int64_t count, std::int32_t* largest) {
+  Ints most = all_ints(*largest);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) most = larger(most, both(bits_of(load(x + i)), all_ints(INT32_MAX)));
+  if (i < count) most = larger(most, both(bits_of(load_some(x + i, count - i)), all_ints(INT32_MAX)));
+  *largest = largest_of(most);
+}
+
+void positive_bits(const float* x, std::int64_t count, std::uint8_t* bits) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const auto word = static_cast<std::uint16_t>(bits_of_mask(positive(load(x + i))));
+    __builtin_memcpy(bits + i / 8, &word, sizeof word);
+  }
+  if (i < count) {
+    const std::uint32_t word = bits_of_mask(positive(load_some(x + i, count - i)));
+    bits[i / 8] = static_cast<std::uint8_t>(word);
+    if (count - i > 8) bits[i / 8 + 1] = static_cast<std::uint8_t>(word >> 8);
+  }
+}
+
+/// sums[i] += rint(fl(value(x[i]) * scale)).
+template <typename Value>
+inline void add_values_on_grid(const float* x, std::int64_t count, float scale, std::int64_t* sums,
+                               const Value& value) {
+  const Floats to_grid = all(scale);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(sums + i, add(load(sums + i), rounded_long(mul(value(load(x + i)), to_grid))));
+  }
+  if (i == count) return;
+  std::int64_t lanes[kLanes];
+  store(lanes, rounded_long(mul(value(load_some(x + i, count - i)), to_grid)));
+  // Modulo 2^64, as vectors add: what is not finite is the smallest integer on the grid.
+  for (std::int64_t j = 0; i + j < count; ++j) {
+    sums[i + j] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(sums[i + j]) + static_cast<std::uint64_t>(lanes[j]));
+  }
+}
+
+void add_on_grid(const float* x, std::int64_t count, float scale, std::int64_t* sums) {
+  add_values_on_grid(x, count, scale, sums, [](const Floats& v) { return v; });
+}
+
+void add_products_on_grid(const float* x, float factor, std::int64_t count, float scale, std::int64_t* sums) {
+  const Floats by = all(factor);
+  add_values_on_grid(x, count, scale, sums, [&](const Floats& v) { return mul(v, by); });
+}
+
+/// exp_f64 of sim/number/elementary.h, a lane a value, for arguments from -104, whose result rounds to 0 in binary32,
+/// to 0: there 2^k is a normal number, so that ldexp is an exact product.
+void exponentials(const float* z, float m, std::int64_t count, float* e, float (*plain)(float)) {
+  for (std::int64_t i = 0; i < count; i += kLanes) {
+    const std::int64_t lanes = count - i < kLanes ? count - i : kLanes;
+    float x32[kLanes];
+    int usual = 1;
+    for (std::int64_t j = 0; j < kLanes; ++j) {
+      x32[j] = z[i + (j < lanes ? j : 0)] - m;
+      usual &= x32[j] <= 0.0F ? 1 : 0;
+    }
+    if (usual == 0) {
+      for (std::int64_t j = 0; j < lanes; ++j) e[i + j] = plain(x32[j]);
+      continue;
+    }
+    double x[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) x[j] = static_cast<double>(x32[j] < -104.0F ? -104.0F : x32[j]);
+    const Doubles at = load(x);
+    double product[kLanes], k[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) product[j] = x[j] * 0x1.71547652b82fep+0;
+    const Ints whole = rounded(load(product));
+    const Doubles wholes = to_doubles(whole);
+    store(k, wholes);
+    double low[kLanes], minus_k[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) {
+      low[j] = k[j] * 0x1.a39ef35793c76p-33;
+      minus_k[j] = -k[j];
+    }
+    double high[kLanes], r[kLanes], tail[kLanes], square[kLanes];
+    store(high, fused(load(minus_k), all(0x1.62e42fee00000p-1), at));
+    for (std::int64_t j = 0; j < kLanes; ++j) {
+      r[j] = high[j] - low[j];
+      tail[j] = (high[j] - r[j]) - low[j];
+      square[j] = r[j] * r[j];
+    }
+    const Doubles rest_of = load(r), tails = load(tail);
+    Doubles p = all(0x1.93974a8c07c9dp-37);
+    p = fused(p, rest_of, all(0x1.6124613a86d09p-33));
+    p = fused(p, rest_of, all(0x1.1eed8eff8d898p-29));
+    p = fused(p, rest_of, all(0x1.ae64567f544e4p-26));
+    p = fused(p, rest_of, all(0x1.27e4fb7789f5cp-22));
+    p = fused(p, rest_of, all(0x1.71de3a556c734p-19));
+    p = fused(p, rest_of, all(0x1.a01a01a01a01ap-16));
+    p = fused(p, rest_of, all(0x1.a01a01a01a01ap-13));
+    p = fused(p, rest_of, all(0x1.6c16c16c16c17p-10));
+    p = fused(p, rest_of, all(0x1.1111111111111p-7));
+    p = fused(p, rest_of, all(0x1.5555555555555p-5));
+    p = fused(p, rest_of, all(0x1.5555555555555p-3));
+    p = fused(p, rest_of, all(0.5));
+    double rest[kLanes];
+    store(rest, fused(load(square), p, fused(tails, rest_of, tails)));
+    float values[kLanes];
+    for (std::int64_t j = 0; j < kLanes; ++j) {
+      const auto bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(k[j]) + 1023) << 52;
+      double power = 0.0;
+      __builtin_memcpy(&power, &bits, sizeof power);
+      values[j] = static_cast<float>((1.0 + (r[j] + rest[j])) * power);
+    }
+    __builtin_memcpy(e + i, values, static_cast<std::size_t>(lanes) * sizeof(float));
+  }
+}
+
+void softmax_gradients(float* e, std::int64_t count, float sum, float inverse_n) {
+  for (std::int64_t i = 0; i < count; ++i) e[i] = e[i] / sum * inverse_n;
+}
+
+void sgd(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd) {
+  const auto update = [&](std::int64_t i, auto lanes) {
+    const Floats weight = load_lanes(w + i, lanes);
+    const Floats d = add(load_lanes(g + i, lanes), mul(all(wd), weight));
+    const Floats momentum = add(mul(all(mu), load_lanes(m + i, lanes)), d);
+    store_lanes(m + i, momentum, lanes);
+    store_lanes(w + i, sub(weight, mul(all(lr), momentum)), lanes);
+  };
+  for_each_block(count, update);
+}
+
+bool non_finite(const float* x, std::int64_t count) {
+  std::int32_t largest = 0;
+  magnitude(x, count, &largest);
+  return largest >= 0x7F800000;
+}
