@@ -56,7 +56,7 @@ void CpuLibrary::ordered_matrix(const OrderedMatrix& m) {
     row.offsets = row.weight_offsets = &kOffset;
     row.channels = m.inputs;
     row.weights = packed;
-    row.lanes = kLanes;
+    row.lanes = row.out_step = kLanes;
     row.out = sums;
     kernels_.ordered_row32(row);
     for (std::int64_t n = 0; n < samples; ++n) {

@@ -269,16 +269,18 @@ struct OrderedRow {
   const T* weights = nullptr;                    // (taps, channels, lanes)
   std::int64_t lanes = 0;                        // a multiple of 16
   bool depthwise = false;                        // lane c multiplies x's channel c; channels is 1
-  T* out = nullptr;                              // (pixels, lanes)
+  T* out = nullptr;
+  std::int64_t out_step = 0;  // from one pixel's lanes to the next one's
 };
 
-/// The weight gradient of one tap: accumulators[channel][lane] goes on with x[channel] * dy[lane] over a row of pixels.
+/// The weight gradient of one tap: accumulators[channel][lane] goes on with x[channel] * dy[lane] over rows of pixels.
 template <typename T>
 struct OrderedGradientRow {
   const T* x = nullptr;  // x[pixel * x_step + channel]
   std::int64_t x_step = 0;
   const T* dy = nullptr;  // dy[pixel * dy_step + lane]
   std::int64_t dy_step = 0;
+  std::int64_t rows = 1, x_row = 0, dy_row = 0;
   std::int64_t pixels = 0, channels = 0, lanes = 0;
   bool depthwise = false;
   T* accumulators = nullptr;  // (channels, lanes)

@@ -36,6 +36,21 @@ OrderedGradient::OrderedGradient(const ConvShape& s)
   for (std::int64_t kh = 0; kh < s.kh; ++kh) {
     for (std::int64_t kw = 0; kw < s.kw; ++kw) valid_.push_back(valid_outputs(s, kh, kw));
   }
+  for (std::int64_t column = 0; column < s.out_w(); ++column) {
+    TapRun run{column, column + 1, s.kw, 0};
+    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
+      const std::int64_t from = column * s.stride - s.padding + kw;
+      if (from < 0 || from >= s.w) continue;
+      run.kw = std::min(run.kw, kw);
+      ++run.taps;
+    }
+    if (run.taps == 0) continue;
+    if (!runs_.empty() && runs_.back().end == column && runs_.back().kw == run.kw && runs_.back().taps == run.taps) {
+      ++runs_.back().end;
+    } else {
+      runs_.push_back(run);
+    }
+  }
 }
 
 void OrderedGradient::clear(Partial& partial) const {
@@ -53,27 +68,50 @@ void OrderedGradient::accumulate(const KernelTable& kernels, const T* x, const T
   const ConvShape& s = shape_;
   OrderedGradientRow<T> row;
   row.x_step = s.stride * s.c;
+  row.x_row = s.stride * s.w * s.c;
   row.dy_step = s.o;
-  row.channels = in_channels_;
+  row.dy_row = s.out_w() * s.o;
   row.lanes = lanes_;
   row.depthwise = depthwise_;
+  /// Columns begin..end - 1 of some rows, taps kh and `taps` from kw, for which all of them exist.
+  const auto rows_of = [&](std::int64_t first, std::int64_t rows, std::int64_t begin, std::int64_t end, std::int64_t kh,
+                           std::int64_t kw, std::int64_t taps) {
+    row.rows = rows;
+    row.pixels = end - begin;
+    row.channels = taps * in_channels_;
+    const std::int64_t h = first * s.stride - s.padding + kh, column = begin * s.stride - s.padding + kw;
+    for (std::int64_t block = 0; block < blocks_; ++block) {
+      row.accumulators = accumulators + ((kh * s.kw + kw) * blocks_ + block) * in_channels_ * lanes_;
+      row.x = x + (h * s.w + column) * s.c + block * in_channels_;
+      row.dy = g + (first * s.out_w() + begin) * s.o + block * block_channels_;
+      if constexpr (sizeof(T) == 4) {
+        kernels.ordered_gradient32(row);
+      } else {
+        kernels.ordered_gradient64(row);
+      }
+    }
+  };
+  // Few channels: the taps of a kernel row lie one behind the other, and where they all exist they are one with more
+  // channels.
+  constexpr std::int64_t kFew = 8;
+  if (blocks_ == 1 && !depthwise_ && in_channels_ < kFew && s.kw > 1) {
+    for (std::int64_t kh = 0; kh < s.kh; ++kh) {
+      const TapRectangle& rows = valid_[static_cast<std::size_t>(kh * s.kw)];
+      for (std::int64_t oh = rows.oh_begin; oh < rows.oh_end; ++oh) {
+        for (const auto& run : runs_) rows_of(oh, 1, run.begin, run.end, kh, run.kw, run.taps);
+      }
+    }
+    return;
+  }
+  // As many rows at a time as the cache holds, since every few channels walk over them.
+  constexpr std::int64_t kCached = std::int64_t{1} << 19;  // bytes
+  const std::int64_t row_bytes = (s.stride * s.w * s.c + row.dy_row) * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t cached_rows = std::max<std::int64_t>(1, kCached / std::max<std::int64_t>(1, row_bytes));
   for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {
     const TapRectangle& valid = valid_[static_cast<std::size_t>(t)];
-    row.pixels = valid.ow_end - valid.ow_begin;
-    if (row.pixels <= 0) continue;
-    const std::int64_t column = valid.ow_begin * s.stride - s.padding + t % s.kw;
-    for (std::int64_t block = 0; block < blocks_; ++block) {
-      row.accumulators = accumulators + (t * blocks_ + block) * in_channels_ * lanes_;
-      for (std::int64_t oh = valid.oh_begin; oh < valid.oh_end; ++oh) {
-        const std::int64_t h = oh * s.stride - s.padding + t / s.kw;
-        row.x = x + (h * s.w + column) * s.c + block * in_channels_;
-        row.dy = g + (oh * s.out_w() + valid.ow_begin) * s.o + block * block_channels_;
-        if constexpr (sizeof(T) == 4) {
-          kernels.ordered_gradient32(row);
-        } else {
-          kernels.ordered_gradient64(row);
-        }
-      }
+    if (valid.ow_end <= valid.ow_begin) continue;
+    for (std::int64_t oh = valid.oh_begin; oh < valid.oh_end; oh += cached_rows) {
+      rows_of(oh, std::min(cached_rows, valid.oh_end - oh), valid.ow_begin, valid.ow_end, t / s.kw, t % s.kw, 1);
     }
   }
 }
@@ -160,9 +198,11 @@ void OrderedGradient::finish(Workers& workers, std::vector<Partial>& partials, s
     if (partial.used && !floats_) flush(partial);
   }
   const WeightGradientScale scale = floats_ ? WeightGradientScale{} : weight_gradient_scale(*g.affine, *x.affine);
-  workers.each(taps, [&](int, std::int64_t t) {
+  const std::int64_t tasks_a_tap = (s.o + kLanes - 1) / kLanes;
+  workers.each(taps * tasks_a_tap, [&](int, std::int64_t task) {
+    const std::int64_t t = task / tasks_a_tap, first = task % tasks_a_tap * kLanes;
     const double terms = to_binary64(images * valid_[static_cast<std::size_t>(t)].size());
-    for (std::int64_t o = 0; o < s.o; ++o) {
+    for (std::int64_t o = first; o < std::min(s.o, first + kLanes); ++o) {
       const std::int64_t block = o / block_channels_;
       const std::int64_t first_channel = depthwise_ ? o : block * in_channels_;
       for (std::int64_t i = 0; i < in_channels_; ++i) {

@@ -67,7 +67,12 @@ class OrderedGradient {
   ConvShape shape_;
   bool depthwise_ = false, floats_ = false;
   std::int64_t blocks_ = 0, block_channels_ = 0, in_channels_ = 0, lanes_ = 0;
+  /// Output columns begin..end - 1, for which taps kw..kw + taps - 1 of a kernel row exist, and no others.
+  struct TapRun {
+    std::int64_t begin = 0, end = 0, kw = 0, taps = 0;
+  };
   std::vector<TapRectangle> valid_;  // (taps)
+  std::vector<TapRun> runs_;         // ascending
   Limbs limbs_;
   int exponent_ = 0;
 };

@@ -58,6 +58,7 @@ void OrderedOperand::load(const Operand& operand, std::int64_t begin, std::int64
     codes += begin;
     if (floats) {
       float* out = values.need(size);
+      values_at = out;
       for (std::int64_t e = 0; e < size; ++e) {
         out[e] = static_cast<float>(dequantise(static_cast<std::uint32_t>(codes[e]), *operand.affine));
       }
@@ -79,7 +80,7 @@ void OrderedOperand::load(const Operand& operand, std::int64_t begin, std::int64
     case Container::kUint32: return each(static_cast<const std::uint32_t*>(operand.codes));
     case Container::kFloat32: break;
   }
-  std::copy_n(static_cast<const float*>(operand.codes) + begin, size, values.need(size));
+  values_at = static_cast<const float*>(operand.codes) + begin;
 }
 
 OrderedProduct::OrderedProduct(const ConvShape& s, bool error_pass)
@@ -153,13 +154,18 @@ OrderedRow<T> OrderedProduct::row_of(std::int64_t r, const AxisRun& run, State& 
   result.offsets = offsets;
   result.weight_offsets = weight_offsets;
   const std::int64_t row = (r - rows.first) / rows.step * rows.source_step;
+  // Taps whose pixels and weights lie one behind the other, a row of the forward pass of one group, are one with more
+  // channels.
+  const bool row_is_one = sizeof(T) == 4 && !error_pass_ && blocks_ == 1 && !depthwise_;
+  const std::size_t step = row_is_one ? std::max<std::size_t>(1, run.taps.size()) : 1;
+  result.taps /= static_cast<std::int64_t>(step);
   for (std::size_t i = 0; i < rows.taps.size(); ++i) {
-    for (std::size_t j = 0; j < run.taps.size(); ++j) {
+    for (std::size_t j = 0; j < run.taps.size(); j += step) {
       *offsets++ = ((rows.sources[i] + row) * in_w_ + run.sources[j]) * in_c_;
       *weight_offsets++ = (rows.taps[i] * shape_.kw + run.taps[j]) * in_channels_ * lanes_;
     }
   }
-  result.channels = in_channels_;
+  result.channels = in_channels_ * static_cast<std::int64_t>(step);
   result.lanes = lanes_;
   result.depthwise = depthwise_;
   return result;
@@ -168,12 +174,16 @@ OrderedRow<T> OrderedProduct::row_of(std::int64_t r, const AxisRun& run, State& 
 void OrderedProduct::float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
   for (const auto& run : columns_) {
     OrderedRow<float> row = row_of<float>(r, run, state);
-    row.out = state.accumulators.need(run.count * lanes_);
+    // Whole blocks of lanes are stored where they belong.
+    const bool direct = block_channels_ == lanes_;
+    float* const some = direct ? nullptr : state.accumulators.need(run.count * lanes_);
+    row.out_step = direct ? run.step * out_c_ : lanes_;
     for (std::int64_t block = 0; block < blocks_; ++block) {
-      row.x = state.operand.values.data() + block * in_channels_;
+      row.x = state.operand.values_at + block * in_channels_;
       row.weights = float_weights_.data() + block * taps_ * in_channels_ * lanes_;
+      row.out = direct ? out + run.first * out_c_ + block * block_channels_ : some;
       kernels.ordered_row32(row);
-      for (std::int64_t p = 0; p < run.count; ++p) {
+      for (std::int64_t p = 0; p < run.count && !direct; ++p) {
         std::copy_n(row.out + p * lanes_, block_channels_,
                     out + (run.first + p * run.step) * out_c_ + block * block_channels_);
       }
@@ -187,6 +197,7 @@ void OrderedProduct::integer_row(const KernelTable& kernels, std::int64_t r, flo
       row_run_[static_cast<std::size_t>(r)] * static_cast<std::int64_t>(columns_.size()) * blocks_ * lanes_;
   for (const auto& run : columns_) {
     OrderedRow<double> row = row_of<double>(r, run, state);
+    row.out_step = lanes_;
     const std::int64_t size = run.count * lanes_;
     double* sums = state.sums.need(4 * size);
     RescaleSums rescale;

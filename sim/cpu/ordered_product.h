@@ -39,6 +39,7 @@ struct AxisRun {
 struct OrderedOperand {
   Scratch<double> limb[2];
   Scratch<float> values;
+  const float* values_at = nullptr;  // these, or a float32 operand itself
 
   template <typename Visit>
   static void each_scratch(OrderedOperand& a, const OrderedOperand& b, const Visit& visit) {
@@ -49,7 +50,7 @@ struct OrderedOperand {
   template <typename T>
   const T* data(int i) const {
     if constexpr (sizeof(T) == 4) {
-      return values.data();
+      return values_at;
     } else {
       return limb[i].data();
     }
