@@ -85,7 +85,9 @@ struct JpegReader::State {
   /// False: errors.text says why.
   bool read_header() {
     if (setjmp(errors.jump) != 0) return false;
-    jpeg_abort_decompress(&jpeg);
+    // A new one for every file: it would read one without tables of its own by the tables of the file before.
+    jpeg_destroy_decompress(&jpeg);
+    jpeg_create_decompress(&jpeg);
     source.init_source = begin_source;
     source.fill_input_buffer = want_more;
     source.skip_input_data = skip_bytes;

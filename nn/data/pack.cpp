@@ -120,6 +120,7 @@ PackIndex parse_index(const std::string& bytes, std::uint64_t pictures_end) {
   IndexReader reader(bytes);
   PackIndex index;
   index.resize = reader.get<std::uint32_t>();
+  if (index.resize < 1) throw std::runtime_error("its index has pictures without pixels");
   const auto classes = reader.get<std::uint32_t>();
   for (std::uint32_t i = 0; i < classes; ++i) index.classes.push_back(reader.text(reader.get<std::uint32_t>()));
   const auto train = reader.get<std::uint64_t>(), test = reader.get<std::uint64_t>();
@@ -127,7 +128,7 @@ PackIndex parse_index(const std::string& bytes, std::uint64_t pictures_end) {
   index.test = reader.entries(test);
   for (const auto* list : {&index.train, &index.test}) {
     for (const PackEntry& e : *list) {
-      if (e.label >= classes || e.height < 1 || e.width < 1 || e.height > 65535 || e.width > 65535 ||
+      if (e.label >= classes || std::min(e.height, e.width) != index.resize || e.height > 65535 || e.width > 65535 ||
           e.offset > pictures_end || e.bytes() > pictures_end - e.offset) {
         throw std::runtime_error("its index has a picture that cannot be");
       }

@@ -93,6 +93,39 @@ TEST(Jpeg, AFileThatIsCutOffBehindTheBoxIsRefused) {
   EXPECT_NO_THROW(decode(reader, bytes, &box)) << "the reader goes on after an error";
 }
 
+/// The file with its segments of one kind taken out.
+std::string without(const std::string& bytes, char marker) {
+  std::string left = bytes.substr(0, 2);
+  std::size_t at = 2;
+  while (at + 4 <= bytes.size() && bytes[at] == '\xFF' && bytes[at + 1] != '\xDA') {
+    const std::size_t size =
+        2 + 256 * static_cast<unsigned char>(bytes[at + 2]) + static_cast<unsigned char>(bytes[at + 3]);
+    if (bytes[at + 1] != marker) left += bytes.substr(at, size);
+    at += size;
+  }
+  return left + bytes.substr(at);
+}
+
+TEST(Jpeg, NoFileIsReadByTheTablesOfTheOneBefore) {
+  const auto outcome = [](JpegReader& reader, const std::string& bytes) {
+    try {
+      const auto pixels = decode(reader, bytes).pixels;
+      return std::string(pixels.begin(), pixels.end());
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what());
+    }
+  };
+  JpegReader used;
+  for (const auto& name : test::photographs()) {
+    const std::string bytes = test::bytes_of_file(test::photograph(name));
+    for (const char tables : {'\xC4', '\xDB'}) {  // of Huffman codes, of quantisation
+      JpegReader fresh;
+      decode(used, bytes);
+      EXPECT_EQ(outcome(used, without(bytes, tables)), outcome(fresh, without(bytes, tables))) << name;
+    }
+  }
+}
+
 TEST(Jpeg, OtherKindsOfFilesAreNamed) {
   EXPECT_THAT(message_of("\x89PNG\r\n\x1a\n..."), HasSubstr("it is a PNG file"));
   EXPECT_THAT(message_of("GIF89a..."), HasSubstr("it is a GIF file"));
