@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The instruction sets of the CPU library, the better ones further down: a name, its kernels (kernels_NAME.cpp, whose
-// compiler flags are in sim/CMakeLists.txt), and when a machine can run them. A new one is that file and a line here.
+// The instruction sets of the CPU library, the better ones further down: a name, its kernels (kernels_NAME.cpp, which
+// says its compiler flags), and when a machine can run them. A new one is that file and a line here.
 // BITCYCLE_ISA(enumerator, name, kernels, condition)
 BITCYCLE_ISA(kPortable, "portable", kPortableKernels, true)
 #if defined(__x86_64__)

@@ -3,6 +3,8 @@
 // adds to 16 x 16 sums. Rows are pixels or channels of the streamed operand, as they lie; columns are 16 lanes of
 // weights or gradients. Two by two such tiles of sums use every tile that is loaded twice. Everything else is as on
 // AVX-512.
+// Compiled for x86_64: -mamx-tile -mamx-int8 -mavx512f -mavx512bw -mavx512vl -mavx512dq
+// Compiled for x86_64: -mavx512vnni -mavx512vbmi -mavx2 -mfma -mprefer-vector-width=512
 #include <immintrin.h>
 
 #include "sim/cpu/kernels.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2 kernels: vpmaddwd on pairs of 16-bit words, which is exact (the saturating vpmaddubsw is not used), 32-bit sums.
+// Compiled for x86_64: -mavx2 -mfma
 #include <immintrin.h>
 
 #include "sim/cpu/kernels.h"

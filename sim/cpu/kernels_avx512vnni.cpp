@@ -2,6 +2,8 @@
 // AVX-512 VNNI kernels: vpdpbusd on groups of four bytes, unsigned weights (or gradients) in a register, 16 lanes,
 // against a broadcast group of the signed operand; 16 sums in registers. 32-bit sums do not overflow below 65,793
 // terms.
+// Compiled for x86_64: -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi
+// Compiled for x86_64: -mavx2 -mfma -mprefer-vector-width=512
 #include <immintrin.h>
 
 #include "sim/cpu/kernels.h"

@@ -2,6 +2,7 @@
 // AVX-VNNI kernels, of processors that have vpdpbusd on 256 bits and no AVX-512: unsigned weights (or gradients) of 16
 // lanes in two registers against a broadcast group of the signed operand. 32-bit sums do not overflow below 65,793
 // terms.
+// Compiled for x86_64: -mavx2 -mfma -mavxvnni
 #include <immintrin.h>
 
 #include "sim/cpu/kernels.h"
