@@ -4,6 +4,7 @@
 
 #include "cuda/device/choose_product.h"
 #include "cuda/device/cuda_library.h"
+#include "cuda/kernels/kernels_statistics.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/kernels/kernel_entry.h"
 #include "cuda/kernels/kernels_direct.h"
+#include "cuda/kernels/kernels_statistics.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 

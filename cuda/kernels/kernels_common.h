@@ -52,6 +52,13 @@ BITCYCLE_DEVICE T with_recorded_width(T args) {
   if (args.width_record != nullptr) args.width = *args.width_record;
   return args;
 }
+BITCYCLE_DEVICE LaunchWidth with_recorded_width(const LaunchWidth& width) { return {width.get(), nullptr}; }
+/// The same for members of arguments: with_recorded_widths<&Args::x, &Args::weight_width>(args).
+template <auto... Members, typename Args>
+BITCYCLE_DEVICE Args with_recorded_widths(Args args) {
+  ((args.*Members = with_recorded_width(args.*Members)), ...);
+  return args;
+}
 
 struct alignas(16) Quad {
   float v[4];

@@ -15,13 +15,14 @@ struct WeightGradientMerge {
   static constexpr int kThreads = Shape::kThreads, kGroups = Shape::kGroups, kOwnGroups = Shape::kOwnGroups,
                        kDiagonals = Shape::kDiagonals, kPitch = Shape::kPitch, kGroupWords = Shape::kGroupWords,
                        kSumWords = Shape::kSumWords, kRows = Shape::kRows;
+  /// Tile and column in it of one of sixteen channels, as read_codes puts them.
   template <int L>
   BITCYCLE_DEVICE static int tile_of(int channel) {
-    return Shape::template tile_of<L>(channel);
+    return L == 1 ? channel % 2 : channel / 8;
   }
   template <int L>
   BITCYCLE_DEVICE static int column_of(int channel) {
-    return Shape::template column_of<L>(channel);
+    return L == 1 ? channel / 2 : channel % 8;
   }
 
   /// Words of a register of a warp's sums: of eight gradients n, of half of the input channels, odd or even gradients.

@@ -143,15 +143,6 @@ struct WeightGradientShape {
     std::int32_t at[kSteps][kOwnGroups];                      // of a stage
     std::int32_t groups, taps;
   };
-  /// Tile and column in it of one of sixteen channels, as read_codes puts them.
-  template <int L>
-  BITCYCLE_DEVICE static int tile_of(int channel) {
-    return L == 1 ? channel % 2 : channel / 8;
-  }
-  template <int L>
-  BITCYCLE_DEVICE static int column_of(int channel) {
-    return L == 1 ? channel / 2 : channel % 8;
-  }
 };
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

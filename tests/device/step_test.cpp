@@ -2,6 +2,9 @@
 // Every operation of a device equals the reference bit by bit, on the shapes and widths of the CPU's tests.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "tests/exact/recorded_outcome.h"
 #include "tests/golden/devices.h"
 
@@ -73,6 +76,27 @@ TEST(DeviceStep, AShapeThatItCannotDoIsRefusedWithTheAlternative) {
       EXPECT_NE(std::string(error.what()).find("--device cpu"), std::string::npos) << error.what();
     }
     EXPECT_THROW(library->tensor_range(nullptr, std::int64_t{1} << 31, nullptr), std::invalid_argument);
+  }
+}
+
+TEST(DeviceStep, RecordsOfAStepArriveWholeHoweverManyTheyAre) {
+  // A launch of CUDA carries 640 bytes of them: more take several, of which the first one begins the step.
+  for (const auto& library : test::all_libraries()) {
+    for (const std::size_t size : {1, 639, 640, 641, 1280, 2000}) {
+      std::vector<std::uint8_t> records(size), arrived(size + 64);
+      for (std::size_t i = 0; i < size; ++i) records[i] = static_cast<std::uint8_t>(1 + i % 251);
+      Buffer memory(*library, arrived.size());
+      for (const bool in_step : {true, false}) {
+        library->fill_zero(memory.as<void>(), arrived.size());
+        if (in_step) library->begin_step(3);
+        library->write_records(memory.as<void>(), records.data(), size);
+        if (in_step) library->end_step();
+        library->to_host(arrived.data(), memory.as<void>(), arrived.size());
+        EXPECT_TRUE(std::equal(records.begin(), records.end(), arrived.begin())) << library->name() << ", " << size;
+        EXPECT_EQ(std::count(arrived.begin() + static_cast<std::ptrdiff_t>(size), arrived.end(), 0), 64)
+            << library->name() << ", " << size;
+      }
+    }
   }
 }
 
