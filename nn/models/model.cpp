@@ -5,19 +5,21 @@
 #include <stdexcept>
 
 #include "nn/builder/builder.h"
-#include "nn/models/imagenet_resnet.h"
-#include "nn/models/mobilenet_v2.h"
-#include "nn/models/resnet.h"
 #include "sim/program/products.h"
 
 namespace bitcycle {
+
+#define BITCYCLE_MODEL(name) ModelFamily name##_family();
+#include "nn/models/list.inl"
+#undef BITCYCLE_MODEL
+
 namespace {
 
 const std::vector<ModelFamily>& families() {
   static const std::vector<ModelFamily> all{
-      resnet_family(),
-      mobilenet_v2_family(),
-      imagenet_resnet_family(),
+#define BITCYCLE_MODEL(name) name##_family(),
+#include "nn/models/list.inl"
+#undef BITCYCLE_MODEL
   };
   return all;
 }

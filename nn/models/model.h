@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models by name. A new model is one new file, which writes its step with a builder, and one line in model.cpp.
+// The models by name. A new model is one new file, which writes its step with a builder, and one line in list.inl.
 #pragma once
 
 #include <cstdint>

@@ -38,8 +38,8 @@ void channel_sums_of_tiles(const ChannelSums& row) {
 /// 16 channels of positions 4 * group..4 * group + 3, each channel's positions side by side.
 inline __m512i four_positions(const std::uint8_t* const* pixels, std::int64_t channel) {
   const auto at = [&](int k) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixels[k] + channel)); };
-  const __m512i four = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(at(1), at(0))),
-                                          _mm256_set_m128i(at(3), at(2)), 1);
+  const __m512i four =
+      _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(at(1), at(0))), _mm256_set_m128i(at(3), at(2)), 1);
   return channels_of_pixels(four);
 }
 

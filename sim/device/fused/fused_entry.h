@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FusedEntry: an operation of KernelLibrary as a kernel of programs: the nodes that it stands for, and what a match
-// becomes. table.cpp lists them.
+// becomes. list.inl lists them.
 #pragma once
 
 #include <functional>

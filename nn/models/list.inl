@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families of models, a line for each file NAME.cpp, which defines `ModelFamily NAME_family()`.
+BITCYCLE_MODEL(resnet)
+BITCYCLE_MODEL(mobilenet_v2)
+BITCYCLE_MODEL(imagenet_resnet)
