@@ -38,6 +38,11 @@ std::string grouped(double value, int decimals) { return separate(fixed(value, d
 
 std::string figures(double value) {
   const double magnitude = std::fabs(value);
+  if (magnitude > 0.0 && magnitude < 1e-6) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3e", value);
+    return text;
+  }
   int decimals = 0;
   if (magnitude > 0.0) decimals = std::clamp(3 - static_cast<int>(std::floor(std::log10(magnitude))), 0, 9);
   return separate(fixed(value, decimals));

@@ -15,7 +15,7 @@ std::string fixed(double value, int decimals);
 std::string grouped(std::int64_t value);
 /// "1 step", "64,000 steps".
 std::string counted(std::int64_t value, const std::string& what);
-/// Four significant digits or more, thousands separated: "12,346", "123.5", "1.235".
+/// Four significant digits or more, thousands separated: "12,346", "123.5", "1.235"; "1.235e-09" below 1e-6.
 std::string figures(double value);
 /// Of a count: whole numbers are written as such, "62"; others as figures().
 std::string count_figures(double value);

@@ -208,6 +208,10 @@ std::string accelerator_path(const std::string& name_or_path, const std::string&
   const fs::path shipped = fs::path(folder) / (name_or_path + ".yaml");
   if (name_or_path.find('/') == std::string::npos && fs::exists(shipped)) return shipped.string();
   if (fs::is_regular_file(name_or_path)) return name_or_path;
+  if (name_or_path.find(',') != std::string::npos) {
+    throw std::invalid_argument("there is no accelerator '" + name_or_path +
+                                "'; several are named one by one: " + "--accelerator A --accelerator B");
+  }
   const auto names = accelerator_names(folder);
   std::string known;
   for (const auto& name : names) known += (known.empty() ? "" : ", ") + name;

@@ -43,6 +43,11 @@ class Reader {
       fail(error.what());
     }
     if (cells_.empty()) return;
+    for (const auto& [separator, name] : {std::pair{';', "semicolons"}, std::pair{'\t', "tabs"}}) {
+      if (cells_.size() == 1 && std::count(cells_[0].begin(), cells_[0].end(), separator) > 1) {
+        fail(std::string("the columns of this line are separated by ") + name + "; commas are needed");
+      }
+    }
     if (header_.written.empty()) {
       try {
         header_ = read_topology_header(cells_);

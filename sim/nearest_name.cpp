@@ -33,8 +33,8 @@ std::size_t most_wrong(const std::string& word) { return std::max<std::size_t>(1
 constexpr std::size_t kFar = 1000;
 std::size_t word_distance(const std::string& a, const std::string& b) {
   const std::size_t distance = edit_distance(a, b);
-  // Two letters alone are no evidence.
-  return distance <= most_wrong(a) && distance < std::min(a.size(), b.size()) ? distance : kFar;
+  // One of two letters is no evidence.
+  return distance <= most_wrong(a) && 2 * distance < std::max(a.size(), b.size()) ? distance : kFar;
 }
 
 /// "precision.forward.max" as "precision.forward" and "max".

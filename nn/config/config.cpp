@@ -395,14 +395,15 @@ void check_config(const Config& config) {
 std::string config_yaml(const Config& config) { return yaml_of(config, false); }
 std::string config_identity(const Config& config) { return yaml_of(config, true); }
 
-std::vector<std::string> identity_differences(const Config& a, const Config& b) {
+std::vector<std::string> identity_differences(const Config& a, const Config& b, const std::string& a_name,
+                                              const std::string& b_name) {
   std::vector<std::string> lines;
   for (const auto& entry : config_table()) {
     if (!entry.identity) continue;
     const std::string x = entry.write(a), y = entry.write(b);
     // A list of points may be very long.
     const auto shown = [](const std::string& text) { return text.size() <= 200 ? text : text.substr(0, 200) + "..."; };
-    if (x != y) lines.push_back(entry.key + ": this run " + shown(x) + ", folder " + shown(y));
+    if (x != y) lines.push_back(entry.key + ": " + a_name + " " + shown(x) + ", " + b_name + " " + shown(y));
   }
   return lines;
 }

@@ -137,8 +137,10 @@ std::string config_yaml(const Config& config);
 /// What must be equal for a run folder to be resumed: config_yaml without name, execution, data.path,
 /// log_every, evaluation_batch and checkpoint_every.
 std::string config_identity(const Config& config);
-/// The keys that differ, one line each, "key: this run X, folder Y".
-std::vector<std::string> identity_differences(const Config& a, const Config& b);
+/// The keys that differ, one line each, "key: this run X, folder Y"; `a_name` and `b_name` stand for "this run" and
+/// "folder".
+std::vector<std::string> identity_differences(const Config& a, const Config& b, const std::string& a_name = "this run",
+                                              const std::string& b_name = "folder");
 
 PrecisionSpec precision_spec(const Config& config);
 

@@ -75,8 +75,18 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
   std::error_code ignored;
   std::ifstream file;
   if (std::filesystem::is_regular_file(path, ignored)) file.open(path);
-  if (!file.is_open())
-    throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json");
+  if (!file.is_open()) {
+    // Most likely the folder around the cases was named.
+    std::string inside;
+    for (const auto& entry : std::filesystem::directory_iterator(case_dir, ignored)) {
+      const std::string name = entry.path().string();
+      if (std::filesystem::exists(entry.path() / "case.json", ignored) && (inside.empty() || name < inside)) {
+        inside = name;
+      }
+    }
+    throw std::runtime_error("cannot read " + path.string() + "; a case is a folder that holds case.json" +
+                             (inside.empty() ? "" : ", as '" + inside + "' does"));
+  }
   const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   content_->json = parse_case_json(text, path);
   if (!content_->json.is_object()) throw std::runtime_error(path.string() + " is not a JSON object");

@@ -61,7 +61,7 @@ class OperatorJson {
 
   /// Empty where there is no such key.
   std::vector<std::string> names(const std::string& key, const std::vector<std::string>& known) const {
-    std::string list = "a list of ";
+    std::string list = "names among ";
     for (const auto& name : known) list += (name == known.front() ? "" : ", ") + name;
     const auto found = json_.find(key);
     std::vector<std::string> names;
@@ -69,7 +69,7 @@ class OperatorJson {
     if (!found->is_array()) fail(key, list);
     for (const Json& entry : *found) {
       if (!entry.is_string() || std::find(known.begin(), known.end(), entry.get<std::string>()) == known.end()) {
-        fail(key, list);
+        throw std::runtime_error(path_.string() + ": key '" + key + "' names " + entry.dump() + "; expected " + list);
       }
       names.push_back(entry.get<std::string>());
     }

@@ -343,10 +343,11 @@ double largest_deviation(const std::vector<double>& recorded, const std::vector<
   return relative && magnitude > 0.0 ? deviation / magnitude : deviation;
 }
 
-ReplayLine compare(const RecordedArray& recorded, const NpyArray& computed, const std::string& name, double tolerance) {
+ReplayLine compare(const std::filesystem::path& folder, const RecordedArray& recorded, const NpyArray& computed,
+                   const std::string& name, double tolerance) {
   if (recorded.array.shape != computed.shape) {
-    throw std::runtime_error("array '" + recorded.name + "' has shape " + recorded.array.shape_text() +
-                             ", the case makes " + computed.shape_text());
+    throw std::runtime_error((folder / (recorded.name + ".npy")).string() + ": shape " + recorded.array.shape_text() +
+                             "; the operands make " + computed.shape_text());
   }
   ReplayLine line;
   line.name = name;
@@ -380,12 +381,13 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& devi
   for (const RecordedArray& recorded : source.recorded) {
     const NpyArray& computed = results.at(recorded.name);
     if (recorded.exact) {
-      report.lines.push_back(compare(recorded, computed, recorded.name, 0.0));
+      report.lines.push_back(compare(case_dir, recorded, computed, recorded.name, 0.0));
     } else if (recorded.name == "dx") {
-      report.lines.push_back(compare(recorded, computed, "dx (16-bit grid)", std::max(close, kSharedGrid16Tolerance)));
-      report.lines.push_back(compare(recorded, results.at("dx_grid24"), "dx (24-bit grid)", close));
+      report.lines.push_back(
+          compare(case_dir, recorded, computed, "dx (16-bit grid)", std::max(close, kSharedGrid16Tolerance)));
+      report.lines.push_back(compare(case_dir, recorded, results.at("dx_grid24"), "dx (24-bit grid)", close));
     } else {
-      report.lines.push_back(compare(recorded, computed, recorded.name, close));
+      report.lines.push_back(compare(case_dir, recorded, computed, recorded.name, close));
     }
   }
   if (out_dir) {

@@ -84,7 +84,7 @@ class Replay {
 
 RunComparison compare_runs(const RunFolder& a, const RunFolder& b) {
   RunComparison result;
-  result.different_keys = identity_differences(a.config(), b.config());
+  result.different_keys = identity_differences(a.config(), b.config(), "the first run", "the second");
   const auto first = whole_digests(a), second = whole_digests(b);
   std::map<std::int64_t, const DigestRecord*> by_step;
   for (const auto& record : second) by_step[record.step] = &record;

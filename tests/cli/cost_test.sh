@@ -100,6 +100,15 @@ test_a_hierarchy_is_priced_and_explained() {
   contains "$err" "is not possible"
 }
 
+test_small_products_and_lists_of_names_are_read_aright() {
+  printf 'Layer, M, N, K,\na, 1, 2, 3,\n' >small.csv
+  run 0 "$BITCYCLE" cost small.csv --accelerator stripes
+  contains "$out" "3.840e-07"  # GBitOPs
+  contains "$out" "3.750e-10"  # effective GMACs
+  run 1 "$BITCYCLE" cost small.csv --accelerator stripes,loom
+  contains "$err" "several are named one by one: --accelerator A --accelerator B"
+}
+
 test_bad_input_is_one_clear_error() {
   run 1 "$BITCYCLE" cost "$SOURCE/configs/quickstart.yaml" --accelerator bitfusion-45nm --metric executed
   contains "$err" "cannot multiply 8 x 16 bits"

@@ -74,6 +74,7 @@ test_what_a_case_cannot_mean_is_refused() {
   for bound in 1e30 1 -1 '"much"' null; do
     odd "s/\"kind\"/\"close_tolerance\": $bound, \"kind\"/" "a number of at least 0 and below 1"
   done
+  odd 's/"exact": \[/"exact": ["y", /' "key 'exact' names \"y\"; expected names among qx, qw"
   rm odd/x.npy odd/qw.npy
   odd '' "the case needs 'odd/x.npy', 'odd/qw.npy', which are not there; copy the recorded case as a whole"
 
@@ -159,6 +160,17 @@ test_a_wrong_shape_blames_the_array_that_has_it() {
   reshaped x "(4, 16, 4,16)"
   contains "$err" "bent/case.json: x.npy of shape (4, 16, 4, 16), w.npy of "
   contains "$err" "x and w make results of shape (4, 16, 4, 16)"
+}
+
+test_a_recorded_result_of_another_shape_is_named() {
+  cp -r "$golden/conv3x3_b8_g8" case
+  chmod -R u+w case
+  sed -i '1s/(4, 16, 8, 8)/(8, 16, 8, 4)/' case/y.npy
+  run 1 "$BITCYCLE" replay case
+  is_error
+  contains "$err" "case/y.npy: shape (8, 16, 8, 4); the operands make (4, 16, 8, 8)"
+  run 1 "$BITCYCLE" replay "$golden"
+  contains "$err" "a case is a folder that holds case.json, as '$golden/conv1x1_stride2_b4_g6' does"
 }
 
 test_out_that_cannot_be_made_is_one_clear_error() {

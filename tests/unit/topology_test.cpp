@@ -199,6 +199,10 @@ TEST(Topology, ErrorsNameTheLocationAndWhatIsLegal) {
   EXPECT_THAT(error_of("Layer, M, N, K, padding\na,1,1,1,1\n"), HasSubstr("means nothing"));
   EXPECT_THAT(error_of("Layer, M, N, K, lhs_bits\na,1,1,1,1\n"), HasSubstr("belong together"));
   EXPECT_THAT(error_of(""), HasSubstr("no layer"));
+  EXPECT_THAT(error_of("Layer;M;N;K\na;1;1;1\n"),
+              HasSubstr("t.csv:1: the columns of this line are separated by semicolons"));
+  EXPECT_THAT(error_of("Layer, M, N, K\na\t1\t1\t1\n"),
+              HasSubstr("t.csv:2: the columns of this line are separated by tabs"));
   EXPECT_THAT(error_of("\xef\xbb\xbfLayer, M, N, K\r\n\"a, b\", 1, 1, 1\r\n"), "no error");
 }
 
