@@ -85,7 +85,7 @@ template <typename T>
 void ordered_row(const OrderedRow<T>& row) {
   std::int64_t c = 0;
   for (; c + kLaneBlocks<T> * kLanes <= row.lanes; c += kLaneBlocks<T> * kLanes) ordered_lanes<kLaneBlocks<T>>(row, c);
-  if constexpr (kLaneBlocks<T> > 1) {
+  if constexpr (kLaneBlocks<T> != 1) {
     if (c < row.lanes) ordered_lanes<1>(row, c);
   }
 }
@@ -137,7 +137,7 @@ void ordered_gradient(const OrderedGradientRow<T>& row) {
   for (; c + kLaneBlocks<T> * kLanes <= row.lanes; c += kLaneBlocks<T> * kLanes) {
     ordered_gradient_lanes<kLaneBlocks<T>>(row, c);
   }
-  if constexpr (kLaneBlocks<T> > 1) {
+  if constexpr (kLaneBlocks<T> != 1) {
     if (c < row.lanes) ordered_gradient_lanes<1>(row, c);
   }
 }

@@ -3,7 +3,7 @@
 // an unnamed namespace of kernels_avx2.cpp.
 
 constexpr int kFloatAccumulators = 5, kDoubleAccumulators = 2;  // as many as the registers hold
-constexpr int kFloatLaneBlocks = 1;  // of 16 lanes beside one another, for each of them
+constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
 
 struct Floats {
   __m256 a, b;

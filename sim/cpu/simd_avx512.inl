@@ -3,7 +3,7 @@
 // unnamed namespace of kernels_avx512vnni.cpp and kernels_amx.cpp.
 
 constexpr int kFloatAccumulators = 8, kDoubleAccumulators = 8;  // as many as the registers hold
-constexpr int kFloatLaneBlocks = 2;  // of 16 lanes beside one another, for each of them
+constexpr int kFloatLaneBlocks = 2;                             // of 16 lanes beside one another, for each of them
 
 struct Floats {
   __m512 v;

@@ -3,7 +3,7 @@
 // unnamed namespace of kernels_portable.cpp.
 
 constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
-constexpr int kFloatLaneBlocks = 1;  // of 16 lanes beside one another, for each of them
+constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
 
 template <typename T>
 struct Lanes {

@@ -4,7 +4,7 @@
 // fused_sse2.inl makes one, to the bit, of binary64 arithmetic.
 
 constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
-constexpr int kFloatLaneBlocks = 1;  // of 16 lanes beside one another, for each of them
+constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
 
 struct Floats {
   __m128 v[4];
