@@ -3,22 +3,24 @@
 # tests themselves are found when their programs are built, so that ctest reads this file after it knows them. Those of
 # other folders have it where they are added. Where ctest has run before, it goes by its own records as well.
 foreach(test IN ITEMS
-    "75 cuda_on_host.DeviceTraining.QuickstartHasTheDigestsOfTheCpu"
-    "40 cuda_on_host.Overflow.error_pass_reductions_above_the_int32_limits_are_exact"
-    "35 TrainingDigest.Of30StepsIsTheSameOnEveryInstructionSetAtEveryNumberOfThreads"
-    "33 cuda_on_host.Shapes/DeviceStep.EveryWidthEqualsTheReference/stage3"
-    "32 cuda_on_host.CudaOnHostTraining.HasTheSameDigestInManyOrdersOfBranches"
-    "30 cuda_on_host.CudaOnHostTraining.Resnet20Cpt3To8For3StepsHasTheDigestOfTheCpu"
-    "20 cuda_on_host.Shapes/DeviceStep.EveryWidthEqualsTheReference/channels_above_64"
-    "18 cuda_on_host.CudaOnHostTraining.HasTheDigestOfTheReferenceOnAnyGridInAnyOrder"
-    "16 cuda_on_host.CudaOnHostTraining.AccessesOfAStepAreCountedByKernel"
-    "16 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/gradient_32"
-    "15 cuda_on_host.DeviceTraining.HasTheDigestOfTheReferenceWithBothErrorWeights"
-    "15 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/wide_8_to_32"
-    "14 cuda_on_host.Shapes/DeviceStep.EveryWidthEqualsTheReference/stage2"
-    "13 cuda_on_host.Overflow.forward_reductions_above_the_int32_limits_are_exact"
-    "12 cuda_on_host.DeviceTraining.TheTrainersFilesAreThoseOfTheCpu"
-    "10 TrainingDigest.DependsOnTheSeedTheScheduleAndTheErrorWeights")
+    "43 cuda_on_host.DeviceTraining.QuickstartHasTheDigestsOfTheCpu"
+    "27 cuda_on_host.Overflow.error_pass_reductions_above_the_int32_limits_are_exact"
+    "22 TrainingDigest.Of30StepsIsTheSameOnEveryInstructionSetAtEveryNumberOfThreads"
+    "17 cuda_on_host.Backends/NetworkReplay.StepOfResNet18/cuda_on_host"
+    "12 cuda_on_host.CudaOnHostTraining.Resnet20Cpt3To8For3StepsHasTheDigestOfTheCpu"
+    "12 cuda_on_host.Overflow.forward_reductions_above_the_int32_limits_are_exact"
+    "12 cuda_on_host.CudaOnHostTraining.HasTheDigestOfTheReferenceOnAnyGridInAnyOrder"
+    "11 cuda_on_host.CudaOnHostTraining.HasTheSameDigestInManyOrdersOfBranches"
+    "10 cuda_on_host.DeviceTraining.MobileNetV2HasTheDigestOfTheCpu"
+    "10 cuda_on_host.Shapes/DeviceStep.EveryWidthEqualsTheReference/stage3"
+    "9 cuda_on_host.Backends/NetworkReplay.StepOfMobileNetV2/cuda_on_host"
+    "9 cuda_on_host.DeviceTraining.HasTheDigestOfTheReferenceWithBothErrorWeights"
+    "8 TrainingDigest.DependsOnTheSeedTheScheduleAndTheErrorWeights"
+    "8 cuda_on_host.CudaOnHostTraining.AccessesOfAStepAreCountedByKernel"
+    "8 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/gradient_32"
+    "7 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/float32"
+    "6 cuda_on_host.DeviceTraining.TheTrainersFilesAreThoseOfTheCpu"
+    "6 cuda_on_host.Cases/DeviceWidths.TrainToTheBitsOfTheReference/float32_gradient")
   string(REGEX MATCH "^[0-9]+" seconds "${test}")
   string(REGEX REPLACE "^[0-9]+ " "" test "${test}")
   set_tests_properties("${test}" PROPERTIES COST ${seconds})

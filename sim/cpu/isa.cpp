@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruction sets by name, and which of them this machine has.
+// Which instruction sets this machine has, and their kernels.
 #include "sim/cpu/isa.h"
-
-#include <stdexcept>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -62,34 +60,12 @@ const IsaEntry* isa_entry(Isa isa) {
 
 }  // namespace cpu
 
-std::vector<std::string> isa_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : cpu::isa_entries()) names.emplace_back(entry.name);
-  return names;
-}
-
 std::vector<Isa> machine_isas() {
   std::vector<Isa> isas;
   for (const auto& entry : cpu::isa_entries()) {
     if (entry.available()) isas.push_back(entry.isa);
   }
   return isas;
-}
-
-Isa parse_isa(const std::string& text) {
-  if (text == "auto") return Isa::kAuto;
-  std::string list;
-  for (const auto& entry : cpu::isa_entries()) {
-    if (text == entry.name) return entry.isa;
-    list += std::string(entry.name) + ", ";
-  }
-  throw std::invalid_argument("'" + text + "' is no instruction set: " + list + "or auto");
-}
-
-std::string isa_name(Isa isa) {
-  if (isa == Isa::kAuto) return "auto";
-  const cpu::IsaEntry* entry = cpu::isa_entry(isa);
-  return entry == nullptr ? "unknown" : entry->name;
 }
 
 bool isa_available(Isa isa) {
