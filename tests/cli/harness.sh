@@ -43,6 +43,12 @@ digest: {every: 1}
 END
 }
 
+# One layer in the format of SCALE-Sim.
+topology() {
+  printf 'Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n'
+  printf 'Conv1, 224, 224, 7, 7, 3, 64, 2,\n'
+}
+
 script=$1
 function=$2
 work=$(mktemp -d "${TMPDIR:-/tmp}/bitcycle cli.XXXXXX")
