@@ -84,6 +84,41 @@ test_a_failed_build_shows_its_log_and_is_tried_again() {
   equal "$out" "<train>" "arguments"
 }
 
+test_sources_that_do_not_go_together_are_built_one_by_one() {
+  make_project
+  # Units are on until CMake is told otherwise, and cannot be built.
+  cat >tools/cmake.units <<END
+#!/bin/bash
+cache="my project/build/CMakeCache.txt"
+case "\$*" in
+  --build*)
+    if grep -q UNITS:BOOL=ON "$PWD/\$cache"; then
+      echo "\$*" >>"$PWD/calls.txt"
+      echo "unit.cxx:1: error: redefinition of 'f'"
+      exit 1
+    fi
+    exec "$PWD/tools/cmake.plain" "\$@"
+    ;;
+  *UNITS=OFF*) echo "BITCYCLE_UNITS:BOOL=OFF" >"$PWD/\$cache" ;;
+  *) echo "BITCYCLE_UNITS:BOOL=ON" >"$PWD/\$cache" ;;
+esac
+END
+  mv tools/cmake tools/cmake.plain
+  mv tools/cmake.units tools/cmake
+  chmod +x tools/cmake
+  run 0 "my project/bitcycle" info
+  equal "$out" "<info>" "arguments"
+  contains "$err" "building again, each source by itself: several at once failed (log: $PWD/my project/build/units.log)"
+  contains "$(cat "my project/build/units.log")" "redefinition of 'f'"
+  equal "$(builds)" 2 builds
+  # What fails either way is an error, with the log of the second build.
+  touch broken "my project/sim/workload.h"
+  sleep 0.01
+  touch "my project/sim/workload.h"
+  run 1 "my project/bitcycle" info
+  contains "$err" "something is wrong"
+}
+
 test_a_failed_configuration_shows_its_log() {
   make_project
   touch unconfigurable
