@@ -247,6 +247,7 @@ Mapping search_mapping(const Accelerator& accelerator, const Product& product) {
   }
   const auto better = [](const auto& a, const auto& b) { return a->best() < b->best(); };
   std::vector<Descent*> ranked;
+  ranked.reserve(found.size());
   for (auto& descent : found) ranked.push_back(&descent);
   std::stable_sort(ranked.begin(), ranked.end(), better);
   if (ranked.size() > kKept) ranked.resize(kKept);
