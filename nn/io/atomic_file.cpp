@@ -92,7 +92,11 @@ std::string kind_of_no_file(const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& given, std::string_view bytes) {
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
+  write_file_atomically(path, [&](const FileParts& file) { file.append(bytes); });
+}
+
+void write_file_atomically(const std::filesystem::path& given, const std::function<void(const FileParts&)>& write) {
   if (const std::string kind = kind_of_no_file(given); !kind.empty()) {
     throw std::runtime_error("cannot write '" + given.string() + "': it is " + kind + ", not a file; name a file");
   }
@@ -108,7 +112,15 @@ void write_file_atomically(const std::filesystem::path& given, std::string_view 
   try {
     Descriptor file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (file.get() < 0) throw_file_error("cannot create", path, errno);
-    write_all(file.get(), bytes, path);
+    write({[&](std::string_view bytes) { write_all(file.get(), bytes, path); },
+           [&](std::uint64_t position, std::string_view bytes) {
+             const off_t end = ::lseek(file.get(), 0, SEEK_CUR);
+             if (end < 0 || ::lseek(file.get(), static_cast<off_t>(position), SEEK_SET) < 0) {
+               throw_file_error("cannot write", path, errno);
+             }
+             write_all(file.get(), bytes, path);
+             if (::lseek(file.get(), end, SEEK_SET) < 0) throw_file_error("cannot write", path, errno);
+           }});
     if (::fsync(file.get()) != 0) throw_file_error("cannot flush", path, errno);
     if (file.close() != 0) throw_file_error("cannot close", path, errno);
     if (::rename(beside.c_str(), path.c_str()) != 0) throw_file_error("cannot replace", path, errno);

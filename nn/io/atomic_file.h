@@ -3,7 +3,9 @@
 // unwritable folders.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +15,13 @@ namespace bitcycle {
 /// std::runtime_error with path, reason and remedy; the old file is then untouched and no part of the new one is left.
 /// A folder, device, pipe or socket is refused; where the path is a link, the file that it leads to is replaced.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+/// The same in parts, for files that would take much memory: `write` appends, and may put other bytes over earlier
+/// ones.
+struct FileParts {
+  std::function<void(std::string_view bytes)> append;
+  std::function<void(std::uint64_t position, std::string_view bytes)> put;
+};
+void write_file_atomically(const std::filesystem::path& path, const std::function<void(const FileParts&)>& write);
 /// Writes a result that somebody asked for: as above, but a terminal, /dev/null or a pipe is written to.
 void write_output(const std::filesystem::path& path, std::string_view bytes);
 /// Writes everything to an open descriptor; throws std::runtime_error naming `path`.

@@ -14,9 +14,10 @@ template <typename T>
 std::vector<T> channels_last(const std::vector<T>& from, std::int64_t channels, std::int64_t positions) {
   std::vector<T> to(from.size());
   const auto c_count = static_cast<std::size_t>(channels), p_count = static_cast<std::size_t>(positions);
-  for (std::size_t e = 0; e < from.size(); ++e) {
-    const std::size_t p = e % p_count, c = e / p_count % c_count, n = e / p_count / c_count;
-    to[(n * p_count + p) * c_count + c] = from[e];
+  for (std::size_t image = 0; image < from.size(); image += c_count * p_count) {
+    for (std::size_t p = 0; p < p_count; ++p) {
+      for (std::size_t c = 0; c < c_count; ++c) to[image + p * c_count + c] = from[image + c * p_count + p];
+    }
   }
   return to;
 }

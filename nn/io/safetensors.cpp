@@ -138,13 +138,13 @@ TensorFile read_safetensors(const std::filesystem::path& path) {
   return parse_safetensors(read_file(path), path.string());
 }
 
-std::string format_safetensors(const std::vector<TensorBytes>& tensors,
-                               const std::map<std::string, std::string>& metadata) {
+std::string format_safetensors_header(const std::vector<TensorEntry>& tensors,
+                                      const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header;
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
   for (const auto& tensor : tensors) {
-    const std::uint64_t size = tensor.bytes.size();
+    const std::uint64_t size = tensor.bytes;
     header[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + size}}};
     offset += size;
   }
@@ -153,8 +153,19 @@ std::string format_safetensors(const std::vector<TensorBytes>& tensors,
   std::string bytes(8, '\0');
   const std::uint64_t length = text.size();
   std::memcpy(bytes.data(), &length, 8);
-  bytes.reserve(8 + text.size() + offset);
-  bytes += text;
+  return bytes + text;
+}
+
+std::string format_safetensors(const std::vector<TensorBytes>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorEntry> entries;
+  std::size_t data = 0;
+  for (const auto& tensor : tensors) {
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes.size()});
+    data += tensor.bytes.size();
+  }
+  std::string bytes = format_safetensors_header(entries, metadata);
+  bytes.reserve(bytes.size() + data);
   for (const auto& tensor : tensors) bytes += tensor.bytes;
   return bytes;
 }

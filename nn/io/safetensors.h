@@ -39,6 +39,16 @@ struct TensorBytes {
 };
 std::string format_safetensors(const std::vector<TensorBytes>& tensors,
                                const std::map<std::string, std::string>& metadata);
+/// What a header says of a tensor; `bytes` of data.
+struct TensorEntry {
+  std::string name;
+  std::string dtype;
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+};
+/// Everything that stands before the tensors' data, which follow in this order.
+std::string format_safetensors_header(const std::vector<TensorEntry>& tensors,
+                                      const std::map<std::string, std::string>& metadata);
 /// Whole or not at all: written beside, flushed, renamed. Throws naming the path and the system's reason.
 void write_safetensors(const std::filesystem::path& path, const TensorFile& file);
 

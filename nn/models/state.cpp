@@ -19,12 +19,10 @@ namespace {
 /// Which of a parameter's tensors.
 enum class Part : std::uint8_t { kValue, kGradient, kMomentum };
 
-/// The tensor of a parameter in canonical order, from its position in an arena, and back.
-std::vector<float> to_canonical(const Parameter& parameter, const std::vector<float>& arena) {
-  const auto first = arena.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
-  std::vector<float> tensor(first, first + parameter.size());
+/// The tensor of a parameter in canonical order, from the order of an arena, and back.
+std::vector<float> to_canonical(const Parameter& parameter, std::vector<float>&& tensor) {
   const auto& shape = parameter.shape;
-  return parameter.ohwi ? channels_first(tensor, shape[1], shape[2] * shape[3]) : tensor;
+  return parameter.ohwi ? channels_first(tensor, shape[1], shape[2] * shape[3]) : std::move(tensor);
 }
 
 void from_canonical(const Parameter& parameter, const std::vector<float>& tensor, std::vector<float>& arena) {
@@ -36,13 +34,18 @@ void from_canonical(const Parameter& parameter, const std::vector<float>& tensor
 using Visit = std::function<void(const std::string& name, const Parameter& parameter, std::vector<float>&& canonical)>;
 
 void visit_part(StateArenas& state, Part part, const Visit& visit) {
-  const std::vector<float> host = part == Part::kValue      ? state.values()
-                                  : part == Part::kGradient ? state.gradients()
-                                                            : state.momenta();
+  const std::vector<float> gradients = part == Part::kGradient ? state.gradients() : std::vector<float>{};
   for (const auto& parameter : state.parameters().all()) {
     if (part != Part::kValue && !parameter.trained) continue;
+    std::vector<float> tensor;
+    if (part == Part::kGradient) {
+      const auto first = gradients.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
+      tensor.assign(first, first + parameter.size());
+    } else {
+      tensor = part == Part::kValue ? state.value_of(parameter) : state.momentum_of(parameter);
+    }
     visit(part == Part::kMomentum ? momentum_name(parameter.name) : parameter.name, parameter,
-          to_canonical(parameter, host));
+          to_canonical(parameter, std::move(tensor)));
   }
 }
 
@@ -199,6 +202,24 @@ std::vector<NamedTensor> save_state(StateArenas& state) {
   visit_part(state, Part::kValue, add);
   visit_part(state, Part::kMomentum, add);
   return tensors;
+}
+
+std::vector<TensorEntry> state_entries(StateArenas& state) {
+  std::vector<TensorEntry> entries;
+  const auto add = [&](const std::string& name, const Parameter& parameter) {
+    entries.push_back({name, "F32", parameter.shape, sizeof(float) * static_cast<std::uint64_t>(parameter.size())});
+  };
+  for (const auto& parameter : state.parameters().all()) add(parameter.name, parameter);
+  for (const auto& parameter : state.parameters().all()) {
+    if (parameter.trained) add(momentum_name(parameter.name), parameter);
+  }
+  return entries;
+}
+
+void visit_state(StateArenas& state, const std::function<void(const std::vector<float>& canonical)>& visit) {
+  const Visit each = [&](const std::string&, const Parameter&, std::vector<float>&& canonical) { visit(canonical); };
+  visit_part(state, Part::kValue, each);
+  visit_part(state, Part::kMomentum, each);
 }
 
 std::vector<NamedTensor> save_gradients(StateArenas& state) {

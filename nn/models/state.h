@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,9 @@ class StateArenas {
   virtual ~StateArenas() = default;
   virtual const ParameterStore& parameters() const = 0;
   virtual const std::string& model() const = 0;
+  /// Of one parameter, or its momentum, as it lies in an arena: no whole arena is made.
+  virtual std::vector<float> value_of(const Parameter& parameter) = 0;
+  virtual std::vector<float> momentum_of(const Parameter& parameter) = 0;
   virtual std::vector<float> values() = 0;
   virtual std::vector<float> momenta() = 0;
   virtual std::vector<float> gradients() = 0;
@@ -39,6 +43,9 @@ void initialise(StateArenas& state, std::uint64_t seed);
 
 /// Parameters, momenta, running statistics and ranges, in the order in which the model has them.
 std::vector<NamedTensor> save_state(StateArenas& state);
+/// The same one after the other, and what each of them will be.
+std::vector<TensorEntry> state_entries(StateArenas& state);
+void visit_state(StateArenas& state, const std::function<void(const std::vector<float>& canonical)>& visit);
 /// Gradients of all trained parameters, canonical.
 std::vector<NamedTensor> save_gradients(StateArenas& state);
 

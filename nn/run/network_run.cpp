@@ -76,7 +76,9 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
         if (!tensors.back()) throw std::invalid_argument("the program has no tensor '" + name + "'");
       }
       training->executable = device.compile(training->network->program, {state_, tensors});
-      for (auto& inputs : training->inputs) inputs = std::make_unique<StepInputs>(training->network->program);
+      for (std::size_t i = 0; i < batches_on_their_way(); ++i) {
+        training->inputs[i] = std::make_unique<StepInputs>(training->network->program);
+      }
     }
     compile(*evaluations_.front());
   } catch (const std::runtime_error& error) {
@@ -94,8 +96,8 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
     }
     return;
   }
+  images_.resize(static_cast<std::size_t>(network().program.spec(network().images).size()));
   for (Started& started : started_) {
-    started.x.resize(static_cast<std::size_t>(network().program.spec(network().images).size()));
     started.labels.resize(static_cast<std::size_t>(config.train.batch));
   }
 }
@@ -233,7 +235,7 @@ void NetworkRun::write_indices(const char* set) { state_->write(std::string(set)
 
 void NetworkRun::give_training_batch(Started& started) {
   const builder::NetworkProgram& network = *started.training->network;
-  StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
+  StepInputs& inputs = *started.training->inputs[starts_ % batches_on_their_way()];
   const std::int64_t step = started.batch, batch = config_.train.batch;
   if (streamed_) {
     const std::uint8_t* pixels = streamed_->training(step, started.labels.data());
@@ -243,14 +245,14 @@ void NetworkRun::give_training_batch(Started& started) {
       inputs.set(network.first_index, static_cast<std::uint32_t>(slot * batch));
       return;
     }
-    loader_.normalise(pixels, batch * network.image_h * network.image_w, started.x.data());
-    inputs.point(network.images, started.x.data());
+    loader_.normalise(pixels, batch * network.image_h * network.image_w, images_.data());
+    inputs.point(network.images, images_.data());
     inputs.point(network.labels, started.labels.data());
     return;
   }
   if (!device_.keeps_images()) {
-    loader_.training_batch(step, started.x.data(), started.labels.data());
-    inputs.point(network.images, started.x.data());
+    loader_.training_batch(step, images_.data(), started.labels.data());
+    inputs.point(network.images, images_.data());
     inputs.point(network.labels, started.labels.data());
     return;
   }
@@ -273,7 +275,7 @@ StepInputs& NetworkRun::give_inputs(std::int64_t step, std::int64_t batch) {
   fill_widths(step, started.widths);
   started.training = &training_of(started.widths);
   const builder::NetworkProgram& network = *started.training->network;
-  StepInputs& inputs = *started.training->inputs[starts_ % started_.size()];
+  StepInputs& inputs = *started.training->inputs[starts_ % batches_on_their_way()];
   set_widths(inputs, network, started.widths);
   inputs.set(network.step, static_cast<std::uint32_t>(step));
   inputs.set(network.rate, learning_rate_at(config_.learning_rate, step));

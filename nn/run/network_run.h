@@ -101,7 +101,6 @@ class NetworkRun {
     std::vector<LayerWidths> widths;
     Training* training = nullptr;
     StepHandle handle;
-    std::vector<float> x;  // a batch on the host, where the device keeps no images
     std::vector<std::int32_t> labels;
   };
 
@@ -139,7 +138,11 @@ class NetworkRun {
   std::shared_ptr<State> state_;
   std::unique_ptr<NetworkState> network_state_;
 
+  /// A device that keeps no images is given a batch and has done the step when it returns.
+  std::size_t batches_on_their_way() const { return device_.keeps_images() ? started_.size() : 1; }
+
   std::array<Started, 2> started_;
+  std::vector<float> images_;  // a batch on the host, where the device keeps no images
   std::size_t starts_ = 0, finishes_ = 0;
   std::vector<ImageIndex> indices_;
   std::int64_t first_step_of_indices_ = 0, end_of_indices_ = 0;  // steps whose indices are on the device

@@ -22,6 +22,26 @@ bool NetworkState::has_momentum(const Parameter& parameter) const {
   return parameter.trained && static_cast<bool>(network_.program.find(momentum_name(parameter.name)));
 }
 
+std::size_t NetworkState::number_of(const Parameter& parameter) const {
+  const auto& all = parameters().all();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == parameter.name; });
+  if (found == all.end()) throw std::logic_error("the model has no parameter '" + parameter.name + "'");
+  return static_cast<std::size_t>(found - all.begin());
+}
+
+std::vector<float> NetworkState::value_of(const Parameter& parameter) {
+  const auto& slice = network_.parameter_slices[number_of(parameter)];
+  std::vector<float> tensor = std::move(fetch({slice.tensor}).begin()->second);
+  const auto first = tensor.begin() + static_cast<std::ptrdiff_t>(slice.first);
+  if (slice.first == 0 && static_cast<std::int64_t>(tensor.size()) == parameter.size()) return tensor;
+  return {first, first + parameter.size()};
+}
+
+std::vector<float> NetworkState::momentum_of(const Parameter& parameter) {
+  if (!has_momentum(parameter)) return std::vector<float>(static_cast<std::size_t>(parameter.size()));
+  return std::move(fetch({momentum_name(parameter.name)}).begin()->second);
+}
+
 std::vector<float> NetworkState::values() {
   std::vector<std::string> tensors;
   for (const auto& slice : network_.parameter_slices) tensors.push_back(slice.tensor);

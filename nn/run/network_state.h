@@ -24,6 +24,8 @@ class NetworkState final : public StateArenas {
 
   const ParameterStore& parameters() const override { return network_.parameters; }
   const std::string& model() const override { return network_.program.name(); }
+  std::vector<float> value_of(const Parameter& parameter) override;
+  std::vector<float> momentum_of(const Parameter& parameter) override;
   std::vector<float> values() override;
   std::vector<float> momenta() override;
   std::vector<float> gradients() override;
@@ -35,6 +37,9 @@ class NetworkState final : public StateArenas {
   bool has_momentum(const Parameter& parameter) const;
   /// Values of parameters, or momenta; those of one tensor are read once.
   std::map<std::string, std::vector<float>> fetch(const std::vector<std::string>& tensors);
+
+  /// Number of a parameter in the model's order.
+  std::size_t number_of(const Parameter& parameter) const;
 
   const builder::NetworkProgram& network_;
   std::shared_ptr<State> state_;

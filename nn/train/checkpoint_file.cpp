@@ -78,14 +78,35 @@ std::vector<std::int64_t> checkpoint_steps(const fs::path& folder) {
   return steps;
 }
 
-void write_checkpoint_file(const fs::path& path, Checkpoint checkpoint) {
-  checkpoint.file.metadata["step"] = std::to_string(checkpoint.step);
-  checkpoint.file.metadata["best_step"] = std::to_string(checkpoint.best_step);
-  checkpoint.file.metadata[kChecksum] = std::string(32, '0');
-  std::string bytes = format_safetensors(checkpoint.file);
-  const std::string written = seal(to_text(digest_of(bytes.data(), bytes.size())));
-  bytes.replace(bytes.find(open_seal()), written.size(), written);
-  write_file_atomically(path, bytes);
+void write_checkpoint_file(const fs::path& path, const Checkpoint& checkpoint) {
+  TensorStream tensors;
+  for (const auto& tensor : checkpoint.file.tensors) {
+    tensors.entries.push_back({tensor.name, "F32", tensor.shape, sizeof(float) * tensor.data.size()});
+  }
+  tensors.visit = [&](const auto& visit) {
+    for (const auto& tensor : checkpoint.file.tensors) visit(tensor.data);
+  };
+  write_checkpoint_file(path, checkpoint, tensors);
+}
+
+void write_checkpoint_file(const fs::path& path, const Checkpoint& checkpoint, const TensorStream& tensors) {
+  auto metadata = checkpoint.file.metadata;
+  metadata["step"] = std::to_string(checkpoint.step);
+  metadata["best_step"] = std::to_string(checkpoint.best_step);
+  metadata[kChecksum] = std::string(32, '0');
+  const std::string header = format_safetensors_header(tensors.entries, metadata);
+  write_file_atomically(path, [&](const FileParts& file) {
+    BytesDigest digest;
+    const auto append = [&](std::string_view bytes) {
+      digest.add(bytes);
+      file.append(bytes);
+    };
+    append(header);
+    tensors.visit([&](const std::vector<float>& data) {
+      append({reinterpret_cast<const char*>(data.data()), data.size() * sizeof(float)});
+    });
+    file.put(header.find(open_seal()), seal(to_text(digest.value())));
+  });
 }
 
 std::map<std::string, std::string> checkpoint_metadata(const fs::path& path) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -36,7 +37,16 @@ std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder);
 
 /// Writes the file with the metadata `step`, `best_step` and `checksum`: XXH3-128 of its bytes with 32 zeros in the
 /// checksum's position. Throws as write_file_atomically does.
-void write_checkpoint_file(const std::filesystem::path& path, Checkpoint checkpoint);
+void write_checkpoint_file(const std::filesystem::path& path, const Checkpoint& checkpoint);
+/// The same of tensors that are not all in memory: what the file says of each, and `visit`, which gives their data in
+/// this order.
+struct TensorStream {
+  std::vector<TensorEntry> entries;
+  std::function<void(const std::function<void(const std::vector<float>& data)>&)> visit;
+};
+/// Of `checkpoint` everything but its tensors.
+void write_checkpoint_file(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                           const TensorStream& tensors);
 /// The metadata alone, unchecked; nothing where the header cannot be read.
 std::map<std::string, std::string> checkpoint_metadata(const std::filesystem::path& path);
 /// Throws std::runtime_error with the path and what is wrong: unreadable, no checkpoint, other bytes than were written.

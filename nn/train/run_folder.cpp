@@ -215,8 +215,17 @@ std::map<std::string, std::string> RunFolder::record_digests() const {
 void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / kCost, csv); }
 
 void RunFolder::write_checkpoint(const Checkpoint& checkpoint, int keep) {
+  write_checkpoint_file(path_ / kCheckpoints / checkpoint_name(checkpoint.step), checkpoint);
+  remove_checkpoints(checkpoint, keep);
+}
+
+void RunFolder::write_checkpoint(const Checkpoint& checkpoint, const TensorStream& tensors, int keep) {
+  write_checkpoint_file(path_ / kCheckpoints / checkpoint_name(checkpoint.step), checkpoint, tensors);
+  remove_checkpoints(checkpoint, keep);
+}
+
+void RunFolder::remove_checkpoints(const Checkpoint& checkpoint, int keep) {
   const fs::path folder = path_ / kCheckpoints;
-  write_checkpoint_file(folder / checkpoint_name(checkpoint.step), checkpoint);
   const auto steps = checkpoint_steps();
   const auto kept = static_cast<std::size_t>(keep);
   for (std::size_t i = 0; i + kept < steps.size(); ++i) {

@@ -104,6 +104,8 @@ class RunFolder {
   /// checkpoints/step-<8 digits>.safetensors, whole or absent; then keeps `keep` newest and the best, which the newest
   /// one names: so there is no instant at which a kill could lose it.
   void write_checkpoint(const Checkpoint& checkpoint, int keep = 3);
+  /// The same with tensors that are not all in memory.
+  void write_checkpoint(const Checkpoint& checkpoint, const TensorStream& tensors, int keep = 3);
   /// Newest whole checkpoint of at most `most` steps; damaged ones are skipped with a warning in `warnings`. Whole: the
   /// bytes that were written, and the tensors that digests.jsonl recorded of that step.
   std::optional<Checkpoint> newest_checkpoint(std::vector<std::string>& warnings,
@@ -143,6 +145,8 @@ class RunFolder {
 
  private:
   struct Lock;
+  /// Those before `checkpoint` but for the `keep` newest and the best.
+  void remove_checkpoints(const Checkpoint& checkpoint, int keep);
   struct Recorded {
     std::int64_t steps = 0, widths = 0, evaluations = 0, digests = 0;  // up to which each file holds every record
   };

@@ -111,14 +111,20 @@ void Training::write_checkpoint() {
   Checkpoint checkpoint;
   checkpoint.step = state_.step;
   checkpoint.best_step = state_.best_step;
-  checkpoint.file.tensors = save_state(run_.state());
-  if (average_) {
-    for (auto& tensor : average_->save()) checkpoint.file.tensors.push_back(std::move(tensor));
+  TensorStream tensors;
+  tensors.entries = state_entries(run_.state());
+  const std::vector<NamedTensor> averages = average_ ? average_->save() : std::vector<NamedTensor>{};
+  for (const auto& tensor : averages) {
+    tensors.entries.push_back({tensor.name, "F32", tensor.shape, sizeof(float) * tensor.data.size()});
   }
+  tensors.visit = [&](const auto& visit) {
+    visit_state(run_.state(), visit);
+    for (const auto& tensor : averages) visit(tensor.data);
+  };
   checkpoint.file.metadata = to_metadata(state_);
   checkpoint.file.metadata[kIdentityKey] = identity_digest(config_);
   checkpoint.file.metadata[kRunKey] = run_key(config_);
-  folder_->write_checkpoint(checkpoint);
+  folder_->write_checkpoint(checkpoint, tensors);
   checkpoint_step_ = state_.step;
   last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
 }

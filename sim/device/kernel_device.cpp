@@ -32,7 +32,7 @@ class KernelState final : public State {
       end = std::max(end, of.offset + of.spec.bytes());
       sum += of.spec.bytes();
     }
-    if (end <= begin || end - begin > 3 * sum) return State::read(reads);
+    if (library_->on_host() || end <= begin || end - begin > 3 * sum) return State::read(reads);
     // Neighbours, mostly: one copy of everything between them.
     between_.resize(end - begin);
     library_->to_host(between_.data(), memory_.as<std::byte>() + begin, end - begin);

@@ -69,6 +69,22 @@ Digest128 digest_of(std::span<const float> values) {
   return digest_of(bytes.data(), bytes.size());
 }
 
+struct BytesDigest::State {
+  XXH3_state_t* hash = XXH3_createState();
+  State() {
+    if (hash == nullptr) throw std::bad_alloc();
+    XXH3_128bits_reset(hash);
+  }
+  ~State() { XXH3_freeState(hash); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+BytesDigest::BytesDigest() : state_(std::make_unique<State>()) {}
+BytesDigest::~BytesDigest() = default;
+void BytesDigest::add(std::string_view bytes) { XXH3_128bits_update(state_->hash, bytes.data(), bytes.size()); }
+Digest128 BytesDigest::value() const { return canonical(XXH3_128bits_digest(state_->hash)); }
+
 struct RootDigest::State {
   XXH3_state_t* hash = XXH3_createState();
   std::string last;

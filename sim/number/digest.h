@@ -27,6 +27,20 @@ Digest128 parse_digest(std::string_view text);
 
 /// XXH3-128, seed 0.
 Digest128 digest_of(const void* data, std::size_t bytes);
+/// The same of bytes that come in parts.
+class BytesDigest {
+ public:
+  BytesDigest();
+  ~BytesDigest();
+  BytesDigest(const BytesDigest&) = delete;
+  BytesDigest& operator=(const BytesDigest&) = delete;
+  void add(std::string_view bytes);
+  Digest128 value() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 /// Of the values as little-endian binary32.
 Digest128 digest_of(std::span<const float> values);
 
