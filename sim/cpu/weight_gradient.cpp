@@ -70,11 +70,12 @@ void WeightGradient::flush(Partial& partial) const {
   };
   const std::int64_t taps = shape_.kh * shape_.kw;
   move(partial.sums, partial.total, partial.g_limbs * partial.x_limbs * sums_size());
+  if (!tiles_) {
+    move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
+    move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
+  }
   partial.wide = true;
   partial.pending = 0;
-  if (tiles_) return;
-  move(partial.sum_g, partial.total_g, partial.g_limbs * taps * g_lanes_);
-  move(partial.sum_x, partial.total_x, partial.x_limbs * taps * x_lanes_);
 }
 
 void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
