@@ -147,7 +147,6 @@ class Block {
   void yield();
   void stop();
   [[noreturn]] void fault(const std::string& text);
-  void execute(Warp& warp, const Collective::Operation& operation);
   void note(const void* p, std::size_t bytes, Site site, bool shared);
   void count_accesses();
   bool run_warp(int warp);
