@@ -54,7 +54,9 @@ std::string remedy_for(int error) {
 }
 
 void throw_file_error(const std::string& what, const std::filesystem::path& path, int error) {
-  throw std::runtime_error(what + " '" + path.string() + "': " + std::strerror(error) + "; " + remedy_for(error));
+  const bool denied = error == EACCES || error == EPERM;
+  const std::string remedy = denied && what == "cannot read" ? "make it readable for you" : remedy_for(error);
+  throw std::runtime_error(what + " '" + path.string() + "': " + std::strerror(error) + "; " + remedy);
 }
 
 void make_folder(const std::filesystem::path& path) {

@@ -26,6 +26,12 @@ PrecisionSpec recorded_precision(const RunFolder& folder, const Config& config, 
   PrecisionSpec precision = precision_spec(config);
   const auto records = folder.widths();
   if (records.empty() || records.front().step != config.fork.step || done <= config.fork.step) return precision;
+  const std::int64_t known = precision.history.empty() ? 0 : precision.history.back().until;
+  if (known < config.fork.step) {
+    // Steps that were taken over from a run with the same schedules: the records begin behind them.
+    precision.history.push_back(
+        {config.fork.step, config.train.steps, precision.forward, precision.gradient, precision.layers});
+  }
   PrecisionHistory ran;
   ran.until = done;
   ran.steps = config.train.steps;

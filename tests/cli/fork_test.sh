@@ -54,6 +54,13 @@ test_fork_from_a_checkpoint() {
   equal "$(json test_accuracy)" "$accuracy" "accuracy at the largest width of the fork's own steps"
   # A width that the parent's schedule named and no step had is no width of the fork.
   run 0 "$BITCYCLE" train config.yaml --set precision.forward.cycles=1 --out cyclic --quiet
+  # A fork with the schedule of its parent costs what that cost, though its own records of widths begin later.
+  run 0 "$BITCYCLE" train config.yaml --set precision.forward.cycles=1 --set optimizer.momentum=0.8 --from cyclic:4 \
+    --out alike --quiet
+  run 0 "$BITCYCLE" cost cyclic --format csv
+  local price=$out
+  run 0 "$BITCYCLE" cost alike --format csv
+  equal "$out" "$price" "price of a fork with its parent's schedule"
   run 0 "$BITCYCLE" train config.yaml --set precision.forward.schedule=constant --set precision.forward.max=4 \
     --set train.steps=6 --from cyclic:4 --out short
   contains "$out" "less than static 5/8 bits"
