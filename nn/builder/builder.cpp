@@ -98,10 +98,11 @@ Tensor Builder::running(const std::string& name, std::int64_t size) {
   return tensor("", name, Element::kFloat32, {size}, Lifetime::kState);
 }
 
-Tensor Builder::running_range(const std::string& layer) {
+Tensor Builder::running_range(const std::string& layer, std::size_t dimensions) {
   const std::string name = layer + ".quantize_input.";
-  result_->parameters.add_state(name + "running_zero_point", {1, 1, 1, 1});
-  result_->parameters.add_state(name + "running_range", {1, 1, 1, 1});
+  const std::vector<std::int64_t> shape(dimensions, 1);
+  result_->parameters.add_state(name + "running_zero_point", shape);
+  result_->parameters.add_state(name + "running_range", shape);
   const Tensor running = tensor("", name + "running", Element::kFloat32, {2}, Lifetime::kState);
   result_->parameter_slices.push_back({name + "running", 0});
   result_->parameter_slices.push_back({name + "running", 1});
@@ -177,6 +178,19 @@ void Builder::write_sgd() {
   write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_position});
   result.watches.push_back({Watch::What::kPosition, gradients_position, "gradient of ", true});
   if (!options_.sgd) return;
+  if (options_.sgd->clip > 0.0) {
+    ops::SgdClipped sgd;
+    sgd.gradients = result.gradients;
+    sgd.rate = result.rate;
+    sgd.guard = gradients_position;
+    sgd.clip = options_.sgd->clip;
+    sgd.norm = result.gradient_norm = tensor("", "gradient norm", Element::kFloat64, {}, Lifetime::kReport);
+    for (const auto& parameter : result.parameters.all()) {
+      if (parameter.trained) sgd.parameters.push_back(result.program.find(parameter.name));
+    }
+    write("", std::nullopt, sgd);
+    return watch_parameters(sgd.parameters);
+  }
   ops::SgdUpdate sgd;
   sgd.gradients = result.gradients;
   sgd.rate = result.rate;
@@ -191,9 +205,13 @@ void Builder::write_sgd() {
         tensor("momentum", parameter.name, Element::kFloat32, result.program.spec(value).shape, Lifetime::kState));
   }
   write("", std::nullopt, sgd);
-  const Tensor parameters_position = position("parameters not finite");
-  write("", std::nullopt, ops::FindNonFinite{sgd.parameters, parameters_position});
-  result.watches.push_back({Watch::What::kPosition, parameters_position, "", true});
+  watch_parameters(sgd.parameters);
+}
+
+void Builder::watch_parameters(const std::vector<Tensor>& parameters) {
+  const Tensor position = tensor("", "parameters not finite", Element::kInt64, {}, Lifetime::kReport);
+  write("", std::nullopt, ops::FindNonFinite{parameters, position});
+  result_->watches.push_back({Watch::What::kPosition, position, "", true});
 }
 
 std::unique_ptr<NetworkProgram> Builder::finish() {

@@ -43,11 +43,27 @@ struct StoredImages {
   bool augment = false;
 };
 
+/// How a fully connected layer's bias is added.
+enum class Bias : std::uint8_t {
+  kNone,
+  kFloat32,
+  kQuantised,  // one range for the vector, at the layer's forward width
+};
+
+/// The sizes of a language model.
+struct LanguageSizes {
+  std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
+  std::int64_t time_steps = 35;
+  Bias bias = Bias::kFloat32;
+};
+
 /// What a network's step is to do, and how it quantises.
 struct Options {
   std::int64_t batch = 1;
   /// Height and width of the images; 0: the model's own. A model may take one size alone.
   std::int64_t image_size = 0;
+  /// Of language models.
+  LanguageSizes language;
   /// Forward, loss and gradients, with this batch's statistics and ranges; else forward and loss with running ones.
   bool training = true;
   /// Training: false leaves out gradients and optimiser, so that a step only moves statistics and ranges.
@@ -60,6 +76,8 @@ struct Options {
   /// Training: SGD with momentum on all parameters at the end of the step.
   struct Sgd {
     float momentum = 0.0F, weight_decay = 0.0F;
+    /// Above 0: gradients are clipped to this norm of all of them, and there is neither momentum nor weight decay.
+    double clip = 0.0;
   };
   std::optional<Sgd> sgd;
   /// Else the host gives images and labels.
@@ -115,10 +133,12 @@ struct NetworkProgram {
 
   std::int64_t image_h = 0, image_w = 0, image_c = 0, classes = 0;
   Tensor images, labels;  // inputs, or made of a stored set
+  Tensor tokens;          // input of language models; labels are the words that follow
   Tensor first_index;     // input, of a stored set: the index of the batch's first image
   Tensor step, rate;      // inputs, in training only
   Tensor logits, loss;
-  Tensor losses;  // evaluation only: of every sample
+  Tensor gradient_norm;  // where gradients are clipped
+  Tensor losses;         // evaluation only: of every sample
   /// Width records of the quantised layers, in the order of the forward pass; none where that operand is float32.
   struct Layer {
     std::string name;
@@ -164,8 +184,9 @@ class Builder {
                     bool ohwi = false);
   /// Running statistics.
   Tensor running(const std::string& name, std::int64_t size);
-  /// Running zero point and range of a layer's input: two parameters, one tensor.
-  Tensor running_range(const std::string& layer);
+  /// Running zero point and range of a layer's input: two parameters, one tensor. dimensions: of the input in files,
+  /// all of extent 1.
+  Tensor running_range(const std::string& layer, std::size_t dimensions = 4);
   /// Exact range of a value, made once.
   Tensor range_of(Value* value);
   /// Exact largest magnitude of a tensor.
@@ -181,6 +202,7 @@ class Builder {
  private:
   void load_images(const StoredImages& set);
   void write_sgd();
+  void watch_parameters(const std::vector<Tensor>& parameters);
 
   Options options_;
   std::unique_ptr<NetworkProgram> result_;

@@ -45,10 +45,11 @@ void softmax_loss(Builder& builder, Value* logits) {
   result.logits = logits->tensor;
   result.loss = builder.tensor("", "loss", Element::kLoss, {}, Lifetime::kReport);
   ops::SoftmaxLoss op{logits->tensor, result.labels, result.loss, {}, {}};
+  const std::vector<std::int64_t> shape = result.program.spec(logits->tensor).shape;
   if (builder.training()) {
-    op.dlogits = builder.samples(logits->layer, "dy", Element::kFloat32, {builder.batch(), 1, 1, logits->c});
+    op.dlogits = builder.samples(logits->layer, "dy", Element::kFloat32, shape);
   } else {
-    op.losses = builder.samples("", "losses", Element::kFloat32, {builder.batch()}, Lifetime::kReport);
+    op.losses = builder.samples("", "losses", Element::kFloat32, {shape.front()}, Lifetime::kReport);
     result.losses = op.losses;
   }
   builder.write("loss", Pass::kForward, op);

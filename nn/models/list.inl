@@ -3,3 +3,4 @@
 BITCYCLE_MODEL(resnet)
 BITCYCLE_MODEL(mobilenet_v2)
 BITCYCLE_MODEL(imagenet_resnet)
+BITCYCLE_MODEL(ptb_lstm)

@@ -28,7 +28,9 @@ const std::vector<ModelFamily>& families() {
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  for (const auto& family : families()) names.insert(names.end(), family.names.begin(), family.names.end());
+  for (const auto& family : families()) {
+    if (!family.language) names.insert(names.end(), family.names.begin(), family.names.end());
+  }
   return names;
 }
 
@@ -39,6 +41,7 @@ const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
     throw std::invalid_argument("model.classes is " + std::to_string(classes) + ": a classifier needs at least 2");
   }
   for (const auto& family : families()) {
+    if (family.language) continue;
     for (const auto* names : {&family.names, &family.aliases}) {
       if (std::find(names->begin(), names->end(), name) != names->end()) return family;
     }
@@ -48,7 +51,26 @@ const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
   throw std::invalid_argument("model.name is '" + name + "': there is no such model; there are " + known);
 }
 
+const ModelFamily* language_family(const std::string& name) {
+  for (const auto& family : families()) {
+    const bool here = std::find(family.names.begin(), family.names.end(), name) != family.names.end();
+    if (family.language && here) return &family;
+  }
+  return nullptr;
+}
+
 }  // namespace
+
+bool is_language_model(const std::string& name) { return language_family(name) != nullptr; }
+
+std::unique_ptr<builder::NetworkProgram> write_language_model(const std::string& name,
+                                                              const builder::Options& options) {
+  const ModelFamily* family = language_family(name);
+  if (family == nullptr) throw std::invalid_argument("there is no language model '" + name + "'");
+  builder::Builder builder(name, options);
+  family->write(builder, name, options.language.vocabulary);
+  return builder.finish();
+}
 
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
                                                      const builder::Options& options) {

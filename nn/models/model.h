@@ -23,12 +23,17 @@ struct ModelFamily {
   std::vector<std::string> names;
   void (*write)(builder::Builder& builder, const std::string& name, std::int64_t classes) = nullptr;
   std::vector<std::string> aliases = {};  // that mean the same as the names, in their order
+  bool language = false;                  // its steps can be replayed; nothing reads texts for a training yet
 };
 
+/// Those that can be trained.
 std::vector<std::string> model_names();
 /// Its step as a program. Throws std::invalid_argument: unknown name (listing the known ones), classes below 2.
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
                                                      const builder::Options& options);
+/// The step of a language model, of the sizes that the options name. Throws std::invalid_argument: unknown name.
+std::unique_ptr<builder::NetworkProgram> write_language_model(const std::string& name, const builder::Options& options);
+bool is_language_model(const std::string& name);
 /// What cost models price: the products of its program, and the elements of its batch norms.
 /// `image_size`: as of builder::Options.
 Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size = 0);

@@ -196,6 +196,7 @@ class KernelChoice {
       }
     }
     for (ChosenKernel& kernel : chosen_) {
+      if (kernel.entry->writes_all) continue;
       std::erase_if(kernel.writes,
                     [&](Tensor tensor) { return read.count(tensor.id) == 0 && !candidates_.is_visible(tensor); });
     }

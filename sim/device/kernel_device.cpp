@@ -83,7 +83,7 @@ std::optional<Match> any_node(const Candidates& c, int node) {
 std::vector<KernelEntry> entries_with_reference() {
   std::vector<KernelEntry> entries;
   for (const FusedEntry& entry : fused_entries()) entries.push_back(entry.entry);
-  entries.push_back({"reference loops", any_node});
+  entries.push_back({"reference loops", any_node, nullptr, false, true});
   return entries;
 }
 

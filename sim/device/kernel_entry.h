@@ -69,6 +69,8 @@ struct KernelEntry {
   bool (*supports)(const Program& program, const Match& match) = nullptr;
   /// Kernels that depend on state alone may be wanted before everything else.
   bool early = false;
+  /// It writes all results of its nodes, also those that nobody reads: plain loops know no other way.
+  bool writes_all = false;
 };
 
 /// A kernel that was chosen.

@@ -150,4 +150,22 @@ BITCYCLE_HD double log_f64(double x) {
 BITCYCLE_HD float exp_f32(float x) { return static_cast<float>(exp_f64(static_cast<double>(x))); }
 BITCYCLE_HD float log_f32(float x) { return static_cast<float>(log_f64(static_cast<double>(x))); }
 
+/// 1 / (1 + exp(-x)), in binary64 through the exponential of -|x|, rounded once; 0 and 1 at the infinities.
+BITCYCLE_HD float sigmoid_f32(float x) {
+  const double v = static_cast<double>(x);
+  const double e = exp_f64(v < 0.0 ? v : -v);
+  return static_cast<float>((v < 0.0 ? e : 1.0) / (1.0 + e));
+}
+/// tanh(x), in binary64, rounded once: (1 - e) / (1 + e), e = exp(-2 |x|), with the sign of x; x - x^3 / 3 below 2^-12,
+/// where 1 - e would lose digits.
+BITCYCLE_HD float tanh_f32(float x) {
+  const double v = static_cast<double>(x);
+  const double magnitude = v < 0.0 ? -v : v;
+  if (magnitude == 0.0) return x;
+  if (magnitude < 0x1p-12) return static_cast<float>(fma(v * v * v, -0x1.5555555555555p-2, v));
+  const double e = exp_f64(-2.0 * magnitude);
+  const double t = (1.0 - e) / (1.0 + e);
+  return static_cast<float>(v < 0.0 ? -t : t);
+}
+
 }  // namespace bitcycle

@@ -15,14 +15,18 @@
 #include "sim/ops/error_codes.h"
 #include "sim/ops/find_non_finite.h"
 #include "sim/ops/float_product.h"
+#include "sim/ops/gather.h"
 #include "sim/ops/grid.h"
 #include "sim/ops/load_images.h"
+#include "sim/ops/lstm_cell.h"
 #include "sim/ops/magnitude_bounds.h"
 #include "sim/ops/max_pool.h"
 #include "sim/ops/product.h"
 #include "sim/ops/quantise.h"
 #include "sim/ops/range.h"
 #include "sim/ops/rescale_sums.h"
+#include "sim/ops/rows.h"
+#include "sim/ops/sgd_clipped.h"
 #include "sim/ops/sgd_update.h"
 #include "sim/ops/softmax_loss.h"
 
@@ -35,7 +39,8 @@ using Operation =
                  ops::NormFromRunning, ops::NormApply, ops::NormGradientSums, ops::NormParameterGradient,
                  ops::NormGradient, ops::Add, ops::Relu, ops::ReluGradient, ops::AddBias, ops::AveragePool,
                  ops::AveragePoolGradient, ops::MaxPool, ops::MaxPoolGradient, ops::BiasGradient, ops::SoftmaxLoss,
-                 ops::FindNonFinite, ops::SgdUpdate>;
+                 ops::FindNonFinite, ops::SgdUpdate, ops::SgdClipped, ops::Gather, ops::GatherGradient, ops::Slice,
+                 ops::Concatenate, ops::Store, ops::LstmCell, ops::LstmCellGradient>;
 
 inline const char* name_of(const Operation& operation) {
   return std::visit([](const auto& op) { return op.kName; }, operation);

@@ -60,6 +60,22 @@ TEST_P(NetworkReplay, StepOfResNet18) {
   expect_ok(replay(test::golden_path("/steps/imagenet_resnet18_b8_g16")));
 }
 
+TEST_P(NetworkReplay, StepsOfAnLstm) {
+  SKIP_WITHOUT_BACKEND();
+  for (const char* name : {"lstm_v50_h16_b8_g16", "lstm_v50_h16_b8_g16_bias", "lstm_v50_h16_b16_g16"}) {
+    const ReplayReport report = replay(fs::path(test::golden_path("/steps")) / name);
+    EXPECT_EQ(report.lines.size(), 1U + 6U + 8U) << name;  // loss, gradients, ranges and what is handed on
+    expect_ok(report);
+  }
+}
+
+TEST_P(NetworkReplay, TrajectoryOfAnLstm) {
+  SKIP_WITHOUT_BACKEND();
+  const ReplayReport report = replay(test::golden_path("/trajectories/lstm_v200_h32_cpt_5_8"));
+  EXPECT_EQ(report.lines.size(), 12U + 6U);  // losses, and what the first step changed
+  expect_ok(report);
+}
+
 /// A few seconds on the best instruction set, so only there.
 TEST_P(NetworkReplay, StepOfResNet50) {
   SKIP_WITHOUT_BACKEND();

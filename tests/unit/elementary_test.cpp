@@ -40,6 +40,25 @@ double largest_error(Function function, Exact exact, Argument argument, int coun
   return worst;
 }
 
+TEST(Elementary, sigmoid_and_tanh_are_rounded_once) {
+  const auto around_zero = [](double t) { return 40.0 * t - 20.0; };
+  const auto tiny = [](double t) { return std::exp2(-30.0 * t) * (t < 0.5 ? 1.0 : -1.0); };
+  const auto sigmoid = [](long double x) { return 1.0L / (1.0L + std::exp(-x)); };
+  const auto tangent = [](long double x) { return std::tanh(x); };
+  EXPECT_LT(largest_error<float>(sigmoid_f32, sigmoid, around_zero), 0.5001);
+  EXPECT_LT(largest_error<float>(tanh_f32, tangent, around_zero), 0.5001);
+  EXPECT_LT(largest_error<float>(tanh_f32, tangent, tiny), 0.5001);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(sigmoid_f32(kInfinity), 1.0F);
+  EXPECT_EQ(sigmoid_f32(-kInfinity), 0.0F);
+  EXPECT_EQ(sigmoid_f32(0.0F), 0.5F);
+  EXPECT_EQ(tanh_f32(kInfinity), 1.0F);
+  EXPECT_EQ(tanh_f32(-kInfinity), -1.0F);
+  EXPECT_TRUE(std::signbit(tanh_f32(-0.0F)));
+  EXPECT_TRUE(std::isnan(sigmoid_f32(std::nanf(""))));
+  EXPECT_TRUE(std::isnan(tanh_f32(std::nanf(""))));
+}
+
 TEST(Elementary, binary64_functions_stay_below_one_unit_in_the_last_place) {
   const auto around_zero = [](double t) { return 20.0 * t - 10.0; };
   const auto far = [](double t) { return 2e6 * t - 1e6; };

@@ -69,7 +69,9 @@ std::optional<Match> conv_backward(const Candidates& c, int node) {
     }
   }
   for (const int reader : c.program().readers(g_values)) {
-    if (const auto* range = c.any<ops::Range>(reader)) g_range = range->ranges;
+    // Two layers may share a gradient, each with a range of it.
+    const auto* range = c.any<ops::Range>(reader);
+    if (range != nullptr && same_layer(c, reader, node)) g_range = range->ranges;
   }
   // The error pass.
   Tensor dx;

@@ -34,6 +34,8 @@ std::optional<Match> linear_backward(const Candidates& c, int node) {
     add(match.nodes, c.program().writer(bound->lhs_magnitude));
     add(match.nodes, c.program().writer(bound->rhs_magnitude));
   }
+  // A bias behind an integer product is no part of this kernel.
+  if (match.makes.size() == 1) return {};
   return match;
 }
 
