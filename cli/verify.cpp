@@ -40,8 +40,12 @@ void print_comparison(std::ostream& out, const RunComparison& result, const std:
     for (const auto& key : result.different_keys) out << "  " << key << '\n';
   }
   if (result.compared == 0) {
-    out << "There is nothing to compare: no step is recorded in both runs (" << first << " up to step "
-        << grouped(result.last_step[0]) << ", " << second << " up to step " << grouped(result.last_step[1]) << ").\n";
+    const auto recorded = [&](std::size_t run) {
+      return result.last_step[run] < 0 ? std::string(" recorded none")
+                                       : " recorded up to step " + grouped(result.last_step[run]);
+    };
+    out << "There is nothing to compare: no step is recorded in both runs (" << first << recorded(0) << ", " << second
+        << recorded(1) << ").\n";
     return;
   }
   if (result.equal()) {
@@ -111,11 +115,11 @@ int verify_devices(const CommandLine& line, Console& console) {
   std::ostream& out = console.result();
   if (result.equal) {
     out << first->name() << " and " << second->name() << " gave the same bits in all " << grouped(result.tensors)
-        << " tensors of " << grouped(result.operations) << " operations, " << grouped(result.steps)
-        << (result.steps == 1 ? " step.\n" : " steps.\n");
+        << " tensors that both wrote, after each of " << grouped(result.operations) << " kernels of " << first->name()
+        << ", " << grouped(result.steps) << (result.steps == 1 ? " step.\n" : " steps.\n");
     return kSuccess;
   }
-  out << "The devices differ from step " << grouped(result.steps) << " on, in operation " << grouped(result.operation)
+  out << "The devices differ from step " << grouped(result.steps) << " on, in kernel " << grouped(result.operation)
       << " (" << result.what << "): " << result.tensor << ".\nElement " << grouped(result.element) << " of "
       << grouped(result.elements) << " is " << result.first << " on " << first->name() << " and " << result.second
       << " on " << second->name() << "; " << grouped(result.different) << " elements differ.\n";

@@ -115,7 +115,7 @@ std::vector<std::string> explanation_lines(const Explanation& explanation) {
     lines.push_back(explanation.layer + ", " + pass.pass + " on " + accelerator.name + ", one step" +
                     (explanation.batch > 1 ? " of " + std::to_string(explanation.batch) + " samples" : "") + ":");
     if (pass.widths.empty()) {
-      lines.push_back("  does not run: nothing needs it");
+      lines.push_back("  does not run: only inference is priced, or nothing needs its result");
       continue;
     }
     if (pass.widths.size() > 1) {

@@ -182,7 +182,7 @@ ProductCost product_cost(const Accelerator& accelerator, const MatrixOperation& 
     if (on_grid) {
       message += ". The error pass reads its weights from one grid of " + std::to_string(options.error_pass.grid_bits) +
                  " bits (precision.error_weights=shared); with precision.error_weights=requantised they have the "
-                 "scheduled width. --metric paper prices the scheduled widths in any case";
+                 "scheduled width. The metric 'paper' prices the scheduled widths in any case";
     }
     throw std::invalid_argument(message);
   }

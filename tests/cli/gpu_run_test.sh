@@ -48,7 +48,7 @@ case "\$*" in
   info*)
     [ ! -e "$PWD/no-gpu" ] || { echo "bitcycle: error: no NVIDIA GPU is at hand" >&2; exit 1; }
     printf '{\n  "kernels": "cuda (Stub 100)",\n  "threads": 1\n}\n' ;;
-  verify*) echo "The devices differ from step 0 on, in operation 7 (convolution backward of conv1.weight): dw."; exit 3 ;;
+  verify*) echo "The devices differ from step 0 on, in kernel 7 (convolution backward of conv1.weight): dw."; exit 3 ;;
   *--profile*)
     echo '{"steps": 20, "profile": [
       {"operation": "product", "calls": 1000, "seconds": 0.02, "macs": 4000000000000, "bytes": 8000000000},
@@ -140,7 +140,7 @@ test_a_different_digest_is_explained_and_the_rest_goes_on() {
   run 1 bundle/run digests tests
   contains "$out" "resnet74, 20 steps: DIFFERENT: ee55, expected bb22"
   contains "$out" "--cuda-serial: bb22, as expected: the graph or its branches are wrong"
-  contains "$out" "operation 7 (convolution backward of conv1.weight): dw"
+  contains "$out" "kernel 7 (convolution backward of conv1.weight): dw"
   contains "$out" "0 of 1 digests equal"
   grep -Eq "^digests +FAILED " <<<"$out" || failed "digests did not fail"
   grep -Eq "^tests +passed " <<<"$out" || failed "tests did not run"
