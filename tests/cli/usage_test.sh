@@ -176,21 +176,22 @@ test_many_threads_are_no_more_than_help() {
 }
 
 test_control_characters_of_names_are_escaped() {
-  local name=$'evil\033[31m\u202e\u009b\xff\r'
+  # Bytes of UTF-8: without a locale, the shell writes \u202e as it stands.
+  local name=$'evil\033[31m\xe2\x80\xae\xc2\x9b\xff\r'
   run 1 "$BITCYCLE" train "$name.yaml"
   is_error
   lacks "$err" $'\033'
-  lacks "$err" $'\u202e'
+  lacks "$err" $'\xe2\x80\xae'
   lacks "$err" $'\xff'
   lacks "$err" $'\r'
   contains "$err" 'evil\u001b[31m\u202e\u009b\xff\u000d.yaml'
   tiny "$name.yaml" 2
   run 1 "$BITCYCLE" schedule "$name.yaml"
   contains "$err" "control character"
-  name=$'gr\u00fc\u00df \u202e\xff'
+  name=$'gr\xc3\xbc\xc3\x9f \xe2\x80\xae\xff'
   tiny "$name.yaml" 2
   run 0 "$BITCYCLE" schedule "$name.yaml" --json
-  contains "$out" $'gr\u00fc\u00df \\u202e'
+  contains "$out" $'gr\xc3\xbc\xc3\x9f \\u202e'
   run 0 "$BITCYCLE" train "$name.yaml" --out "$name" --json
   [ -d "$name" ] || failed "the folder's own name was changed"
 }
