@@ -12,8 +12,8 @@
 namespace bitcycle::cli {
 
 /// Passes UTF-8 on to another buffer. Control characters but newline and tab, characters that set the direction of
-/// text, and line separators become \uXXXX, which JSON reads as the same character; bytes that are no UTF-8 become
-/// \xXX.
+/// text, and line separators become \u and four hexadecimal digits, which JSON reads as the same character; bytes that
+/// are no UTF-8 become \x and two.
 class TerminalText : public std::streambuf {
  public:
   explicit TerminalText(std::streambuf* to) : to_(to) {}

@@ -86,16 +86,9 @@ void BytesDigest::add(std::string_view bytes) { XXH3_128bits_update(state_->hash
 Digest128 BytesDigest::value() const { return canonical(XXH3_128bits_digest(state_->hash)); }
 
 struct RootDigest::State {
-  XXH3_state_t* hash = XXH3_createState();
+  BytesDigest bytes;
   std::string last;
   bool empty = true;
-  State() {
-    if (hash == nullptr) throw std::bad_alloc();
-    XXH3_128bits_reset(hash);
-  }
-  ~State() { XXH3_freeState(hash); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
 };
 
 RootDigest::RootDigest() : state_(std::make_unique<State>()) {}
@@ -113,10 +106,10 @@ void RootDigest::add(const std::string& name, const Digest128& digest) {
   }
   state_->empty = false;
   state_->last = name;
-  XXH3_128bits_update(state_->hash, name.c_str(), name.size() + 1);
-  XXH3_128bits_update(state_->hash, digest.bytes.data(), digest.bytes.size());
+  state_->bytes.add({name.c_str(), name.size() + 1});  // with the zero behind it
+  state_->bytes.add({reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()});
 }
 
-Digest128 RootDigest::value() const { return canonical(XXH3_128bits_digest(state_->hash)); }
+Digest128 RootDigest::value() const { return state_->bytes.value(); }
 
 }  // namespace bitcycle
