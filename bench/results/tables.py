@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the tables of bench/results and docs/results.md from raw records: what programs wrote, in bench/results/raw and
-bench/results/cuda-h100.
+"""Makes the tables of bench/results and docs/results.md from raw records: what programs wrote, in bench/results/raw,
+bench/results/cuda-h100 and bench/results/cuda-h200.
 
     bench/results/tables.py           writes every table between <!-- table NAME --> and <!-- end of table -->
     bench/results/tables.py --check   compares instead; exit code 1 where a table is not what its records make
@@ -86,15 +86,15 @@ def instruction_sets():
                     lambda of: f"`{of}`" + (" (SSE2), batch 32" if of == "portable" else ""))
 
 
-# --- an H100: what the program printed there
+# --- GPUs: what the program printed there
 
-def h100_step():
+def gpu_step(folder):
     rows = []
     for label, file in (("error pass `shared`", "step-shared"), ("error pass `requantised`", "step-requantised"),
                         ("`shared`, without a carve-out of shared memory", "step-carveout-off"),
                         ("`shared`, without a graph", "step-graph-off"),
                         ("`shared`, one kernel at a time", "step-serial")):
-        rate = json.loads((HERE / "cuda-h100" / f"{file}.json").read_text())["images_per_second"]
+        rate = json.loads((HERE / folder / f"{file}.json").read_text())["images_per_second"]
         rows.append([label, f"{1e3 * 128 / rate:.3f}", f"{rate:,.0f}"])
     return table(["", "ms a step", "images/s"], rows)
 
@@ -108,11 +108,35 @@ def h100_run():
                    run["digest"]]])
 
 
+def h200_peers():
+    names = (("float32", "float32"), ("float32_tf32", "float32 with TF32"), ("mixed_float16", "mixed float16"),
+             ("fake_quantised_8_8", "lean fake quantisation 8/8"),
+             ("fake_quantised_8_8_tf32", "lean fake quantisation 8/8 with TF32"))
+    layouts = [json.loads((HERE / f"cuda-h200/peers-{layout}.json").read_text()) for layout in ("contiguous", "channels-last")]
+    return table(["PyTorch", "ms a step", "the same, channels last", "memory at its peak, MB"],
+                 [[label, *(f"{each[key]['step_ms']:.1f}" for each in layouts),
+                   f"{max(each[key]['memory_bytes'] for each in layouts) / 1e6:,.0f}"] for key, label in names])
+
+
+def h200_imagenet():
+    rows = []
+    for name in ("resnet18", "resnet50"):
+        run, profile = (json.loads((HERE / f"cuda-h200/imagenet-{kind}{name}.json").read_text()) for kind in ("", "profile-"))
+        times = {entry["operation"]: 1e3 * entry["seconds"] / profile["steps"] for entry in profile["profile"]}
+        direct = sum(time for operation, time in times.items() if operation.endswith(", direct"))
+        rows.append([name, f"{run['images_per_second']:.0f}", f"{sum(times.values()):,.0f}", f"{direct:,.0f}",
+                     f"{times['max pool backward']:.0f}", f"{sum(times.values()) - direct - times['max pool backward']:.0f}",
+                     f"{run['device_memory_bytes'] / 1e6:,.0f}"])
+    return table(["network", "images/s", "kernels, ms a step", "float32 convolutions", "max pool backward",
+                  "all the others", "device memory, MB"], rows)
+
+
 # --- costs: totals of `bitcycle cost --json`
 
 COSTS = {"cost-resnet74.json": (["configs/experiments/cifar100/resnet74-cpt-3-8.yaml"],
                                 ["bitfusion-45nm", "systolic-int8", "stripes", "loom", "horowitz-45nm", "tpu-7nm"]),
-         "cost-mobilenet_v2.json": (["bench/results/raw/mobilenet_v2-cpt-4-8.yaml"], ["systolic-int8", "stripes"])}
+         "cost-mobilenet_v2.json": (["bench/results/raw/mobilenet_v2-cpt-4-8.yaml"], ["systolic-int8", "stripes"]),
+         "cost-resnet18.json": (["bench/results/raw/resnet18-cpt-4-8.yaml"], ["systolic-int8", "stripes"])}
 
 
 def record(program):
@@ -138,32 +162,39 @@ def savings():
     return table(["accelerator", "BitOPs", "compute energy", "total energy", "cycles", "share of DRAM in the energy"], rows)
 
 
-def mobilenet_cost():
-    run = lines_of(RAW / "mobilenet_v2-cpt-4-8.metrics.jsonl")[-1]
-    systolic, stripes = json.loads((RAW / "cost-mobilenet_v2.json").read_text())["accelerators"]
-    row = lambda label, key, executed: [
-        label, f"{stripes[key]['bitops'] * 1e-9:,.0f}", executed, f"{systolic[key]['total_nj'] * 1e-9:.1f} J",
-        f"{stripes[key]['total_nj'] * 1e-9:.1f} J", f"{stripes[key]['total_cycles']:,.0f}"]
-    return table(["", "GBitOPs `paper`", "`executed`", "systolic-int8", "stripes, energy", "stripes, cycles"],
-                 [row("CPT 4-8/8", "total", f"{run['executed_gbitops']:,.0f}"), row("static 8/8", "baseline", "")])
+def run_costs(network):
+    systolic, stripes = json.loads((RAW / f"cost-{network}.json").read_text())["accelerators"]
+    rows = []
+    for label, key, name in (("CPT 4-8/8", "total", "cpt-4-8"), ("static 8/8", "baseline", "static-8")):
+        run = json.loads((RAW / f"{network}-{name}.summary.json").read_text())
+        rows.append([label, f"{run['test_accuracy']:.2f} % ({run['best_test_accuracy']:.2f} %)",
+                     f"{run['paper_gbitops']:,.0f}", f"{run['executed_gbitops']:,.0f}",
+                     f"{systolic[key]['total_nj'] * 1e-9:.1f} J", f"{stripes[key]['total_nj'] * 1e-9:.1f} J",
+                     f"{stripes[key]['total_cycles'] * 1e-9:.1f}", f"{run['seconds']:.0f} s", f"`{run['digest']}`"])
+    return table(["", "test accuracy (best)", "GBitOPs `paper`", "`executed`", "systolic-int8", "stripes",
+                  "stripes, 1e9 cycles", "time on an H200", "digest"], rows)
 
 
 # --- a training: the run's metrics.jsonl
 
-def mobilenet():
-    metrics = lines_of(RAW / "mobilenet_v2-cpt-4-8.metrics.jsonl")
+def training(network, every=1):
     rows = []
-    for line in metrics:
-        digest = line["digest"] if line is metrics[-1] else line["digest"][:8] + "..."
-        rows.append([f"{line['step']:,}", str(line["forward_bits"]), f"{line['test_accuracy']:.2f} %",
-                     f"{line['test_accuracy_max_width']:.2f} %", f"{line['train_loss']:.3f}",
-                     f"{line['paper_gbitops']:,.0f}", f"`{digest}`"])
-    return table(["step", "bits", "test accuracy", "at the largest width", "training loss", "GBitOPs `paper`", "digest"], rows)
+    runs = [lines_of(RAW / f"{network}-{name}.metrics.jsonl") for name in ("cpt-4-8", "static-8")]
+    for cyclic, static in list(zip(*runs))[every - 1::every]:
+        assert cyclic["step"] == static["step"]
+        rows.append([f"{cyclic['step']:,}", str(cyclic["forward_bits"])] +
+                    [text for line in (cyclic, static) for text in
+                     (f"{line['test_accuracy']:.2f} %", f"{line['train_loss']:.3f}", f"`{line['digest'][:8]}...`")])
+    return table(["step", "bits of CPT", "CPT: test accuracy", "training loss", "digest", "static: test accuracy",
+                  "training loss", "digest"], rows)
 
 
 TABLES = {"integer-sums": integer_sums, "whole-operations": whole_operations, "matrix-product": matrix_product,
-          "widths": widths, "instruction-sets": instruction_sets, "h100-step": h100_step, "h100-run": h100_run,
-          "savings": savings, "mobilenet": mobilenet, "mobilenet-cost": mobilenet_cost}
+          "widths": widths, "instruction-sets": instruction_sets, "h100-step": lambda: gpu_step("cuda-h100"), "h100-run": h100_run,
+          "savings": savings,
+          "h200-step": lambda: gpu_step("cuda-h200"), "h200-peers": h200_peers, "h200-imagenet": h200_imagenet,
+          "mobilenet": lambda: training("mobilenet_v2"), "mobilenet-cost": lambda: run_costs("mobilenet_v2"),
+          "resnet18": lambda: training("resnet18", every=2), "resnet18-cost": lambda: run_costs("resnet18")}
 PLACE = re.compile(r"(<!-- table ([a-z0-9-]+) -->\n).*?\n(<!-- end of table -->)", re.S)
 
 
