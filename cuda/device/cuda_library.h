@@ -183,6 +183,9 @@ class CudaLibrary final : public KernelLibrary {
   void depthwise_forward(const ConvForward& args, const CudaWeights& w);
   void depthwise_error(const ConvBackward& args, const CudaWeights& w, float* dx);
   void depthwise_gradient(const ConvBackward& args, CudaWeights& w);
+  void float_forward(const ConvForward& args, const CudaWeights& w);
+  void float_error(const ConvBackward& args, const CudaWeights& w, float* dx);
+  void float_weight_gradient(const ConvBackward& args, CudaWeights& w);
   template <int Norms>
   struct ErrorProduct {
     template <typename Tile>

@@ -124,11 +124,16 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
     depthwise_error(args, w, dx);
     return add_gradients();
   }
-  DirectErrorKernel::Args direct{};
-  direct.s = geo;
-  direct.sum_type =
+  const SumType sum_type =
       sum_type_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
                   s.error_depth());
+  if (sum_type == SumType::kFloat && s.groups == 1) {
+    float_error(args, w, dx);
+    return add_gradients();
+  }
+  DirectErrorKernel::Args direct{};
+  direct.s = geo;
+  direct.sum_type = sum_type;
   direct.g = without_recorded_width(args.g);
   direct.weights = w.width.is_float32() ? w.codes.as<std::uint32_t>() : w.error_codes.as<std::uint32_t>();
   direct.error_affine = w.error_affine.as<Affine>();

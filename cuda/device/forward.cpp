@@ -109,16 +109,21 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   }
   const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
   if (has_depthwise_kernels(s) && is_bytes(args.codes.width) && is_bytes(w.width)) return depthwise_forward(args, w);
-  DirectForwardKernel::Args direct{};
-  direct.s = g;
-  direct.sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
-  direct.x = without_recorded_width(args.codes);
-  direct.weights = w.codes.as<std::uint32_t>();
-  direct.weight_affine = w.affine.as<Affine>();
-  direct.weight_width = {w.width, w.width_record};
-  direct.y = args.y;
-  direct.size = outputs;
-  launch<DirectForwardKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
+  const SumType sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
+  if (sum_type == SumType::kFloat && s.groups == 1) {
+    float_forward(args, w);
+  } else {
+    DirectForwardKernel::Args direct{};
+    direct.s = g;
+    direct.sum_type = sum_type;
+    direct.x = without_recorded_width(args.codes);
+    direct.weights = w.codes.as<std::uint32_t>();
+    direct.weight_affine = w.affine.as<Affine>();
+    direct.weight_width = {w.width, w.width_record};
+    direct.y = args.y;
+    direct.size = outputs;
+    launch<DirectForwardKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
+  }
   if (args.statistics == nullptr) return;
   launch<ChannelStatisticsKernel>(blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
                                   {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo,

@@ -91,9 +91,11 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   }
   const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
   if (has_depthwise_kernels(s) && is_bytes(args.g.width) && is_bytes(args.x.width)) return depthwise_gradient(args, w);
+  const SumType sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());
+  if (sum_type == SumType::kFloat && s.groups == 1) return float_weight_gradient(args, w);
   DirectWeightGradientKernel::Args direct{};
   direct.s = g;
-  direct.sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());
+  direct.sum_type = sum_type;
   direct.x = without_recorded_width(args.x);
   direct.g = without_recorded_width(args.g);
   direct.x_range = args.x_range;

@@ -8,7 +8,7 @@ std::vector<gpu::KernelEntry> all_kernels() {
   for (const auto& family :
        {direct_kernels(), depthwise_kernels(), classifier_kernels(), elementwise_kernels(), gradient_sum_kernels(),
         max_pool_kernels(), norm_kernels(), quantise_kernels(), weights_kernels(), error_by_patches_kernels(),
-        error_by_rows_kernels(), forward_kernels(), weight_gradient_kernels()}) {
+        error_by_rows_kernels(), float_product_kernels(), forward_kernels(), weight_gradient_kernels()}) {
     all.insert(all.end(), family.begin(), family.end());
   }
   return all;

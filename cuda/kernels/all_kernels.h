@@ -20,6 +20,7 @@ std::vector<gpu::KernelEntry> quantise_kernels();
 std::vector<gpu::KernelEntry> weights_kernels();
 std::vector<gpu::KernelEntry> error_by_patches_kernels();
 std::vector<gpu::KernelEntry> error_by_rows_kernels();
+std::vector<gpu::KernelEntry> float_product_kernels();
 std::vector<gpu::KernelEntry> forward_kernels();
 std::vector<gpu::KernelEntry> weight_gradient_kernels();
 

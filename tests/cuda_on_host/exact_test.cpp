@@ -35,6 +35,9 @@ TEST_P(CudaOnHostStep, EveryVariantMaskGridAndOrderEqualsTheReference) {
   compare(pair(8, 12), {ErrorWeights::kRequantised, 16, false, true, 1}, {2, 0, 16, false});
   compare(pair(16, 16), {ErrorWeights::kShared, 24, true, true, 1}, {2, 0, 17, false});
   compare(pair(16, 16), {ErrorWeights::kShared, 16, true, true, 2}, {2, 0, 18, false});
+  const test::WidthPair floats{BitWidth::float32(), BitWidth::float32()};
+  compare(floats, {ErrorWeights::kShared, 16, true, true, 1}, {1, 0, 19, false});
+  compare(floats, {ErrorWeights::kRequantised, 16, true, false, 0}, {132, 0, 20, false});
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaOnHostStep, ::testing::ValuesIn(test::backend_shapes()),
