@@ -131,10 +131,10 @@ void CpuLibrary::prepare_ordered_error(const ConvBackward& args, const CpuWeight
   const auto code = [&](std::int64_t e) { return shared ? std::int64_t{grid_codes[e]} : std::int64_t{codes[e]}; };
   if (w.is_float32()) {
     const auto* values = weights.codes.as<float>();
-    weights.ordered_error.set_floats([&](std::int64_t e) { return values[e]; });
+    weights.ordered_error.set_floats(workers_, [&](std::int64_t e) { return values[e]; });
   } else if (g.is_float32()) {
     const std::int64_t group_size = s.kh * s.kw * s.c_per_group() * s.o_per_group();
-    weights.ordered_error.set_floats([&](std::int64_t e) {
+    weights.ordered_error.set_floats(workers_, [&](std::int64_t e) {
       const Affine& of = shared ? *affine : affine[e / group_size * s.c_per_group() + e % s.c_per_group()];
       return static_cast<float>(std::fma(of.step, static_cast<double>(code(e)), of.lo));
     });
@@ -180,6 +180,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
                      (args.dw == nullptr || byte_limbs(args.x.width) == 1) &&
                      (!error || byte_limbs(weights.width) == 1);
   const bool ordered = !bytes && !words;
+  const bool float_blocks = ordered && args.dw != nullptr && weights.float_gradient.takes(args.x.width, args.g.width);
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
   if (ordered && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
     reference_.conv_backward(args);
@@ -230,8 +231,10 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
           rows.u = values;
           rows.y = args.gradient.y + element;
           rows.pixels = pixels;
-          rows.dy = state.values.need(chunk * s.o);
+          const bool kept = args.g.width.is_float32();
+          rows.dy = kept ? static_cast<float*>(args.g.codes) + element : state.values.need(chunk * s.o);
           kernels_.gradient_rows(rows);
+          if (kept) continue;
           values = rows.dy;
         }
         write_codes(args.g, element, values, count, noise);
@@ -251,7 +254,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       if (!partial.used) weights.depthwise_gradient.clear(partial);
       weights.depthwise_gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
                                      static_cast<const std::uint8_t*>(args.g.codes) + begin * image_out, partial);
-    } else if (args.dw != nullptr) {
+    } else if (args.dw != nullptr && !float_blocks) {
       auto& partial = ordered_partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.ordered_gradient.clear(partial);
       for (std::int64_t n = begin; n < end; ++n) weights.ordered_gradient.add(kernels_, args.x, args.g, n, partial);
@@ -283,6 +286,12 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
     weights.gradient.finish(kernels_, workers_, partials_, images, args.x, args.g, args.dw);
   } else if (args.dw != nullptr && words) {
     weights.depthwise_gradient.finish(workers_, depthwise_partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+  } else if (float_blocks) {
+    weights.float_gradient.run(
+        kernels_, workers_,
+        [&](int thread) -> FloatGradient::State& { return states_[static_cast<std::size_t>(thread)].float_gradient; },
+        s.n, static_cast<const float*>(args.x.codes), static_cast<const float*>(args.g.codes),
+        weights.ordered_gradient.exponent(), args.dw);
   } else if (args.dw != nullptr) {
     weights.ordered_gradient.finish(workers_, ordered_partials_, s.n, args.x, args.g, args.dw);
   }

@@ -185,10 +185,10 @@ void CpuLibrary::prepare_ordered_forward(const ConvForward& args, const CpuWeigh
         });
   } else if (w.is_integer()) {
     weights.ordered_forward.set_floats(
-        [&](std::int64_t e) { return static_cast<float>(dequantise(codes[e], affine[e / size])); });
+        workers_, [&](std::int64_t e) { return static_cast<float>(dequantise(codes[e], affine[e / size])); });
   } else {
     const auto* values = weights.codes.as<float>();
-    weights.ordered_forward.set_floats([&](std::int64_t e) { return values[e]; });
+    weights.ordered_forward.set_floats(workers_, [&](std::int64_t e) { return values[e]; });
   }
 }
 

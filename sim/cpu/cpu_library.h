@@ -58,6 +58,7 @@ class CpuLibrary final : public KernelLibrary {
     ProductScratch product;
     DepthwiseProduct::State depthwise;
     OrderedProduct::State ordered;
+    FloatGradient::State float_gradient;
     Scratch<float> values, noise, dx;
     Scratch<std::uint8_t> x_bytes[2], g_bytes[2];
     Scratch<std::int64_t> grid_sums;
@@ -72,6 +73,7 @@ class CpuLibrary final : public KernelLibrary {
       ProductScratch::each_scratch(a.product, b.product, visit);
       DepthwiseProduct::State::each_scratch(a.depthwise, b.depthwise, visit);
       OrderedProduct::State::each_scratch(a.ordered, b.ordered, visit);
+      FloatGradient::State::each_scratch(a.float_gradient, b.float_gradient, visit);
       visit(a.values, b.values);
       visit(a.noise, b.noise);
       visit(a.dx, b.dx);

@@ -6,6 +6,7 @@
 #include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/depthwise_gradient.h"
 #include "sim/cpu/depthwise_product.h"
+#include "sim/cpu/float_gradient.h"
 #include "sim/cpu/ordered_gradient.h"
 #include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
@@ -24,7 +25,8 @@ struct CpuWeights final : QuantisedWeights {
         depthwise(is_depthwise(s) && s.kh * s.kw <= kMaxWordTaps),
         ordered_forward(s, false),
         ordered_error(s, true),
-        ordered_gradient(s) {
+        ordered_gradient(s),
+        float_gradient(s) {
     if (fast_forward) forward = PackedProduct(rows, false, kernels);
     if (fast_error) error = PackedProduct(rows, true, kernels);
     if (fast_gradient) gradient = WeightGradient(rows, kernels);
@@ -44,6 +46,7 @@ struct CpuWeights final : QuantisedWeights {
   /// Packed by the product that uses them, because their limbs depend on the other operand's width.
   mutable OrderedProduct ordered_forward, ordered_error;
   mutable OrderedGradient ordered_gradient;
+  FloatGradient float_gradient;
   Scratch<std::int32_t> column_keys;  // extremes of the input channels
   Scratch<float> columns;             // their lo and step
 };

@@ -8,3 +8,5 @@
 #include "sim/cpu/norm_rows.inl"
 #include "sim/cpu/ordered_rows.inl"
 #include "sim/cpu/quantise_rows.inl"
+// After what it uses.
+#include "sim/cpu/float_rows.inl"

@@ -14,6 +14,7 @@
 
 #include "sim/cpu/code_rows.h"
 #include "sim/cpu/depthwise_kernels.h"
+#include "sim/cpu/float_kernels.h"
 #include "sim/cpu/max_pool_row.h"
 
 namespace bitcycle::cpu {
@@ -330,6 +331,8 @@ struct KernelTable {
   void (*ordered_row64)(const OrderedRow<double>&);
   void (*ordered_gradient32)(const OrderedGradientRow<float>&);
   void (*ordered_gradient64)(const OrderedGradientRow<double>&);
+  void (*float_product)(const FloatProductPixels&);
+  void (*float_gradient)(const FloatGradientBlock&);
   void (*rescale_sums)(const RescaleSums&);
   void (*norm_codes)(const NormCodes&);
   void (*gradient_codes)(const GradientCodes&);

@@ -50,6 +50,8 @@ class OrderedGradient {
     exponent_ = exponent;
   }
 
+  int exponent() const { return exponent_; }
+
   void clear(Partial& partial) const;
   /// Image n of both operands.
   void add(const KernelTable& kernels, const Operand& x, const Operand& g, std::int64_t n, Partial& partial) const;

@@ -110,6 +110,11 @@ OrderedProduct::OrderedProduct(const ConvShape& s, bool error_pass)
       return i >= 0 && i % s.stride == 0 && i / s.stride < in ? i / s.stride : -1;
     });
   };
+  // Rows whose pixels, of one phase each, use a panel of weights often enough.
+  constexpr std::int64_t kPixelsAtOnce = 64;
+  const std::int64_t period = error_pass ? s.stride : 1, wanted = kPixelsAtOnce * period * period;
+  float_rows_at_once_ = std::clamp<std::int64_t>((wanted + out_w_ - 1) / std::max<std::int64_t>(1, out_w_), 1,
+                                                 std::max<std::int64_t>(1, out_h_));
   rows_ = axis(in_h_, out_h_, s.kh);
   columns_ = axis(in_w_, out_w_, s.kw);
   row_run_.resize(static_cast<std::size_t>(out_h_));
@@ -171,22 +176,65 @@ OrderedRow<T> OrderedProduct::row_of(std::int64_t r, const AxisRun& run, State& 
   return result;
 }
 
-void OrderedProduct::float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
+void OrderedProduct::float_rows(const KernelTable& kernels, std::int64_t first, std::int64_t rows, float* out,
+                                State& state) const {
+  const std::int64_t depth = taps_ * in_channels_;
+  std::int64_t* const from = state.from.need(rows * out_w_);
+  std::int64_t* const to = state.to.need(rows * out_w_);
+  for (std::size_t k = 0; k < rows_.size(); ++k) {
+    const AxisRun& row_run = rows_[k];
+    for (const auto& run : columns_) {
+      std::int64_t pixels = 0, some_row = -1;
+      for (std::int64_t r = first; r < first + rows; ++r) {
+        if (row_run_[static_cast<std::size_t>(r)] != static_cast<std::int64_t>(k)) continue;
+        some_row = r;
+        const std::int64_t row = (r - row_run.first) / row_run.step * row_run.source_step;
+        for (std::int64_t i = 0; i < run.count; ++i, ++pixels) {
+          from[pixels] = (row * in_w_ + i * run.source_step) * in_c_;
+          to[pixels] = ((r - first) * out_w_ + run.first + i * run.step) * out_c_;
+        }
+      }
+      if (pixels == 0) continue;
+      const OrderedRow<float> taps = row_of<float>(some_row, run, state);
+      const std::int64_t row = (some_row - row_run.first) / row_run.step * row_run.source_step * in_w_ * in_c_;
+      std::int64_t* const weight_rows = state.weight_offsets.data();
+      for (std::int64_t t = 0; t < taps.taps; ++t) {
+        state.offsets.data()[t] -= row;
+        weight_rows[t] /= lanes_;
+      }
+      FloatProductPixels product;
+      product.from = from;
+      product.pixels = pixels;
+      product.taps = taps.taps;
+      product.offsets = state.offsets.data();
+      product.weight_rows = weight_rows;
+      product.channels = taps.channels;
+      product.rows = depth;
+      product.lanes = block_channels_;
+      product.to = to;
+      for (std::int64_t block = 0; block < blocks_; ++block) {
+        product.x = state.operand.values_at + block * in_channels_;
+        product.weights = float_weights_.data() + block * depth * lanes_;
+        product.out = out + block * block_channels_;
+        kernels.float_product(product);
+      }
+    }
+  }
+}
+
+void OrderedProduct::depthwise_float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const {
   for (const auto& run : columns_) {
     OrderedRow<float> row = row_of<float>(r, run, state);
     // Whole blocks of lanes are stored where they belong.
-    const bool direct = block_channels_ == lanes_;
+    const bool direct = out_c_ == lanes_;
     float* const some = direct ? nullptr : state.accumulators.need(run.count * lanes_);
     row.out_step = direct ? run.step * out_c_ : lanes_;
-    for (std::int64_t block = 0; block < blocks_; ++block) {
-      row.x = state.operand.values_at + block * in_channels_;
-      row.weights = float_weights_.data() + block * taps_ * in_channels_ * lanes_;
-      row.out = direct ? out + run.first * out_c_ + block * block_channels_ : some;
-      kernels.ordered_row32(row);
-      for (std::int64_t p = 0; p < run.count && !direct; ++p) {
-        std::copy_n(row.out + p * lanes_, block_channels_,
-                    out + (run.first + p * run.step) * out_c_ + block * block_channels_);
-      }
+    row.x = state.operand.values_at;
+    row.weights = float_weights_.data();
+    row.out = direct ? out + run.first * out_c_ : some;
+    kernels.ordered_row32(row);
+    for (std::int64_t p = 0; p < run.count && !direct; ++p) {
+      std::copy_n(row.out + p * lanes_, out_c_, out + (run.first + p * run.step) * out_c_);
     }
   }
 }

@@ -79,7 +79,7 @@ class OrderedProduct {
     OrderedOperand operand;
     Scratch<double> sums, lane_sums, channel_sums, position_sums;
     Scratch<float> accumulators;
-    Scratch<std::int64_t> offsets, weight_offsets;
+    Scratch<std::int64_t> offsets, weight_offsets, from, to;
 
     template <typename Visit>
     static void each_scratch(State& a, const State& b, const Visit& visit) {
@@ -91,6 +91,8 @@ class OrderedProduct {
       visit(a.accumulators, b.accumulators);
       visit(a.offsets, b.offsets);
       visit(a.weight_offsets, b.weight_offsets);
+      visit(a.from, b.from);
+      visit(a.to, b.to);
     }
   };
 
@@ -106,29 +108,33 @@ class OrderedProduct {
   void set_integers(Limbs limbs, const Code& code, const Scale& scale);
   /// Weights as binary32: value(element).
   template <typename Value>
-  void set_floats(const Value& value);
+  void set_floats(Workers& workers, const Value& value);
 
-  /// One image to values; done(first row, rows, their values) after each row. out: the whole image, or null.
+  /// One image to values; done(first row, rows, their values) after some rows. out: the whole image, or null.
   template <typename Done>
   void image(const KernelTable& kernels, const Operand& x, std::int64_t n, float* out, Scratch<float>& some,
              State& state, const Done& done) const {
     load(x, n, state);
-    const std::int64_t row_size = out_row_size();
-    float* const kept = out == nullptr ? some.need(row_size) : nullptr;
-    for (std::int64_t r = 0; r < out_h_; ++r) {
+    const std::int64_t row_size = out_row_size(), step = floats_ && !depthwise_ ? float_rows_at_once_ : 1;
+    float* const kept = out == nullptr ? some.need(step * row_size) : nullptr;
+    for (std::int64_t r = 0; r < out_h_; r += step) {
+      const std::int64_t rows = std::min(step, out_h_ - r);
       float* values = kept == nullptr ? out + r * row_size : kept;
-      if (floats_) {
-        float_row(kernels, r, values, state);
+      if (floats_ && !depthwise_) {
+        float_rows(kernels, r, rows, values, state);
+      } else if (floats_) {
+        depthwise_float_row(kernels, r, values, state);
       } else {
         integer_row(kernels, r, values, state);
       }
-      done(r, std::int64_t{1}, static_cast<const float*>(values));
+      done(r, rows, static_cast<const float*>(values));
     }
   }
 
  private:
   void load(const Operand& x, std::int64_t n, State& state) const;
-  void float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
+  void float_rows(const KernelTable& kernels, std::int64_t first, std::int64_t rows, float* out, State& state) const;
+  void depthwise_float_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
   void integer_row(const KernelTable& kernels, std::int64_t r, float* out, State& state) const;
   template <typename T>
   OrderedRow<T> row_of(std::int64_t r, const AxisRun& run, State& state) const;
@@ -155,9 +161,10 @@ class OrderedProduct {
   std::int64_t in_channels_ = 0;  // of one reduction
   std::vector<AxisRun> rows_, columns_;
   std::vector<std::int64_t> row_run_;  // (out_h)
+  std::int64_t float_rows_at_once_ = 1;
   Limbs limbs_;
   Scratch<double> weights_;                      // (limbs, packed)
-  Scratch<float> float_weights_;                 // (packed)
+  Scratch<float> float_weights_;                 // (blocks, panels, taps, reduced channels, lanes of a panel)
   Scratch<double> ones_;                         // depthwise: (taps, lanes), for the streamed sums
   Scratch<double> tap_sums_;                     // (out_c, taps)
   Scratch<double> scale_a_, scale_b_, scale_e_;  // (row runs, column runs, blocks, lanes)
@@ -211,12 +218,29 @@ void OrderedProduct::set_integers(Limbs limbs, const Code& code, const Scale& sc
 }
 
 template <typename Value>
-void OrderedProduct::set_floats(const Value& value) {
+void OrderedProduct::set_floats(Workers& workers, const Value& value) {
   floats_ = true;
   limbs_ = {};
-  float* packed = float_weights_.zeroed(blocks_ * taps_ * in_channels_ * lanes_);
-  each_weight([&](std::int64_t out, std::int64_t tap, std::int64_t in) {
-    packed[packed_index(out, tap, in)] = value(element(out, tap, in));
+  const std::int64_t depth = taps_ * in_channels_, panels = (lanes_ + kPanelLanes - 1) / kPanelLanes;
+  // Idle lanes stay 0.
+  float* const packed = float_weights_.need(blocks_ * depth * lanes_);
+  workers.each(blocks_ * panels, [&](int, std::int64_t task) {
+    const std::int64_t block = task / panels, first = task % panels * kPanelLanes;
+    const std::int64_t width = depthwise_ ? lanes_ : std::min(kPanelLanes, lanes_ - first);
+    const std::int64_t lanes = std::min(kPanelLanes, block_channels_ - first), out = block * block_channels_ + first;
+    float* const panel = packed + block * depth * lanes_ + (depthwise_ ? first : first * depth);
+    // As many channels at a time as a cache line holds, since either the lanes or the channels lie far apart.
+    constexpr std::int64_t kAtOnce = 16;
+    for (std::int64_t tap = 0; tap < taps_; ++tap) {
+      for (std::int64_t in = 0; in < in_channels_; in += kAtOnce) {
+        const std::int64_t end = std::min(in_channels_, in + kAtOnce);
+        for (std::int64_t lane = 0; lane < lanes; ++lane) {
+          for (std::int64_t i = in; i < end; ++i) {
+            panel[(tap * in_channels_ + i) * width + lane] = value(element(out + lane, tap, i));
+          }
+        }
+      }
+    }
   });
 }
 

@@ -75,6 +75,8 @@ constexpr KernelTable table_named(const char* name) {
           .ordered_row64 = ordered_row<double>,
           .ordered_gradient32 = ordered_gradient<float>,
           .ordered_gradient64 = ordered_gradient<double>,
+          .float_product = float_product,
+          .float_gradient = float_gradient,
           .rescale_sums = rescale_sums,
           .norm_codes = norm_codes,
           .gradient_codes = gradient_codes,

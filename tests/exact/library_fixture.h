@@ -65,6 +65,7 @@ inline std::vector<NamedShape> backend_shapes() {
       {"odd_size_stride2", conv_shape(2, 9, 7, 16, 24, 3, 2, 1)},
       {"bottleneck_1x1", conv_shape(2, 8, 8, 64, 16, 1, 1, 0)},
       {"bottleneck_1x1_wide", conv_shape(2, 8, 8, 16, 64, 1, 1, 0)},
+      {"projection_in_blocks", conv_shape(3, 5, 4, 140, 270, 1, 2, 0)},
       {"linear_layer", conv_shape(37, 1, 1, 64, 10, 1, 1, 0)},
       {"single_everything", conv_shape(1, 1, 1, 1, 1, 1, 1, 0)},
       {"odd_channels", conv_shape(2, 7, 5, 5, 7, 3, 1, 1)},

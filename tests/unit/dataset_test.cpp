@@ -110,6 +110,21 @@ TEST(BatchLoader, IsAPureFunctionOfTheStepAndSeesEveryImageOnceAnEpoch) {
   EXPECT_EQ(forward.epoch_of(3), 1);
 }
 
+TEST(BatchLoader, ABatchLargerThanTheTrainingSetIsRefusedByName) {
+  Dataset dataset;
+  dataset.name = "few";
+  dataset.train = draw_synthetic(10, false);
+  EXPECT_NO_THROW(BatchLoader(dataset, 10, 1, false, true));
+  try {
+    BatchLoader(dataset, 11, 1, false, true);
+    FAIL() << "a batch that holds an image twice";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_STREQ(error.what(),
+                 "train.batch is 11, but the training set 'few' has 10 images; a batch may not hold an image twice: "
+                 "give train.batch 10 or less");
+  }
+}
+
 TEST(BatchLoader, NormalisesAndLeavesTestImagesAsTheyAre) {
   Dataset dataset;
   dataset.train = draw_synthetic(10, false);
