@@ -168,7 +168,9 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   PrecisionPlan(precision_spec(config), config.train.steps),
                   config.train.steps,
                   config.train.steps,
-                  scheduled.has_batch ? config.train.batch : 1,
+                  !scheduled.has_batch  ? 1
+                  : topology == nullptr ? samples_of_step(config)
+                                        : config.train.batch,
                   false,
                   topology != nullptr,
                   line.has("inference"),
@@ -344,7 +346,10 @@ std::string heading(const CostInput& input) {
   } else {
     text += counted(input.steps, "step");
   }
-  if (!input.whole_batches) text += " of " + counted(input.batch, input.is_layers_file ? "sample" : "image");
+  if (!input.whole_batches)
+    text += " of " + counted(input.batch, input.is_layers_file                      ? "sample"
+                                          : is_language_model(input.workload.model) ? "word"
+                                                                                    : "image");
   return text + (input.inference ? ", forward pass alone" : "");
 }
 

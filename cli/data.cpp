@@ -9,10 +9,12 @@
 #include "cli/command_line.h"
 #include "cli/console.h"
 #include "cli/data_images.h"
+#include "cli/data_text.h"
 #include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/verbs.h"
 #include "nn/data/batch_stream.h"
+#include "nn/data/corpus.h"
 #include "nn/data/dataset.h"
 #include "nn/data/image_folder.h"
 #include "nn/data/pack.h"
@@ -29,6 +31,7 @@ std::string recognise(const fs::path& folder) {
                              "data sets");
   }
   if (is_pack(folder)) return "imagefolder";
+  if (const std::string text = recognise_text(folder); !text.empty()) return text;
   if (!fs::is_directory(folder)) {
     throw std::runtime_error("'" + folder.string() + "' is a file; the folder that holds the files of a set is needed");
   }
@@ -38,7 +41,8 @@ std::string recognise(const fs::path& folder) {
   throw std::runtime_error(
       "'" + folder.string() +
       "' holds no data set that this program knows: neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100), nor "
-      "the folders train/ and val/ of photographs; "
+      "the folders train/ and val/ of photographs, nor ptb.train.txt (Penn Treebank), wiki.train.tokens (WikiText) or "
+      "train.txt (any text); "
       "`bitcycle data --help` says where to get them");
 }
 
@@ -55,14 +59,20 @@ int run_data(const std::vector<std::string>& arguments) {
        "              cifar-100-binary with train.bin, test.bin\n\n"
        "  imagefolder any folder of JPEG files in train/CLASS/ and val/CLASS/, as ImageNet is laid out. Every picture\n"
        "              is read: classes, images and sizes are counted, and what is broken is listed. --pack OUT writes\n"
-       "              them decoded and scaled into one file, which data.path may name in place of the folder\n\n"
+       "              them decoded and scaled into one file, which data.path may name in place of the folder\n"
+       "  ptb         Mikolov's word-level Penn Treebank: ptb.train.txt, ptb.valid.txt, ptb.test.txt, of\n"
+       "              simple-examples.tgz\n"
+       "  wikitext    WikiText-2 or WikiText-103, word level: wiki.train.tokens, wiki.valid.tokens, wiki.test.tokens\n"
+       "  text        any UTF-8 text: train.txt, valid.txt and test.txt, or one file\n\n"
        "Any folder of files in CIFAR's format will do: records of one label byte (cifar100: two, coarse and fine)\n"
        "and 3072 pixel bytes, red, green and blue planes of 32x32.",
        "curl -L https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz | tar xz\n"
        "bitcycle data cifar-10-batches-bin\n"
        "bitcycle data imagenet --pack imagenet.pack\n"
        "bitcycle train configs/experiments/cifar10/resnet20-cpt-3-8.yaml --set data.path=cifar-10-batches-bin"},
-      {{"name", "NAME", "cifar10, cifar100 or imagefolder; default: recognised by the files"},
+      {{"name", "NAME", "cifar10, cifar100, imagefolder, ptb, wikitext or text; default: recognised by the files"},
+       {"vocabulary", "N", "texts: most words of the dictionary; default: any number"},
+       {"order", "ORDER", "texts: appearance or frequency, as data.dictionary; default: appearance"},
        {"pack", "OUT", "imagefolder: writes the pictures, scaled, into the file OUT; default: they are only checked"},
        {"resize", "N", "the short side of packed pictures; default: 256, as data.resize"},
        {"threads", "N", "threads that read pictures; default: all cores"},
@@ -73,7 +83,9 @@ int run_data(const std::vector<std::string>& arguments) {
   const std::string folder = line.positional()[0];
   DataConfig config;
   config.path = folder;
-  config.name = line.has("name") ? line.choice("name", "", {"cifar10", "cifar100", "imagefolder"}) : recognise(folder);
+  config.name = line.has("name")
+                    ? line.choice("name", "", {"cifar10", "cifar100", "imagefolder", "ptb", "wikitext", "text"})
+                    : recognise(folder);
   if (config.name == "imagefolder") {
     ImageDataOptions options;
     if (line.has("pack")) options.pack = line.text("pack");
@@ -83,6 +95,10 @@ int run_data(const std::vector<std::string>& arguments) {
   }
   for (const char* option : {"pack", "resize", "threads"}) {
     if (line.has(option)) line.fail(std::string("--") + option + " goes with an image folder, not with " + config.name);
+  }
+  if (is_text(config.name)) {
+    config.dictionary = line.choice("order", "appearance", {"appearance", "frequency"});
+    return report_text(console, config, line.integer("vocabulary", kAnyVocabulary, 2));
   }
   const Dataset dataset = load_dataset(config, config.name == "cifar100" ? 100 : 10);
   for (const auto& text : dataset.warnings) console.warning(text);

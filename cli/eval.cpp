@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// bitcycle eval: accuracy of a run's checkpoint on the test images, at any width.
+// bitcycle eval: accuracy or perplexity of a run's checkpoint, at any width.
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -11,9 +11,32 @@
 #include "cli/inputs.h"
 #include "cli/verbs.h"
 #include "cost_models/bitops_report.h"
+#include "nn/train/perplexity.h"
 #include "nn/train/trainer.h"
 
 namespace bitcycle::cli {
+namespace {
+
+int print_perplexity(Console& console, const std::string& run, const EvaluateResult& result) {
+  const double validation = perplexity(*result.validation_loss), test = perplexity(result.test_loss);
+  console.json({{"run", run},
+                {"step", result.step},
+                {"bits", width_json(result.width)},
+                {"validation_perplexity", validation},
+                {"validation_loss", *result.validation_loss},
+                {"validation_words", result.validation_words},
+                {"test_perplexity", test},
+                {"test_loss", result.test_loss},
+                {"test_words", result.images},
+                {"warnings", result.warnings}});
+  console.result() << run << ", step " << grouped(result.step) << ", " << result.width.text()
+                   << (result.width.is_float32() ? "" : " bits") << ": validation perplexity " << fixed(validation, 2)
+                   << " (" << grouped(result.validation_words) << " words), test perplexity " << fixed(test, 2) << " ("
+                   << grouped(result.images) << " words)\n";
+  return kSuccess;
+}
+
+}  // namespace
 
 int run_eval(const std::vector<std::string>& arguments) {
   std::vector<OptionSpec> options{
@@ -23,7 +46,8 @@ int run_eval(const std::vector<std::string>& arguments) {
       {"set", "KEY=VALUE", "changes a key, e.g. data.path where the images have moved; may be repeated"}};
   for (auto& option : execution_options()) options.push_back(option);
   options.push_back(json_option());
-  CommandLine line({"eval", "RUN", "Evaluates a checkpoint of the run folder RUN on the test images.",
+  CommandLine line({"eval", "RUN",
+                    "Evaluates a checkpoint of the run folder RUN on the test images, or on validation and test text.",
                     "bitcycle eval runs/quickstart --bits 4 --checkpoint best"},
                    options);
   if (!line.parse(arguments)) return kSuccess;
@@ -46,6 +70,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   const EvaluateResult result = evaluate_run(run, *device, evaluate, line.overrides());
   for (const auto& text : result.warnings) console.warning(text);
 
+  if (result.validation_loss) return print_perplexity(console, run, result);
   console.json({{"run", run},
                 {"step", result.step},
                 {"bits", width_json(result.width)},

@@ -5,6 +5,7 @@
 
 #include "cli/format.h"
 #include "cli/terminal_text.h"
+#include "nn/train/perplexity.h"
 
 namespace bitcycle::cli {
 namespace {
@@ -45,10 +46,12 @@ void ProgressReport::on_step(const Progress& progress) {
   const auto now = Clock::now();
   if (now - last_ < (live_ ? Clock::duration(kLiveInterval) : Clock::duration(kPlainInterval))) return;
   last_ = now;
+  const std::string quality = progress.perplexity ? "perplexity " + figures(*progress.perplexity)
+                                                  : "accuracy " + padded(fixed(progress.train_accuracy, 1), 4) + " %";
   std::string line = step_text(progress.step, progress.steps) + "  bits " + std::to_string(progress.forward_bits) +
-                     "/" + std::to_string(progress.gradient_bits) + "  loss " + fixed(progress.loss, 3) +
-                     "  accuracy " + padded(fixed(progress.train_accuracy, 1), 4) + " %  " +
-                     fixed(progress.images_per_second, 0) + " images/s  ETA " + clock(progress.seconds_left);
+                     "/" + std::to_string(progress.gradient_bits) + "  loss " + fixed(progress.loss, 3) + "  " +
+                     quality + "  " + fixed(progress.images_per_second, 0) +
+                     (progress.perplexity ? " tokens/s" : " images/s") + "  ETA " + clock(progress.seconds_left);
   if (!live_) {
     console_.notes() << line << std::endl;
     return;
@@ -63,19 +66,31 @@ void ProgressReport::on_step(const Progress& progress) {
   drawn_ = true;
 }
 
-void ProgressReport::on_evaluation(const EvaluationRecord& record, double best_accuracy) {
+void ProgressReport::on_evaluation(const EvaluationRecord& record, double best) {
   clear();
   std::ostream& out = console_.notes();
   out << (steps_ > 0 ? step_text(record.step, steps_) : "step " + std::to_string(record.step)) << "  epoch "
-      << fixed(record.epoch, 1) << "  test accuracy " << fixed(record.test_accuracy, 2) << " % at "
-      << record.forward_bits << " bits";
+      << fixed(record.epoch, 1);
+  if (record.text) {
+    const auto of = [](double loss) { return fixed(perplexity(loss), 2); };
+    out << "  perplexity: validation " << of(record.text->validation) << ", test " << of(record.test_loss) << " at "
+        << record.forward_bits << " bits";
+    if (record.text->validation_max_width != record.text->validation) {
+      out << ", " << of(record.text->validation_max_width) << " and " << of(record.text->test_max_width)
+          << " at the largest width";
+    }
+    out << ", best validation " << of(best) << "  training loss " << fixed(record.train_loss, 3) << "  "
+        << figures(record.paper_gbitops) << " GBitOPs  digest " << to_text(record.digest).substr(0, 8) << std::endl;
+    return;
+  }
+  out << "  test accuracy " << fixed(record.test_accuracy, 2) << " % at " << record.forward_bits << " bits";
   if (record.test_accuracy_max_width != record.test_accuracy) {
     out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the largest width";
   }
   if (record.swa_models > 0) {
     out << ", " << fixed(record.swa_accuracy, 2) << " % of the average of " << record.swa_models;
   }
-  out << ", best " << fixed(best_accuracy, 2) << " %  training loss " << fixed(record.train_loss, 3) << ", test loss "
+  out << ", best " << fixed(best, 2) << " %  training loss " << fixed(record.train_loss, 3) << ", test loss "
       << fixed(record.test_loss, 3) << "  " << figures(record.paper_gbitops) << " GBitOPs  digest "
       << to_text(record.digest).substr(0, 8) << std::endl;
 }

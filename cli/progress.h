@@ -21,7 +21,7 @@ class ProgressReport : public TrainListener {
   void on_start(const std::string& text) override;
   void on_warning(const std::string& text) override;
   void on_step(const Progress& progress) override;
-  void on_evaluation(const EvaluationRecord& record, double best_accuracy) override;
+  void on_evaluation(const EvaluationRecord& record, double best) override;
 
   /// Takes the live line away.
   void clear();

@@ -25,6 +25,7 @@
 #include "cli/verbs.h"
 #include "nn/io/atomic_file.h"
 #include "nn/models/model.h"
+#include "nn/train/perplexity.h"
 #include "nn/train/trainer.h"
 #include "report/report.h"
 
@@ -160,12 +161,21 @@ void print_summary(std::ostream& out, const TrainSummary& summary, const Task& t
   const bool best_taken_over = summary.best_step <= recorded.fork.step && recorded.fork.step > 0;
   out << "\n"
       << summary.run.filename().string() << ": " << grouped(summary.step) << " of " << grouped(summary.steps)
-      << " steps\n"
-      << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
-      << (task.config.evaluation.width == "max" ? " at the largest width" : "") << " at step "
-      << grouped(summary.best_step) << (best_taken_over ? " (taken over)" : "") << ", at the largest width "
-      << percent(summary.test_accuracy_max_width) << "\n"
-      << averaged_text(summary) << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, "
+      << " steps\n";
+  const std::string at_best = std::string(task.config.evaluation.width == "max" ? " at the largest width" : "") +
+                              " at step " + grouped(summary.best_step) + (best_taken_over ? " (taken over)" : "");
+  if (summary.text) {
+    const auto of = [](double loss) { return fixed(perplexity(loss), 2); };
+    out << "  perplexity        validation " << of(summary.text->last.validation) << ", test " << of(summary.text->test)
+        << "; at the largest width " << of(summary.text->last.validation_max_width) << " and "
+        << of(summary.text->last.test_max_width) << "\n"
+        << "  best              validation " << of(summary.text->best_validation) << ", test "
+        << of(summary.text->best_test) << at_best << "\n";
+  } else {
+    out << "  test accuracy     " << percent(summary.test_accuracy) << ", best " << percent(summary.best_test_accuracy)
+        << at_best << ", at the largest width " << percent(summary.test_accuracy_max_width) << "\n";
+  }
+  out << averaged_text(summary) << "  training cost     " << figures(summary.paper_gbitops) << " GBitOPs, "
       << percent(summary.saving_percent) << " less than " << compared.widths << " ("
       << figures(summary.static_paper_gbitops) << "), metric 'paper'\n"
       << "                    " << figures(summary.executed_gbitops) << " GBitOPs, metric 'executed'\n"
@@ -177,22 +187,22 @@ void print_summary(std::ostream& out, const TrainSummary& summary, const Task& t
   }
   if (summary.images_per_second > 0.0) {
     out << "  speed             " << grouped(summary.images_per_second, summary.images_per_second < 100 ? 1 : 0)
-        << " images/s, " << duration(summary.seconds) << "\n";
+        << (summary.text ? " tokens/s, " : " images/s, ") << duration(summary.seconds) << "\n";
   }
   out << "  run folder        " << summary.run.string() << "\n";
   const auto report = summary.run / "report.html";
   if (std::filesystem::exists(report)) out << "  report            " << report.string() << "\n";
 }
 
-void print_profile(std::ostream& out, const TrainSummary& summary, std::int64_t batch) {
+void print_profile(std::ostream& out, const TrainSummary& summary, const Config& config) {
   double total = 0.0;
   for (const auto& entry : summary.profile) total += entry.seconds;
   auto entries = summary.profile;
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   const auto steps = static_cast<double>(std::max<std::int64_t>(1, summary.step));
   out << "\n"
-      << grouped(summary.step) << " steps of " << batch << " images, " << figures(summary.images_per_second)
-      << " images/s\n\n";
+      << grouped(summary.step) << " steps of " << samples_of_step(config) << (summary.text ? " words, " : " images, ")
+      << figures(summary.images_per_second) << (summary.text ? " tokens/s\n\n" : " images/s\n\n");
   Table table({"operation", "calls a step", "ms a step", "share", "GMAC/s", "GB/s"});
   for (const auto& entry : entries) {
     table.add(
@@ -293,7 +303,7 @@ int run_train(const std::vector<std::string>& arguments) {
 
   console.json(summary_object(summary, task));
   if (options.profile) {
-    print_profile(console.result(), summary, task.config.train.batch);
+    print_profile(console.result(), summary, task.config);
     if (interrupt.signal() != 0) return 128 + interrupt.signal();
     return kSuccess;
   }

@@ -2,9 +2,12 @@
 // Counting bit operations: layers x passes x pairs of widths, each multiplied by the steps it lasted.
 #include "cost_models/bitops.h"
 
+#include <fnmatch.h>
+
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include "cost_models/csv.h"
 
@@ -12,6 +15,18 @@ namespace bitcycle {
 namespace {
 
 using Histogram = std::map<LayerWidths, std::int64_t>;
+
+/// Samples of a step that the `paper` metric counts of a layer.
+std::int64_t paper_samples(const BitOpsOptions& options, const std::string& layer) {
+  std::istringstream patterns(options.paper_layers);
+  for (std::string pattern; std::getline(patterns, pattern, ',');) {
+    const auto first = pattern.find_first_not_of(' '), last = pattern.find_last_not_of(' ');
+    if (first == std::string::npos) continue;
+    if (fnmatch(pattern.substr(first, last - first + 1).c_str(), layer.c_str(), 0) != 0) continue;
+    return options.paper_samples > 0 ? options.paper_samples : options.batch;
+  }
+  return 0;
+}
 
 BitOps count(const Workload& workload, const std::function<Histogram(const std::string&)>& histogram,
              const BitOpsOptions& options) {
@@ -42,6 +57,9 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
         row.paper_bitops = row.macs * row.paper_lhs_bits * row.paper_rhs_bits;
+        if (const std::int64_t counted = paper_samples(options, operation.layer); counted != options.batch) {
+          row.paper_bitops = row.paper_bitops / static_cast<double>(options.batch) * static_cast<double>(counted);
+        }
         const OperandBits executed = executed_bits(operation, pass, scheduled, error_pass);
         row.lhs_bits = executed.lhs;
         row.rhs_bits = executed.rhs;

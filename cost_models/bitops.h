@@ -23,6 +23,10 @@ struct BitOpsOptions {
   int error_grid_bits = 16;
   /// Adds 2 operations a batch-norm element to the `paper` metric, as the paper's figures do: docs/cost-models.md.
   bool count_batch_norm = false;
+  /// What of a step the `paper` metric counts: layers by patterns with * and ?, separated by commas, and samples; 0:
+  /// all.
+  std::string paper_layers = "*";
+  std::int64_t paper_samples = 0;
 };
 
 /// One row of cost.csv.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "nn/models/model.h"
 #include "report/pareto.h"
 #include "report/words.h"
 
@@ -62,6 +63,9 @@ std::string comparison_label(const Config& config) {
   add(config.data.train_images, "training");
   add(config.data.test_images, "test");
   if (!images.empty()) images += ")";
+  if (is_language_model(config.model.name)) {
+    return shown(config.data.name) + ", " + exact(config.model.vocabulary) + " words";
+  }
   return shown(config.data.name) + images + ", " + std::to_string(config.model.classes) + " classes";
 }
 
@@ -90,7 +94,7 @@ std::vector<Experiment> experiments_of(const std::vector<RecordedRun>& runs) {
   for (auto& experiment : experiments) {
     std::vector<double> accuracies;
     for (const auto run : experiment.runs) {
-      if (const auto accuracy = runs[run].accuracy()) accuracies.push_back(*accuracy);
+      if (const auto accuracy = runs[run].quality()) accuracies.push_back(*accuracy);
     }
     if (accuracies.size() != experiment.runs.size()) continue;
     const auto n = static_cast<double>(accuracies.size());
@@ -110,7 +114,7 @@ std::vector<Comparison> comparisons_of(const std::vector<RecordedRun>& runs, std
     const std::string label = comparison_label(runs[experiments[e].runs.front()].config);
     std::size_t c = 0;
     while (c < comparisons.size() && comparisons[c].label != label) ++c;
-    if (c == comparisons.size()) comparisons.push_back({label, {}});
+    if (c == comparisons.size()) comparisons.push_back({label, runs[experiments[e].runs.front()].text(), {}});
     comparisons[c].experiments.push_back(e);
     experiments[e].comparison = c;
   }
@@ -124,7 +128,8 @@ std::vector<bool> front_of(const Comparison& comparison, const std::vector<Exper
   for (const auto e : comparison.experiments) {
     if (!experiments[e].finished || !experiments[e].accuracy_mean || !costs[e]) continue;
     members.push_back(e);
-    points.push_back({*costs[e], *experiments[e].accuracy_mean});
+    const double mean = *experiments[e].accuracy_mean;
+    points.push_back({*costs[e], comparison.text ? -mean : mean});
   }
   std::vector<bool> front(experiments.size(), false);
   const auto on = pareto_front(points);

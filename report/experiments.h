@@ -17,12 +17,13 @@ struct Experiment {
   std::vector<std::size_t> runs;  // one a seed, in the order in which they were given
   std::size_t comparison = 0;
   bool finished = false;                     // a run that stopped early is an experiment of its own, and on no front
-  std::optional<double> accuracy_mean;       // over the seeds, of the last evaluations, %
+  std::optional<double> accuracy_mean;       // over the seeds, of the last evaluations, %; of texts, perplexity
   std::optional<double> accuracy_deviation;  // sample standard deviation; none for one seed
 };
 
 struct Comparison {
   std::string label;  // "cifar10, 10 classes"
+  bool text = false;  // the lower, the better
   std::vector<std::size_t> experiments;
 };
 

@@ -8,7 +8,7 @@ function draw() {
     (metric) => ({cost: (one) => one[metric] * 1e9, front: (one) => one[`${metric}_front`] === 'yes', missing: ''}));
   drawEnergy();
   drawBaseline();
-  drawCurves('accuracy', 'test accuracy (%)', data.evaluations, 'step', 'accuracy', accuracyRange);
+  drawCurves('accuracy', qualityName, data.evaluations, 'step', 'accuracy', accuracyRange);
   drawCurves('loss', 'training loss', data.loss, 'last', 'loss', (all, means) => {
     const log = means.every((mean) => mean > 0) && wantsLog(means);
     const low = Math.min(...means), high = Math.max(...means);

@@ -30,6 +30,8 @@ const accelerators = [...new Set(data.hardware.map((one) => one.accelerator))];
 const hardwareOf = (one, accelerator, metric) => data.hardware.find(
   (row) => row.experiment === one.experiment && row.accelerator === accelerator && row.metric === metric);
 const several = experiments.length > 1;
+const perplexities = document.body.dataset.measure === 'perplexity';  // the lower, the better
+const qualityName = perplexities ? 'test perplexity' : 'test accuracy (%)';
 const percentText = (value) => `${three(value)}\u00a0%`;  // number and sign stay on one line
 
 let forcedWidth = 0;  // on paper

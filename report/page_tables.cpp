@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "nn/train/perplexity.h"
 #include "report/html_table.h"
 #include "report/words.h"
 
@@ -16,6 +17,13 @@ constexpr double kGiga = 1e-9;
 std::string metric(bool executed) { return executed ? "executed" : "paper"; }
 std::string state(bool finished) { return finished ? "finished" : "unfinished"; }
 std::string yes(bool is_so) { return is_so ? "yes" : "no"; }
+
+bool texts(const ReportData& data) { return data.runs.front().text(); }
+/// "accuracy (%)", "accuracy, mean (%)", "perplexity".
+std::string measure(const ReportData& data, const std::string& what = "") {
+  const std::string behind = what.empty() ? "" : ", " + what;
+  return texts(data) ? "perplexity" + behind : "accuracy" + behind + " (%)";
+}
 
 std::string schedule_text(const ScheduleSpec& schedule) {
   const std::string smallest = smallest_width(schedule).text(), largest = largest_width(schedule).text();
@@ -54,9 +62,9 @@ std::string runs_table(const ReportData& data) {
                            {"batch", "batch"},
                            {"forward", "forward bits", true},
                            {"gradient", "gradient bits", true},
-                           {"accuracy", "last test accuracy (%)"},
+                           {"accuracy", "last test " + measure(data)},
                            {"accuracy_step", "evaluated after step"},
-                           {"best", "best test accuracy (%)"},
+                           {"best", "best test " + measure(data)},
                            {"best_step", "best after step"},
                            {"digest", "digest of the newest record", true},
                            {"name", "name in the config", true},
@@ -66,16 +74,18 @@ std::string runs_table(const ReportData& data) {
     const auto experiment = std::find_if(data.experiments.begin(), data.experiments.end(), [&](const Experiment& e) {
       return std::find(e.runs.begin(), e.runs.end(), i) != e.runs.end();
     });
-    const auto best = std::max_element(run.evaluations.begin(), run.evaluations.end(),
-                                       [](const auto& a, const auto& b) { return a.test_accuracy < b.test_accuracy; });
+    const auto better = [&](const EvaluationRecord& a, const EvaluationRecord& b) {
+      return run.text() ? quality_of(a) > quality_of(b) : quality_of(a) < quality_of(b);
+    };
+    const auto best = std::max_element(run.evaluations.begin(), run.evaluations.end(), better);
     const bool evaluated = best != run.evaluations.end();
     const HtmlCell none("");
     table.row({run.label, experiment->label, run.config.model.name, run.config.data.name,
                std::to_string(run.config.train.seed), state(run.finished), run.done, run.planned,
                run.config.train.batch, schedule_text(run.config.precision.forward),
-               schedule_text(run.config.precision.gradient), run.accuracy(),
-               evaluated ? HtmlCell(run.evaluations.back().step) : none,
-               evaluated ? HtmlCell(best->test_accuracy) : none, evaluated ? HtmlCell(best->step) : none,
+               schedule_text(run.config.precision.gradient), run.quality(),
+               evaluated ? HtmlCell(run.evaluations.back().step) : none, evaluated ? HtmlCell(quality_of(*best)) : none,
+               evaluated ? HtmlCell(best->step) : none,
                run.digests.empty() ? std::string() : to_text(run.digests.back().second), run.config.name,
                run.folder.string()});
   }
@@ -90,8 +100,8 @@ std::string experiments_table(const ReportData& data) {
                                   {"state", "state", true},
                                   {"done", "steps done"},
                                   {"planned", "steps planned"},
-                                  {"accuracy", "test accuracy, mean (%)"},
-                                  {"deviation", "standard deviation (%)"},
+                                  {"accuracy", "test " + measure(data, "mean")},
+                                  {"deviation", texts(data) ? "standard deviation" : "standard deviation (%)"},
                                   {"paper", "GBitOPs, paper"},
                                   {"paper_percent", "% of baseline, paper"},
                                   {"paper_front", "on its Pareto front", true},
@@ -156,8 +166,8 @@ std::string evaluations_table(const ReportData& data) {
   HtmlTable table("evaluations", {{"run", "run", true},
                                   {"step", "after step"},
                                   {"epoch", "epoch"},
-                                  {"accuracy", "test accuracy (%)"},
-                                  {"accuracy_max", "at the largest width (%)"},
+                                  {"accuracy", "test " + measure(data)},
+                                  {"accuracy_max", texts(data) ? "at the largest width" : "at the largest width (%)"},
                                   {"test_loss", "test loss"},
                                   {"train_loss", "training loss since the last"},
                                   {"forward", "forward bits"},
@@ -166,8 +176,9 @@ std::string evaluations_table(const ReportData& data) {
                                   {"executed", "GBitOPs so far, executed"}});
   for (const auto& run : data.runs) {
     for (const auto& e : run.evaluations) {
-      table.row({run.label, e.step, e.epoch, e.test_accuracy, e.test_accuracy_max_width, e.test_loss, e.train_loss,
-                 e.forward_bits, e.gradient_bits, e.paper_gbitops, e.executed_gbitops});
+      const double widest = e.text ? perplexity(e.text->test_max_width) : e.test_accuracy_max_width;
+      table.row({run.label, e.step, e.epoch, quality_of(e), widest, e.test_loss, e.train_loss, e.forward_bits,
+                 e.gradient_bits, e.paper_gbitops, e.executed_gbitops});
     }
   }
   return table.html();

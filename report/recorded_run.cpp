@@ -6,6 +6,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "nn/models/model.h"
+#include "nn/train/perplexity.h"
 #include "nn/train/recorded_widths.h"
 #include "nn/train/run_damage.h"
 #include "report/words.h"
@@ -37,6 +39,7 @@ void check_evaluations(const RecordedRun& run) {
   for (const auto& record : run.evaluations) {
     const std::string where = "evaluation after step " + std::to_string(record.step);
     if (record.step > run.planned) damaged(file, where, "steps must be at most train.steps");
+    if (record.text.has_value() != run.text()) damaged(file, where, "it is of another kind of model");
     for (const double accuracy : {record.test_accuracy, record.test_accuracy_max_width}) {
       if (!(accuracy >= 0.0 && accuracy <= 100.0)) damaged(file, where, "an accuracy is not between 0 and 100 %");
     }
@@ -68,9 +71,15 @@ Sameness compare(const RecordedRun& a, const RecordedRun& b) {
 
 }  // namespace
 
-std::optional<double> RecordedRun::accuracy() const {
+bool RecordedRun::text() const { return is_language_model(config.model.name); }
+
+std::optional<double> RecordedRun::quality() const {
   if (evaluations.empty()) return std::nullopt;
-  return evaluations.back().test_accuracy;
+  return quality_of(evaluations.back());
+}
+
+double quality_of(const EvaluationRecord& record) {
+  return record.text ? perplexity(record.test_loss) : record.test_accuracy;
 }
 
 RecordedRun read_run(const fs::path& path) {

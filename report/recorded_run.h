@@ -27,9 +27,14 @@ struct RecordedRun {
   std::vector<EvaluationRecord> evaluations;
   std::vector<std::pair<std::int64_t, Digest128>> digests;  // after so many steps, ascending
 
-  /// Of the last evaluation; none where the run has not been evaluated yet.
-  std::optional<double> accuracy() const;
+  bool text() const;  // the run reads a text: it has perplexities, and no accuracies
+  /// Test accuracy in percent, or test perplexity, of the last evaluation; none where the run has not been evaluated
+  /// yet.
+  std::optional<double> quality() const;
 };
+
+/// The same of any evaluation.
+double quality_of(const EvaluationRecord& record);
 
 /// Throws what reading a run folder throws, and std::runtime_error where a record is damaged (run_damage.h) or
 /// impossible: an accuracy outside 0..100 %, a loss that is not finite, widths outside 1..32 bits.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 
 #include "report/assets.h"
 #include "report/page_tables.h"
@@ -28,6 +29,18 @@ std::string bits_of(const LayerWidths& widths) {
   return bits(widths.forward) + " forward and " + bits(widths.gradient) + " backward";
 }
 
+bool reads_texts(const ReportData& data) { return data.runs.front().text(); }
+
+/// Accuracies and perplexities have no common axis.
+void require_one_measure(const ReportData& data) {
+  for (const auto& run : data.runs) {
+    if (run.text() == reads_texts(data)) continue;
+    throw std::invalid_argument("'" + data.runs.front().folder.string() + "' and '" + run.folder.string() +
+                                "' cannot be on one page: one trains on a text and has perplexities, the other on " +
+                                "images and has accuracies; report them apart");
+  }
+}
+
 /// Unfinished runs, runs without an evaluation, several data sets: what the plots and fronts leave out, and why.
 void add_run_notes(ReportData& data) {
   std::vector<std::string> unfinished;
@@ -45,16 +58,18 @@ void add_run_notes(ReportData& data) {
   }
   std::vector<std::string> not_evaluated;
   for (const auto& run : data.runs) {
-    if (!run.accuracy()) not_evaluated.push_back(run.label);
+    if (!run.quality()) not_evaluated.push_back(run.label);
   }
   if (!not_evaluated.empty()) {
-    data.notes.push_back("Not evaluated yet, so without an accuracy: " + joined(not_evaluated) + ".");
+    data.notes.push_back(std::string("Not evaluated yet, so without ") +
+                         (reads_texts(data) ? "a perplexity: " : "an accuracy: ") + joined(not_evaluated) + ".");
   }
   if (data.comparisons.size() > 1) {
     std::vector<std::string> labels;
     for (const auto& comparison : data.comparisons) labels.push_back(comparison.label);
     data.notes.push_back("The runs belong to different data sets or tasks: " + joined(labels) +
-                         ". Accuracies are compared, and Pareto fronts drawn, only within one of them.");
+                         (reads_texts(data) ? ". Perplexities" : ". Accuracies") +
+                         " are compared, and Pareto fronts drawn, only within one of them.");
   }
 }
 
@@ -103,9 +118,14 @@ std::string lead(const ReportData& data) {
                      run.config.model.name + " on the data set " + data.comparisons.front().label + "; " +
                      (run.done == run.planned ? "all " : exact(run.done) + " of ") + exact(run.planned) +
                      " planned steps are done. ";
+  const bool perplexities = reads_texts(data);
+  const std::string measure = perplexities ? "perplexity" : "accuracy",
+                    measures = perplexities ? "perplexities" : "accuracies";
+  const double mean = experiment.accuracy_mean.value_or(0.0);
+  const std::string value = perplexities ? rounded(mean) : percent(mean);
   text += !experiment.accuracy_mean ? "It has not been evaluated yet. "
-          : one                     ? "The last test accuracy is " + percent(*experiment.accuracy_mean) + ". "
-                : "The mean of the last test accuracies is " + percent(*experiment.accuracy_mean) + ". ";
+          : one                     ? "The last test " + measure + " is " + value + ". "
+                                    : "The mean of the last test " + measures + " is " + value + ". ";
   const double saving = 100.0 - percent_of(cost.paper_bitops, cost.baseline_paper_bitops).value_or(100.0);
   text += "These steps took " + rounded(cost.paper_bitops * 1e-9) + " GBitOPs by the metric paper" +
           (saving == 0.0  ? ", as much as"
@@ -179,6 +199,7 @@ ReportData report_data(const std::vector<std::filesystem::path>& folders, const 
   data.accelerators = accelerators;
   data.baseline = baseline;
   for (const auto& folder : folders) data.runs.push_back(read_run(folder));
+  require_one_measure(data);
   data.notes = remove_repeats(data.runs);
   label_runs(data.runs);
   data.experiments = experiments_of(data.runs);
@@ -195,6 +216,9 @@ std::string report_html(const ReportData& data) {
                                                  {"PLOT STYLE", kPlotStyle},
                                                  {"SCRIPT", kScript},
                                                  {"LEAD", escaped(lead(data))},
+                                                 {"MEASURE", reads_texts(data) ? "perplexity" : "accuracy"},
+                                                 {"CAPITAL MEASURE", reads_texts(data) ? "Perplexity" : "Accuracy"},
+                                                 {"BEST", reads_texts(data) ? "lowest perplexity" : "best accuracy"},
                                                  {"NOTES", list_of(data.notes)},
                                                  {"PRICING NOTES", numbered(data.pricing_notes)},
                                                  {"BASELINE", escaped(baseline_sentence(data))},

@@ -2,9 +2,16 @@
 // Accuracy against bit operations and against energy, with a Pareto front for each data set and task.
 'use strict';
 
-/// Accuracies end at 100 %, which is what can be reached; the axis begins a little below the lowest one.
+const qualityText = (value) => perplexities ? `perplexity ${three(value)}` : percentText(value);
+/// Accuracies end at 100 %, which is what can be reached; the axis begins a little below the lowest one. Perplexities
+/// end a little above the highest one.
 function accuracyRange(values) {
   const low = Math.min(...values);
+  if (perplexities) {
+    const high = Math.max(...values), margin = (high - low || high) * 0.08;
+    if (low > 0 && wantsLog(values)) return {low: low / 1.2, high: high * 1.2, log: true};
+    return {low: Math.max(0, low - margin), high: high + margin};
+  }
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10].find((size) => size * 5 >= 100 - low) ?? 20;
   return {low: Math.max(0, Math.floor((low - step / 4) / step) * step), high: 100};
 }
@@ -72,15 +79,16 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
     width,
     height: Math.min(380, Math.max(300, width * 0.6)),
     legend: named ? [] : members.map(entry),
-    label: `Accuracy against ${costName}`,
+    label: `${perplexities ? 'Perplexity' : 'Accuracy'} against ${costName}`,
     x: {...costRange(members.map((one) => cost(one) / size)), title: `${costName} (${prefix})`},
-    y: {...accuracyRange(spread), title: 'test accuracy (%)'}
+    y: {...accuracyRange(spread), title: qualityName}
   });
   const where = (one) => ({x: frame.x.at(cost(one) / size), y: frame.y.at(one.accuracy)});
   const best = members.filter(front).sort((a, b) => cost(a) - cost(b)).map(where);
   const lines = [];
   if (best.length) {
-    let [x, y] = [best[0].x, frame.bottom];
+    const worst = perplexities ? frame.top : frame.bottom;
+    let [x, y] = [best[0].x, worst];
     for (const next of best) {
       lines.push([x, y, next.x, y], [next.x, y, next.x, next.y]);
       ({x, y} = next);
@@ -88,7 +96,7 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
     lines.push([x, y, frame.right, y]);
     svg(
       'path',
-      {class: 'front', d: `M${best[0].x} ${frame.bottom}` + lines.map((line) => `L${line[2]} ${line[3]}`).join('')},
+      {class: 'front', d: `M${best[0].x} ${worst}` + lines.map((line) => `L${line[2]} ${line[3]}`).join('')},
       frame.plot);
   }
   const points = members.map((one, i) => {
@@ -97,14 +105,14 @@ function scatterPlot(members, width, unit, costName, cost, front, named) {
     const above = members.slice(i + 1).filter((other) => Math.hypot(where(other).x - x, where(other).y - y) < 3).length;
     const group = svg('g', {class: one.kind, 'data-e': one.e}, frame.plot);
     if (one.deviation > 0) {
-      const [from, to] = [one.accuracy - one.deviation, Math.min(100, one.accuracy + one.deviation)].map(frame.y.at);
+      const [from, to] = [one.accuracy - one.deviation, Math.min(perplexities ? Infinity : 100, one.accuracy + one.deviation)].map(frame.y.at);
       lines.push([x, from, x, to]);
       svg('path', {class: 'whisker', d: `M${x} ${from}V${to}M${x - 4} ${from}h8M${x - 4} ${to}h8`}, group);
     }
     svg(
       'path', {class: one.note ? 'unfinished' : 'mark', d: shapePath(one.e, x, y, 7 + 2.5 * Math.min(above, 4))},
       group);
-    titled(group, `${one.experiment}${one.note}: ${percentText(one.accuracy)}, ${three(cost(one) / size)} ${prefix}`);
+    titled(group, `${one.experiment}${one.note}: ${qualityText(one.accuracy)}, ${three(cost(one) / size)} ${prefix}`);
     return {x, y, e: one.e, text: one.experiment + (one.note ? ' (unfinished)' : '')};
   });
   return named && !labelPoints(frame, points, lines) ? null : frame.plot;

@@ -81,8 +81,8 @@ void Builder::load_images(const StoredImages& set) {
 }
 
 Builder::Parameter Builder::trained(const std::string& name, std::vector<std::int64_t> shape,
-                                    std::vector<std::int64_t> device_shape, bool ohwi) {
-  result_->parameters.add_trained(name, std::move(shape), ohwi);
+                                    std::vector<std::int64_t> device_shape, bool ohwi, const InitialValues& initial) {
+  result_->parameters.add_trained(name, std::move(shape), ohwi)->initial = initial;
   result_->parameter_slices.push_back({name, 0});
   Parameter parameter;
   parameter.value = tensor("", name, Element::kFloat32, device_shape, Lifetime::kState);
@@ -178,6 +178,7 @@ void Builder::write_sgd() {
   write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_position});
   result.watches.push_back({Watch::What::kPosition, gradients_position, "gradient of ", true});
   if (!options_.sgd) return;
+  if (options_.sgd->plateau) running(kPlateauState, 2);
   if (options_.sgd->clip > 0.0) {
     ops::SgdClipped sgd;
     sgd.gradients = result.gradients;

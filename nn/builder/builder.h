@@ -54,8 +54,12 @@ enum class Bias : std::uint8_t {
 struct LanguageSizes {
   std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
   std::int64_t time_steps = 35;
+  double dropout = 0.0;
   Bias bias = Bias::kFloat32;
 };
+
+/// State of learning_rate.schedule plateau (2): the lowest validation loss so far, 0 where there was none; the falls.
+inline constexpr const char* kPlateauState = "plateau";
 
 /// What a network's step is to do, and how it quantises.
 struct Options {
@@ -78,6 +82,8 @@ struct Options {
     float momentum = 0.0F, weight_decay = 0.0F;
     /// Above 0: gradients are clipped to this norm of all of them, and there is neither momentum nor weight decay.
     double clip = 0.0;
+    /// Holds what the learning rate's falls follow from, kPlateauState, as state that no step changes.
+    bool plateau = false;
   };
   std::optional<Sgd> sgd;
   /// Else the host gives images and labels.
@@ -130,6 +136,8 @@ struct NetworkProgram {
   };
   std::vector<ParameterSlice> parameter_slices;
   std::vector<Tensor> gradients;  // of the trained parameters, in their order
+  /// State that a step begins with and hands on, which an epoch begins with zeros: names of state tensors.
+  std::vector<std::string> carried;
 
   std::int64_t image_h = 0, image_w = 0, image_c = 0, classes = 0;
   Tensor images, labels;  // inputs, or made of a stored set
@@ -181,7 +189,7 @@ class Builder {
     Tensor value, gradient;
   };
   Parameter trained(const std::string& name, std::vector<std::int64_t> shape, std::vector<std::int64_t> device_shape,
-                    bool ohwi = false);
+                    bool ohwi = false, const InitialValues& initial = {});
   /// Running statistics.
   Tensor running(const std::string& name, std::int64_t size);
   /// Running zero point and range of a layer's input: two parameters, one tensor. dimensions: of the input in files,

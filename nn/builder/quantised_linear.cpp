@@ -36,9 +36,10 @@ struct QuantisedLinear::Shared {
 };
 
 QuantisedLinear::QuantisedLinear(Builder& builder, const std::string& name, std::int64_t rows, std::int64_t inputs,
-                                 std::int64_t outputs, Bias bias)
+                                 std::int64_t outputs, Bias bias, const InitialValues& weights,
+                                 const InitialValues& biases)
     : shared_(std::make_shared<Shared>(
-          Shared{product_layer(builder, name, matmul_shape(rows, outputs, inputs), {outputs, inputs}, true),
+          Shared{product_layer(builder, name, matmul_shape(rows, outputs, inputs), {outputs, inputs}, true, weights),
                  {},
                  {},
                  {},
@@ -48,7 +49,7 @@ QuantisedLinear::QuantisedLinear(Builder& builder, const std::string& name, std:
                  {}})) {
   Shared& shared = *shared_;
   ProductLayer& layer = shared.layer;
-  if (bias != Bias::kNone) shared.bias = builder.trained(name + ".bias", {outputs}, {outputs});
+  if (bias != Bias::kNone) shared.bias = builder.trained(name + ".bias", {outputs}, {outputs}, false, biases);
   shared.running = builder.running_range(name, 2);
   write_widths(layer, true);
   layer.w = weight_operand(layer, Pass::kForward, "w", ops::by_output_channel());

@@ -38,11 +38,13 @@ void write_widths(ProductLayer& layer, bool quantised) {
 std::vector<std::int64_t> weight_shape(const ConvShape& s) { return {s.o, s.kh, s.kw, s.c_per_group()}; }
 
 ProductLayer product_layer(Builder& builder, const std::string& name, const ConvShape& shape,
-                           const std::vector<std::int64_t>& canonical_shape, bool quantised) {
+                           const std::vector<std::int64_t>& canonical_shape, bool quantised,
+                           const InitialValues& initial) {
   const LayerWidths float32{BitWidth::float32(), BitWidth::float32()};
   const LayerWidths widths = quantised ? builder.options().widest(name) : float32;
   ProductLayer layer{builder, name, shape, widths, {}, {}, {}, {}, {}, {}, {}};
-  layer.weight = builder.trained(name + ".weight", canonical_shape, weight_shape(shape), canonical_shape.size() == 4);
+  layer.weight =
+      builder.trained(name + ".weight", canonical_shape, weight_shape(shape), canonical_shape.size() == 4, initial);
   layer.weight_gradient = layer.weight.gradient;
   return layer;
 }

@@ -57,7 +57,8 @@ std::vector<std::int64_t> weight_shape(const ConvShape& shape);
 
 /// The layer with its parameter. `quantised`: false: float32 whatever the schedule says.
 ProductLayer product_layer(Builder& builder, const std::string& name, const ConvShape& shape,
-                           const std::vector<std::int64_t>& canonical_shape, bool quantised);
+                           const std::vector<std::int64_t>& canonical_shape, bool quantised,
+                           const InitialValues& initial = {});
 
 /// The inputs that say at which widths a step runs the layer.
 void write_widths(ProductLayer& layer, bool quantised);

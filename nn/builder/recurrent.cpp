@@ -9,6 +9,11 @@ const std::vector<std::int64_t>& shape_of(Builder& builder, Tensor tensor) {
 }
 const std::string& name_of(Builder& builder, Tensor tensor) { return builder.result().program.spec(tensor).name; }
 
+/// An evaluation reads other streams, so it has a state of its own, which is no part of the training's.
+std::string carried_name(const Builder& builder, const std::string& name) {
+  return builder.training() ? name : "evaluation " + name;
+}
+
 }  // namespace
 
 void tokens(Builder& builder, std::int64_t rows) {
@@ -17,10 +22,11 @@ void tokens(Builder& builder, std::int64_t rows) {
   result.labels = builder.samples("", "labels", Element::kInt32, {rows}, Lifetime::kInput);
 }
 
-Value* embedding(Builder& builder, const std::string& name, std::int64_t words, std::int64_t size) {
+Value* embedding(Builder& builder, const std::string& name, std::int64_t words, std::int64_t size,
+                 const InitialValues& initial) {
   const Tensor tokens = builder.result().tokens;
   const std::int64_t rows = shape_of(builder, tokens).front();
-  const auto table = builder.trained(name + ".weight", {words, size}, {words, 1, 1, size});
+  const auto table = builder.trained(name + ".weight", {words, size}, {words, 1, 1, size}, false, initial);
   const Tensor y = builder.samples(name, "y", Element::kFloat32, {rows, 1, 1, size});
   builder.write(name, Pass::kForward, ops::Gather{table.value, tokens, y});
   Value* result = builder.value(name, y, 1, 1, size);
@@ -74,9 +80,13 @@ Value* concatenate(Builder& builder, const std::string& layer, const std::vector
 
 Value* carried(Builder& builder, const std::string& name, std::int64_t size) {
   const std::int64_t batch = builder.batch();
-  builder.result().parameters.add_state(name, {batch, size});
-  builder.result().parameter_slices.push_back({name, 0});
-  const Tensor state = builder.tensor("", name, Element::kFloat32, {batch, 1, 1, size}, Lifetime::kState);
+  if (builder.training()) {
+    builder.result().parameters.add_state(name, {batch, size});
+    builder.result().parameter_slices.push_back({name, 0});
+  }
+  const std::string state_name = carried_name(builder, name);
+  builder.result().carried.push_back(state_name);
+  const Tensor state = builder.tensor("", state_name, Element::kFloat32, {batch, 1, 1, size}, Lifetime::kState);
   // A copy: the state itself becomes the next step's while the backward pass still reads what this one began with.
   const Tensor begin = builder.samples(name, "begin", Element::kFloat32, {batch, 1, 1, size});
   builder.write(name, Pass::kForward, ops::Slice{state, 0, begin});
@@ -86,7 +96,8 @@ Value* carried(Builder& builder, const std::string& name, std::int64_t size) {
 }
 
 void store(Builder& builder, const std::string& name, Value* x) {
-  builder.write(name, Pass::kForward, ops::Store{x->tensor, builder.result().program.find(name)});
+  builder.write(name, Pass::kForward,
+                ops::Store{x->tensor, builder.result().program.find(carried_name(builder, name))});
 }
 
 LstmState lstm_cell(Builder& builder, const std::string& layer, const std::string& use, Value* x, Value* h,

@@ -14,13 +14,15 @@ namespace bitcycle::builder {
 /// Tokens of a step and the words that follow them, int32 (rows): inputs. Rows are time steps one behind another.
 void tokens(Builder& builder, std::int64_t rows);
 /// Rows of a table of `words` vectors, NAME.weight: the step's tokens as (rows, 1, 1, size).
-Value* embedding(Builder& builder, const std::string& name, std::int64_t words, std::int64_t size);
+Value* embedding(Builder& builder, const std::string& name, std::int64_t words, std::int64_t size,
+                 const InitialValues& initial = {});
 
 /// `parts` values of equally many rows, and back.
 std::vector<Value*> split_rows(Builder& builder, Value* x, std::int64_t parts);
 Value* concatenate(Builder& builder, const std::string& layer, const std::vector<Value*>& parts);
 
-/// A state tensor (batch, size) that steps hand on, as a value without a gradient; store() writes what it becomes.
+/// A state tensor (batch, size) that steps hand on, as a value without a gradient; store() writes what it becomes. An
+/// evaluation has one of its own.
 Value* carried(Builder& builder, const std::string& name, std::int64_t size);
 void store(Builder& builder, const std::string& name, Value* x);
 
@@ -30,7 +32,7 @@ void store(Builder& builder, const std::string& name, Value* x);
 class QuantisedLinear {
  public:
   QuantisedLinear(Builder& builder, const std::string& name, std::int64_t rows, std::int64_t inputs,
-                  std::int64_t outputs, Bias bias);
+                  std::int64_t outputs, Bias bias, const InitialValues& weights = {}, const InitialValues& biases = {});
   Value* operator()(Value* x);
 
  private:

@@ -16,6 +16,7 @@
 #include "cost_models/yaml_depth.h"
 #include "nn/config/config_error.h"
 #include "nn/config/config_table.h"
+#include "nn/config/language_checks.h"
 #include "nn/io/atomic_file.h"
 #include "sim/nearest_name.h"
 
@@ -356,6 +357,7 @@ void check_config(const Config& config) {
                       std::to_string(config.train.evaluate_every) +
                       ": an average is evaluated with the others, so swa.freq must be a multiple of it");
   }
+  check_language(config);
   if (config.data.name == "cifar10" && config.model.classes != 10) {
     throw ConfigError("model.classes is " + std::to_string(config.model.classes) +
                       ", but data.name is cifar10: set model.classes to 10");

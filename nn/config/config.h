@@ -20,11 +20,15 @@ struct ModelConfig {
   std::int64_t classes = 10;
   std::string initial_weights;         // path of a safetensors file; empty: drawn from train.seed
   std::string initial_weights_digest;  // XXH3-128 of that file; train records it
+  // Language models.
+  std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
+  double dropout = 0.0;
+  bool quantised_bias = false;  // model.bias: float32, quantised
 };
 
 struct DataConfig {
-  std::string name = "synthetic";  // synthetic, cifar10, cifar100, imagefolder
-  std::string path;                // folder of the official binary files, or of train/ and val/
+  std::string name = "synthetic";  // synthetic, cifar10, cifar100, imagefolder; ptb, wikitext, text
+  std::string path;                // folder of the official binary files, or of train/ and val/; of texts
   bool augment = true;             // crop, horizontal flip
   bool shuffle = true;
   std::int64_t train_images = 0;            // 0: all (synthetic: 10240)
@@ -33,6 +37,7 @@ struct DataConfig {
   std::int64_t resize = 256;                // imagefolder: short side in evaluation
   std::vector<double> mean{}, deviation{};  // of pixel / 255, three each; empty: the data set's own
   int workers = 0;                          // imagefolder: threads that read images; 0: as many as the training's
+  std::string dictionary = "appearance";    // texts: order of the words' numbers: appearance, frequency
 };
 
 struct TrainConfig {
@@ -43,6 +48,7 @@ struct TrainConfig {
   std::int64_t checkpoint_every = 390;
   std::int64_t log_every = 10;
   std::int64_t evaluation_batch = 0;  // 0: train.batch
+  std::int64_t time_steps = 35;       // texts: words that a step reads of each stream or sequence
 };
 
 struct PrecisionConfig {
@@ -62,6 +68,7 @@ struct OptimizerConfig {
   double lr = 0.1;
   double momentum = 0.9;
   double weight_decay = 1e-4;
+  double clip = 0.0;  // most of the norm of all gradients together; 0: any
 };
 
 struct DigestConfig {
@@ -70,10 +77,14 @@ struct DigestConfig {
 
 struct CostConfig {
   bool count_batch_norm = false;
+  std::string paper_layers = "*";  // that metric `paper` counts: patterns
+  std::int64_t paper_samples = 0;  // of a step that it counts; 0: all
 };
 
 struct EvaluationConfig {
   std::string width = "scheduled";  // eval.width: scheduled, max
+  std::int64_t streams = 10;        // texts: read side by side
+  std::int64_t context = 0;         // texts, sequences: words before those that are predicted
 };
 
 /// Stochastic weight averaging.

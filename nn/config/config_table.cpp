@@ -210,7 +210,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(text(
       "model.name", FIELD(model.name),
       "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164, mobilenet_v2 (32x32 images); resnet18, 34, 50 "
-      "(images of data.image_size)"));
+      "(images of data.image_size); ptb_lstm (texts)"));
   t.push_back(
       count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
@@ -220,16 +220,33 @@ std::vector<ConfigTableEntry> make_table() {
       text("model.initial_weights_digest", FIELD(model.initial_weights_digest),
            "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
 
-  t.push_back(choice("data.name", FIELD(data.name), {"synthetic", "cifar10", "cifar100", "imagefolder"},
-                     "the image set; `synthetic` is built in; `imagefolder`: JPEG files in train/CLASS/ and val/CLASS/ "
-                     "of data.path"));
+  t.push_back(count("model.vocabulary", FIELD(model.vocabulary), 2, 10'000'000,
+                    "language models: words of the dictionary; at least those of the training text"));
+  t.push_back(
+      count("model.embedding", FIELD(model.embedding), 1, 65536, "language models: numbers that a word becomes"));
+  t.push_back(count("model.hidden", FIELD(model.hidden), 1, 65536, "ptb_lstm: size of a layer's state"));
+  t.push_back(count("model.layers", FIELD(model.layers), 1, 64, "language models: layers"));
+  t.push_back(real("model.dropout", FIELD(model.dropout), 0.0, 1.0,
+                   "language models: share of the values that a step leaves out before and behind every layer"));
+  t.push_back(named<bool>("model.bias", FIELD(model.quantised_bias), {{"float32", false}, {"quantised", true}},
+                          "language models: biases of the quantised layers"));
+
+  t.push_back(choice("data.name", FIELD(data.name),
+                     {"synthetic", "cifar10", "cifar100", "imagefolder", "ptb", "wikitext", "text"},
+                     "the data set; `synthetic` is built in; `imagefolder`: JPEG files in train/CLASS/ and val/CLASS/ "
+                     "of data.path; `ptb`, `wikitext`: the published texts; `text`: any"));
   t.push_back(not_identity(text("data.path", FIELD(data.path),
-                                "folder of the official binary files, or of train/ and val/; not for synthetic")));
+                                "folder of the official binary files, of train/ and val/, or of the texts; `text`: or "
+                                "one file; not for synthetic")));
+  t.push_back(choice("data.dictionary", FIELD(data.dictionary), {"appearance", "frequency"},
+                     "texts: words are numbered as they first appear in the training text, or the most frequent "
+                     "first"));
   t.push_back(
       flag("data.augment", FIELD(data.augment),
            "training images are cropped after padding by 4, and flipped, at random; imagefolder: a random box of 8 to "
            "100 % of the area and of ratio 3/4 to 4/3, scaled, and flipped"));
-  t.push_back(flag("data.shuffle", FIELD(data.shuffle), "each epoch in a new order; false: in file order"));
+  t.push_back(flag("data.shuffle", FIELD(data.shuffle),
+                   "each epoch in a new order (not the streams of ptb_lstm); false: in file order"));
   t.push_back(count("data.train_images", FIELD(data.train_images), 0, 100000000,
                     "use only the first so many; imagefolder: evenly over the list; 0: all (synthetic: 10240)"));
   t.push_back(count("data.test_images", FIELD(data.test_images), 0, 100000000,
@@ -248,7 +265,7 @@ std::vector<ConfigTableEntry> make_table() {
                                  "`threads`")));
 
   t.push_back(count("train.steps", FIELD(train.steps), 1, 1000000000, "length of the run, in batches"));
-  t.push_back(count("train.batch", FIELD(train.batch), 1, 65536, "images a step"));
+  t.push_back(count("train.batch", FIELD(train.batch), 1, 65536, "images a step; texts: streams or sequences"));
   t.push_back(with_schema(
       {"train.seed", "integer >= 0", "key of all random numbers: initial weights, order, augmentation, rounding", true,
        [](Config& c, const YAML::Node& n) { c.train.seed = read_unsigned(n); },
@@ -262,6 +279,8 @@ std::vector<ConfigTableEntry> make_table() {
       not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount, "steps between progress lines")));
   t.push_back(not_identity(count("train.evaluation_batch", FIELD(train.evaluation_batch), 0, 65536,
                                  "images at a time in evaluation; 0: train.batch")));
+  t.push_back(count("train.time_steps", FIELD(train.time_steps), 1, 65536,
+                    "texts: words that a step reads of each stream or sequence"));
 
   t.push_back(choice("precision.forward.schedule", FIELD(precision.forward.name), schedule_names(),
                      "width of activations and weights over the run"));
@@ -330,13 +349,16 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(real("optimizer.momentum", FIELD(optimizer.momentum), 0.0, 1.0, "momentum"));
   t.push_back(real("optimizer.weight_decay", FIELD(optimizer.weight_decay), 0.0, kAnyReal,
                    "weight decay, of all trained parameters"));
+  t.push_back(real("optimizer.clip", FIELD(optimizer.clip), 0.0, kAnyReal,
+                   "most of the norm of all gradients together, which are scaled down to it; needs momentum 0 and "
+                   "weight_decay 0; 0: any"));
 
   t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(),
                      "the learning rate over the run"));
   t.push_back(reals("learning_rate.points", FIELD(learning_rate.points),
                     "piecewise: where the rate falls; up to 1 a fraction of the run, above 1 a step"));
   t.push_back(real("learning_rate.factor", FIELD(learning_rate.factor), 0.0, kAnyReal,
-                   "piecewise: multiplier at each point; anneal_cosine: the floor is lr * factor^2"));
+                   "piecewise, plateau: multiplier at each fall; anneal_cosine: the floor is lr * factor^2"));
   t.push_back(real("learning_rate.ratio", FIELD(learning_rate.ratio), 0.0, 1.0, "linear: final share of lr"));
   t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal,
                    "cyclic, cyclic_triangular: lowest rate"));
@@ -352,6 +374,10 @@ std::vector<ConfigTableEntry> make_table() {
       choice("eval.width", FIELD(evaluation.width), {"scheduled", "max"},
              "width of the test accuracy that decides which checkpoint is the best: that of the step just done, "
              "or the largest; evaluations record both"));
+  t.push_back(count("eval.streams", FIELD(evaluation.streams), 1, 65536,
+                    "texts: streams or sequences that an evaluation reads side by side"));
+  t.push_back(count("eval.context", FIELD(evaluation.context), 0, 65536,
+                    "texts, models that carry no state: words before a block that its predictions see"));
   t.push_back(
       count("swa.start", FIELD(swa.start), 0, 1000000000, "stochastic weight averaging from this step on; 0: off"));
   t.push_back(count("swa.freq", FIELD(swa.freq), 1, 1000000000,
@@ -361,6 +387,11 @@ std::vector<ConfigTableEntry> make_table() {
                     "steps between lines of digests.jsonl; checkpoints and evaluations always have one"));
   t.push_back(flag("cost.count_batch_norm", FIELD(cost.count_batch_norm),
                    "`paper` metric: add 2 operations a batch-norm element, as the paper's absolute figures do"));
+  t.push_back(text("cost.paper_layers", FIELD(cost.paper_layers),
+                   "layers that metric `paper` counts: patterns with * and ?, separated by commas"));
+  t.push_back(count("cost.paper_samples", FIELD(cost.paper_samples), 0, 1000000000,
+                    "samples (words of a text) of a step that metric `paper` counts, as the paper's table of language "
+                    "models counts 1; 0: all"));
 
   t.push_back(not_identity(text("fork.run", FIELD(fork.run),
                                 "folder of another run, from whose checkpoint this one goes on, with its optimiser's "

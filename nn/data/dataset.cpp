@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "nn/data/cifar.h"
+#include "nn/data/corpus.h"
 #include "nn/data/image_dataset.h"
 #include "nn/data/synthetic.h"
 #include "sim/number/digest.h"
@@ -80,6 +81,16 @@ Dataset load_dataset(const DataConfig& data, std::int64_t classes) {
   }
   static_cast<PixelScale&>(dataset) = pixel_scale(data);
   if (dataset.source == nullptr) dataset.checksum = checksum_of(dataset);
+  return dataset;
+}
+
+Dataset load_dataset(const Config& config) {
+  if (!is_text(config.data.name)) return load_dataset(config.data, config.model.classes);
+  Dataset dataset;
+  dataset.name = config.data.name;
+  auto corpus = std::make_shared<Corpus>(load_corpus(config.data, config.model.vocabulary, dataset.warnings));
+  dataset.checksum = corpus->checksum;
+  dataset.text = std::move(corpus);
   return dataset;
 }
 

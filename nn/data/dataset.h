@@ -29,8 +29,11 @@ struct PixelScale {
 /// Of data.mean and data.deviation, or of the data set `data.name`, which need not be at hand.
 PixelScale pixel_scale(const DataConfig& data);
 
+struct Corpus;
+
 struct Dataset : PixelScale {
   std::string name;
+  std::shared_ptr<const Corpus> text;  // null of images; a text has none
   ImageSet train, test;
   /// What a run should record and a user should see: a file whose checksum is not the official one, ...
   std::vector<std::string> warnings;
@@ -48,6 +51,8 @@ ImageCounts image_counts(const DataConfig& data);
 /// Throws std::runtime_error with file, record and remedy: missing folder or file (with where to get
 /// it), wrong size, label out of range, classes that do not fit model.classes.
 Dataset load_dataset(const DataConfig& data, std::int64_t classes);
+/// Images or a text, as the model needs them.
+Dataset load_dataset(const Config& config);
 
 /// Normalisation: x = fl(fl(pixel / 255) - mean) / deviation, each one binary32 operation, from a
 /// table of 256 values a channel.

@@ -108,6 +108,11 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   const RunFolder folder = RunFolder::existing(run);
   Config config = folder.config();
   if (!overrides.empty()) config = parse_config(config_yaml(config), (run / "config.yaml").string(), overrides);
+  if (is_language_model(config.model.name)) {
+    throw std::runtime_error("'" + run.string() + "' is a run of " + config.model.name +
+                             ": language models are not exported; their weights are in the run's checkpoints, which " +
+                             "are safetensors files");
+  }
   ExportResult result;
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
@@ -141,7 +146,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   Dataset dataset;
   std::vector<float> logits;
   if (options.samples > 0) {
-    dataset = load_dataset(config.data, config.model.classes);
+    dataset = load_dataset(config);
     NetworkRun evaluation(config, dataset, device);
     load_state(evaluation.state(), checkpoint.file, origin);
     const auto at = options.width ? evaluation.widths_of(*options.width) : evaluation.max_widths();

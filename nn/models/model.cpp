@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "nn/builder/builder.h"
+#include "nn/builder/language_sizes.h"
 #include "sim/program/products.h"
 
 namespace bitcycle {
@@ -28,53 +29,50 @@ const std::vector<ModelFamily>& families() {
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
-  for (const auto& family : families()) {
-    if (!family.language) names.insert(names.end(), family.names.begin(), family.names.end());
-  }
+  for (const auto& family : families()) names.insert(names.end(), family.names.begin(), family.names.end());
   return names;
 }
 
 namespace {
 
-const ModelFamily& family_of(const std::string& name, std::int64_t classes) {
-  if (classes < 2) {
-    throw std::invalid_argument("model.classes is " + std::to_string(classes) + ": a classifier needs at least 2");
-  }
+/// Null: there is none of this name.
+const ModelFamily* find_family(const std::string& name) {
   for (const auto& family : families()) {
-    if (family.language) continue;
     for (const auto* names : {&family.names, &family.aliases}) {
-      if (std::find(names->begin(), names->end(), name) != names->end()) return family;
+      if (std::find(names->begin(), names->end(), name) != names->end()) return &family;
     }
   }
+  return nullptr;
+}
+
+const ModelFamily& family_of(const std::string& name) {
+  if (const ModelFamily* family = find_family(name)) return *family;
   std::string known;
   for (const auto& other : model_names()) known += (known.empty() ? "" : ", ") + other;
   throw std::invalid_argument("model.name is '" + name + "': there is no such model; there are " + known);
 }
 
-const ModelFamily* language_family(const std::string& name) {
-  for (const auto& family : families()) {
-    const bool here = std::find(family.names.begin(), family.names.end(), name) != family.names.end();
-    if (family.language && here) return &family;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
-bool is_language_model(const std::string& name) { return language_family(name) != nullptr; }
+Reads model_reads(const std::string& name) {
+  const ModelFamily* family = find_family(name);
+  return family == nullptr ? Reads::kImages : family->reads;
+}
+
+bool is_language_model(const std::string& name) { return model_reads(name) != Reads::kImages; }
 
 std::unique_ptr<builder::NetworkProgram> write_language_model(const std::string& name,
                                                               const builder::Options& options) {
-  const ModelFamily* family = language_family(name);
-  if (family == nullptr) throw std::invalid_argument("there is no language model '" + name + "'");
-  builder::Builder builder(name, options);
-  family->write(builder, name, options.language.vocabulary);
-  return builder.finish();
+  if (!is_language_model(name)) throw std::invalid_argument("there is no language model '" + name + "'");
+  return write_model(name, 0, options);
 }
 
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,
                                                      const builder::Options& options) {
-  const ModelFamily& family = family_of(name, classes);
+  const ModelFamily& family = family_of(name);
+  if (family.reads == Reads::kImages && classes < 2) {
+    throw std::invalid_argument("model.classes is " + std::to_string(classes) + ": a classifier needs at least 2");
+  }
   builder::Builder builder(name, options);
   family.write(builder, name, classes);
   return builder.finish();
@@ -84,18 +82,36 @@ std::int64_t image_size_of(const Config& config) {
   return config.data.name == "imagefolder" ? config.data.image_size : 0;
 }
 
-Workload model_workload(const Config& config) {
-  return model_workload(config.model.name, config.model.classes, image_size_of(config));
+std::int64_t samples_of_step(const Config& config) {
+  const bool text = is_language_model(config.model.name);
+  return text ? config.train.batch * config.train.time_steps : config.train.batch;
 }
 
-Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size) {
-  builder::Options options;
-  options.image_size = image_size;
+namespace {
+
+Workload workload_of_model(const std::string& name, std::int64_t classes, builder::Options options) {
   options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
   const auto network = write_model(name, classes, options);
   Workload workload = workload_of(network->program);
   workload.model = name;
   return workload;
+}
+
+}  // namespace
+
+Workload model_workload(const Config& config) {
+  builder::Options options;
+  options.image_size = image_size_of(config);
+  options.language = builder::language_sizes(config);
+  options.language.time_steps = 1;
+  return workload_of_model(config.model.name, config.model.classes, options);
+}
+
+Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size) {
+  builder::Options options;
+  options.image_size = image_size;
+  options.language.time_steps = 1;
+  return workload_of_model(name, classes, options);
 }
 
 }  // namespace bitcycle

@@ -10,13 +10,25 @@
 
 namespace bitcycle {
 
+/// How a parameter begins; kByKind: as docs/numerics.md, 8.4 has it for its name and shape.
+struct InitialValues {
+  enum class Kind : std::uint8_t {
+    kByKind,
+    kUniform,   // in (-scale, scale)
+    kNormal,    // deviation `scale`
+    kConstant,  // `scale`
+  } kind = Kind::kByKind;
+  double scale = 0.0;
+};
+
 /// A tensor of the training state, and how it looks in files.
 struct Parameter {
   std::string name;                 // canonical, as in the paper's code: "conv1.weight"
   std::vector<std::int64_t> shape;  // canonical: OIHW for convolutions
   bool ohwi = false;                // device layout is OHWI, files are OIHW
-  bool trained = true;              // false: running statistics and ranges (no gradient, no momentum)
-  std::size_t offset = 0;           // in floats: trained ones in all three arenas, the others behind them in values
+  InitialValues initial = {};
+  bool trained = true;     // false: running statistics and ranges (no gradient, no momentum)
+  std::size_t offset = 0;  // in floats: trained ones in all three arenas, the others behind them in values
   std::int64_t size() const {
     std::int64_t n = 1;
     for (const auto extent : shape) n *= extent;

@@ -37,6 +37,7 @@ void visit_part(StateArenas& state, Part part, const Visit& visit) {
   const std::vector<float> gradients = part == Part::kGradient ? state.gradients() : std::vector<float>{};
   for (const auto& parameter : state.parameters().all()) {
     if (part != Part::kValue && !parameter.trained) continue;
+    if (part == Part::kMomentum && !state.keeps_momenta()) break;
     std::vector<float> tensor;
     if (part == Part::kGradient) {
       const auto first = gradients.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
@@ -108,7 +109,8 @@ void load(StateArenas& state, const TensorFile& file, const std::string& origin,
   };
   for (const auto& parameter : store.all()) {
     take(parameter.name, parameter, whole || parameter.trained, values);
-    if (whole && parameter.trained) take(momentum_name(parameter.name), parameter, true, momenta);
+    if (whole && parameter.trained && state.keeps_momenta())
+      take(momentum_name(parameter.name), parameter, true, momenta);
   }
   const auto foreign = foreign_tensors(store, tensors);
   if (!missing.empty() || !wrong.empty() || !foreign.empty()) {
@@ -145,15 +147,21 @@ std::vector<float> normal_weights(const Parameter& parameter, std::uint64_t seed
   return values;
 }
 
-/// Uniform in (-limit, limit), limit = 1 / sqrt(inputs) (8.4).
-std::vector<float> uniform_values(const Parameter& parameter, std::uint64_t seed, double inputs) {
+/// Uniform in (-1, 1) as `scaled` has it (8.4).
+template <typename Scale>
+std::vector<float> uniform_scaled(const Parameter& parameter, std::uint64_t seed, const Scale& scaled) {
   const auto stream = philox_stream(seed, 0, RandomPurpose::kInitialisation, tensor_id(parameter.name));
   std::vector<float> values(static_cast<std::size_t>(parameter.size()));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double word = static_cast<double>(philox_word(stream, i));
-    values[i] = static_cast<float>((word * 0x1p-32 * 2.0 - 1.0) / std::sqrt(inputs));
+    values[i] = static_cast<float>(scaled(word * 0x1p-32 * 2.0 - 1.0));
   }
   return values;
+}
+
+/// Uniform in (-limit, limit), limit = 1 / sqrt(inputs) (8.4).
+std::vector<float> uniform_values(const Parameter& parameter, std::uint64_t seed, double inputs) {
+  return uniform_scaled(parameter, seed, [&](double u) { return u / std::sqrt(inputs); });
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -164,6 +172,13 @@ std::vector<float> initial_values(const ParameterStore& store, const Parameter& 
   const auto& shape = parameter.shape;
   const auto constant = [&](float x) { return std::vector<float>(static_cast<std::size_t>(parameter.size()), x); };
   if (!parameter.trained) return constant(ends_with(parameter.name, ".running_var") ? 1.0F : 0.0F);
+  const double scale = parameter.initial.scale;
+  switch (parameter.initial.kind) {
+    case InitialValues::Kind::kByKind: break;
+    case InitialValues::Kind::kUniform: return uniform_scaled(parameter, seed, [&](double u) { return u * scale; });
+    case InitialValues::Kind::kNormal: return normal_weights(parameter, seed, scale);
+    case InitialValues::Kind::kConstant: return constant(static_cast<float>(scale));
+  }
   if (store.initial == ParameterStore::Initial::kUniform && shape.size() >= 2) {
     return uniform_values(parameter, seed, static_cast<double>(parameter.size() / shape[0]));
   }
@@ -211,7 +226,7 @@ std::vector<TensorEntry> state_entries(StateArenas& state) {
   };
   for (const auto& parameter : state.parameters().all()) add(parameter.name, parameter);
   for (const auto& parameter : state.parameters().all()) {
-    if (parameter.trained) add(momentum_name(parameter.name), parameter);
+    if (parameter.trained && state.keeps_momenta()) add(momentum_name(parameter.name), parameter);
   }
   return entries;
 }

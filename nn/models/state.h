@@ -28,6 +28,8 @@ class StateArenas {
   virtual ~StateArenas() = default;
   virtual const ParameterStore& parameters() const = 0;
   virtual const std::string& model() const = 0;
+  /// False: the optimiser has none, and files and digests neither.
+  virtual bool keeps_momenta() const { return true; }
   /// Of one parameter, or its momentum, as it lies in an arena: no whole arena is made.
   virtual std::vector<float> value_of(const Parameter& parameter) = 0;
   virtual std::vector<float> momentum_of(const Parameter& parameter) = 0;

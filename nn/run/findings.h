@@ -15,6 +15,7 @@ struct StepResult {
   double loss = 0.0;
   std::int64_t correct = 0;
   std::int64_t min_scale_bound = 0;  // quantisers whose step was min_scale
+  float rate = 0.0F;                 // the learning rate, where the caller gave one
   std::string non_finite;            // the first tensor that holds a number that is not finite; empty: none
 };
 

@@ -14,13 +14,12 @@ namespace bitcycle {
 std::unique_ptr<NetworkRun::Evaluation> NetworkRun::write_evaluation(const std::vector<BitWidth>& widest) const {
   auto evaluation = std::make_unique<Evaluation>();
   evaluation->widest = widest;
-  builder::Options options = builder_options(config_, evaluation_batch_);
-  options.training = false;
+  builder::Options options = evaluation_options(config_);
   options.widest = [&](const std::string& layer) {
     const auto at = static_cast<std::size_t>(std::find(layers_.begin(), layers_.end(), layer) - layers_.begin());
     return LayerWidths{widest[at], max_widths_[at].gradient};
   };
-  if (device_.keeps_images()) options.stored_images = stored_test_images(config_, dataset_.test.count);
+  if (device_.keeps_images() && !text_) options.stored_images = stored_test_images(config_, dataset_.test.count);
   evaluation->network = write_model(config_.model.name, config_.model.classes, options);
   return evaluation;
 }
@@ -78,7 +77,7 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
       if (device_.keeps_images()) {
         upload_batch(kTestSet, 0, count, pixels, labels.data());
       } else {
-        loader_.normalise(pixels, count * network.image_h * network.image_w, x.data());
+        loader_->normalise(pixels, count * network.image_h * network.image_w, x.data());
       }
     } else if (device_.keeps_images()) {
       for (std::int64_t i = 0; i < count; ++i) {
@@ -86,7 +85,7 @@ EvaluationResult NetworkRun::evaluate(std::int64_t steps_done, const std::vector
       }
       write_indices(kTestSet);
     } else {
-      loader_.test_batch(first, count, x.data(), labels.data());
+      loader_->test_batch(first, count, x.data(), labels.data());
     }
     inputs.set_samples(count);
     const Report& report = evaluation.executable->run(inputs);

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "nn/builder/language_sizes.h"
 #include "nn/data/dataset.h"
 #include "nn/models/model.h"
+#include "nn/run/text_batches.h"
 
 namespace bitcycle {
 namespace {
@@ -20,6 +22,7 @@ bool is_streamed(const Config& config) { return config.data.name == "imagefolder
 }  // namespace
 
 std::int64_t evaluation_batch_of(const Config& config) {
+  if (is_language_model(config.model.name)) return config.evaluation.streams;
   return config.train.evaluation_batch > 0 ? config.train.evaluation_batch : config.train.batch;
 }
 
@@ -36,9 +39,17 @@ builder::Options builder_options(const Config& config, std::int64_t batch) {
   options.batch = batch;
   options.seed = config.train.seed;
   options.image_size = image_size_of(config);
+  options.language = builder::language_sizes(config);
   const PrecisionConfig& precision = config.precision;
   options.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,
                           precision.error_grid_bits, precision.min_scale};
+  return options;
+}
+
+builder::Options evaluation_options(const Config& config) {
+  builder::Options options = builder_options(config, evaluation_batch_of(config));
+  options.training = false;
+  options.language.time_steps = evaluation_time_steps(config);
   return options;
 }
 
@@ -60,16 +71,18 @@ builder::StoredImages stored_test_images(const Config& config, std::int64_t coun
 std::unique_ptr<builder::NetworkProgram> write_training_step(const Config& config, const PrecisionPlan& plan,
                                                              const WidthsOf& widths_at_step,
                                                              const std::optional<builder::StoredImages>& images,
-                                                             bool backward) {
+                                                             const StepOptions& step) {
   builder::Options options = builder_options(config, config.train.batch);
-  options.backward = backward;
+  options.backward = step.backward;
+  if (step.time_steps > 0) options.language.time_steps = step.time_steps;
   options.widest = [&](const std::string& layer) {
     const LayerWidths now = widths_at_step(layer), widest = widest_of(plan, layer);
     return LayerWidths{now.forward.is_float32() ? now.forward : widest.forward,
                        now.gradient.is_float32() ? now.gradient : widest.gradient};
   };
   options.sgd = builder::Options::Sgd{static_cast<float>(config.optimizer.momentum),
-                                      static_cast<float>(config.optimizer.weight_decay)};
+                                      static_cast<float>(config.optimizer.weight_decay), config.optimizer.clip,
+                                      is_plateau(config.learning_rate)};
   options.stored_images = images;
   return write_model(config.model.name, config.model.classes, options);
 }
@@ -85,17 +98,18 @@ void set_widths(StepInputs& inputs, const builder::NetworkProgram& network, cons
 std::unique_ptr<builder::NetworkProgram> training_program(const Config& config, bool stored_images) {
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   std::optional<builder::StoredImages> images;
-  if (stored_images) images = stored_training_images(config, image_counts(config.data).train);
+  if (stored_images && !is_language_model(config.model.name))
+    images = stored_training_images(config, image_counts(config.data).train);
   return write_training_step(
       config, plan, [&](const std::string& layer) { return plan.at(0, layer); }, images);
 }
 
 std::unique_ptr<builder::NetworkProgram> evaluation_program(const Config& config, bool stored_images) {
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
-  builder::Options options = builder_options(config, evaluation_batch_of(config));
-  options.training = false;
+  builder::Options options = evaluation_options(config);
   options.widest = [&](const std::string& layer) { return plan.own_max(layer); };
-  if (stored_images) options.stored_images = stored_test_images(config, image_counts(config.data).test);
+  if (stored_images && !is_language_model(config.model.name))
+    options.stored_images = stored_test_images(config, image_counts(config.data).test);
   return write_model(config.model.name, config.model.classes, options);
 }
 

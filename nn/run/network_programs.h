@@ -47,16 +47,22 @@ inline FloatOperands float_operands(const LayerWidths& widths) {
 }
 /// What every program of a config is written with; widths, optimiser and images are the caller's.
 builder::Options builder_options(const Config& config, std::int64_t batch);
+/// The same for an evaluation.
+builder::Options evaluation_options(const Config& config);
 builder::StoredImages stored_training_images(const Config& config, std::int64_t count);
 builder::StoredImages stored_test_images(const Config& config, std::int64_t count);
 
 using WidthsOf = std::function<LayerWidths(const std::string& layer)>;
-/// The training step with the float32 operands of these widths; without `backward`, it only moves statistics and
-/// ranges.
+/// Without `backward`, a step only moves statistics and ranges. time_steps: of a text; 0: train.time_steps.
+struct StepOptions {
+  bool backward = true;
+  std::int64_t time_steps = 0;
+};
+/// The training step with the float32 operands of these widths.
 std::unique_ptr<builder::NetworkProgram> write_training_step(const Config& config, const PrecisionPlan& plan,
                                                              const WidthsOf& widths_at_step,
                                                              const std::optional<builder::StoredImages>& images,
-                                                             bool backward = true);
+                                                             const StepOptions& step = {});
 
 /// The width records of a step.
 void set_widths(StepInputs& inputs, const builder::NetworkProgram& network, const std::vector<LayerWidths>& widths);

@@ -48,10 +48,14 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
       dataset_(dataset),
       device_(device),
       plan_(precision_spec(config), config.train.steps),
-      loader_(dataset, config.train.batch, config.train.seed, config.data.augment, config.data.shuffle),
       evaluation_batch_(evaluation_batch_of(config)) {
+  if (dataset.text) {
+    text_.emplace(config, *dataset.text);
+  } else {
+    loader_.emplace(dataset, config.train.batch, config.train.seed, config.data.augment, config.data.shuffle);
+  }
   write_training_programs();
-  check_images(network(), dataset);
+  if (!text_) check_images(network(), dataset);
   for (const auto& layer : network().layers) {
     layers_.push_back(layer.name);
     max_widths_.push_back(plan_.own_max(layer.name));
@@ -84,10 +88,18 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
   } catch (const std::runtime_error& error) {
     throw std::runtime_error("memory of " + config.model.name + " at " +
                              std::to_string(std::max(config.train.batch, evaluation_batch_)) +
-                             " images: " + error.what());
+                             (text_ ? " streams or sequences: " : " images: ") + error.what());
   }
   network_state_ = std::make_unique<NetworkState>(network(), state_);
-  if (dataset.source != nullptr) streamed_.emplace(config_, dataset_, loader_, evaluation_batch_);
+  if (dataset.source != nullptr) streamed_.emplace(config_, dataset_, *loader_, evaluation_batch_);
+  if (text_) {
+    const auto rows = static_cast<std::size_t>(network().program.spec(network().tokens).size());
+    for (Started& started : started_) {
+      started.tokens.resize(rows);
+      started.labels.resize(rows);
+    }
+    return;
+  }
   if (device.keeps_images()) {
     if (streamed_) {
       prepare_streamed_images();
@@ -116,16 +128,22 @@ NetworkRun::~NetworkRun() {
 
 void NetworkRun::write_training_programs() {
   std::optional<builder::StoredImages> images;
-  if (device_.keeps_images()) images = stored_training_images(config_, dataset_.train.count);
+  if (device_.keeps_images() && !text_) images = stored_training_images(config_, dataset_.train.count);
+  // The last step of an epoch over streams may be shorter.
+  std::vector<std::int64_t> lengths{text_ ? config_.train.time_steps : 0};
+  if (text_ && text_->training().short_time_steps() > 0) lengths.push_back(text_->training().short_time_steps());
   const auto write = [&](std::int64_t step) {
-    auto training = std::make_unique<Training>();
-    training->network = write_training_step(
-        config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images,
-        purpose_ == Purpose::kTraining);
-    for (const auto& layer : training->network->layers) {
-      training->floats.push_back(float_operands(plan_.at(step, layer.name)));
+    for (const std::int64_t time_steps : lengths) {
+      auto training = std::make_unique<Training>();
+      training->time_steps = time_steps;
+      training->network =
+          write_training_step(config_, plan_, [&](const std::string& layer) { return plan_.at(step, layer); }, images,
+                              {purpose_ == Purpose::kTraining, time_steps});
+      for (const auto& layer : training->network->layers) {
+        training->floats.push_back(float_operands(plan_.at(step, layer.name)));
+      }
+      training_.push_back(std::move(training));
     }
-    training_.push_back(std::move(training));
   };
   write(0);
   const auto& layers = network().layers;
@@ -158,17 +176,18 @@ void NetworkRun::check_memory(const Evaluation& evaluation) const {
     step = std::max<std::uint64_t>(step, device_.step_bytes(training->network->program, {}));
   }
   const std::int64_t batch = std::max(config_.train.batch, evaluation_batch_);
-  const auto image = static_cast<std::uint64_t>(network().image_h * network().image_w * network().image_c);
+  const auto image = static_cast<std::uint64_t>(network().image_h * network().image_w * network().image_c);  // text: 0
   step += 3 * sizeof(float) * image * static_cast<std::uint64_t>(batch);
   const std::uint64_t state = state_bytes(network().program), needed = step + state;
   if (needed <= *free) return;
   const std::uint64_t for_steps = *free > state ? *free - state : 0;
   const std::int64_t fits =
       batch * static_cast<std::int64_t>(for_steps >> 20) / static_cast<std::int64_t>((step >> 20) + 1);
-  throw std::runtime_error(config_.model.name + " at " + std::to_string(batch) + " images at a time needs at least " +
+  throw std::runtime_error(config_.model.name + " at " + std::to_string(batch) +
+                           (text_ ? " streams or sequences" : " images") + " at a time needs at least " +
                            gibibytes(needed) + " of memory, and " + gibibytes(*free) + " are free: lower " +
-                           "train.batch, or train.evaluation_batch where that is the larger one, to fewer than " +
-                           std::to_string(fits + 1));
+                           "train.batch, or " + (text_ ? "eval.streams" : "train.evaluation_batch") +
+                           " where that is the larger one, to fewer than " + std::to_string(fits + 1));
 }
 
 void NetworkRun::write_images() {
@@ -178,12 +197,12 @@ void NetworkRun::write_images() {
     state_->write(name + " pixels", set->pixels.data());
     state_->write(name + " labels", set->labels.data());
   }
-  state_->write("pixel values", loader_.table().data());
+  state_->write("pixel values", loader_->table().data());
   indices_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStepsOfIndices * config_.train.batch)));
 }
 
 void NetworkRun::prepare_streamed_images() {
-  state_->write("pixel values", loader_.table().data());
+  state_->write("pixel values", loader_->table().data());
   indices_.resize(static_cast<std::size_t>(std::max(evaluation_batch_, kStreamedBatches * config_.train.batch)));
   for (std::size_t i = 0; i < indices_.size(); ++i) indices_[i] = {static_cast<std::uint32_t>(i), 0};
   write_indices(kTrainingSet);
@@ -223,8 +242,10 @@ std::vector<LayerWidths> NetworkRun::widths_at(std::int64_t step) const {
   return widths;
 }
 
-NetworkRun::Training& NetworkRun::training_of(const std::vector<LayerWidths>& widths) {
+NetworkRun::Training& NetworkRun::training_of(std::int64_t batch, const std::vector<LayerWidths>& widths) {
+  const std::int64_t time_steps = text_ ? text_->training().time_steps_of(batch) : 0;
   for (const auto& training : training_) {
+    if (training->time_steps != time_steps) continue;
     const auto fits = [](const FloatOperands& floats, const LayerWidths& at) { return floats == float_operands(at); };
     if (std::equal(training->floats.begin(), training->floats.end(), widths.begin(), fits)) return *training;
   }
@@ -236,6 +257,7 @@ void NetworkRun::write_indices(const char* set) { state_->write(std::string(set)
 void NetworkRun::give_training_batch(Started& started) {
   const builder::NetworkProgram& network = *started.training->network;
   StepInputs& inputs = *started.training->inputs[starts_ % batches_on_their_way()];
+  if (text_) return give_words(started, inputs);
   const std::int64_t step = started.batch, batch = config_.train.batch;
   if (streamed_) {
     const std::uint8_t* pixels = streamed_->training(step, started.labels.data());
@@ -245,13 +267,13 @@ void NetworkRun::give_training_batch(Started& started) {
       inputs.set(network.first_index, static_cast<std::uint32_t>(slot * batch));
       return;
     }
-    loader_.normalise(pixels, batch * network.image_h * network.image_w, images_.data());
+    loader_->normalise(pixels, batch * network.image_h * network.image_w, images_.data());
     inputs.point(network.images, images_.data());
     inputs.point(network.labels, started.labels.data());
     return;
   }
   if (!device_.keeps_images()) {
-    loader_.training_batch(step, images_.data(), started.labels.data());
+    loader_->training_batch(step, images_.data(), started.labels.data());
     inputs.point(network.images, images_.data());
     inputs.point(network.labels, started.labels.data());
     return;
@@ -260,7 +282,7 @@ void NetworkRun::give_training_batch(Started& started) {
     first_step_of_indices_ = step;
     end_of_indices_ = std::max(step + 1, std::min(step + kStepsOfIndices, config_.train.steps));
     for (std::int64_t s = step; s < end_of_indices_; ++s) {
-      loader_.training_indices(s, indices_.data() + (s - step) * batch);
+      loader_->training_indices(s, indices_.data() + (s - step) * batch);
     }
     write_indices(kTrainingSet);
   }
@@ -273,18 +295,19 @@ StepInputs& NetworkRun::give_inputs(std::int64_t step, std::int64_t batch) {
   started.step = step;
   started.batch = batch;
   fill_widths(step, started.widths);
-  started.training = &training_of(started.widths);
+  started.training = &training_of(batch, started.widths);
   const builder::NetworkProgram& network = *started.training->network;
   StepInputs& inputs = *started.training->inputs[starts_ % batches_on_their_way()];
+  started.rate = learning_rate_at(config_.learning_rate, step, falls());
   set_widths(inputs, network, started.widths);
   inputs.set(network.step, static_cast<std::uint32_t>(step));
-  inputs.set(network.rate, learning_rate_at(config_.learning_rate, step));
+  inputs.set(network.rate, started.rate);
   give_training_batch(started);
   return inputs;
 }
 
 void NetworkRun::begin_pass(std::uint32_t first_epoch, std::int64_t batches) {
-  loader_.set_first_epoch(first_epoch);
+  loader_->set_first_epoch(first_epoch);
   end_of_indices_ = 0;
   if (streamed_) streamed_->restart(batches);
 }
@@ -294,6 +317,10 @@ void NetworkRun::start(std::int64_t step, std::int64_t batch) {
   Started& started = started_[starts_ % started_.size()];
   started.handle = started.training->executable->start(inputs);
   ++starts_;  // only now: a step that fails while it is queued leaves nothing to finish
+}
+
+const builder::NetworkProgram& NetworkRun::network_of(std::int64_t step) {
+  return *training_of(step, widths_at(step)).network;
 }
 
 Executable& NetworkRun::begin(std::int64_t step) {
@@ -308,10 +335,10 @@ StepResult NetworkRun::finish() {
   const Started& started = started_[finishes_++ % started_.size()];
   const Report& report = started.training->executable->finish(started.handle);
   StepResult result = findings_of(*started.training->network, report);
+  result.rate = started.rate;
   if (!result.non_finite.empty()) {
     throw NonFiniteError("step " + std::to_string(started.step) + ": " + result.non_finite + " is not finite (loss " +
-                         std::to_string(result.loss) + ", learning rate " +
-                         std::to_string(learning_rate_at(config_.learning_rate, started.step)) + ")");
+                         std::to_string(result.loss) + ", learning rate " + std::to_string(started.rate) + ")");
   }
   return result;
 }

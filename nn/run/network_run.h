@@ -19,15 +19,16 @@
 #include "nn/run/network_programs.h"
 #include "nn/run/network_state.h"
 #include "nn/run/streamed_batches.h"
+#include "nn/run/text_batches.h"
 #include "sim/device/device.h"
 #include "sim/schedule/precision_plan.h"
 
 namespace bitcycle {
 
 struct EvaluationResult {
-  double loss = 0.0;      // mean
-  double accuracy = 0.0;  // percent
-  std::int64_t images = 0;
+  double loss = 0.0;        // mean
+  double accuracy = 0.0;    // percent; of images
+  std::int64_t images = 0;  // or words that were predicted
 };
 
 class NetworkRun {
@@ -47,10 +48,19 @@ class NetworkRun {
 
   /// The program of the first training step.
   const builder::NetworkProgram& network() const { return *training_.front()->network; }
+  /// That of a training step.
+  const builder::NetworkProgram& network_of(std::int64_t step);
   NetworkState& state() { return *network_state_; }
   State& device_state() { return *state_; }
   const PrecisionPlan& plan() const { return plan_; }
-  std::int64_t epoch_of(std::int64_t step) const { return loader_.epoch_of(step); }
+  std::int64_t epoch_of(std::int64_t step) const {
+    return text_ ? text_->training().epoch_of(step) : loader_->epoch_of(step);
+  }
+  /// Images, or words, of the steps before this one, and of all of a training's set.
+  std::int64_t samples_before(std::int64_t step) const {
+    return text_ ? text_->training().words_before(step) : step * config_.train.batch;
+  }
+  double epochs_before(std::int64_t step) const;
 
   /// Begins a training step. Where the device runs behind, the next one may be started before this one is finished.
   void start(std::int64_t step) { start(step, step); }
@@ -79,11 +89,20 @@ class NetworkRun {
   /// statistics yet. `logits`, if given, gets those of every image, (images, classes).
   EvaluationResult evaluate(std::int64_t steps_done, const std::vector<LayerWidths>& widths,
                             std::vector<float>* logits = nullptr);
+  /// The loss of every word of a text. Throws as evaluate() does.
+  EvaluationResult evaluate_text(TextPart part, std::int64_t steps_done, const std::vector<LayerWidths>& widths);
+  /// Falls of the learning rate so far; 0 where it is not `plateau`.
+  std::int64_t falls();
+  /// An evaluation's validation loss (of images: test loss), from which the falls follow; state of the training.
+  void note_validation(double loss);
+  /// The same for a training that is computed again: evaluates where the training did.
+  void move_plateau(std::int64_t steps_done);
 
  private:
   /// Training steps with the same float32 operands.
   struct Training {
     std::vector<FloatOperands> floats;
+    std::int64_t time_steps = 0;  // of texts
     std::unique_ptr<builder::NetworkProgram> network;
     std::unique_ptr<Executable> executable;
     std::array<std::unique_ptr<StepInputs>, 2> inputs;  // of steps that are on their way
@@ -101,7 +120,8 @@ class NetworkRun {
     std::vector<LayerWidths> widths;
     Training* training = nullptr;
     StepHandle handle;
-    std::vector<std::int32_t> labels;
+    float rate = 0.0F;
+    std::vector<std::int32_t> tokens, labels;
   };
 
   /// Programs of all training steps, not compiled yet.
@@ -112,13 +132,16 @@ class NetworkRun {
   void prepare_streamed_images();
   void upload_batch(const char* set, std::int64_t slot, std::int64_t images, const std::uint8_t* pixels,
                     const std::int32_t* labels);
-  Training& training_of(const std::vector<LayerWidths>& widths);
+  Training& training_of(std::int64_t batch, const std::vector<LayerWidths>& widths);
   Evaluation& evaluation_of(const std::vector<LayerWidths>& widths);
   std::unique_ptr<Evaluation> write_evaluation(const std::vector<BitWidth>& widest) const;
   void compile(Evaluation& evaluation);
   /// The inputs of a step, in the buffer of the next one that is started.
   StepInputs& give_inputs(std::int64_t step, std::int64_t batch);
   void give_training_batch(Started& started);
+  void give_words(Started& started, StepInputs& inputs);
+  void clear_carried(const builder::NetworkProgram& network);
+  double validation_loss(std::int64_t steps_done, const std::vector<LayerWidths>& widths);
   /// All indices of a set; those behind a batch are not looked at.
   void write_indices(const char* set);
   void fill_widths(std::int64_t step, std::vector<LayerWidths>& widths) const;
@@ -128,7 +151,8 @@ class NetworkRun {
   const Dataset& dataset_;
   Device& device_;
   PrecisionPlan plan_;
-  BatchLoader loader_;
+  std::optional<BatchLoader> loader_;        // of images
+  std::optional<TextBatches> text_;          // of a text
   std::optional<StreamedBatches> streamed_;  // of a set that does not lie in memory
   std::int64_t evaluation_batch_;
   std::vector<std::unique_ptr<Training>> training_;
@@ -139,7 +163,7 @@ class NetworkRun {
   std::unique_ptr<NetworkState> network_state_;
 
   /// A device that keeps no images is given a batch and has done the step when it returns.
-  std::size_t batches_on_their_way() const { return device_.keeps_images() ? started_.size() : 1; }
+  std::size_t batches_on_their_way() const { return device_.keeps_images() || text_ ? started_.size() : 1; }
 
   std::array<Started, 2> started_;
   std::vector<float> images_;  // a batch on the host, where the device keeps no images

@@ -20,7 +20,7 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, co
   EvaluateResult result;
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
-  const Dataset dataset = load_dataset(config.data, config.model.classes);
+  const Dataset dataset = load_dataset(config);
   NetworkRun network(config, dataset, device);
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
   if (options.averaged) {
@@ -36,7 +36,14 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, co
     }
   }
   const auto widths = options.width ? network.widths_of(*options.width) : network.max_widths();
-  const EvaluationResult evaluation = network.evaluate(checkpoint.step, widths);
+  const bool text = dataset.text != nullptr;
+  const EvaluationResult evaluation = text ? network.evaluate_text(TextPart::kTest, checkpoint.step, widths)
+                                           : network.evaluate(checkpoint.step, widths);
+  if (text) {
+    const EvaluationResult validation = network.evaluate_text(TextPart::kValidation, checkpoint.step, widths);
+    result.validation_loss = validation.loss;
+    result.validation_words = validation.images;
+  }
   result.step = checkpoint.step;
   result.width = options.width.value_or(network.plan().own_max().forward);
   result.test_accuracy = evaluation.accuracy;

@@ -63,8 +63,12 @@ struct Entry {
   const char* name;
   RateFunction function;
 };
+/// Before its first fall.
+double plateau(const LearningRateSpec& spec, std::int64_t) { return spec.lr; }
+
 constexpr Entry kSchedules[] = {{"piecewise", piecewise}, {"linear", linear}, {"anneal_cosine", anneal_cosine},
-                                {"constant", constant},   {"cyclic", cyclic}, {"cyclic_triangular", cyclic_triangular}};
+                                {"constant", constant},   {"cyclic", cyclic}, {"cyclic_triangular", cyclic_triangular},
+                                {"plateau", plateau}};
 
 RateFunction function_of(const std::string& name) {
   for (const auto& entry : kSchedules) {
@@ -126,17 +130,19 @@ void check_learning_rate(const LearningRateSpec& spec) {
           "warm_up_lr is " + number_text(spec.warm_up_lr) + "; it must be a binary32 number above 0");
 }
 
-float learning_rate_at(const LearningRateSpec& spec, std::int64_t step) {
+float learning_rate_at(const LearningRateSpec& spec, std::int64_t step, std::int64_t falls) {
   if (spec.warm_up && step < spec.warm_up_steps) return static_cast<float>(spec.warm_up_lr);
   const RateFunction function = function_of(spec.schedule);
   if (function == nullptr) check_learning_rate(spec);
-  return static_cast<float>(function(spec, step));
+  double rate = function(spec, step);
+  for (std::int64_t fall = 0; fall < falls; ++fall) rate = rate * spec.factor;
+  return static_cast<float>(rate);
 }
 
 std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step) {
   constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   if (spec.warm_up && step < spec.warm_up_steps) return spec.warm_up_steps;
-  if (spec.schedule == "constant") return kNever;
+  if (spec.schedule == "constant" || is_plateau(spec)) return kNever;
   if (spec.schedule != "piecewise") return step + 1;
   std::int64_t until = kNever;
   for (const double point : spec.points) {
@@ -148,6 +154,11 @@ std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step
 
 bool same_learning_rates(const LearningRateSpec& a, const LearningRateSpec& b) {
   if (a == b) return true;
+  if (is_plateau(a) && is_plateau(b)) {
+    LearningRateSpec longer = a;
+    longer.steps = b.steps;
+    return longer == b;
+  }
   if (a.schedule != "cyclic" || b.schedule != "cyclic" || a.steps / a.cycles != b.steps / b.cycles) return false;
   LearningRateSpec longer = a;  // the rate depends on the period alone
   longer.steps = b.steps;

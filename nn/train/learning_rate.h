@@ -13,10 +13,10 @@ struct LearningRateSpec {
   double lr = 0.1;                     // optimizer.lr
   std::int64_t steps = 1;
   std::vector<double> points{0.5, 0.75};  // piecewise: fractions of the run (below or equal 1) or steps (above 1)
-  double factor = 0.1;                    // piecewise: multiplier at each point; anneal_cosine: floor = lr * factor^2
-  double ratio = 0.01;                    // linear: final share of lr
-  double cyclic_min = 0.0;                // cyclic: lowest rate
-  std::int64_t cycles = 32;               // cyclic
+  double factor = 0.1;       // piecewise, plateau: multiplier at each fall; anneal_cosine: floor = lr * factor^2
+  double ratio = 0.01;       // linear: final share of lr
+  double cyclic_min = 0.0;   // cyclic: lowest rate
+  std::int64_t cycles = 32;  // cyclic
   bool warm_up = false;
   std::int64_t warm_up_steps = 400;
   double warm_up_lr = 0.01;
@@ -32,13 +32,17 @@ struct LearningRateSpec {
 ///                  from lr down to cyclic_min, then back at once (cyclic learning rate on a static precision)
 ///   cyclic_triangular  cyclic_min + (lr - cyclic_min) * (1 - |2 (step mod P) / P - 1|): up from cyclic_min and down
 ///   again
+///   plateau        lr * factor^k, k the number of evaluations so far whose validation loss (of images: test loss) was
+///                  not below that of all before, compared in binary32
 /// With warm_up the first warm_up_steps steps of every schedule run at warm_up_lr. The paper's code has the first three
 /// (GATECH-EIC/CPT, cpt_cifar/train.py): its piecewise points are steps 32,000 and 48,000 of 64,000, its pi has ten
 /// digits, and its anneal_cosine takes no warm-up.
 std::vector<std::string> learning_rate_names();
 /// Throws std::invalid_argument naming key, value and what is legal.
 void check_learning_rate(const LearningRateSpec& spec);
-float learning_rate_at(const LearningRateSpec& spec, std::int64_t step);
+/// `falls` of plateau, which a step alone does not tell.
+float learning_rate_at(const LearningRateSpec& spec, std::int64_t step, std::int64_t falls = 0);
+inline bool is_plateau(const LearningRateSpec& spec) { return spec.schedule == "plateau"; }
 /// A later step up to which, exclusive, the rate is that of `step`.
 std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step);
 /// True where two specs are known to give every step the same rate, whatever else they hold.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "nn/train/perplexity.h"
+
 namespace bitcycle {
 namespace {
 
@@ -18,7 +20,9 @@ double seconds_since(TrainingClock::time_point start) {
 
 void ProgressMeter::fill(Progress& progress) {
   progress.train_accuracy = 100.0 * static_cast<double>(correct_) / static_cast<double>(images_);
-  correct_ = images_ = 0;
+  if (text_) progress.perplexity = perplexity(loss_ / static_cast<double>(losses_));
+  correct_ = images_ = losses_ = 0;
+  loss_ = 0.0;
   const std::size_t recent = std::min(step_seconds_.size(), kRecentSteps);
   double seconds = 0.0;
   for (auto it = step_seconds_.end() - static_cast<std::ptrdiff_t>(recent); it != step_seconds_.end(); ++it) {

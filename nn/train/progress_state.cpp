@@ -29,6 +29,10 @@ std::map<std::string, std::string> to_metadata(const ProgressState& state) {
     metadata["swa_accuracy"] = exact(state.swa_accuracy);
     metadata["best_swa_accuracy"] = exact(state.best_swa_accuracy);
   }
+  if (state.best_loss >= 0.0) {
+    metadata["best_loss"] = exact(state.best_loss);
+    metadata["best_test_loss"] = exact(state.best_test_loss);
+  }
   return metadata;
 }
 
@@ -62,6 +66,10 @@ ProgressState from_metadata(const std::map<std::string, std::string>& metadata, 
     state.swa_models = integer("swa_models");
     state.swa_accuracy = number("swa_accuracy");
     state.best_swa_accuracy = number("best_swa_accuracy");
+  }
+  if (metadata.count("best_loss") != 0) {
+    state.best_loss = number("best_loss");
+    state.best_test_loss = number("best_test_loss");
   }
   return state;
 }

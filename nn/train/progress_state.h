@@ -20,6 +20,8 @@ struct ProgressState {
   std::int64_t swa_models = 0;  // averaged so far
   double swa_accuracy = -1.0;   // of the newest average
   double best_swa_accuracy = -1.0;
+  // Of a text: the lowest validation loss, and the test loss of that evaluation. Below 0: none yet.
+  double best_loss = -1.0, best_test_loss = -1.0;
 };
 
 std::map<std::string, std::string> to_metadata(const ProgressState& state);

@@ -25,6 +25,9 @@ std::string first_difference(const Config& config, const Config& recorded, std::
     if (!apart) break;
   }
   const bool rates = learning_rates && !same_learning_rates(config.learning_rate, recorded.learning_rate);
+  if (rates && (is_plateau(config.learning_rate) || is_plateau(recorded.learning_rate))) {
+    return "the falls of learning_rate.schedule plateau follow from the run, and the keys of learning_rate differ";
+  }
   for (std::int64_t step = 0; step < steps;) {
     std::int64_t next = steps;  // up to here the widths and rates are those of this step
     for (const auto& layer : layers) {

@@ -24,6 +24,7 @@ namespace {
 constexpr const char* kConfig = "config.yaml";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kCost = "cost.csv";
+constexpr const char* kDictionary = "dictionary.txt";
 constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kLock = ".lock";
 
@@ -213,6 +214,7 @@ std::map<std::string, std::string> RunFolder::record_digests() const {
 }
 
 void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / kCost, csv); }
+void RunFolder::write_dictionary(const std::string& text) { write_file_atomically(path_ / kDictionary, text); }
 
 void RunFolder::write_checkpoint(const Checkpoint& checkpoint, int keep) {
   write_checkpoint_file(path_ / kCheckpoints / checkpoint_name(checkpoint.step), checkpoint);
@@ -306,7 +308,9 @@ Checkpoint RunFolder::best_checkpoint(std::vector<std::string>& warnings) const 
     reason = error.what();
   }
   std::map<std::int64_t, double> accuracy;
-  for (const auto& record : evaluations()) accuracy[record.step] = record.test_accuracy;
+  for (const auto& record : evaluations()) {
+    accuracy[record.step] = record.text ? -record.text->validation : record.test_accuracy;
+  }
   std::optional<Checkpoint> best;
   std::vector<std::string> ignored;  // those that newest_checkpoint() has named
   for (std::int64_t most = newest->step;;) {

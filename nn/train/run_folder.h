@@ -41,6 +41,13 @@ struct WidthRecord {
   std::map<std::string, LayerWidths> layers;
 };
 
+/// What an evaluation of a text has in place of accuracies: mean losses of its words. Perplexities, which metrics.jsonl
+/// has beside them, are e to these.
+struct TextLosses {
+  double validation = 0.0;
+  double validation_max_width = 0.0, test_max_width = 0.0;
+};
+
 /// One line of metrics.jsonl; keys are the fields' names.
 struct EvaluationRecord {
   std::int64_t step = 0;  // steps done
@@ -49,6 +56,7 @@ struct EvaluationRecord {
   double test_loss = 0.0;
   double test_accuracy = 0.0;            // percent, at the schedule's width
   double test_accuracy_max_width = 0.0;  // percent
+  std::optional<TextLosses> text;        // then there are no accuracies
   int forward_bits = 0, gradient_bits = 0;
   double paper_gbitops = 0.0, executed_gbitops = 0.0;  // so far
   std::int64_t min_scale_bound = 0;                    // quantisers whose step was min_scale, since the last evaluation
@@ -98,6 +106,8 @@ class RunFolder {
   void append(const EvaluationRecord& record);
   void append(const DigestRecord& record);
   void write_cost(const std::string& csv);
+  /// dictionary.txt: a word of a text a line, by number.
+  void write_dictionary(const std::string& text);
   /// Flushes the appended lines to the disk: before every checkpoint.
   void flush();
 

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "nn/train/perplexity.h"
+
 namespace bitcycle {
 namespace {
 
@@ -74,18 +76,29 @@ WidthRecord parse_widths(const std::string& line) {
 }
 
 std::string to_line(const EvaluationRecord& r) {
-  Json json{{"step", r.step},
-            {"epoch", r.epoch},
-            {"train_loss", r.train_loss},
-            {"test_loss", r.test_loss},
-            {"test_accuracy", r.test_accuracy},
-            {"test_accuracy_max_width", r.test_accuracy_max_width},
-            {"forward_bits", r.forward_bits},
-            {"gradient_bits", r.gradient_bits},
-            {"paper_gbitops", r.paper_gbitops},
-            {"executed_gbitops", r.executed_gbitops},
-            {"min_scale_bound", r.min_scale_bound},
-            {"digest", to_text(r.digest)}};
+  Json json{{"step", r.step}, {"epoch", r.epoch}, {"train_loss", r.train_loss}};
+  if (r.text) {
+    json["train_perplexity"] = perplexity(r.train_loss);
+    json["validation_loss"] = r.text->validation;
+    json["validation_perplexity"] = perplexity(r.text->validation);
+  }
+  json["test_loss"] = r.test_loss;
+  if (r.text) {
+    json["test_perplexity"] = perplexity(r.test_loss);
+    json["validation_loss_max_width"] = r.text->validation_max_width;
+    json["validation_perplexity_max_width"] = perplexity(r.text->validation_max_width);
+    json["test_loss_max_width"] = r.text->test_max_width;
+    json["test_perplexity_max_width"] = perplexity(r.text->test_max_width);
+  } else {
+    json["test_accuracy"] = r.test_accuracy;
+    json["test_accuracy_max_width"] = r.test_accuracy_max_width;
+  }
+  json["forward_bits"] = r.forward_bits;
+  json["gradient_bits"] = r.gradient_bits;
+  json["paper_gbitops"] = r.paper_gbitops;
+  json["executed_gbitops"] = r.executed_gbitops;
+  json["min_scale_bound"] = r.min_scale_bound;
+  json["digest"] = to_text(r.digest);
   if (r.swa_models > 0) {
     json["swa_models"] = r.swa_models;
     json["swa_accuracy"] = r.swa_accuracy;
@@ -121,8 +134,13 @@ EvaluationRecord parse_evaluation(const std::string& line) {
   r.epoch = field<double>(json, "epoch");
   r.train_loss = field<double>(json, "train_loss");
   r.test_loss = field<double>(json, "test_loss");
-  r.test_accuracy = field<double>(json, "test_accuracy");
-  r.test_accuracy_max_width = field<double>(json, "test_accuracy_max_width");
+  if (json.contains("validation_loss")) {
+    r.text = TextLosses{field<double>(json, "validation_loss"), field<double>(json, "validation_loss_max_width"),
+                        field<double>(json, "test_loss_max_width")};
+  } else {
+    r.test_accuracy = field<double>(json, "test_accuracy");
+    r.test_accuracy_max_width = field<double>(json, "test_accuracy_max_width");
+  }
   r.forward_bits = field<int>(json, "forward_bits");
   r.gradient_bits = field<int>(json, "gradient_bits");
   r.paper_gbitops = field<double>(json, "paper_gbitops");

@@ -45,7 +45,20 @@ std::optional<std::string> ScheduledRecords::contradiction(const StepRecord& rec
   if (record.step < config_.fork.step) return std::nullopt;
   const float rate = learning_rate_at(config_.learning_rate, record.step);
   if (record.lr == rate) return std::nullopt;
+  if (is_plateau(config_.learning_rate)) return plateau_contradiction(record);
   return not_as_the_config("the learning rate " + rate_text(record.lr), rate_text(rate));
+}
+
+/// The rate is lr after so many falls as there have been evaluations at most.
+std::optional<std::string> ScheduledRecords::plateau_contradiction(const StepRecord& record) const {
+  const std::int64_t most = record.step / config_.train.evaluate_every;
+  for (std::int64_t falls = 1; falls <= most; ++falls) {
+    const float rate = learning_rate_at(config_.learning_rate, record.step, falls);
+    if (record.lr == rate) return std::nullopt;
+    if (rate == 0.0F) break;
+  }
+  return not_as_the_config("the learning rate " + rate_text(record.lr),
+                           "optimizer.lr times learning_rate.factor at most " + std::to_string(most) + " times");
 }
 
 std::optional<std::string> ScheduledRecords::contradiction(const EvaluationRecord& record) const {

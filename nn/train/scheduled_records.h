@@ -25,6 +25,7 @@ class ScheduledRecords {
   std::vector<std::int64_t> changes(std::int64_t end) const;
 
  private:
+  std::optional<std::string> plateau_contradiction(const StepRecord& record) const;
   WidthRecord widths_at(std::int64_t step) const;
   Config config_;
   PrecisionPlan plan_;

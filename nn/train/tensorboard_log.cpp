@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "nn/io/atomic_file.h"
+#include "nn/train/perplexity.h"
 #include "nn/train/run_records.h"
 
 namespace bitcycle {
@@ -30,6 +31,20 @@ ScalarEvent event_of(const StepRecord& given) {
 }
 
 ScalarEvent event_of(const EvaluationRecord& record) {
+  if (record.text) {
+    const auto of = [](double loss) { return static_cast<float>(perplexity(loss)); };
+    return {now(),
+            record.step,
+            {{"perplexity/validation", of(record.text->validation)},
+             {"perplexity/test", of(record.test_loss)},
+             {"perplexity/validation_at_largest_width", of(record.text->validation_max_width)},
+             {"perplexity/test_at_largest_width", of(record.text->test_max_width)},
+             {"loss/validation", static_cast<float>(record.text->validation)},
+             {"loss/test", static_cast<float>(record.test_loss)},
+             {"loss/train", static_cast<float>(record.train_loss)},
+             {"cost/paper_gbitops", static_cast<float>(record.paper_gbitops)},
+             {"cost/executed_gbitops", static_cast<float>(record.executed_gbitops)}}};
+  }
   return {now(),
           record.step,
           {{"accuracy/test", static_cast<float>(record.test_accuracy)},

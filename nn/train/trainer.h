@@ -24,8 +24,9 @@ struct Progress {
   std::int64_t step = 0, steps = 0;  // steps done
   int forward_bits = 0, gradient_bits = 0;
   double loss = 0.0;
-  double train_accuracy = 0.0;  // percent of the last log_every batches
-  double images_per_second = 0.0;
+  double train_accuracy = 0.0;       // percent of the last log_every batches
+  std::optional<double> perplexity;  // of a text, in place of the accuracy
+  double images_per_second = 0.0;    // or words of a text
   double seconds_left = 0.0;
 };
 
@@ -35,7 +36,8 @@ class TrainListener {
   virtual void on_start(const std::string& text) = 0;  // one line each: model, data, library, resumed at
   virtual void on_warning(const std::string& text) = 0;
   virtual void on_step(const Progress& progress) = 0;
-  virtual void on_evaluation(const EvaluationRecord& record, double best_accuracy) = 0;
+  /// `best`: the highest accuracy so far in percent, or the lowest validation loss of a text.
+  virtual void on_evaluation(const EvaluationRecord& record, double best) = 0;
 };
 
 struct TrainOptions {
@@ -47,6 +49,13 @@ struct TrainOptions {
   const std::atomic<bool>* stop = nullptr;  // set by Ctrl-C: finish the step, save, return
 };
 
+/// What a summary of a training on a text has in place of accuracies: mean losses, whose perplexities it names.
+struct TextSummary {
+  TextLosses last;                                // of the last evaluation
+  double test = 0.0;                              // the same
+  double best_validation = 0.0, best_test = 0.0;  // the lowest validation loss, and the test loss of that evaluation
+};
+
 struct TrainSummary {
   std::filesystem::path run;
   std::int64_t step = 0, steps = 0;  // done, of
@@ -54,6 +63,7 @@ struct TrainSummary {
   bool was_finished = false;                             // nothing was left to do
   double test_accuracy = 0.0, best_test_accuracy = 0.0;  // percent
   double test_accuracy_max_width = 0.0;
+  std::optional<TextSummary> text;
   std::int64_t best_step = 0;
   std::int64_t swa_models = 0;  // averaged; 0: none
   double swa_accuracy = 0.0, best_swa_accuracy = 0.0;
@@ -61,7 +71,7 @@ struct TrainSummary {
   double static_paper_gbitops = 0.0;  // the same steps, static at the maximum width
   double saving_percent = 0.0;
   Digest128 digest;
-  double images_per_second = 0.0;       // median over the steps after the first five of this call
+  double images_per_second = 0.0;       // or words; median over the steps after the first five of this call
   double seconds = 0.0;                 // of this call
   std::size_t device_memory_bytes = 0;  // of a device with memory of its own
   std::vector<ProfileEntry> profile;
@@ -87,7 +97,9 @@ struct EvaluateResult {
   std::int64_t step = 0;
   BitWidth width;
   double test_accuracy = 0.0, test_loss = 0.0;
-  std::int64_t images = 0;
+  std::int64_t images = 0;                // or words of the test text
+  std::optional<double> validation_loss;  // of a text, which has no accuracy
+  std::int64_t validation_words = 0;
   std::vector<std::string> warnings;  // another checkpoint than was asked for, damaged records, a width of no step
 };
 EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, const EvaluateOptions& options,

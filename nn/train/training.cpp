@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "nn/data/corpus.h"
 #include "nn/data/jpeg.h"
 #include "nn/models/model.h"
 #include "nn/run/initial_state.h"
@@ -26,11 +27,11 @@ Training::Training(const Config& config, Device& device, const TrainOptions& opt
       device_(device),
       options_(options),
       listener_(listener),
-      dataset_(load_dataset(config.data, config.model.classes)),
+      dataset_(load_dataset(config)),
       run_(config, dataset_, device),
       workload_(model_workload(config)),
       cost_options_(bitops_options(config)),
-      meter_(config.train.batch) {
+      meter_(samples_of_step(config), dataset_.text != nullptr) {
   set_initial_state(run_, config_);
   if (config_.swa.start > 0) average_.emplace(config_, dataset_, device_);
   for (const auto& text : dataset_.warnings) warn(text);
@@ -55,18 +56,28 @@ void Training::begin() {
   const builder::NetworkProgram& network = run_.network();
   std::int64_t parameters = 0;
   for (const auto& parameter : network.parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
+  const bool text = dataset_.text != nullptr;
   listener_.on_start(config_.model.name + " with " + std::to_string(network.classes) +
-                     " classes: " + std::to_string(parameters) + " parameters, " +
-                     fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) +
-                     " million MACs for an image in each of the three passes");
-  listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
-                     std::to_string(dataset_.test.count) + " test images" +
-                     (config_.data.name == "imagefolder" ? ", read by " + jpeg_decoder() : ""));
+                     (text ? " words: " : " classes: ") + std::to_string(parameters) + " parameters, " +
+                     fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) + " million MACs for " +
+                     (text ? "a word" : "an image") + " in each of the three passes");
+  if (text) {
+    const Corpus& corpus = *dataset_.text;
+    listener_.on_start("data set " + dataset_.name + ": " + std::to_string(corpus.train.size()) + " training, " +
+                       std::to_string(corpus.validation.size()) + " validation and " +
+                       std::to_string(corpus.test.size()) + " test words, " + std::to_string(corpus.words.size()) +
+                       " different ones");
+    folder_->write_dictionary(dictionary_text(corpus));
+  } else {
+    listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
+                       std::to_string(dataset_.test.count) + " test images" +
+                       (config_.data.name == "imagefolder" ? ", read by " + jpeg_decoder() : ""));
+  }
   listener_.on_start("kernels: " + device_.name() + ", threads: " + std::to_string(device_.threads()));
 
   std::vector<std::string> warnings;
   auto checkpoint = folder_->resume_point(warnings);
-  for (const auto& text : warnings) warn(text);
+  for (const auto& warning : warnings) warn(warning);
   if (!checkpoint) {
     folder_->truncate_to(0);
     checkpoint_step_ = 0;
@@ -81,10 +92,11 @@ void Training::begin() {
       "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
   ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
   if (restored.data_checksum != dataset_.checksum) {
-    throw std::runtime_error("the images of " + config_.data.name + " are not those that " + folder_->path().string() +
+    throw std::runtime_error((text ? "the text of " : "the images of ") + config_.data.name +
+                             (text ? " is not that which " : " are not those that ") + folder_->path().string() +
                              " was trained on" +
-                             (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") +
-                             ": restore them, or start again with --restart");
+                             (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") + ": restore " +
+                             (text ? "it" : "them") + ", or start again with --restart");
   }
   load_state(run_.state(), checkpoint->file, origin);
   state_ = restored;
@@ -130,11 +142,13 @@ void Training::steps() {
     bool best = false;
     const bool evaluation = due(done, config_.train.evaluate_every);
     if (evaluation && averages(done)) explained([&] { average_->add(run_.state(), done); });
+    Measured measured;
+    if (evaluation) measured = explained([&] { return measure(); });
     if (looked_at(done)) {
       digest_ = digest_state(run_.state());
       folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
     }
-    if (evaluation) best = explained([&] { return evaluate(); });
+    if (evaluation) best = explained([&] { return evaluate(measured); });
     if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
     if (unreadable) save_and_rethrow(unreadable);
   }

@@ -96,8 +96,16 @@ class Training {
 
   BitOps cost(std::int64_t steps) const { return count_bitops(workload_, run_.plan(), 0, steps, cost_options_); }
 
-  /// True where this is the best accuracy so far.
-  bool evaluate();
+  struct Measured {
+    EvaluationResult test, test_max_width;  // at the widths of the step just done, and at the largest
+    std::optional<TextLosses> text;
+    double decisive = 0.0;  // accuracy, or validation loss, which tells the best checkpoint
+    double decisive_test_loss = 0.0;
+  };
+  /// Evaluates; where the learning rate follows from it, that is a change of the state.
+  Measured measure();
+  /// True where this is the best so far.
+  bool evaluate(const Measured& measured);
 
   void evaluate_average(EvaluationRecord& evaluation);
 

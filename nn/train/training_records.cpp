@@ -16,8 +16,7 @@ constexpr double kGiga = 1e-9;
 
 void Training::record(std::int64_t step, const StepResult& result) {
   const LayerWidths widths = run_.plan().at(step);
-  const StepRecord done{step, widths.forward.bits(), widths.gradient.bits(), result.loss,
-                        learning_rate_at(config_.learning_rate, step)};
+  const StepRecord done{step, widths.forward.bits(), widths.gradient.bits(), result.loss, result.rate};
   folder_->append(done);
   record_widths(step);
   on_tensorboard([&] { tensorboard_->add(done); });
@@ -25,7 +24,7 @@ void Training::record(std::int64_t step, const StepResult& result) {
   state_.loss_sum += result.loss;
   ++state_.loss_count;
   state_.min_scale_bound += result.min_scale_bound;
-  meter_.add_correct(result.correct);
+  meter_.add(result);
   if (state_.step % config_.train.log_every != 0 && state_.step != config_.train.steps) return;
   Progress progress;
   progress.step = state_.step;
@@ -50,24 +49,49 @@ void Training::record_widths(std::int64_t step) {
   widths_ = std::move(now);
 }
 
-bool Training::evaluate() {
+Training::Measured Training::measure() {
   const std::int64_t done = state_.step;
   const auto widths = run_.widths_at(done - 1);
-  const EvaluationResult now = run_.evaluate(done, widths);
-  // The test accuracy depends on the forward widths alone.
-  const auto same_forward = [](const LayerWidths& a, const LayerWidths& b) { return a.forward == b.forward; };
   const auto& max = run_.max_widths();
+  // What an evaluation finds depends on the forward widths alone.
+  const auto same_forward = [](const LayerWidths& a, const LayerWidths& b) { return a.forward == b.forward; };
   const bool at_max = std::equal(widths.begin(), widths.end(), max.begin(), same_forward);
-  const EvaluationResult widest = at_max ? now : run_.evaluate(done, max);
+  const auto both = [&](const auto& evaluated, EvaluationResult& now, EvaluationResult& widest) {
+    now = evaluated(widths);
+    widest = at_max ? now : evaluated(max);
+  };
+  Measured measured;
+  if (!dataset_.text) {
+    both([&](const auto& at) { return run_.evaluate(done, at); }, measured.test, measured.test_max_width);
+  } else {
+    EvaluationResult now, widest;
+    both([&](const auto& at) { return run_.evaluate_text(TextPart::kValidation, done, at); }, now, widest);
+    both([&](const auto& at) { return run_.evaluate_text(TextPart::kTest, done, at); }, measured.test,
+         measured.test_max_width);
+    measured.text = TextLosses{now.loss, widest.loss, measured.test_max_width.loss};
+  }
+  const bool max_decides = config_.evaluation.width == "max";
+  const EvaluationResult& test = max_decides ? measured.test_max_width : measured.test;
+  measured.decisive_test_loss = test.loss;
+  measured.decisive = !measured.text ? test.accuracy
+                      : max_decides  ? measured.text->validation_max_width
+                                     : measured.text->validation;
+  run_.note_validation(measured.text ? measured.decisive : test.loss);
+  return measured;
+}
+
+bool Training::evaluate(const Measured& measured) {
+  const std::int64_t done = state_.step;
   const BitOps spent = cost(done);
 
   EvaluationRecord evaluation;
   evaluation.step = done;
-  evaluation.epoch = static_cast<double>(done * config_.train.batch) / static_cast<double>(dataset_.train.count);
+  evaluation.epoch = run_.epochs_before(done);
   evaluation.train_loss = state_.loss_count > 0 ? state_.loss_sum / static_cast<double>(state_.loss_count) : 0.0;
-  evaluation.test_loss = now.loss;
-  evaluation.test_accuracy = now.accuracy;
-  evaluation.test_accuracy_max_width = widest.accuracy;
+  evaluation.test_loss = measured.test.loss;
+  evaluation.test_accuracy = measured.test.accuracy;
+  evaluation.test_accuracy_max_width = measured.test_max_width.accuracy;
+  evaluation.text = measured.text;
   evaluation.forward_bits = run_.plan().at(done - 1).forward.bits();
   evaluation.gradient_bits = run_.plan().at(done - 1).gradient.bits();
   evaluation.paper_gbitops = spent.paper * kGiga;
@@ -84,13 +108,14 @@ bool Training::evaluate() {
   state_.loss_sum = 0.0;
   state_.loss_count = 0;
   state_.min_scale_bound = 0;
-  const double accuracy = config_.evaluation.width == "max" ? widest.accuracy : now.accuracy;
-  const bool best = accuracy > state_.best_accuracy;
+  const bool best = measured.text ? state_.best_loss < 0.0 || measured.decisive < state_.best_loss
+                                  : measured.decisive > state_.best_accuracy;
   if (best) {
-    state_.best_accuracy = accuracy;
+    (measured.text ? state_.best_loss : state_.best_accuracy) = measured.decisive;
+    if (measured.text) state_.best_test_loss = measured.decisive_test_loss;
     state_.best_step = done;
   }
-  listener_.on_evaluation(evaluation, state_.best_accuracy);
+  listener_.on_evaluation(evaluation, measured.text ? state_.best_loss : state_.best_accuracy);
   return best;
 }
 
@@ -139,6 +164,13 @@ TrainSummary Training::summary() {
   if (!evaluations.empty()) {
     summary.test_accuracy = evaluations.back().test_accuracy;
     summary.test_accuracy_max_width = evaluations.back().test_accuracy_max_width;
+  }
+  if (dataset_.text) {
+    summary.text = TextSummary{{}, 0.0, std::max(0.0, state_.best_loss), std::max(0.0, state_.best_test_loss)};
+    if (!evaluations.empty()) {
+      summary.text->last = evaluations.back().text.value_or(TextLosses{});
+      summary.text->test = evaluations.back().test_loss;
+    }
   }
   summary.best_test_accuracy = std::max(0.0, state_.best_accuracy);
   summary.best_step = state_.best_step;

@@ -45,9 +45,7 @@ std::vector<DigestRecord> whole_digests(const RunFolder& folder) {
 class Replay {
  public:
   Replay(const RunFolder& folder, Device& device, std::int64_t most)
-      : config_(folder.config()),
-        dataset_(load_dataset(config_.data, config_.model.classes)),
-        run_(config_, dataset_, device) {
+      : config_(folder.config()), dataset_(load_dataset(config_)), run_(config_, dataset_, device) {
     for (const auto& record : folder.digests()) recorded_[record.step] = record.root;
     std::vector<std::string> damaged;  // an earlier one serves as well
     const auto checkpoint = folder.newest_checkpoint(damaged, most);
@@ -65,7 +63,10 @@ class Replay {
   }
 
   std::int64_t done() const { return done_; }
-  void step() { run_.step(done_++); }
+  void step() {
+    run_.step(done_++);
+    run_.move_plateau(done_);
+  }
   StateDigest digest() { return digest_state(run_.state()); }
   bool is_unlike_record(const Digest128& root) const {
     const auto found = recorded_.find(done_);

@@ -12,6 +12,8 @@ namespace {
 /// Of a limb, or of the product of two, as a factor because a negative number must not be shifted.
 constexpr std::int64_t limb_weight(int limb) { return std::int64_t{1} << 8 * limb; }
 
+constexpr std::int64_t kChunk = 64;  // input channels whose values are made together
+
 }  // namespace
 
 WeightGradient::WeightGradient(const ConvShape& shape, const KernelTable& kernels)
@@ -235,59 +237,69 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
   const auto total_x = tiles_ ? &Partial::total : &Partial::total_x;
   const auto narrow_g = tiles_ ? &Partial::sums : &Partial::sum_g;
   const auto narrow_x = tiles_ ? &Partial::sums : &Partial::sum_x;
-  double factor[kLanes], g_factor[kLanes];
-  std::fill_n(factor, kLanes, scale.a);
-  std::fill_n(g_factor, kLanes, scale.b);
-  // One task a tap and block of output channels: it adds the threads' sums and makes values of them.
+  double factor[kChunk], g_factor[kChunk];
+  std::fill_n(factor, kChunk, scale.a);
+  std::fill_n(g_factor, kChunk, scale.b);
+  // One task a tap and block of output channels: it adds the threads' sums and makes values of them, for some input
+  // channels at a time, so that a row of dw is written as one run.
   workers.each(taps * (g_lanes_ / kLanes), [&](int, std::int64_t task) {
     const std::int64_t t = task % taps, block = task / taps;
     const std::int64_t begin = (t * (g_lanes_ / kLanes) + block) * x_lanes_ * kLanes;
     const std::int64_t terms =
         images.regrouped ? images.positions : images.shape.n * valid_[static_cast<std::size_t>(t)].size();
     const std::int64_t lanes = std::min(kLanes, s.o - block * kLanes);
-    std::int64_t g_limb_sums[2][kLanes] = {};
-    double acc[kLanes] = {}, sums_of_g[kLanes] = {}, rest[kLanes];
-    float values[kLanes];
+    if (lanes <= 0) return;
+    std::int64_t of_lane[kLanes] = {};  // what staging took off: 128 times the sums of g
+    double sums_of_g[kLanes] = {};
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       std::int64_t sum = 0;
       for (int j = 0; j < g_limbs; ++j) {
-        g_limb_sums[j][lane] = sum_of(total_g, narrow_g, sum_g_at(j, x_limbs, t, block * kLanes + lane));
-        sum += g_limb_sums[j][lane] * limb_weight(j);
+        const std::int64_t limb = sum_of(total_g, narrow_g, sum_g_at(j, x_limbs, t, block * kLanes + lane));
+        sum += limb * limb_weight(j);
+        for (int i = 0; i < x_limbs; ++i) of_lane[lane] += 128 * limb * limb_weight(i + j);
       }
       sums_of_g[lane] = to_binary64(sum);
     }
+    std::int64_t sums[kChunk * kLanes];
+    double acc[kLanes * kChunk] = {}, rest[kChunk] = {};
     RescaleSums rescale;
     rescale.sums = acc;
-    rescale.pixels = 1;
-    rescale.channels = lanes;
-    rescale.lanes = kLanes;
+    rescale.pixels = lanes;
+    rescale.lanes = kChunk;
     rescale.a = factor;
     rescale.b = g_factor;
     rescale.offset = rest;
-    rescale.lane_sums = sums_of_g;
-    rescale.out = values;
-    rescale.out_step = kLanes;
-    for (std::int64_t c = 0; c < s.c; ++c) {
-      std::int64_t sum_x = 0;
-      for (int i = 0; i < x_limbs; ++i) {
-        sum_x += (128 * terms + sum_of(total_x, narrow_x, sum_x_at(i, t, c))) * limb_weight(i);
+    rescale.position_sums = sums_of_g;
+    rescale.out_step = taps * s.c;
+    for (std::int64_t first = 0; first < s.c; first += kChunk) {
+      const std::int64_t channels = std::min(kChunk, s.c - first);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        std::int64_t sum_x = 0;
+        for (int i = 0; i < x_limbs; ++i) {
+          sum_x += (128 * terms + sum_of(total_x, narrow_x, sum_x_at(i, t, first + c))) * limb_weight(i);
+        }
+        rest[c] = weight_gradient_rest(scale, to_binary64(sum_x), to_binary64(terms));
+        std::copy_n(of_lane, kLanes, sums + c * kLanes);
       }
-      std::fill_n(rest, kLanes, weight_gradient_rest(scale, to_binary64(sum_x), to_binary64(terms)));
-      std::int64_t sums[kLanes] = {};
+      const auto add = [&](const auto* of, std::int64_t weight) {
+        for (std::int64_t e = 0; e < channels * kLanes; ++e) sums[e] += of[e] * weight;
+      };
       for (int j = 0; j < g_limbs; ++j) {
         for (int i = 0; i < x_limbs; ++i) {
-          const std::int64_t at = (j * x_limbs + i) * sums_size() + begin + c * kLanes;
-          for (std::int64_t lane = 0; lane < lanes; ++lane) {
-            sums[lane] +=
-                (sum_of(&Partial::total, &Partial::sums, at + lane) + 128 * g_limb_sums[j][lane]) * limb_weight(i + j);
+          const std::int64_t at = (j * x_limbs + i) * sums_size() + begin + first * kLanes;
+          for (const auto& partial : partials) {
+            if (!partial.used) continue;
+            add(partial.sums.data() + at, limb_weight(i + j));
+            if (partial.wide) add(partial.total.data() + at, limb_weight(i + j));
           }
         }
       }
-      for (std::int64_t lane = 0; lane < lanes; ++lane) acc[lane] = to_binary64(sums[lane]);
-      kernels.rescale_sums(rescale);
       for (std::int64_t lane = 0; lane < lanes; ++lane) {
-        dw[((block * kLanes + lane) * taps + t) * s.c + c] = values[lane];
+        for (std::int64_t c = 0; c < channels; ++c) acc[lane * kChunk + c] = to_binary64(sums[c * kLanes + lane]);
       }
+      rescale.channels = channels;
+      rescale.out = dw + (block * kLanes * taps + t) * s.c + first;
+      kernels.rescale_sums(rescale);
     }
   });
   for (auto& partial : partials) partial.used = false;

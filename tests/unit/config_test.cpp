@@ -231,7 +231,7 @@ TEST(Config, EveryExperimentLoadsAndIsWhatTheGeneratorWrites) {
   const std::filesystem::path experiments = std::filesystem::path(BITCYCLE_SOURCE) / "configs/experiments";
   ASSERT_EQ(std::system(("'" + (experiments / "generate").string() + "' '" + folder.path().string() + "'").c_str()), 0);
   int files = 0;
-  for (const std::string data : {"cifar10", "cifar100", "imagenet"}) {
+  for (const std::string data : {"cifar10", "cifar100", "imagenet", "ptb"}) {
     for (const auto& entry : std::filesystem::directory_iterator(experiments / data)) {
       const auto written = folder.path() / data / entry.path().filename();
       std::ifstream left(entry.path()), right(written);
@@ -246,13 +246,32 @@ TEST(Config, EveryExperimentLoadsAndIsWhatTheGeneratorWrites) {
         EXPECT_EQ(config.learning_rate.points, rates);
       } else {
         EXPECT_EQ(config.data.name, data);
-        EXPECT_EQ(config.train.steps, 64000);
+        EXPECT_EQ(config.train.steps, data == "ptb" ? 40 * 1328 : 64000);
       }
       ++files;
     }
   }
-  EXPECT_EQ(files, 2 * (6 * 6 + 9) + 2 * 3 * 6);
+  EXPECT_EQ(files, 2 * (6 * 6 + 9) + 2 * 3 * 6 + 2 * 4);
   load_config(std::filesystem::path(BITCYCLE_SOURCE) / "configs/quickstart.yaml");
+  load_config(std::filesystem::path(BITCYCLE_SOURCE) / "configs/ptb.yaml");
+}
+
+TEST(Config, ModelsAndDataOfDifferentKindsAreRefused) {
+  const auto message = [](const std::string& yaml) -> std::string {
+    try {
+      parse_config(yaml, "test");
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string lstm = "model: {name: ptb_lstm}\ndata: {name: ptb}\n";
+  EXPECT_EQ(message(lstm), "");
+  EXPECT_THAT(message("model: {name: ptb_lstm}"), HasSubstr("reads texts, and data.name is synthetic"));
+  EXPECT_THAT(message("data: {name: text}"), HasSubstr("reads images, and data.name is text"));
+  EXPECT_THAT(message(lstm + "swa: {start: 390}"), HasSubstr("swa.start"));
+  EXPECT_THAT(message(lstm + "eval: {context: 3}"), HasSubstr("carries its state"));
+  EXPECT_THAT(message(lstm + "optimizer: {clip: 1}"), HasSubstr("clipped gradients go with neither"));
 }
 
 }  // namespace

@@ -84,5 +84,20 @@ TEST(LearningRate, RefusesWhatCannotBe) {
   EXPECT_THROW(check_learning_rate(spec), std::invalid_argument);
 }
 
+TEST(LearningRate, APlateauFallsWithEachEvaluationThatIsNoBetter) {
+  LearningRateSpec spec;
+  spec.schedule = "plateau";
+  spec.lr = 20.0;
+  spec.factor = 0.25;
+  EXPECT_EQ(learning_rate_at(spec, 5), 20.0F);
+  EXPECT_EQ(learning_rate_at(spec, 5, 1), 5.0F);
+  EXPECT_EQ(learning_rate_at(spec, 5, 3), 0.3125F);
+  LearningRateSpec longer = spec;
+  longer.steps = 900;
+  EXPECT_TRUE(same_learning_rates(spec, longer));
+  longer.factor = 0.5;
+  EXPECT_FALSE(same_learning_rates(spec, longer));
+}
+
 }  // namespace
 }  // namespace bitcycle

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sizes of a language model, from a config.
+#pragma once
+
+#include "nn/builder/builder.h"
+#include "nn/config/config.h"
+
+namespace bitcycle::builder {
+
+inline LanguageSizes language_sizes(const Config& config) {
+  LanguageSizes sizes;
+  sizes.vocabulary = config.model.vocabulary;
+  sizes.embedding = config.model.embedding;
+  sizes.hidden = config.model.hidden;
+  sizes.layers = config.model.layers;
+  sizes.dropout = config.model.dropout;
+  sizes.time_steps = config.train.time_steps;
+  sizes.bias = config.model.quantised_bias ? Bias::kQuantised : Bias::kFloat32;
+  return sizes;
+}
+
+}  // namespace bitcycle::builder

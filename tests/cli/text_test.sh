@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Language models from outside: texts, perplexity, state that steps carry, the falling learning rate.
+
+# A text of few words whose order can be learnt: words FILE LINES SHIFT.
+words() {
+  awk -v lines="$2" -v shift="$3" 'BEGIN {
+    for (line = 0; line < lines; ++line) {
+      for (word = 0; word < 7; ++word) printf "w%d ", (line * 3 + word * word + shift) % 11
+      print ""
+    }
+  }' >"$1"
+}
+texts() {
+  mkdir -p "$1"
+  words "$1/train.txt" 42 0
+  words "$1/valid.txt" 8 1
+  words "$1/test.txt" 9 2
+}
+# An LSTM that trains in a second: 5 steps an epoch, the last of 3 time steps. lstm CONFIG [STEPS].
+lstm() {
+  texts text
+  cat >"$1" <<END
+model: {name: ptb_lstm, vocabulary: 14, embedding: 8, hidden: 12, layers: 1}
+data: {name: text, path: text}
+train: {steps: ${2:-12}, batch: 4, time_steps: 20, evaluate_every: 2, checkpoint_every: 2, log_every: 1, seed: 3}
+eval: {streams: 2}
+precision:
+  forward: {schedule: cyclic_cosine, min: 4, max: 8, cycles: 2}
+  gradient: {schedule: constant, max: 8}
+optimizer: {lr: 30, momentum: 0, weight_decay: 0, clip: 0.25}
+learning_rate: {schedule: plateau, factor: 0.25}
+digest: {every: 1}
+END
+}
+
+test_a_training_is_the_same_however_it_is_run() {
+  lstm config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out whole --json
+  local digest
+  digest=$(json digest)
+  contains "$err" "perplexity: validation"
+  contains "$err" "tokens/s"
+  lacks "$err" "accuracy"
+  equal "$(wc -l <whole/dictionary.txt | tr -d ' ')" 13 "words of the dictionary"
+  [ "$(cut -d, -f5 whole/steps.csv | sort -u | wc -l)" -gt 2 ] || failed "the learning rate has not fallen"
+  local how
+  for how in "--threads 1" "--threads 7" "--isa portable" "--isa avx2" "--device reference"; do
+    # shellcheck disable=SC2086
+    run 0 "$BITCYCLE" train config.yaml --out other --restart --json $how
+    equal "$(json digest)" "$digest" "digests with $how"
+    rm -r other*
+  done
+  # Interrupted at every second step by a kill, it goes on to the same state and the same records.
+  "$BITCYCLE" train config.yaml --out killed --set train.steps=400 >first.txt 2>&1 </dev/null &
+  local process=$! tries
+  for tries in $(seq 600); do
+    [ "$(wc -l 2>/dev/null <killed/metrics.jsonl)" -lt 3 ] 2>/dev/null || break
+    sleep 0.02
+  done
+  kill -KILL "$process" 2>/dev/null
+  wait "$process" 2>/dev/null
+  [ ! -e killed/summary.json ] || failed "the run had ended before it was killed, $tries"
+  run 0 "$BITCYCLE" train config.yaml --out killed --set train.steps=400 --json
+  digest=$(json digest)
+  run 0 "$BITCYCLE" train config.yaml --out long --set train.steps=400 --json
+  equal "$(json digest)" "$digest" "digests after a kill"
+  run 0 "$BITCYCLE" verify killed long --json
+  equal "$(cut -d, -f1-5 killed/steps.csv)" "$(cut -d, -f1-5 long/steps.csv)" "steps after a kill"
+}
+
+test_perplexity_is_measured_and_falls() {
+  lstm config.yaml 60
+  run 0 "$BITCYCLE" train config.yaml --out run --json --set train.evaluate_every=20
+  local test validation
+  test=$(json test_perplexity_max_width)
+  validation=$(json validation_perplexity_max_width)
+  lacks "$out" "accuracy"
+  [ "$(head -n 1 run/metrics.jsonl | grep -o '"test_perplexity":[0-9]*' | cut -d: -f2)" -gt "${test%.*}" ] ||
+    failed "the perplexity does not fall"
+  run 0 "$BITCYCLE" eval run --json
+  equal "$(json test_perplexity)" "$test" "test perplexities"
+  equal "$(json validation_perplexity)" "$validation" "validation perplexities"
+  run 0 "$BITCYCLE" eval run --bits 4
+  contains "$out" "test perplexity"
+  run 0 "$BITCYCLE" train config.yaml --out run --set train.evaluate_every=20
+  contains "$out" "perplexity        validation"
+  # Another text is another run.
+  echo "w1 w2" >>text/train.txt
+  run 1 "$BITCYCLE" train config.yaml --out run --set train.evaluate_every=20 --set train.steps=61
+  is_error
+  run 1 "$BITCYCLE" export run
+  is_error
+  contains "$err" "language models"
+}
+
+test_every_verb_knows_language_models() {
+  lstm config.yaml
+  run 0 "$BITCYCLE" schedule config.yaml
+  run 0 "$BITCYCLE" program config.yaml --layer decoder
+  contains "$out" "quantise"
+  run 0 "$BITCYCLE" program config.yaml --evaluation --json
+  run 0 "$BITCYCLE" cost config.yaml --accelerator systolic-int8 --layers
+  contains "$out" "decoder"
+  run 0 "$BITCYCLE" verify config.yaml --device cpu --against reference --steps 6
+  run 0 "$BITCYCLE" train config.yaml --out run --tensorboard
+  run 0 "$BITCYCLE" train run/config.yaml --from run:6 --out fork --set precision.forward.max=6
+  run 0 "$BITCYCLE" report run fork --out page.html
+  contains "$(cat page.html)" "perplexity"
+  run 0 "$BITCYCLE" train config.yaml --profile 2
+  contains "$out" "tokens/s"
+}
+
+test_texts_are_checked() {
+  lstm config.yaml
+  run 0 "$BITCYCLE" data text --json
+  equal "$(json train_words)" 336 "words"
+  rm text/test.txt
+  run 1 "$BITCYCLE" data text
+  is_error
+  printf 'w1 \377\n' >text/test.txt
+  run 1 "$BITCYCLE" train config.yaml
+  is_error
+  contains "$err" "line 1: the byte 0xff begins no UTF-8 character"
+  : >text/test.txt
+  run 1 "$BITCYCLE" train config.yaml
+  is_error
+  contains "$err" "holds no word"
+  texts text
+  run 1 "$BITCYCLE" train config.yaml --set train.batch=300
+  is_error
+  contains "$err" "too short"
+  run 1 "$BITCYCLE" train config.yaml --set eval.context=5
+  is_error
+  contains "$err" "carries its state"
+  run 1 "$BITCYCLE" train config.yaml --set data.name=synthetic
+  is_error
+  contains "$err" "reads texts"
+  run 1 "$BITCYCLE" train config.yaml --set optimizer.momentum=0.9
+  is_error
+  contains "$err" "optimizer.clip"
+}
+
+# docs/cost-models.md: 4.03e3, 2.77e3, 3.09e3 and 2.48e3 in the paper.
+test_the_papers_figures_come_out() {
+  local cell
+  for cell in "static-8 4,026.5" "static-6 2,768.2" "cpt-5-8 3,085.4" "cpt-5-6 2,484.7"; do
+    run 0 "$BITCYCLE" cost "$SOURCE/configs/experiments/ptb/lstm-2x512-${cell% *}.yaml" --set train.steps=5000 \
+      --set cost.paper_samples=1 --set 'cost.paper_layers=rnn*'
+    contains "$out" " ${cell#* } "
+  done
+}
