@@ -134,7 +134,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   if (!scheduled || line.has("accelerator") || line.has("explain") || line.text("format") == "scalesim") {
     return run_pricing(line);
   }
-  for (const char* name : {"metric", "weight-update", "quantisation", "batch-norm", "pooling", "widths"}) {
+  for (const char* name : {"metric", "weight-update", "quantisation", "batch-norm", "pooling", "language", "widths"}) {
     if (line.has(name)) line.fail(std::string("--") + name + " needs an --accelerator");
   }
   if (!line.accelerator_settings().empty()) line.fail("--set accelerator.* needs an --accelerator");

@@ -17,6 +17,7 @@
 #include "cost_models/onnx/onnx_layers.h"
 #include "cost_models/schedule_report.h"
 #include "nn/models/model.h"
+#include "nn/models/recurrent_uses.h"
 #include "nn/train/cost_options.h"
 #include "nn/train/recorded_widths.h"
 
@@ -176,6 +177,7 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   line.has("inference"),
                   bitops_options(config),
                   {}};
+  if (topology == nullptr && workload.model == config.model.name) input.uses = recurrent_uses(config);
   if (scheduled.run && topology == nullptr) {
     input.steps = priced_steps({config, scheduled.run});
     const RunFolder folder = RunFolder::existing(*scheduled.run);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,8 +27,9 @@ struct CostInput {
   bool whole_batches = false;   // the layers' shapes hold the batch
   bool is_layers_file = false;  // her own layers: no batch norm, and samples rather than images
   bool inference = false;
-  BitOpsOptions bitops;            // how bit operations are counted
-  std::vector<std::string> notes;  // sentences of the file of layers
+  BitOpsOptions bitops;                        // how bit operations are counted
+  std::vector<std::string> notes;              // sentences of the file of layers
+  std::map<std::string, std::int64_t> uses{};  // of recurrent layers (PricingOptions)
 };
 
 /// True for names of files of layers: .csv and .onnx, in small letters or capitals.

@@ -11,7 +11,7 @@
 namespace bitcycle::cli {
 
 std::string recognise_text(const std::filesystem::path& path) {
-  if (std::filesystem::is_regular_file(path)) return "text";
+  if (std::filesystem::is_regular_file(path)) return path.extension() == ".txt" ? "text" : "";
   const auto any = [&](std::initializer_list<const char*> files) {
     for (const char* file : files) {
       if (std::filesystem::exists(path / file)) return true;

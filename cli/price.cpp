@@ -48,8 +48,11 @@ PricingOptions options_of(const CommandLine& line, const CostInput& input) {
   options.quantisation = line.has("quantisation");
   options.batch_norm = line.has("batch-norm");
   options.pooling = line.has("pooling");
+  options.language = line.has("language");
+  options.uses = input.uses;
   if (options.batch_norm && input.is_layers_file) line.fail("--batch-norm: a file of layers holds no batch norm");
   if (options.pooling && input.is_layers_file) line.fail("--pooling: a file of layers holds no max pooling");
+  if (options.language && input.is_layers_file) line.fail("--language: a file of layers holds products alone");
   if (options.weight_update && input.inference) line.fail("--weight-update: nothing is updated with --inference");
   return options;
 }
@@ -148,7 +151,7 @@ int price_unscheduled(const CommandLine& line, const std::vector<Accelerator>& a
                       const std::string& format) {
   const std::string path = line.positional()[0];
   for (const char* name :
-       {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "pooling", "inference"}) {
+       {"baseline", "metric", "weight-update", "quantisation", "batch-norm", "pooling", "language", "inference"}) {
     if (line.has(name)) {
       line.fail(std::string("--") + name + " means nothing for '" + path +
                 "' without a schedule; add --schedule CONFIG or --precision TEXT, or leave it out");
@@ -203,7 +206,8 @@ std::vector<OptionSpec> pricing_options() {
       {"weight-update", "", "adds lines for the traffic and the arithmetic of the optimiser"},
       {"quantisation", "", "adds the same for the quantisers"},
       {"batch-norm", "", "adds the same for batch norm"},
-      {"pooling", "", "adds the same for max pooling"}};
+      {"pooling", "", "adds the same for max pooling"},
+      {"language", "", "adds the same for embeddings, gates of LSTMs and softmax cross-entropy"}};
 }
 
 std::vector<Accelerator> accelerators_of(const CommandLine& line, const std::vector<std::string>& fallback) {

@@ -27,8 +27,10 @@ std::string percent(std::int64_t part, std::int64_t whole) {
 ProductCost formulas(const Accelerator& accelerator, const Workload& workload, std::size_t index, Pass pass,
                      const PassWidths& widths, const PricingOptions& options, std::vector<std::string>* lines) {
   ProductCost cost;
-  for (const auto& product : layer_products(accelerator, workload, index, pass, widths, options.batch)) {
-    cost.add(product_cost(accelerator, workload.matrix[index], pass, product, options));
+  const std::int64_t uses = options.uses_of(workload.matrix[index].layer);
+  for (const auto& product : layer_products(accelerator, workload, index, pass, widths, options.batch / uses)) {
+    cost.add(product_cost(accelerator, workload.matrix[index], pass, product, options), static_cast<double>(uses));
+    if (lines != nullptr && uses > 1) lines->push_back(std::to_string(uses) + " times a step:");
     if (lines != nullptr) cost_of(accelerator, product, lines);
   }
   return cost;

@@ -49,13 +49,15 @@ class Pricer {
     row.rhs_bits = widths.bits.rhs;
     row.float32 = widths.float32;
     row.steps = steps;
-    for (const auto& product : layer_products(pricing_.accelerator, workload_, index, pass, widths, options_.batch)) {
+    const std::int64_t uses = options_.uses_of(operation.layer);
+    for (const auto& product :
+         layer_products(pricing_.accelerator, workload_, index, pass, widths, options_.batch / uses)) {
       if (row.m == 0) {
         row.m = product.m;
         row.n = product.n;
         row.k = product.k;
       }
-      row.cost.add(cache_.of(operation, pass, product, options_), static_cast<double>(steps));
+      row.cost.add(cache_.of(operation, pass, product, options_), static_cast<double>(steps * uses));
     }
     pricing_.rows.push_back(std::move(row));
   }
@@ -101,12 +103,26 @@ void add_elementwise(Pricer& pricer, const MatrixOperation& operation, const Lay
   }
 }
 
-/// The work of a batch norm or a max pooling, in float32.
+/// The work of a batch norm, a max pooling, or a part of a language model, in float32.
 ElementwiseWork work_of(const ElementwiseOperation& operation, bool trains, std::int64_t batch) {
   const double out = elements(operation.elements, batch), in = elements(operation.input_elements, batch);
   if (operation.kind == "batch_norm") {
     // Forward: y read for the statistics and again to be normalised, z written. Backward: u and y read, dy written.
     return {4.0 * out, 4.0 * 32.0 * out, 2.0 * 32.0 * out};
+  }
+  if (operation.kind == "embedding") {
+    // A row read and written; its gradient read and added to the table's.
+    return trains ? ElementwiseWork{out, 96.0 * out, 64.0 * out} : ElementwiseWork{0.0, 32.0 * out, 32.0 * out};
+  }
+  if (operation.kind == "softmax") {
+    // Logits read for their maximum and again for the exponentials, the gradient written.
+    return trains ? ElementwiseWork{6.0 * out, 64.0 * out, 32.0 * out} : ElementwiseWork{4.0 * out, 64.0 * out, 0.0};
+  }
+  if (operation.kind == "lstm_cell") {
+    // Forward: both products' four gates and the cell read; gates, cell, its tangent and the output written. Backward:
+    // these and two gradients read, those of gates and cell written.
+    return trains ? ElementwiseWork{38.0 * out, 17.0 * 32.0 * out, 12.0 * 32.0 * out}
+                  : ElementwiseWork{13.0 * out, 9.0 * 32.0 * out, 7.0 * 32.0 * out};
   }
   // Forward: x read, z written. Backward: x read again, for which element was the largest, and dz; dx written.
   const double compared = out * static_cast<double>(operation.window);
@@ -138,9 +154,10 @@ Pricing price(const Accelerator& accelerator, const Workload& workload,
   const bool trains = std::any_of(workload.matrix.begin(), workload.matrix.end(),
                                   [](const auto& operation) { return operation.has(Pass::kWeightGradient); });
   for (const auto& operation : workload.elementwise) {
-    if (!(operation.kind == "batch_norm" ? options.batch_norm : operation.kind == "max_pool" && options.pooling)) {
-      continue;
-    }
+    const bool wanted = operation.kind == "batch_norm" ? options.batch_norm
+                        : operation.kind == "max_pool" ? options.pooling
+                                                       : options.language;
+    if (!wanted) continue;
     std::int64_t steps = 0;
     for (const auto& [scheduled, count] : histogram(operation.layer)) steps += count;
     pricer.elementwise(operation.layer, operation.kind, 32, steps, work_of(operation, trains, options.batch));

@@ -4,6 +4,7 @@
 // the cost of one layer comes about.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct PricingOptions {
   bool executed = false;  // widths of what ran; else the scheduled ones, as the paper counts
   ErrorPassOptions error_pass;
   bool weight_update = false, quantisation = false, batch_norm = false, pooling = false;  // lines of their own
+  bool language = false;  // the same for embeddings, gates of LSTMs, softmax cross-entropy
+  /// Layers that a step multiplies several times, each time for an equal share of its samples: how often.
+  std::map<std::string, std::int64_t> uses;
+  std::int64_t uses_of(const std::string& layer) const {
+    const auto found = uses.find(layer);
+    return found == uses.end() ? 1 : found->second;
+  }
 };
 
 struct PricedRow {

@@ -7,6 +7,7 @@
 
 #include "cost_models/bitops_report.h"
 #include "nn/models/model.h"
+#include "nn/models/recurrent_uses.h"
 #include "nn/train/cost_options.h"
 #include "sim/schedule/reached_widths.h"
 
@@ -177,7 +178,8 @@ std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const
     const BitOps compared = count_bitops(workload, fixed, 0, run.done, count);
     ExperimentCost cost{bitops.paper, bitops.executed, compared.paper, compared.executed, {}};
     PricingOptions options;
-    options.batch = run.config.train.batch;
+    options.batch = samples_of_step(run.config);
+    options.uses = recurrent_uses(run.config);
     options.error_pass = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
     for (std::size_t a = 0; a < accelerators.size(); ++a) {
       for (const bool executed : {false, true}) {

@@ -94,6 +94,9 @@ Workload workload_of_model(const std::string& name, std::int64_t classes, builde
   const auto network = write_model(name, classes, options);
   Workload workload = workload_of(network->program);
   workload.model = name;
+  if (is_language_model(name)) {
+    for (auto& operation : workload.matrix) operation.kind = operation.rhs_is_activation ? "matmul" : "linear";
+  }
   return workload;
 }
 

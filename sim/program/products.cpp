@@ -61,6 +61,9 @@ Workload workload_of(const Program& program) {
       workload.matrix[by_layer.at(layer)].input_gradient = true;
     }
   }
+  const auto& nodes = program.nodes();
+  const bool language = std::any_of(
+      nodes.begin(), nodes.end(), [](const Node& node) { return std::holds_alternative<ops::Gather>(node.operation); });
   for (const Node& node : program.nodes()) {
     const auto elements = [&](Tensor tensor) { return program.spec(tensor).size() / program.batch(); };
     if (const auto* norm = std::get_if<ops::NormApply>(&node.operation)) {
@@ -68,6 +71,12 @@ Workload workload_of(const Program& program) {
     } else if (const auto* pool = std::get_if<ops::MaxPool>(&node.operation)) {
       workload.elementwise.push_back({node.site.layer, "max_pool", elements(pool->z), elements(pool->x),
                                       pool->window.kernel * pool->window.kernel});
+    } else if (const auto* gather = std::get_if<ops::Gather>(&node.operation)) {
+      workload.elementwise.push_back({node.site.layer, "embedding", elements(gather->y)});
+    } else if (const auto* cell = std::get_if<ops::LstmCell>(&node.operation)) {
+      workload.elementwise.push_back({node.site.layer, "lstm_cell", elements(cell->output)});
+    } else if (const auto* loss = std::get_if<ops::SoftmaxLoss>(&node.operation); loss != nullptr && language) {
+      workload.elementwise.push_back({node.site.layer, "softmax", elements(loss->logits)});
     }
   }
   return workload;

@@ -104,7 +104,7 @@ test_every_verb_knows_language_models() {
   contains "$out" "decoder"
   run 0 "$BITCYCLE" verify config.yaml --device cpu --against reference --steps 6
   run 0 "$BITCYCLE" train config.yaml --out run --tensorboard
-  run 0 "$BITCYCLE" train run/config.yaml --from run:6 --out fork --set precision.forward.max=6
+  run 0 "$BITCYCLE" train run/config.yaml --from run:8 --out fork --set precision.forward.max=6
   run 0 "$BITCYCLE" report run fork --out page.html
   contains "$(cat page.html)" "perplexity"
   run 0 "$BITCYCLE" train config.yaml --profile 2

@@ -64,7 +64,8 @@ INSTANTIATE_TEST_SUITE_P(Recorded, Workloads,
                                            RecordedWorkload{"cifar100_mobilenet_v2.csv", "mobilenet_v2", 100},
                                            RecordedWorkload{"resnet18.csv", "resnet18", 1000},
                                            RecordedWorkload{"resnet34.csv", "resnet34", 1000},
-                                           RecordedWorkload{"resnet50.csv", "resnet50", 1000}),
+                                           RecordedWorkload{"resnet50.csv", "resnet50", 1000},
+                                           RecordedWorkload{"ptb_lstm_1x800_per_token.csv", "ptb_lstm", 0}),
                          [](const auto& param) {
                            return std::string(param.param.model) + "_" + std::to_string(param.param.classes);
                          });
