@@ -126,12 +126,12 @@ void product_accumulators(benchmark::State& state, bool error_pass) {
   cpu::PackedProduct product(s, error_pass, kernels);
   std::vector<std::int32_t> weights(static_cast<std::size_t>(s.weight_size()));
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<std::int32_t>(31 * i % 256);
-  product.pack(kernels, 1, 0, weights.data(), s.kh * s.kw * s.c, s.c, 1);
+  cpu::Workers workers(0);
+  product.pack(kernels, workers, 1, 0, weights.data(), s.kh * s.kw * s.c, s.c, 1);
   std::vector<std::uint8_t> codes(static_cast<std::size_t>(product.in_h * product.in_w * product.in_c));
   for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(17 * i);
   std::vector<cpu::ProductScratch> images(static_cast<std::size_t>(s.n));
   for (auto& image : images) cpu::stage_image(kernels, product, cpu::ByteCodes{{codes.data(), nullptr}, 1}, 0, image);
-  cpu::Workers workers(0);
   std::vector<cpu::Scratch<std::int32_t>> sums(static_cast<std::size_t>(workers.threads()));
   for (auto _ : state) {
     workers.each(s.n, [&](int thread, std::int64_t n) {

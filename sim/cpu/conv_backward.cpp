@@ -126,9 +126,10 @@ void CpuLibrary::prepare_ordered_error(const ConvBackward& args, const CpuWeight
   const BitWidth g = args.g.width, w = weights.width;
   const auto* affine = weights.error_affine.as<Affine>();
   const bool shared = weights.error_weights == ErrorWeights::kShared;
-  const auto* grid_codes = weights.error_codes.as<std::int32_t>();
-  const auto* codes = weights.error_codes.as<std::uint32_t>();
-  const auto code = [&](std::int64_t e) { return shared ? std::int64_t{grid_codes[e]} : std::int64_t{codes[e]}; };
+  const WeightCodes codes = weights.codes_of_error_pass();
+  const auto code = [&](std::int64_t e) {
+    return shared ? std::int64_t{codes.wide()[e]} : static_cast<std::int64_t>(codes[e]);
+  };
   if (w.is_float32()) {
     const auto* values = weights.codes.as<float>();
     weights.ordered_error.set_floats(workers_, [&](std::int64_t e) { return values[e]; });
@@ -183,7 +184,10 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   const bool float_blocks = ordered && args.dw != nullptr && weights.float_gradient.takes(args.x.width, args.g.width);
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
   if (ordered && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
-    reference_.conv_backward(args);
+    const auto wide = with_wide_codes(weights);
+    ConvBackward plain = args;
+    plain.weights = wide.get();
+    reference_.conv_backward(plain);
     return;
   }
   const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;

@@ -59,9 +59,9 @@ void* CpuLibrary::allocate(std::size_t bytes) {
 std::unique_ptr<QuantisedWeights> CpuLibrary::make_weights(const ConvShape& shape) {
   auto weights = std::make_unique<CpuWeights>(shape, kernels_);
   const auto size = static_cast<std::size_t>(shape.weight_size());
-  weights->codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->codes = Buffer(*this, size);
   weights->affine = Buffer(*this, static_cast<std::size_t>(shape.o) * sizeof(Affine));
-  weights->error_codes = Buffer(*this, size * sizeof(std::uint32_t));
+  weights->error_codes = Buffer(*this, size);
   weights->error_affine = Buffer(*this, static_cast<std::size_t>(shape.c) * sizeof(Affine));
   weights->magnitude = Buffer(*this, static_cast<std::size_t>(shape.o + 1) * sizeof(float));
   return weights;
@@ -174,7 +174,7 @@ void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights&
 void CpuLibrary::prepare_ordered_forward(const ConvForward& args, const CpuWeights& weights) {
   const BitWidth x = args.codes.width, w = weights.width;
   const auto* affine = weights.affine.as<Affine>();
-  const auto* codes = weights.codes.as<std::uint32_t>();
+  const WeightCodes codes = weights.forward_codes();
   const std::int64_t size = args.shape.forward_depth();
   if (x.is_integer() && w.is_integer()) {
     weights.ordered_forward.set_integers(
@@ -201,7 +201,10 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
   const auto timing = profile_.time("convolution forward", s.macs());
   const bool words = weights.depthwise && byte_limbs(weights.width) == 1 && byte_limbs(args.codes.width) == 1;
   if (!bytes && !words && s.forward_depth() > kMaxOrderedDepth) {
-    reference_.conv_forward(args);
+    const auto wide = with_wide_codes(weights);
+    ConvForward plain = args;
+    plain.weights = wide.get();
+    reference_.conv_forward(plain);
     return;
   }
   if (bytes) {
@@ -305,7 +308,11 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
 
 void CpuLibrary::conv_accumulators(const ConvAccumulators& args) {
   const auto timing = profile_.time("accumulators", args.shape.macs());
-  reference_.conv_accumulators(args);
+  if (args.weights == nullptr) return reference_.conv_accumulators(args);
+  const auto wide = with_wide_codes(static_cast<const CpuWeights&>(*args.weights));
+  ConvAccumulators plain = args;
+  plain.weights = wide.get();
+  reference_.conv_accumulators(plain);
 }
 
 void CpuLibrary::norm_forward(const NormForward& args) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,8 @@ class CpuLibrary final : public KernelLibrary {
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
+  /// The same weights for the reference library, whose codes have 32 bits.
+  std::unique_ptr<QuantisedWeights> with_wide_codes(const CpuWeights& weights);
   /// Product: the pass's weights, PackedProduct or DepthwiseProduct.
   template <typename Product>
   void forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product);

@@ -10,6 +10,7 @@
 #include "sim/cpu/ordered_gradient.h"
 #include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
+#include "sim/cpu/weight_codes.h"
 #include "sim/cpu/weight_gradient.h"
 #include "sim/device/kernel_library.h"
 
@@ -36,6 +37,9 @@ struct CpuWeights final : QuantisedWeights {
     depthwise_gradient = DepthwiseWeightGradient(s);
   }
 
+  WeightCodes forward_codes() const { return {codes, shape.weight_size()}; }
+  WeightCodes codes_of_error_pass() const { return {error_codes, shape.weight_size()}; }
+
   ConvShape rows;  // what the kernels of bytes see
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
@@ -47,7 +51,9 @@ struct CpuWeights final : QuantisedWeights {
   mutable OrderedProduct ordered_forward, ordered_error;
   mutable OrderedGradient ordered_gradient;
   FloatGradient float_gradient;
-  Scratch<std::int32_t> column_keys;  // extremes of the input channels
+  Scratch<std::int32_t> column_keys;  // (threads) extremes of the input channels
+  Scratch<std::int32_t> wide_codes;   // of depthwise layers
+  Scratch<double> largest;            // (o) magnitudes of the forward codes' values
   Scratch<float> columns;             // their lo and step
 };
 

@@ -65,3 +65,32 @@ void statistics(const StatisticsRow& row) {
     store(row.hi + c, hi);
   });
 }
+
+/// Every sum is an integer below 2^53, so that binary64 holds it whatever the order.
+void gradient_values(const GradientValues& values) {
+  const Doubles a = all(values.a), b = all(values.b), g = load(values.g_sums);
+  const Doubles shifted = fused_integers(all(128.0), g, all(0.0));
+  for (std::int64_t first = 0; first < values.channels; first += kLanes) {
+    const std::int64_t count = values.channels - first < kLanes ? values.channels - first : kLanes;
+    double sum_x[kLanes] = {}, rest[kLanes];
+    for (std::int64_t j = 0; j < count; ++j) {
+      sum_x[j] = values.x_offset;
+      for (std::int64_t set = 0; set < values.sets; ++set) {
+        sum_x[j] += static_cast<double>(values.x_sums[set][values.x_at + (first + j) * values.x_step]);
+      }
+    }
+    store(rest, fused(all(values.c), load(sum_x), all(values.rest)));
+    float made[kLanes][kLanes];
+    for (std::int64_t j = 0; j < count; ++j) {
+      Doubles acc = shifted;
+      for (std::int64_t set = 0; set < values.sets; ++set) {
+        acc = add(acc, to_doubles(load(values.sums[set] + values.sums_at + (first + j) * kLanes)));
+      }
+      store(made[j], rescaled(a, acc, b, g, all(rest[j])));
+    }
+    for (std::int64_t lane = 0; lane < values.lanes; ++lane) {
+      float* out = values.out + lane * values.out_step + first;
+      for (std::int64_t j = 0; j < count; ++j) out[j] = made[j][lane];
+    }
+  }
+}

@@ -55,6 +55,7 @@ struct TapGradient {
   std::int64_t steps = 0;
   std::int64_t x_lanes = 0;  // a multiple of 4
   std::int64_t g_lanes = 0;  // a multiple of 16
+  bool fresh = false;        // tiles: sums are overwritten
   std::int32_t* sums = nullptr;
 };
 
@@ -201,12 +202,14 @@ struct QuantiseColumns {
   const float* lo = nullptr;  // (lanes)
   const float* step = nullptr;
   float max_code = 0.0F;
-  std::uint32_t* codes = nullptr;
+  std::uint8_t* codes8 = nullptr;  // one of the two
+  std::uint32_t* codes32 = nullptr;
 };
 
 /// Codes on the shared grid: rint(fl64(fma(step, q, lo) / grid)), q <= 65535 (docs/numerics.md, 5.1).
 struct GridRow {
-  const std::uint32_t* codes = nullptr;
+  const std::uint8_t* codes8 = nullptr;  // one of the two
+  const std::uint32_t* codes32 = nullptr;
   std::int64_t count = 0;
   double lo = 0.0, step = 0.0, grid = 0.0;
   std::int32_t* out = nullptr;
@@ -214,7 +217,8 @@ struct GridRow {
 
 /// Weights of 16 output lanes and one tap as a block of groups: byte (code + offset) >> shift; and their sums.
 struct PackTap {
-  const std::int32_t* codes = nullptr;  // codes[lane * out_step + channel * in_step]
+  const std::int32_t* codes = nullptr;   // codes[lane * out_step + channel * in_step], or, offset and shift being 0,
+  const std::uint8_t* codes8 = nullptr;  // the same of bytes
   std::int64_t out_step = 0, in_step = 0;
   std::int64_t lanes = 0, channels = 0;
   std::int32_t offset = 0;
@@ -300,6 +304,20 @@ struct RescaleSums {
   std::int64_t out_step = 0;
 };
 
+/// One tap's weight gradient of 16 lanes of g from all threads' sums (docs/numerics.md, 4.5), single bytes:
+/// fl32(fma(a, [q_g q_x], fma(b, [q_g], fma(c, [q_x], rest)))).
+struct GradientValues {
+  const std::int32_t* const* sums = nullptr;  // (sets): from sums_at on (channels, 16), of codes of g times code - 128
+  const std::int32_t* const* x_sums = nullptr;  // (sets): from x_at on each x_step, of code - 128
+  std::int64_t sets = 0, sums_at = 0, x_at = 0, x_step = 1;
+  std::int64_t channels = 0, lanes = 0;
+  double x_offset = 0.0;           // added to x's sums
+  const double* g_sums = nullptr;  // (16), of codes
+  double a = 0.0, b = 0.0, c = 0.0, rest = 0.0;
+  float* out = nullptr;  // out[lane * out_step + channel]
+  std::int64_t out_step = 0;
+};
+
 struct KernelTable {
   const char* name;
   std::int64_t group;  // elements of a 4-byte group: 4 or 2
@@ -334,6 +352,7 @@ struct KernelTable {
   void (*float_product)(const FloatProductPixels&);
   void (*float_gradient)(const FloatGradientBlock&);
   void (*rescale_sums)(const RescaleSums&);
+  void (*gradient_values)(const GradientValues&);
   void (*norm_codes)(const NormCodes&);
   void (*gradient_codes)(const GradientCodes&);
   void (*stage_words)(const StageWords&);

@@ -116,7 +116,11 @@ template <int kRows, int kColumns>
 inline void gradient_tiles(const TapGradient& tap, std::int64_t b, std::int64_t c) {
   const std::int64_t block = tap.x_lanes * kLanes;
   std::int32_t* sums = tap.sums + b * block + c * kLanes;
-  load_sums<kRows, kColumns>(sums, 4 * kLanes, kLanes * kLanes, block);
+  if (tap.fresh) {
+    clear_sums<kRows, kColumns>();
+  } else {
+    load_sums<kRows, kColumns>(sums, 4 * kLanes, kLanes * kLanes, block);
+  }
   const char* x = tap.x + c * tap.x_plane;
   const char* g = tap.g + b * kBlockBytes;
   for (std::int64_t s = 0; s < tap.steps; ++s, x += 4 * kStepGroups, g += 4 * kStepGroups * tap.g_lanes) {

@@ -125,13 +125,6 @@ OrderedProduct::OrderedProduct(const ConvShape& s, bool error_pass)
   }
 }
 
-std::int64_t OrderedProduct::element(std::int64_t out, std::int64_t tap, std::int64_t in) const {
-  const ConvShape& s = shape_;
-  if (!error_pass_) return (out * taps_ + tap) * s.c_per_group() + in;
-  const std::int64_t group = out / s.c_per_group();
-  return ((group * s.o_per_group() + in) * taps_ + tap) * s.c_per_group() + out % s.c_per_group();
-}
-
 void OrderedProduct::load(const Operand& x, std::int64_t n, State& state) const {
   state.operand.load(x, n * in_size(), in_size(), limbs_.x, floats_);
   if (floats_ || depthwise_) return;

@@ -139,7 +139,12 @@ class OrderedProduct {
   template <typename T>
   OrderedRow<T> row_of(std::int64_t r, const AxisRun& run, State& state) const;
   /// Master weight of (output channel, tap, reduced channel of the group).
-  std::int64_t element(std::int64_t out, std::int64_t tap, std::int64_t in) const;
+  std::int64_t element(std::int64_t out, std::int64_t tap, std::int64_t in) const {
+    const ConvShape& s = shape_;
+    if (!error_pass_) return (out * taps_ + tap) * s.c_per_group() + in;
+    const std::int64_t group = out / s.c_per_group();
+    return ((group * s.o_per_group() + in) * taps_ + tap) * s.c_per_group() + out % s.c_per_group();
+  }
   /// Index of a weight in the packed order (blocks, taps, reduced channels, lanes).
   std::int64_t packed_index(std::int64_t out, std::int64_t tap, std::int64_t in) const {
     return ((out / block_channels_ * taps_ + tap) * in_channels_ + in) * lanes_ + out % block_channels_;

@@ -148,35 +148,42 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, const KernelTa
   }
 }
 
-void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_t offset, const std::int32_t* codes,
-                         std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
+template <typename Code>
+void PackedProduct::pack(const KernelTable& kernels, Workers& workers, int limb_count, std::int32_t offset,
+                         const Code* codes, std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
   weight_offset = static_cast<double>(offset);
   // What fills up runs is 0, and lies elsewhere for another number of limbs.
   char* out = limbs == limb_count ? packed.need(limb_bytes * limb_count) : packed.zeroed(limb_bytes * limb_count);
   limbs = limb_count;
   std::int64_t* sums = tap_sums_.need(kh * kw * lanes);
-  for (const auto& phase : phases) {
-    const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
-    for (int limb = 0; limb < limbs; ++limb) {
-      for (std::int64_t block = 0; block < blocks; ++block) {
-        for (std::int64_t t = 0; t < phase_taps; ++t) {
-          const std::int64_t tap = phase.tap[static_cast<std::size_t>(t)];
-          PackTap row;
-          row.codes = codes + block * kLanes * out_step + tap * tap_step;
-          row.out_step = out_step;
-          row.in_step = in_step;
-          row.lanes = std::min(kLanes, out_c - block * kLanes);
-          row.channels = in_c;
-          row.offset = offset;
-          row.shift = 8 * limb;
-          row.out = out + phase.weights_begin * limbs + (limb * blocks + block) * phase.block_bytes() +
-                    (t / phase.run_taps * phase.run_groups + t % phase.run_taps * groups) * kBlockBytes;
-          row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;
-          kernels.pack_tap(row);
+  // Neighbouring blocks read the same cache lines where output channels lie side by side.
+  constexpr std::int64_t kBlocksAtOnce = 4;
+  workers.chunks(blocks, kBlocksAtOnce, [&](int, std::int64_t begin, std::int64_t end) {
+    for (const auto& phase : phases) {
+      const auto phase_taps = static_cast<std::int64_t>(phase.tap.size());
+      for (std::int64_t i = 0; i < limbs * phase_taps * (end - begin); ++i) {
+        const std::int64_t block = begin + i % (end - begin), t = i / (end - begin) % phase_taps;
+        const std::int64_t limb = i / (end - begin) / phase_taps, tap = phase.tap[static_cast<std::size_t>(t)];
+        PackTap row;
+        const Code* const first = codes + block * kLanes * out_step + tap * tap_step;
+        if constexpr (sizeof(Code) == 1) {
+          row.codes8 = first;
+        } else {
+          row.codes = first;
         }
+        row.out_step = out_step;
+        row.in_step = in_step;
+        row.lanes = std::min(kLanes, out_c - block * kLanes);
+        row.channels = in_c;
+        row.offset = offset;
+        row.shift = 8 * static_cast<int>(limb);
+        row.out = out + phase.weights_begin * limbs + (limb * blocks + block) * phase.block_bytes() +
+                  (t / phase.run_taps * phase.run_groups + t % phase.run_taps * groups) * kBlockBytes;
+        row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;
+        kernels.pack_tap(row);
       }
     }
-  }
+  });
   std::int32_t* narrow = correction32.zeroed(classes() * lanes);
   double* wide = correction.zeroed(classes() * lanes);
   double* true_sums = weight_sums.zeroed(classes() * lanes);
@@ -193,5 +200,10 @@ void PackedProduct::pack(const KernelTable& kernels, int limb_count, std::int32_
     }
   }
 }
+
+template void PackedProduct::pack(const KernelTable&, Workers&, int, std::int32_t, const std::int32_t*, std::int64_t,
+                                  std::int64_t, std::int64_t);
+template void PackedProduct::pack(const KernelTable&, Workers&, int, std::int32_t, const std::uint8_t*, std::int64_t,
+                                  std::int64_t, std::int64_t);
 
 }  // namespace bitcycle::cpu

@@ -10,6 +10,7 @@
 
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
+#include "sim/cpu/workers.h"
 #include "sim/ops/conv_shape.h"
 
 namespace bitcycle::cpu {
@@ -68,8 +69,9 @@ struct PackedProduct {
   std::int64_t staged_columns() const { return column_phases * columns; }
 
   /// Integers codes[out * out_step + tap * tap_step + in * in_step], below 2^24 in magnitude, as limbs of
-  /// (code + offset), a number of limb_count bytes.
-  void pack(const KernelTable& kernels, int limb_count, std::int32_t offset, const std::int32_t* codes,
+  /// (code + offset), a number of limb_count bytes. Codes: std::int32_t, or, of one limb and offset 0, std::uint8_t.
+  template <typename Code>
+  void pack(const KernelTable& kernels, Workers& workers, int limb_count, std::int32_t offset, const Code* codes,
             std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step);
 
  private:

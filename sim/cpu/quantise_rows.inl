@@ -42,6 +42,13 @@ inline void store_lanes(std::int32_t* p, Ints x, Part part) {
   for (std::int64_t i = 0; i < part.count; ++i) p[i] = lanes[i];
 }
 
+inline void store_byte_lanes(std::uint8_t* p, Ints x, Whole) { store_bytes(p, x); }
+inline void store_byte_lanes(std::uint8_t* p, Ints x, Part part) {
+  std::int32_t lanes[kLanes];
+  store(lanes, x);
+  for (std::int64_t i = 0; i < part.count; ++i) p[i] = static_cast<std::uint8_t>(lanes[i]);
+}
+
 void column_range(const ColumnRange& table) {
   for_each_block(table.channels, [&](std::int64_t c, auto count) {
     Ints lo = load(table.lo + c), hi = load(table.hi + c);
@@ -61,7 +68,11 @@ void quantise_columns(const QuantiseColumns& table) {
     for (std::int64_t r = 0; r < table.rows; ++r) {
       const std::int64_t e = r * table.channels + c;
       const Ints codes = codes_of(load_lanes(table.x + e, count), all(0.0F), lo, step, max_code);
-      store_lanes(reinterpret_cast<std::int32_t*>(table.codes + e), codes, count);
+      if (table.codes8 != nullptr) {
+        store_byte_lanes(table.codes8 + e, codes, count);
+      } else {
+        store_lanes(reinterpret_cast<std::int32_t*>(table.codes32 + e), codes, count);
+      }
     }
   });
 }
@@ -71,14 +82,18 @@ void grid_codes(const GridRow& row) {
   const auto convert = [&](std::int64_t i, Ints codes, auto count) {
     store_lanes(row.out + i, rounded(div(fused(step, to_doubles(codes), lo), grid)), count);
   };
+  const auto codes_at = [&](std::int64_t i, std::int64_t count) {
+    std::int32_t codes[kLanes] = {};
+    if (row.codes8 != nullptr) {
+      for (std::int64_t j = 0; j < count; ++j) codes[j] = row.codes8[i + j];
+    } else {
+      for (std::int64_t j = 0; j < count; ++j) codes[j] = static_cast<std::int32_t>(row.codes32[i + j]);
+    }
+    return load(codes);
+  };
   std::int64_t i = 0;
-  for (; i + kLanes <= row.count; i += kLanes) {
-    convert(i, load(reinterpret_cast<const std::int32_t*>(row.codes + i)), Whole{});
-  }
-  if (i == row.count) return;
-  std::int32_t codes[kLanes] = {};
-  for (std::int64_t j = i; j < row.count; ++j) codes[j - i] = static_cast<std::int32_t>(row.codes[j]);
-  convert(i, load(codes), Part{row.count - i});
+  for (; i + kLanes <= row.count; i += kLanes) convert(i, codes_at(i, kLanes), Whole{});
+  if (i < row.count) convert(i, codes_at(i, row.count - i), Part{row.count - i});
 }
 
 /// Ten rounds of Philox4x32 over blocks first..first + 15: noise of 64 elements. keys: those of each round.

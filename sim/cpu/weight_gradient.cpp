@@ -41,7 +41,13 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
   const std::int64_t taps = shape_.kh * shape_.kw;
   partial.x_limbs = x_limbs;
   partial.g_limbs = g_limbs;
-  partial.sums.zeroed(g_limbs * x_limbs * sums_size());
+  const std::int64_t sums = g_limbs * x_limbs * sums_size();
+  if (tiles_) {
+    partial.sums.need(sums);
+  } else {
+    partial.sums.zeroed(sums);
+  }
+  partial.fresh = tiles_;
   // Taken now: which thread's narrow sums fill up must not decide when memory is allocated.
   if (needs_totals()) partial.total.need(g_limbs * x_limbs * sums_size());
   partial.wide = false;
@@ -87,6 +93,7 @@ void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const B
   partial.pending += positions;
   stage(kernels, x, g, count, short_row, partial);
   accumulate(kernels, count, partial, partial.sums.data());
+  partial.fresh = false;
 }
 
 void WeightGradient::stage(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
@@ -237,6 +244,17 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
   const auto total_x = tiles_ ? &Partial::total : &Partial::total_x;
   const auto narrow_g = tiles_ ? &Partial::sums : &Partial::sum_g;
   const auto narrow_x = tiles_ ? &Partial::sums : &Partial::sum_x;
+  // Single bytes whose narrow sums are all there is go through one kernel.
+  const std::int32_t** const sets = partials.front().sets.need(2 * static_cast<std::int64_t>(partials.size()));
+  const std::int32_t** const x_sets = sets + partials.size();
+  std::int64_t used = 0;
+  bool narrow = x_limbs == 1 && g_limbs == 1;
+  for (const auto& partial : partials) {
+    if (!partial.used) continue;
+    sets[used] = partial.sums.data();
+    x_sets[used++] = (partial.*narrow_x).data();
+    narrow = narrow && !partial.wide;
+  }
   double factor[kChunk], g_factor[kChunk];
   std::fill_n(factor, kChunk, scale.a);
   std::fill_n(g_factor, kChunk, scale.b);
@@ -259,6 +277,27 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
         for (int i = 0; i < x_limbs; ++i) of_lane[lane] += 128 * limb * limb_weight(i + j);
       }
       sums_of_g[lane] = to_binary64(sum);
+    }
+    if (narrow) {
+      GradientValues made;
+      made.sums = sets;
+      made.x_sums = x_sets;
+      made.sets = used;
+      made.sums_at = begin;
+      made.x_at = sum_x_at(0, t, 0);
+      made.x_step = tiles_ ? kLanes : 1;
+      made.channels = s.c;
+      made.lanes = lanes;
+      made.x_offset = to_binary64(128 * terms);
+      made.g_sums = sums_of_g;
+      made.a = scale.a;
+      made.b = scale.b;
+      made.c = scale.c;
+      made.rest = scale.lo_lo * to_binary64(terms);
+      made.out = dw + (block * kLanes * taps + t) * s.c;
+      made.out_step = taps * s.c;
+      kernels.gradient_values(made);
+      return;
     }
     std::int64_t sums[kChunk * kLanes];
     double acc[kLanes * kChunk] = {}, rest[kChunk] = {};

@@ -41,9 +41,11 @@ class WeightGradient {
     Scratch<std::int32_t> sum_x;                    // (x limbs, taps, x lanes), of byte - 128
     Scratch<std::int64_t> total, total_g, total_x;  // the same, wide
     Scratch<std::int32_t*> targets;                 // (kh)
+    Scratch<const std::int32_t*> sets;              // of the first thread: where the threads' sums lie
     Scratch<std::uint8_t> nothing;                  // tiles: codes where there is none, of x and of g
     std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones
     bool used = false, wide = false;                // wide: the totals are in use
+    bool fresh = false;                             // tiles: the narrow sums hold nothing yet
 
     template <typename Visit>
     static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
@@ -55,6 +57,7 @@ class WeightGradient {
       visit(a.total_g, b.total_g);
       visit(a.total_x, b.total_x);
       visit(a.targets, b.targets);
+      visit(a.sets, b.sets);
       visit(a.nothing, b.nothing);
       visit(a.sum_g, b.sum_g);
       visit(a.sum_x, b.sum_x);

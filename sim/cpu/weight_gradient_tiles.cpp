@@ -119,6 +119,7 @@ void WeightGradient::accumulate_tiles(const KernelTable& kernels, std::int64_t c
   tap.x_lanes = x_lanes_;
   tap.x_plane = plane;
   tap.g_lanes = g_lanes_;
+  tap.fresh = staged.fresh;
   for (int j = 0; j < staged.g_limbs; ++j) {
     for (int i = 0; i < staged.x_limbs; ++i) {
       for (std::int64_t t = 0; t < s.kh * s.kw; ++t) {

@@ -289,7 +289,9 @@ class KernelExecutable final : public Executable {
   }
   /// The bytes that the program's tensor has.
   void read_held(const HeldResult& held, const TensorSpec& spec, void* host) {
+    const bool bytes = held.memory->bytes() == static_cast<std::size_t>(spec.size());  // codes in bytes already
     if (!held.codes) return library_->to_host(host, held.memory->as<void>(), spec.bytes());
+    if (bytes) return library_->to_host(host, held.memory->as<void>(), held.memory->bytes());
     std::vector<std::uint32_t> codes(static_cast<std::size_t>(spec.size()));
     library_->to_host(codes.data(), held.memory->as<void>(), codes.size() * sizeof(codes[0]));
     switch (spec.element == Element::kInt32 ? Container::kUint32 : held.weights->width.container()) {

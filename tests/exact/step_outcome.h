@@ -35,6 +35,19 @@ void keep(StepOutcome& outcome, const std::string& name, KernelLibrary& library,
   if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
 }
 
+/// Codes of weights in 32 bits: a library may keep bytes, which the memory's size tells.
+inline void keep_weight_codes(StepOutcome& outcome, KernelLibrary& library, const Buffer& buffer, std::int64_t count) {
+  if (static_cast<std::int64_t>(buffer.bytes()) != count) {
+    keep<std::uint32_t>(outcome, "weight codes", library, buffer, count);
+    return;
+  }
+  const auto bytes = download<std::uint8_t>(library, buffer.as<std::uint8_t>(), count);
+  const std::vector<std::uint32_t> codes(bytes.begin(), bytes.end());
+  auto& kept = outcome["weight codes"];
+  kept.resize(codes.size() * sizeof(codes[0]));
+  if (!kept.empty()) std::memcpy(kept.data(), codes.data(), kept.size());
+}
+
 template <typename T>
 Buffer zeros(KernelLibrary& library, std::int64_t count) {
   return Buffer(library, static_cast<std::size_t>(count) * sizeof(T));
@@ -90,7 +103,7 @@ inline StepOutcome run_step(KernelLibrary& library, const ConvShape& s, const Wi
   const Buffer master = upload(library, random_normal(s.weight_size(), 1, 0.3F));
   library.quantise_weights(
       {master.as<float>(), widths.forward, variant.error_weights, variant.grid_bits, min_scale, true}, *weights);
-  keep<std::uint32_t>(outcome, "weight codes", library, weights->codes, s.weight_size());
+  keep_weight_codes(outcome, library, weights->codes, s.weight_size());
 
   // Forward.
   // Of both signs, as images are: where the smallest value is 0, offsets that its scale multiplies are never looked at.

@@ -27,7 +27,7 @@ using KernelLaunch = std::function<void(const KernelStep&)>;
 struct HeldResult {
   const QuantisedWeights* weights = nullptr;
   const Buffer* memory = nullptr;
-  bool codes = false;  // 32-bit, of any width; else as they are
+  bool codes = false;  // 32-bit, of any width, or bytes, as the memory's size tells; else as they are
 };
 
 /// What a kernel is bound to: addresses of the tensors that it touches, and what the device keeps beside them.
