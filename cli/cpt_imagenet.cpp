@@ -47,7 +47,11 @@ CptRun map_imagenet_line(const CptValues& values) {
   }
   const std::int64_t batch = values.integer("batch_size", 256), epochs = values.integer("epoch", 120);
   if (batch < 1) throw UsageError("--batch_size is " + std::to_string(batch) + ": at least 1 is needed");
-  if (epochs < 1) throw UsageError("--epoch is " + std::to_string(epochs) + ": at least 1 is needed");
+  constexpr std::int64_t kMostEpochs = 100'000;
+  if (epochs < 1 || epochs > kMostEpochs) {
+    throw UsageError("--epoch is " + std::to_string(epochs) + ": 1 to " + std::to_string(kMostEpochs) +
+                     " are possible");
+  }
   const std::string folder = values.text("datadir", "");
   if (!std::filesystem::is_directory(folder)) throw std::runtime_error("--datadir '" + folder + "' is not a folder");
   const ImageFolder images = read_image_folder(folder);

@@ -24,6 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kMostResize = 4096;  // as of data.resize
+
 /// The set whose files lie in the folder, by their names.
 std::string recognise(const fs::path& folder) {
   if (!fs::exists(folder)) {
@@ -89,7 +91,11 @@ int run_data(const std::vector<std::string>& arguments) {
   if (config.name == "imagefolder") {
     ImageDataOptions options;
     if (line.has("pack")) options.pack = line.text("pack");
-    options.resize = std::min<std::int64_t>(line.integer("resize", options.resize, 1), 4096);
+    options.resize = line.integer("resize", options.resize, 1);
+    if (options.resize > kMostResize) {
+      line.fail("--resize is " + std::to_string(options.resize) + ": at most " + std::to_string(kMostResize));
+    }
+    if (line.has("resize") && !options.pack) line.fail("--resize goes with --pack: only packed pictures are scaled");
     options.threads = worker_count(static_cast<int>(std::min<std::int64_t>(line.integer("threads", 0, 0), 256)), 0);
     return report_images(console, folder, options);
   }

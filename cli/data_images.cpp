@@ -2,6 +2,7 @@
 #include "cli/data_images.h"
 
 #include <algorithm>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <stdexcept>
@@ -10,6 +11,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/format.h"
+#include "cli/interrupt.h"
 #include "nn/data/check_images.h"
 #include "nn/data/image_folder.h"
 #include "nn/data/jpeg.h"
@@ -40,6 +42,9 @@ class Counter {
   std::string what_;
   bool drawn_ = false;
 };
+
+/// A signal came while a pack was written.
+struct Stopped {};
 
 std::string range_text(const std::vector<std::int64_t>& sides) {
   if (sides.empty()) return "none";
@@ -121,9 +126,17 @@ int report_images(Console& console, const std::filesystem::path& path, const Ima
   for (const auto& text : folder.warnings) console.warning(text);
   if (options.pack) {
     PackIndex index;
-    {
+    const InterruptGuard guard("");
+    try {
       Counter counter(console, "packed");
-      index = write_pack(folder, *options.pack, options.resize, options.threads, std::ref(counter));
+      index =
+          write_pack(folder, *options.pack, options.resize, options.threads, [&](std::int64_t done, std::int64_t of) {
+            if (guard.stop()->load()) throw Stopped();
+            counter(done, of);
+          });
+    } catch (const Stopped&) {
+      std::cerr << "bitcycle: error: stopped before '" << options.pack->string() << "' was whole: it was not written\n";
+      return 128 + guard.signal();
     }
     console.json({{"pack", options.pack->string()},
                   {"classes", index.classes.size()},

@@ -10,16 +10,18 @@ namespace {
 // A signal handler can reach nothing but globals.
 std::atomic<bool> stop_requested{false};
 std::atomic<int> caught_signal{0};
-static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+std::atomic<const std::string_view*> announcement{nullptr};
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free &&
+              std::atomic<const std::string_view*>::is_always_lock_free);
 
 extern "C" void handle_interrupt(int number) {
   if (stop_requested.load()) _exit(128 + number);
   caught_signal.store(number);
   stop_requested.store(true);
-  static constexpr char kText[] =
-      "\nbitcycle: finishing this step and saving; a second signal stops at once, without saving\n";
-  const auto written = write(STDERR_FILENO, kText, sizeof kText - 1);
-  static_cast<void>(written);
+  if (const std::string_view* text = announcement.load(); text != nullptr) {
+    const auto written = write(STDERR_FILENO, text->data(), text->size());
+    static_cast<void>(written);
+  }
 }
 
 void install(void (*handler)(int)) {
@@ -36,7 +38,10 @@ void install(void (*handler)(int)) {
 
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard(std::string_view said) {
+  static std::string_view text;
+  text = said;
+  announcement.store(&text);
   stop_requested.store(false);
   caught_signal.store(0);
   install(handle_interrupt);

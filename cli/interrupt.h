@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C while training: the first one asks the step in progress to be the last, the second ends the program at
-// once (the last checkpoint is whole in either case).
+// Ctrl-C in long work: the first one asks it to end in order (a training after the step in progress), the second ends
+// the program at once (files are whole in either case).
 #pragma once
 
 #include <atomic>
+#include <string_view>
 
 namespace bitcycle::cli {
+
+inline constexpr std::string_view kStepIsFinished =
+    "\nbitcycle: finishing this step and saving; a second signal stops at once, without saving\n";
 
 /// Catches SIGINT, SIGTERM and, unless it is ignored, SIGHUP while it lives.
 class InterruptGuard {
  public:
-  InterruptGuard();
+  /// `said`: what the first signal prints, a line; it lives as long as the program.
+  explicit InterruptGuard(std::string_view said = kStepIsFinished);
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;

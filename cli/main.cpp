@@ -3,8 +3,10 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -76,6 +78,11 @@ int guarded(const std::vector<std::string>& words) {
         "out of memory: this command needs more than the system gives it (free memory, ulimit -v, or the "
         "limit of a container)",
         kFailure);
+  } catch (const std::filesystem::filesystem_error& error) {
+    const bool denied = error.code().value() == EACCES || error.code().value() == EPERM;
+    return complain("'" + error.path1().string() + "': " + error.code().message() + "; " +
+                        (denied ? "make it, and the folders above it, readable for you" : "check the path"),
+                    kFailure);
   } catch (const std::exception& error) {
     return complain(error.what(), kFailure);
   }
@@ -88,6 +95,8 @@ int main(int argc, char** argv) {
   using namespace bitcycle::cli;
   // A reader that went away (`| head`) ends no training: its words are dropped.
   std::signal(SIGPIPE, SIG_IGN);
+  // A file that may not grow (ulimit -f) is an error of the write, which has a message.
+  std::signal(SIGXFSZ, SIG_IGN);
   std::ios::sync_with_stdio(false);
   const TerminalGuard out(std::cout), err(std::cerr);
   int code = guarded({argv + 1, argv + argc});

@@ -56,6 +56,9 @@ int run_replay(const std::vector<std::string>& arguments) {
   ReplayPaths paths;
   paths.case_dir = line.positional()[0];
   if (line.has("data")) paths.data_dir = line.text("data");
+  if (paths.data_dir && !std::filesystem::is_directory(*paths.data_dir)) {
+    line.fail("--data '" + paths.data_dir->string() + "' is no folder");
+  }
   if (line.has("out")) paths.out_dir = line.text("out");
   std::error_code absent;
   if (paths.out_dir && std::filesystem::equivalent(*paths.out_dir, paths.case_dir, absent)) {
@@ -105,7 +108,11 @@ int run_replay(const std::vector<std::string>& arguments) {
   out << paths.case_dir.string() << " on " << device->name() << "\n\n";
   table.print(out);
   if (!rounding.empty()) out << "\n" << rounding;
-  out << (report.ok() ? "\nAll results are within their tolerances.\n"
+  const auto missing =
+      std::count_if(report.lines.begin(), report.lines.end(), [](const ReplayLine& one) { return one.absent; });
+  if (missing > 0) out << "\n" << missing << " of " << report.lines.size() << " were not at hand and not compared.\n";
+  out << (report.ok() ? missing > 0 ? "\nAll that was compared is within its tolerance.\n"
+                                    : "\nAll results are within their tolerances.\n"
                       : "\nSome results are outside their tolerances; they are marked DIFFERS.\n");
   return report.ok() ? kSuccess : kMismatch;
 }

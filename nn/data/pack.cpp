@@ -288,6 +288,9 @@ std::shared_ptr<const ImageSource> pack_source(const fs::path& path, PackIndex i
 PackIndex write_pack(const ImageFolder& folder, const fs::path& out, std::int64_t resize, int threads,
                      const std::function<void(std::int64_t done, std::int64_t of)>& progress) {
   if (fs::is_directory(out)) throw std::runtime_error("'" + out.string() + "' is a folder; a pack is one file");
+  if (fs::exists(fs::symlink_status(out)) && !is_pack(out)) {
+    throw std::runtime_error("'" + out.string() + "' exists and is no pack; name a new file, or remove it first");
+  }
   PackIndex index;
   index.resize = resize;
   index.classes = folder.classes;

@@ -47,8 +47,9 @@ void read_packed(int descriptor, const std::filesystem::path& path, const PackEn
 /// Images of size x size pixels; training images are boxes of the packed pictures.
 std::shared_ptr<const ImageSource> pack_source(const std::filesystem::path& path, PackIndex index, std::int64_t size);
 
-/// Packs a folder, whole or not at all. `progress(done, of)` is called now and then. Throws std::runtime_error naming
-/// the first file that cannot be read, and what the writing of files throws.
+/// Packs a folder, whole or not at all. Another pack is replaced, any other file is not. `progress(done, of)` is called
+/// now and then; what it throws ends the packing. Throws std::runtime_error naming the first file that cannot be read,
+/// and what the writing of files throws.
 PackIndex write_pack(const ImageFolder& folder, const std::filesystem::path& out, std::int64_t resize, int threads,
                      const std::function<void(std::int64_t done, std::int64_t of)>& progress);
 

@@ -2,6 +2,7 @@
 #include "nn/export/inference_graph.h"
 
 #include <map>
+#include <stdexcept>
 
 #include "nn/builder/builder.h"
 #include "nn/models/model.h"
@@ -25,7 +26,16 @@ class Reader {
 
  private:
   using Op = InferenceNode::Op;
-  int value(Tensor tensor) const { return values_.at(tensor.id); }
+  int value(Tensor tensor) const {
+    const auto found = values_.find(tensor.id);
+    if (found == values_.end()) throw_unknown();
+    return found->second;
+  }
+  [[noreturn]] static void throw_unknown() {
+    throw std::runtime_error(
+        "this model cannot be exported: it has operations that export does not write (max pooling, "
+        "convolutions in float32); CIFAR's ResNets and mobilenet_v2 can be");
+  }
   void add(InferenceNode node, Tensor result) { values_[result.id] = graph_.add(std::move(node)); }
 
   template <typename Other>
@@ -39,6 +49,7 @@ class Reader {
   }
   void read(const std::string&, const ops::Rescale& op) { values_[op.y.id] = value(op.sums); }
   void read(const std::string& layer, const ops::FloatProduct& op) {
+    if (op.over.at(1).shape.h * op.over.at(1).shape.w > 1) throw_unknown();
     add({.op = Op::kLinear,
          .name = layer,
          .inputs = {value(op.lhs)},

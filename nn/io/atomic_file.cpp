@@ -47,7 +47,7 @@ std::string remedy_for(int error) {
     case EFBIG: return "the file-size limit of the process is reached (ulimit -f); raise it and start again";
     case EACCES:
     case EPERM:
-    case EROFS: return "make it writable, or choose another folder with --out";
+    case EROFS: return "make it writable, or name another place";
     case ENOENT: return "make the folder first, or check the path";
     default: return "check the path and the file system";
   }

@@ -83,6 +83,7 @@ ReplayReport replay_images(const CaseFile& file, const ReplayPaths& paths) {
       const fs::path path = (of_set ? paths.data_dir.value_or(fs::path()) : paths.case_dir) / name;
       if (of_set && !fs::exists(path)) {
         line.checked = false;
+        line.absent = true;
         line.note = "not at hand; --data DIR names the folder of the sets";
         report.lines.push_back(line);
         continue;

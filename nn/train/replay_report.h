@@ -18,6 +18,7 @@ struct ReplayLine {
   double deviation = 0.0;
   double tolerance = 0.0;
   bool checked = true;  // false: shown only, decides nothing
+  bool absent = false;  // what there was to compare is not at hand
   bool ok = true;
   std::string note;
 };

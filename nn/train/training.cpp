@@ -167,8 +167,10 @@ void Training::save_and_rethrow(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const DataError& reason) {
-    throw DataError(std::string(reason.what()) + ". The run is saved at step " + std::to_string(state_.step) +
-                    ", and the same command goes on when the file is there again");
+    throw DataError(
+        std::string(reason.what()) + ". The run is saved at step " + std::to_string(state_.step) +
+        ", and the same command goes on when the set is again as it was when the run began; a file that was "
+        "broken then already must be mended, which makes another set of it: start again with --restart");
   }
 }
 

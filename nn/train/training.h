@@ -79,7 +79,7 @@ class Training {
       return act();
     } catch (const DataError& error) {
       throw DataError(std::string(error.what()) + ". Nothing of this evaluation was written, " + last_checkpoint_ +
-                      ", and the same command goes on from it when the file is there again");
+                      ", and the same command goes on when the file can be read");
     }
   }
 

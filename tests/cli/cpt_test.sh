@@ -157,6 +157,11 @@ test_wrong_values_are_errors() {
   run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data --cyclic_num_bit_schedule 3 8
   is_error
   contains "$err" "did you mean '--cyclic_num_bits_schedule'?"
+  mkdir photographs
+  run 2 "$BITCYCLE" train --arch resnet18 --datadir photographs --epoch 999999999999 \
+    --cyclic_num_bits_schedule 4 8 --cyclic_num_grad_bits_schedule 8 8
+  is_error
+  contains "$err" "--epoch is 999999999999: 1 to 100000 are possible"
   tiny config.yaml
   run 2 "$BITCYCLE" train config.yaml --lr 0.2
   is_error

@@ -111,6 +111,32 @@ test_a_pack_gives_the_folders_evaluation_and_its_own_identity() {
   contains "$err" "it is cut off"
 }
 
+test_a_pack_replaces_a_pack_and_nothing_else() {
+  make_images images
+  echo mine >notes.txt
+  local other
+  for other in notes.txt images/train/cat/1.jpg; do
+    cp "$other" before
+    run 1 "$BITCYCLE" data images --pack "$other" --resize 40
+    is_error
+    contains "$err" "'$other' exists and is no pack; name a new file"
+    cmp -s "$other" before || failed "$other was touched"
+  done
+  run 0 "$BITCYCLE" data images --pack set.pack --resize 40
+  run 0 "$BITCYCLE" data images --pack set.pack --resize 48
+  contains "$out" "short side 48"
+  run 2 "$BITCYCLE" data images --pack big.pack --resize 99999
+  contains "$err" "--resize is 99999: at most 4096"
+  run 2 "$BITCYCLE" data images --resize 40
+  contains "$err" "--resize goes with --pack"
+  # A file that may not grow is an error with a message, and leaves nothing.
+  # shellcheck disable=SC2016  # the inner shell expands it
+  run 1 bash -c 'ulimit -f 4; exec "$0" data images --pack limited.pack --resize 200' "$BITCYCLE"
+  is_error
+  contains "$err" "file-size limit"
+  [ -z "$(ls ./*limited* 2>/dev/null)" ] || failed "a part of a pack is left: $(ls ./*limited*)"
+}
+
 test_sets_and_models_that_do_not_fit_are_refused() {
   make_images images
   image_config config.yaml images

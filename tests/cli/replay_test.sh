@@ -184,6 +184,16 @@ test_out_that_cannot_be_made_is_one_clear_error() {
   done
 }
 
+test_pictures_that_are_not_at_hand_are_counted() {
+  local case=$SOURCE/tests/golden/images/imagenet_sample
+  run 2 "$BITCYCLE" replay "$case" --data nowhere
+  contains "$err" "--data 'nowhere' is no folder"
+  mkdir empty
+  run 0 "$BITCYCLE" replay "$case" --data empty
+  contains "$out" "were not at hand and not compared"
+  lacks "$out" "All results are within"
+}
+
 test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay nowhere
   is_error

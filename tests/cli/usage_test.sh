@@ -281,6 +281,27 @@ test_out_never_replaces_what_is_read() {
   equal "$(cat mine/README.md)" mine "README.md"
 }
 
+test_a_path_that_the_system_refuses_is_one_clear_error() {
+  tiny config.yaml 2
+  local long
+  long=$(printf 'n%.0s' {1..300})
+  local -a verbs=("cost $long" "data $long" "eval $long" "report $long" "train config.yaml --out $long/run")
+  local words
+  ln -s round round
+  verbs+=("data round" "cost round")
+  for words in "${verbs[@]}"; do
+    # shellcheck disable=SC2086  # several words
+    run 1 "$BITCYCLE" $words
+    is_error
+    lacks "$err" "filesystem error"
+  done
+  # A file that may not grow: the system's signal ends nothing, and no part is left.
+  # shellcheck disable=SC2016  # the inner shell expands it
+  run 1 bash -c 'ulimit -f 20; exec "$0" train config.yaml --out limited' "$BITCYCLE"
+  is_error
+  contains "$err" "file-size limit"
+}
+
 test_what_would_be_ignored_or_mixed_is_refused() {
   tiny config.yaml 2
   printf 'Layer, M, N, K, batch, pass,\nA, 64, 32, 16, 4, error,\nB, 64, 32, 16, 4, forward,\n' >layers.csv

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "nn/export/export_run.h"
+#include "nn/export/inference_graph.h"
 #include "nn/io/npy.h"
 #include "onnx_evaluator.h"
 #include "run_files.h"
@@ -160,6 +161,17 @@ TEST_F(Export, CodesScalesAndOffsetsGiveTheWeightsBackToHalfAStepAtEveryContaine
     }
     EXPECT_EQ(file.header.at(name + "codes").at("shape"), (std::vector<int>{16, 16, 3, 3}));
     EXPECT_EQ(file.header.at("__metadata__").at("bitcycle.bits"), std::to_string(bits));
+  }
+}
+
+TEST(InferenceGraph, ModelsThatExportDoesNotKnowAreRefusedInWords) {
+  for (const char* model : {"resnet18", "resnet50"}) {
+    try {
+      inference_graph(model, 10, 64);
+      FAIL() << model;
+    } catch (const std::runtime_error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("cannot be exported"));
+    }
   }
 }
 
