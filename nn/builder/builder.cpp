@@ -12,7 +12,7 @@ Builder::Builder(const std::string& model, Options options)
     : options_(std::move(options)), result_(std::make_unique<NetworkProgram>(model, options_.batch)) {
   if (!options_.training) return;
   result_->step = tensor("", "step", Element::kUint32, {}, Lifetime::kInput);
-  if (options_.sgd) result_->rate = tensor("", "learning rate", Element::kFloat32, {}, Lifetime::kInput);
+  if (options_.optimises()) result_->rate = tensor("", "learning rate", Element::kFloat32, {}, Lifetime::kInput);
 }
 
 Value* Builder::value(const std::string& layer, Tensor tensor, std::int64_t h, std::int64_t w, std::int64_t c) {
@@ -98,8 +98,8 @@ Tensor Builder::running(const std::string& name, std::int64_t size) {
   return tensor("", name, Element::kFloat32, {size}, Lifetime::kState);
 }
 
-Tensor Builder::running_range(const std::string& layer, std::size_t dimensions) {
-  const std::string name = layer + ".quantize_input.";
+Tensor Builder::running_range(const std::string& layer, std::size_t dimensions, const std::string& operand) {
+  const std::string name = layer + "." + operand + ".";
   const std::vector<std::int64_t> shape(dimensions, 1);
   result_->parameters.add_state(name + "running_zero_point", shape);
   result_->parameters.add_state(name + "running_range", shape);
@@ -177,6 +177,8 @@ void Builder::write_sgd() {
   const Tensor gradients_position = position("gradients not finite");
   write("", std::nullopt, ops::FindNonFinite{result.gradients, gradients_position});
   result.watches.push_back({Watch::What::kPosition, gradients_position, "gradient of ", true});
+  if (options_.adamw) write_adamw(gradients_position);
+  if (options_.nag) write_nag(gradients_position);
   if (!options_.sgd) return;
   if (options_.sgd->plateau) running(kPlateauState, 2);
   if (options_.sgd->clip > 0.0) {

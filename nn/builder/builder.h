@@ -50,11 +50,23 @@ enum class Bias : std::uint8_t {
   kQuantised,  // one range for the vector, at the layer's forward width
 };
 
+/// Which products of a Transformer are of integers.
+enum class QuantisedParts : std::uint8_t {
+  kFfnAndHead,           // fc1, fc2 and the output projection: what the paper's figures count
+  kLinears,              // every fully connected layer
+  kLinearsAndAttention,  // and both products of attention
+};
+
 /// The sizes of a language model.
 struct LanguageSizes {
   std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
   std::int64_t time_steps = 35;
   double dropout = 0.0;
+  // Of Transformers.
+  std::int64_t ffn = 2048, heads = 8;
+  QuantisedParts quantised = QuantisedParts::kLinears;
+  double attention_dropout = 0.0;   // of probabilities
+  double activation_dropout = 0.0;  // behind the rectifier
   Bias bias = Bias::kFloat32;
 };
 
@@ -86,6 +98,10 @@ struct Options {
     bool plateau = false;
   };
   std::optional<Sgd> sgd;
+  /// Or one of these; their further moments are state too.
+  std::optional<AdamwRule> adamw;
+  std::optional<NagRule> nag;
+  bool optimises() const { return sgd || adamw || nag; }
   /// Else the host gives images and labels.
   std::optional<StoredImages> stored_images;
   /// Every product's exact sums as int128 tensors too, "LAYER/y accumulators", of dx and dw as well, for whoever keeps
@@ -194,7 +210,8 @@ class Builder {
   Tensor running(const std::string& name, std::int64_t size);
   /// Running zero point and range of a layer's input: two parameters, one tensor. dimensions: of the input in files,
   /// all of extent 1.
-  Tensor running_range(const std::string& layer, std::size_t dimensions = 4);
+  Tensor running_range(const std::string& layer, std::size_t dimensions = 4,
+                       const std::string& operand = "quantize_input");
   /// Exact range of a value, made once.
   Tensor range_of(Value* value);
   /// Exact largest magnitude of a tensor.
@@ -210,6 +227,11 @@ class Builder {
  private:
   void load_images(const StoredImages& set);
   void write_sgd();
+  /// Nothing is done where `guard` holds 0 or more.
+  void write_adamw(Tensor guard);
+  void write_nag(Tensor guard);
+  std::vector<std::string> trained_names() const;
+  Tensor momentum_of(const std::string& parameter);
   void watch_parameters(const std::vector<Tensor>& parameters);
 
   Options options_;

@@ -7,8 +7,8 @@
 namespace bitcycle::builder {
 namespace {
 
-std::vector<std::int64_t> shape_of(const Builder& builder, const Value& value) {
-  return {builder.batch(), value.h, value.w, value.c};
+std::vector<std::int64_t> shape_of(Builder& builder, const Value& value) {
+  return builder.result().program.spec(value.tensor).shape;
 }
 
 }  // namespace

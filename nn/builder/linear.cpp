@@ -49,7 +49,8 @@ void softmax_loss(Builder& builder, Value* logits) {
   if (builder.training()) {
     op.dlogits = builder.samples(logits->layer, "dy", Element::kFloat32, shape);
   } else {
-    op.losses = builder.samples("", "losses", Element::kFloat32, {shape.front()}, Lifetime::kReport);
+    const std::int64_t rows = result.program.spec(logits->tensor).size() / shape.back();
+    op.losses = builder.samples("", "losses", Element::kFloat32, {rows}, Lifetime::kReport);
     result.losses = op.losses;
   }
   builder.write("loss", Pass::kForward, op);

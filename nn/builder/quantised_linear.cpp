@@ -38,20 +38,20 @@ struct QuantisedLinear::Shared {
 QuantisedLinear::QuantisedLinear(Builder& builder, const std::string& name, std::int64_t rows, std::int64_t inputs,
                                  std::int64_t outputs, Bias bias, const InitialValues& weights,
                                  const InitialValues& biases)
-    : shared_(std::make_shared<Shared>(
-          Shared{product_layer(builder, name, matmul_shape(rows, outputs, inputs), {outputs, inputs}, true, weights),
-                 {},
-                 {},
-                 {},
-                 0,
-                 {},
-                 {},
-                 {}})) {
+    : QuantisedLinear(
+          product_layer(builder, name, matmul_shape(rows, outputs, inputs), {outputs, inputs}, true, weights), bias,
+          biases) {}
+
+QuantisedLinear::QuantisedLinear(ProductLayer of, Bias bias, const InitialValues& biases)
+    : shared_(std::make_shared<Shared>(Shared{std::move(of), {}, {}, {}, 0, {}, {}, {}})) {
   Shared& shared = *shared_;
   ProductLayer& layer = shared.layer;
+  Builder& builder = layer.builder;
+  const std::string& name = layer.name;
+  const std::int64_t outputs = layer.shape.o;
   if (bias != Bias::kNone) shared.bias = builder.trained(name + ".bias", {outputs}, {outputs}, false, biases);
   shared.running = builder.running_range(name, 2);
-  write_widths(layer, true);
+  write_widths(layer, layer.quantised);
   layer.w = weight_operand(layer, Pass::kForward, "w", ops::by_output_channel());
   shared.bias_values = shared.bias.value;
   if (bias == Bias::kQuantised && layer.forward_width) {
@@ -71,7 +71,7 @@ QuantisedLinear::QuantisedLinear(Builder& builder, const std::string& name, std:
   // Recorded before any use, so that it is written behind all of them.
   builder.backward([all = shared_] {
     if (all->uses < 2) return;
-    all->add_up(all->weight_parts, all->layer.weight.gradient, "dw");
+    all->add_up(all->weight_parts, all->layer.weight_gradient, "dw");
     if (all->bias.value) all->add_up(all->bias_parts, all->bias.gradient, "dbias");
   });
 }
@@ -89,11 +89,11 @@ Value* QuantisedLinear::operator()(Value* x) {
     y = use.samples("y", Element::kFloat32, over.out_shape());
     use.write(Pass::kForward, ops::AddBias{products, shared.bias_values, y});
   }
-  Value* result = builder.value(use.name, y, 1, 1, use.shape.o);
+  Value* result = builder.value(use.name, y, use.shape.h, use.shape.w, use.shape.o);
   builder.backward([all = shared_, use, x, result]() mutable {
     Builder& b = use.builder;
     const Operand g = gradient_operand(use, b.gradient(result).tensor);
-    use.weight_gradient = all->part_of(use.weight.gradient, "dw", use.use);
+    use.weight_gradient = all->part_of(use.weight_gradient, "dw", use.use);
     product(use, ops::conv_weight_gradient(use.shape), use.x, g, "dw");
     all->weight_parts.push_back(use.weight_gradient);
     if (all->bias.value) {

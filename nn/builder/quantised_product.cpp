@@ -42,11 +42,18 @@ ProductLayer product_layer(Builder& builder, const std::string& name, const Conv
                            const InitialValues& initial) {
   const LayerWidths float32{BitWidth::float32(), BitWidth::float32()};
   const LayerWidths widths = quantised ? builder.options().widest(name) : float32;
-  ProductLayer layer{builder, name, shape, widths, {}, {}, {}, {}, {}, {}, {}};
+  ProductLayer layer{builder, name, shape, widths, {}, {}, {}, {}, {}, {}, {}, quantised};
   layer.weight =
       builder.trained(name + ".weight", canonical_shape, weight_shape(shape), canonical_shape.size() == 4, initial);
   layer.weight_gradient = layer.weight.gradient;
   return layer;
+}
+
+ProductLayer product_layer(Builder& builder, const std::string& name, const ConvShape& shape,
+                           const Builder::Parameter& weight, Tensor weight_gradient, bool quantised) {
+  const LayerWidths float32{BitWidth::float32(), BitWidth::float32()};
+  const LayerWidths widths = quantised ? builder.options().widest(name) : float32;
+  return {builder, name, shape, widths, weight, weight_gradient, {}, {}, {}, {}, {}, quantised};
 }
 
 /// Codes to values where the other operand is float32; values as they are.

@@ -33,7 +33,8 @@ struct ProductLayer {
   Tensor weight_gradient;  // that the product of this use writes
   Tensor forward_width, gradient_width;
   Operand x, w;
-  std::string use;  // " 3": the fourth of several
+  std::string use;        // " 3": the fourth of several
+  bool quantised = true;  // false: float32 whatever the schedule says
 
   Tensor tensor(const std::string& what, Element element, std::vector<std::int64_t> extents = {},
                 Lifetime lifetime = Lifetime::kStep) const {
@@ -59,6 +60,10 @@ std::vector<std::int64_t> weight_shape(const ConvShape& shape);
 ProductLayer product_layer(Builder& builder, const std::string& name, const ConvShape& shape,
                            const std::vector<std::int64_t>& canonical_shape, bool quantised,
                            const InitialValues& initial = {});
+
+/// The layer with a parameter that is there, and where its part of the gradient goes.
+ProductLayer product_layer(Builder& builder, const std::string& name, const ConvShape& shape,
+                           const Builder::Parameter& weight, Tensor weight_gradient, bool quantised);
 
 /// The inputs that say at which widths a step runs the layer.
 void write_widths(ProductLayer& layer, bool quantised);

@@ -33,6 +33,8 @@ class QuantisedLinear {
  public:
   QuantisedLinear(Builder& builder, const std::string& name, std::int64_t rows, std::int64_t inputs,
                   std::int64_t outputs, Bias bias, const InitialValues& weights = {}, const InitialValues& biases = {});
+  /// Of a layer that is there: in float32, or with a weight that others have too.
+  QuantisedLinear(ProductLayer layer, Bias bias, const InitialValues& biases = {});
   Value* operator()(Value* x);
 
  private:

@@ -94,6 +94,27 @@ CaseFile::CaseFile(const std::filesystem::path& case_dir) : content_(std::make_u
 
 bool CaseFile::has(const std::string& key) const { return content_->find(key) != nullptr; }
 
+bool CaseFile::boolean(const std::string& key) const {
+  const auto& value = content_->at(key);
+  if (!value.is_boolean()) content_->wrong(key, "true or false");
+  return value.get<bool>();
+}
+
+std::vector<std::string> CaseFile::names(const std::string& key, const std::vector<std::string>& known) const {
+  const auto& list = content_->at(key);
+  std::vector<std::string> names;
+  if (!list.is_array()) content_->wrong(key, "a list of names");
+  for (const auto& value : list) {
+    if (!value.is_string() || std::find(known.begin(), known.end(), value.get<std::string>()) == known.end()) {
+      std::string all;
+      for (const auto& name : known) all += (all.empty() ? "" : ", ") + name;
+      fail(key + " names " + value.dump().substr(0, 60) + "; there are " + all);
+    }
+    names.push_back(value.get<std::string>());
+  }
+  return names;
+}
+
 std::string CaseFile::text(const std::string& key) const {
   const auto& value = content_->at(key);
   if (!value.is_string()) content_->wrong(key, "a text");
@@ -181,6 +202,17 @@ std::vector<std::int64_t> CaseFile::integers(const std::string& key) const {
   for (const auto& value : list) {
     if (!value.is_number_integer()) content_->wrong(key, "a list of integers");
     result.push_back(value.get<std::int64_t>());
+  }
+  return result;
+}
+
+std::vector<double> CaseFile::list_of_numbers(const std::string& key) const {
+  const auto& list = content_->at(key);
+  std::vector<double> result;
+  if (!list.is_array()) content_->wrong(key, "a list of numbers");
+  for (const auto& value : list) {
+    if (!value.is_number()) content_->wrong(key, "a list of numbers");
+    result.push_back(value.get<double>());
   }
   return result;
 }

@@ -40,6 +40,9 @@ class CaseFile {
   /// The same by tensor name: an object of numbers and nulls; empty where there is no such key.
   std::map<std::string, std::optional<double>> tolerances(const std::string& key) const;
   bool has(const std::string& key) const;
+  bool boolean(const std::string& key) const;
+  /// A list of names, all of them among these.
+  std::vector<std::string> names(const std::string& key, const std::vector<std::string>& known) const;
   /// An integer between bounds.
   std::int64_t integer(const std::string& key, std::int64_t least, std::int64_t most) const;
   /// Throws where it has a key that is not among these, naming the nearest that is.
@@ -49,6 +52,7 @@ class CaseFile {
   /// An object of numbers by name; empty where there is no such key.
   std::map<std::string, double> numbers(const std::string& key) const;
   std::vector<std::int64_t> integers(const std::string& key) const;
+  std::vector<double> list_of_numbers(const std::string& key) const;
   CaseFile object(const std::string& key) const;
   /// An object of objects by name, whatever characters the names have.
   std::map<std::string, CaseFile> objects(const std::string& key) const;

@@ -59,6 +59,11 @@ class OperatorJson {
     if (found == json_.end() || *found != expected) fail(key, "\"" + expected + "\"");
   }
 
+  bool is_text(const std::string& key, const std::string& value) const {
+    const auto found = json_.find(key);
+    return found != json_.end() && *found == value;
+  }
+
   /// Empty where there is no such key.
   std::vector<std::string> names(const std::string& key, const std::vector<std::string>& known) const {
     std::string list = "names among ";
@@ -81,20 +86,22 @@ class OperatorJson {
   Json json_;
 };
 
-/// A float32 array with four dimensions.
+/// A float32 array with four dimensions; a layer's with two, as the first two of four.
 struct Tensor4 {
   std::string path;
   std::vector<std::int64_t> shape;
   std::vector<float> values;
 };
 
-Tensor4 read_tensor(const std::filesystem::path& path) {
+Tensor4 read_tensor(const std::filesystem::path& path, bool linear) {
   const NpyArray array = read_npy(path);
-  if (array.type != NpyType::kFloat32 || array.shape.size() != 4) {
+  if (array.type != NpyType::kFloat32 || array.shape.size() != (linear ? 2U : 4U)) {
     throw std::runtime_error(path.string() + ": " + npy_descr(array.type) + " of shape " + array.shape_text() +
-                             "; expected <f4 with four dimensions");
+                             "; expected <f4 with " + (linear ? "two" : "four") + " dimensions");
   }
-  return {path.string(), array.shape, array.values<float>()};
+  std::vector<std::int64_t> shape = array.shape;
+  shape.resize(4, 1);
+  return {path.string(), shape, array.values<float>()};
 }
 
 void require_shape(const Tensor4& tensor, const std::vector<std::int64_t>& expected) {
@@ -194,32 +201,76 @@ ConvShape shape_of(const OperatorJson& file, const std::filesystem::path& folder
                            " do not fit together with " + settings + ": " + complaint);
 }
 
+/// The layer of case.json, whose operands have the shapes that follow from it.
+ConvShape shape_of_layer(const OperatorJson& file, const Tensor4& x, const Tensor4& w, const Tensor4& dy) {
+  constexpr std::int64_t kMost = 1 << 20;
+  const std::int64_t rows = file.integer("rows", 1, kMost), inputs = file.integer("in_features", 1, kMost),
+                     outputs = file.integer("out_features", 1, kMost);
+  require_shape(x, {rows, inputs, 1, 1});
+  require_shape(w, {outputs, inputs, 1, 1});
+  require_shape(dy, {rows, outputs, 1, 1});
+  return matmul_shape(rows, outputs, inputs);
+}
+
+void read_bias_kind(const OperatorJson& file, const std::vector<std::string>& inputs, OperatorCase& result) {
+  const bool none = file.is_text("bias", "none");
+  result.bias_quantised = file.is_text("bias", "quantised");
+  if (!none && !result.bias_quantised && !file.is_text("bias", "float32")) {
+    file.fail("bias", "none, float32 or quantised");
+  }
+  const bool given = std::find(inputs.begin(), inputs.end(), "bias") != inputs.end();
+  if (given == none) file.fail("inputs", none ? "no bias, for bias is none" : "bias among them");
+}
+
 }  // namespace
 
 OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   const OperatorJson file(case_dir / "case.json");
-  file.only_keys({"kind", "op", "quantizer", "layout", "weight_layout", "bits", "grad_bits", "stride", "padding",
-                  "groups", "inputs", "exact", "close", "close_tolerance", "comment"});
-  file.require_text("kind", "operator");
-  file.require_text("op", "conv2d");
-  file.require_text("quantizer", "minmax-affine");
-  file.require_text("layout", "NCHW");
-  file.require_text("weight_layout", "OIHW");
-
   OperatorCase result;
+  result.linear = file.is_text("op", "linear");
+  std::vector<std::string> keys{"kind",  "op",    "quantizer",       "bits",   "grad_bits", "inputs",
+                                "exact", "close", "close_tolerance", "comment"};
+  for (const char* key : {"layout", "weight_layout", "stride", "padding", "groups"}) {
+    if (!result.linear) keys.push_back(key);
+  }
+  for (const char* key : {"rows", "in_features", "out_features", "bias"}) {
+    if (result.linear) keys.push_back(key);
+  }
+  file.only_keys(keys);
+  file.require_text("kind", "operator");
+  file.require_text("quantizer", "minmax-affine");
+  if (!result.linear) {
+    if (!file.is_text("op", "conv2d")) file.fail("op", "conv2d, linear, matmul, adamw or sgd_clipped");
+    file.require_text("layout", "NCHW");
+    file.require_text("weight_layout", "OIHW");
+  }
   const auto bits = [&](const char* key) {
     return BitWidth::integer(static_cast<int>(file.integer(key, BitWidth::kMinBits, BitWidth::kMaxBits)));
   };
   result.width = bits("bits");
   result.gradient_width = bits("grad_bits");
-  const auto inputs = file.names("inputs", {"x", "w", "dy", "noise"});
+  std::vector<std::string> known_inputs{"x", "w", "dy", "noise"};
+  if (result.linear) known_inputs.push_back("bias");
+  const auto inputs = file.names("inputs", known_inputs);
   for (const char* name : {"x", "w", "dy"}) {
     if (std::find(inputs.begin(), inputs.end(), name) == inputs.end()) file.fail("inputs", "x, w and dy among them");
   }
 
-  const auto exact = file.names("exact", {"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g",
-                                          "qw_requantised", "lo_w_requantised", "s_w_requantised"});
-  const auto close = file.names("close", {"y", "dx", "dw", "dx_requantised"});
+  std::vector<std::string> known_exact{"qx", "qw", "qg", "lo_x", "s_x", "lo_w", "s_w", "lo_g", "s_g"};
+  for (const char* name : {"qw_requantised", "lo_w_requantised", "s_w_requantised", "accumulators_y", "accumulators_dw",
+                           "accumulators_dx_requantised"}) {
+    known_exact.push_back(name);
+  }
+  std::vector<std::string> known_close{"y", "dx", "dw", "dx_requantised"};
+  if (result.linear) {
+    read_bias_kind(file, inputs, result);
+    known_close.push_back("dbias");
+    for (const char* name : {"qbias", "lo_bias", "s_bias"}) {
+      if (result.bias_quantised) known_exact.push_back(name);
+    }
+  }
+  const auto exact = file.names("exact", known_exact);
+  const auto close = file.names("close", known_close);
   std::vector<std::string> arrays;
   for (const auto* names : {&inputs, &exact, &close}) {
     for (const auto& name : *names) arrays.push_back(name + ".npy");
@@ -227,21 +278,30 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   if (const std::string missing = missing_files(case_dir, arrays); !missing.empty()) {
     throw std::runtime_error((case_dir / "case.json").string() + ": " + missing);
   }
-  const Tensor4 x = read_tensor(case_dir / "x.npy");
-  const Tensor4 w = read_tensor(case_dir / "w.npy");
-  const Tensor4 dy = read_tensor(case_dir / "dy.npy");
-  result.shape = shape_of(file, case_dir, arrays, {x.shape, w.shape, dy.shape});
+  const Tensor4 x = read_tensor(case_dir / "x.npy", result.linear);
+  const Tensor4 w = read_tensor(case_dir / "w.npy", result.linear);
+  const Tensor4 dy = read_tensor(case_dir / "dy.npy", result.linear);
+  result.shape =
+      result.linear ? shape_of_layer(file, x, w, dy) : shape_of(file, case_dir, arrays, {x.shape, w.shape, dy.shape});
   for (const Tensor4* operand : {&x, &w, &dy}) require_finite(*operand);
   result.x = to_channels_last(x);
   result.w = to_channels_last(w);
   result.dy = to_channels_last(dy);
   if (std::find(inputs.begin(), inputs.end(), "noise") != inputs.end()) {
-    const Tensor4 noise = read_tensor(case_dir / "noise.npy");
+    const Tensor4 noise = read_tensor(case_dir / "noise.npy", result.linear);
     require_shape(noise, dy.shape);
     require_noise(noise);
     result.noise = to_channels_last(noise);
   }
 
+  if (result.linear && std::find(inputs.begin(), inputs.end(), "bias") != inputs.end()) {
+    const NpyArray bias = read_npy(case_dir / "bias.npy");
+    if (bias.type != NpyType::kFloat32 || bias.shape != Shape{result.shape.o}) {
+      throw std::runtime_error((case_dir / "bias.npy").string() + ": " + npy_descr(bias.type) + " of shape " +
+                               bias.shape_text() + "; expected <f4 of shape " + shape_text({result.shape.o}));
+    }
+    result.bias = bias.values<float>();
+  }
   result.close_tolerance = file.bound("close_tolerance");
   const auto add = [&](const std::string& name, bool is_exact) {
     result.recorded.push_back({name, is_exact, read_npy(case_dir / (name + ".npy"))});

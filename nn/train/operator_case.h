@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// OperatorCase: one recorded quantised convolution, as a folder holds it: case.json (shape and widths) and .npy arrays
-// in NCHW and OIHW. Reading checks everything, so that computing need not.
+// OperatorCase: one recorded quantised convolution or fully connected layer, as a folder holds it: case.json (shape and
+// widths) and .npy arrays in NCHW and OIHW, of a layer (rows, inputs) and (outputs, inputs). Reading checks everything,
+// so that computing need not.
 #pragma once
 
 #include <filesystem>
@@ -22,6 +23,9 @@ struct RecordedArray {
 };
 
 struct OperatorCase {
+  bool linear = false;                    // a fully connected layer: the convolution of 1 x 1 maps, rows being samples
+  std::vector<float> bias;                // of a layer; empty: none
+  bool bias_quantised = false;            // one range for the vector, at `width`
   std::optional<double> close_tolerance;  // of arrays that are not exact, where the case gives one
   ConvShape shape;
   BitWidth width;               // x and w

@@ -13,6 +13,7 @@
 #include "nn/models/state.h"
 #include "nn/run/findings.h"
 #include "nn/run/network_state.h"
+#include "nn/train/language_case.h"
 #include "nn/train/step_comparison.h"
 #include "sim/schedule/schedule.h"
 
@@ -21,87 +22,23 @@ namespace {
 
 constexpr double kTolerance = 1e-3;
 constexpr std::int64_t kMost = 1 << 20;
-/// Keys of both kinds of cases.
-const std::vector<std::string> kModelKeys{
-    "kind",    "model", "vocabulary",     "embedding",     "hidden",    "layers",    "time_steps", "batch",
-    "dropout", "bias",  "gradient_group", "error_weights", "min_scale", "tolerance", "comment",    "error_grid_bits"};
 
-std::vector<std::string> with_model_keys(std::vector<std::string> keys) {
-  keys.insert(keys.end(), kModelKeys.begin(), kModelKeys.end());
-  return keys;
-}
-
-builder::Bias bias_of(const CaseFile& file) {
-  const std::string bias = file.text("bias");
-  if (bias == "float32") return builder::Bias::kFloat32;
-  if (bias == "quantised") return builder::Bias::kQuantised;
-  file.fail("bias is '" + bias + "': float32 or quantised");
-}
-
-BitWidth width_of(const CaseFile& file, const std::string& key) {
-  return BitWidth::integer(static_cast<int>(file.integer(key, BitWidth::kMinBits, BitWidth::kMaxBits)));
-}
-
-builder::Options options_of(const CaseFile& file, const std::string& rounding) {
-  builder::Options options;
-  options.batch = file.integer("batch", 1, kMost);
-  builder::LanguageSizes& sizes = options.language;
-  sizes.vocabulary = file.integer("vocabulary", 2, kMost);
-  sizes.embedding = file.integer("embedding", 1, kMost);
-  sizes.hidden = file.integer("hidden", 1, kMost);
-  sizes.layers = file.integer("layers", 1, 64);
-  sizes.time_steps = file.integer("time_steps", 1, kMost);
-  sizes.bias = bias_of(file);
-  if (file.number("dropout") != 0.0) file.fail("dropout is not 0: a step with dropout cannot be replayed");
-  if (const std::string group = file.text("gradient_group"); group != "tensor") {
-    file.fail("gradient_group is '" + group + "'; gradients have one range a tensor");
+void read_optimizer(const CaseFile& optimizer, builder::Options& options) {
+  if (optimizer.text("name") == "adamw") {
+    optimizer.only_keys({"name", "lr", "betas", "eps", "weight_decay"});
+    const auto betas = optimizer.list_of_numbers("betas");
+    if (betas.size() != 2) optimizer.fail("betas are not two numbers");
+    options.adamw = AdamwRule{betas[0], betas[1], optimizer.number("eps"), optimizer.number("weight_decay"), 0.0};
+    return;
   }
-  if (rounding != "nearest")
-    file.fail("gradient_rounding is '" + rounding + "'; a step can be replayed with 'nearest'");
-  options.quantisation.stochastic = false;
-  const std::string error_weights = file.text("error_weights");
-  if (error_weights != "shared" && error_weights != "requantised") {
-    file.fail("error_weights is '" + error_weights + "': shared or requantised");
+  optimizer.only_keys({"name", "lr", "momentum", "weight_decay", "clip"});
+  if (optimizer.text("name") != "sgd" || optimizer.number("momentum") != 0.0 ||
+      optimizer.number("weight_decay") != 0.0) {
+    optimizer.fail("the optimizer is neither adamw nor plain SGD: sgd, momentum 0, weight_decay 0");
   }
-  options.quantisation.error_weights = error_weights == "shared" ? ErrorWeights::kShared : ErrorWeights::kRequantised;
-  const std::int64_t grid_bits = file.optional_integer("error_grid_bits").value_or(16);
-  if (grid_bits != 16 && grid_bits != 24) {
-    file.fail("error_grid_bits is " + std::to_string(grid_bits) + "; the grids have 16 or 24 bits");
-  }
-  options.quantisation.error_grid_bits = static_cast<int>(grid_bits);
-  options.quantisation.min_scale.narrow = static_cast<float>(file.number("min_scale"));
-  return options;
-}
-
-/// tokens.npy: (rows + 1, batch).
-std::vector<std::int32_t> read_tokens(const CaseFile& file, const builder::Options& options, std::int64_t rows) {
-  const NpyArray array = read_npy(file.folder() / "tokens.npy");
-  NpyArray wanted;
-  wanted.shape = {rows + 1, options.batch};
-  if (array.shape != wanted.shape) {
-    file.fail("tokens.npy is " + array.shape_text() + ", the case needs " + wanted.shape_text());
-  }
-  std::vector<std::int32_t> tokens;
-  for (const double value : array.as_doubles()) {
-    if (value < 0.0 || value >= static_cast<double>(options.language.vocabulary) || value != std::floor(value)) {
-      file.fail("tokens.npy holds " + std::to_string(value) + ", which is none of " +
-                std::to_string(options.language.vocabulary) + " words");
-    }
-    tokens.push_back(static_cast<std::int32_t>(value));
-  }
-  return tokens;
-}
-
-/// hidden.npy or cell.npy: what the step begins with.
-std::vector<float> read_carried(const CaseFile& file, const builder::Options& options, const std::string& name) {
-  const NpyArray array = read_npy(file.folder() / (name + ".npy"));
-  NpyArray wanted;
-  wanted.shape = {options.batch, options.language.hidden};
-  if (array.shape != wanted.shape || array.type != NpyType::kFloat32) {
-    file.fail(name + ".npy is " + npy_descr(array.type) + " of shape " + array.shape_text() +
-              ", the case needs <f4 of " + wanted.shape_text());
-  }
-  return array.values<float>();
+  options.sgd = builder::Options::Sgd{};
+  options.sgd->clip = optimizer.number("clip");
+  if (!(options.sgd->clip > 0.0)) optimizer.fail("clip is not above 0");
 }
 
 /// The model on a device, with the case's weights.
@@ -122,16 +59,16 @@ class LanguageReplay {
 
   void write(const std::string& name, const std::vector<float>& values) { memory_->write(name, values.data()); }
   void set_rate(float rate) { inputs_.set(network_->rate, rate); }
+  void set_step(std::int64_t step) { inputs_.set(network_->step, static_cast<std::uint32_t>(step)); }
   void set_widths(BitWidth forward, BitWidth gradient) {
     for (const auto& layer : network_->layers) {
       inputs_.set(layer.forward, forward);
       inputs_.set(layer.gradient, gradient);
     }
   }
-  /// One step on rows of tokens, each a time step; the words that follow are one row on.
-  StepResult step(const std::int32_t* tokens, std::int64_t batch) {
-    inputs_.point(network_->tokens, tokens);
-    inputs_.point(network_->labels, tokens + batch);
+  StepResult step(const std::int32_t* words, const std::int32_t* labels) {
+    inputs_.point(network_->tokens, words);
+    inputs_.point(network_->labels, labels);
     const StepResult result = findings_of(*network_, executable_->run(inputs_));
     if (!result.non_finite.empty()) throw std::runtime_error("replayed step: " + result.non_finite + " is not finite");
     return result;
@@ -159,22 +96,26 @@ class LanguageReplay {
 }  // namespace
 
 ReplayReport replay_language_step(const CaseFile& file, const ReplayPaths& paths, Device& device) {
-  file.only_keys(with_model_keys({"bits", "grad_bits", "gradient_rounding", "gradients_where_min_scale_binds", "loss",
-                                  "loss_tolerance", "gradient_norm_total", "absolute_tolerance",
-                                  "relative_gradient_change_under_1e7_weight_noise"}));
-  file.need_files({"init.safetensors", "tokens.npy", "hidden.npy", "cell.npy", "gradients.safetensors",
-                   "after_forward.safetensors"});
-  builder::Options options = options_of(file, file.text("gradient_rounding"));
-  const BitWidth bits = width_of(file, "bits"), gradient_bits = width_of(file, "grad_bits");
+  file.only_keys(language_keys(
+      file, {"bits", "grad_bits", "gradient_rounding", "gradients_where_min_scale_binds", "loss", "loss_tolerance",
+             "gradient_norm_total", "absolute_tolerance", "relative_gradient_change_under_1e7_weight_noise"}));
+  std::vector<std::string> needed{"init.safetensors", "tokens.npy", "gradients.safetensors",
+                                  "after_forward.safetensors"};
+  std::vector<std::string> carried;
+  if (carries_state(file)) carried = {"hidden", "cell"};
+  for (const auto& name : carried) needed.push_back(name + ".npy");
+  file.need_files(needed);
+  builder::Options options = language_options(file, file.text("gradient_rounding"));
+  const BitWidth bits = case_width(file, "bits"), gradient_bits = case_width(file, "grad_bits");
   options.widest = [&](const std::string&) { return LayerWidths{bits, gradient_bits}; };
   LanguageReplay replay(file, options, device);
-  const auto tokens = read_tokens(file, options, options.language.time_steps);
-  for (const char* name : {"hidden", "cell"}) replay.write(name, read_carried(file, options, name));
+  const CaseTokens tokens(file, options, 1);
+  for (const auto& name : carried) replay.write(name, read_carried(file, options, name));
   const TensorFile gradients = read_safetensors(file.folder() / "gradients.safetensors");
   const TensorFile statistics = read_safetensors(file.folder() / "after_forward.safetensors");
   if (paths.out_dir) make_folder(*paths.out_dir);
   replay.set_widths(bits, gradient_bits);
-  const StepResult result = replay.step(tokens.data(), options.batch);
+  const StepResult result = replay.step(tokens.words(0), tokens.labels(0));
 
   ReplayReport report;
   report.kind = "step";
@@ -193,30 +134,28 @@ ReplayReport replay_language_step(const CaseFile& file, const ReplayPaths& paths
 }
 
 ReplayReport replay_language_trajectory(const CaseFile& file, const ReplayPaths& paths, Device& device) {
-  file.only_keys(with_model_keys({"steps", "precision", "optimizer", "data", "trajectory"}));
+  file.only_keys(language_keys(file, {"steps", "precision", "optimizer", "data", "trajectory"}));
   const CaseFile precision = file.object("precision"), optimizer = file.object("optimizer");
   precision.only_keys({"min", "max", "cycles", "gradient_bits", "gradient_rounding"});
-  optimizer.only_keys({"name", "lr", "momentum", "weight_decay", "clip"});
-  file.need_files({"init.safetensors", "tokens.npy", "first_update.safetensors"});
-  builder::Options options = options_of(file, precision.text("gradient_rounding"));
+  std::vector<std::string> needed{"init.safetensors", "tokens.npy"};
+  if (carries_state(file)) needed.push_back("first_update.safetensors");
+  file.need_files(needed);
+  builder::Options options = language_options(file, precision.text("gradient_rounding"));
   const std::int64_t steps = file.integer("steps", 1, kMost);
-  const BitWidth min = width_of(precision, "min"), max = width_of(precision, "max"),
-                 gradient_bits = width_of(precision, "gradient_bits");
+  const BitWidth min = case_width(precision, "min"), max = case_width(precision, "max"),
+                 gradient_bits = case_width(precision, "gradient_bits");
   const auto schedule = make_schedule({"cyclic_cosine", min, max, precision.integer("cycles", 1, steps), steps});
-  if (optimizer.text("name") != "sgd" || optimizer.number("momentum") != 0.0 ||
-      optimizer.number("weight_decay") != 0.0) {
-    file.fail("optimizer is not plain SGD: sgd, momentum 0, weight_decay 0");
-  }
-  options.sgd = builder::Options::Sgd{0.0F, 0.0F, optimizer.number("clip")};
-  if (!(options.sgd->clip > 0.0)) file.fail("optimizer.clip is not above 0");
+  read_optimizer(optimizer, options);
   options.widest = [&](const std::string&) { return LayerWidths{max, gradient_bits}; };
   const auto recorded = file.list("trajectory");
   if (static_cast<std::int64_t>(recorded.size()) != steps) {
     file.fail("steps is " + std::to_string(steps) + ", trajectory has " + std::to_string(recorded.size()));
   }
   LanguageReplay replay(file, options, device);
-  const auto tokens = read_tokens(file, options, steps * options.language.time_steps);
-  const TensorFile update = read_safetensors(file.folder() / "first_update.safetensors");
+  const CaseTokens tokens(file, options, steps);
+  // A step of AdamW moves by the gradient's sign, which is noise where the gradient is: nothing to compare.
+  TensorFile update;
+  if (carries_state(file)) update = read_safetensors(file.folder() / "first_update.safetensors");
   if (paths.out_dir) make_folder(*paths.out_dir);
   replay.set_rate(static_cast<float>(optimizer.number("lr")));
 
@@ -233,8 +172,8 @@ ReplayReport replay_language_trajectory(const CaseFile& file, const ReplayPaths&
       for (auto& tensor : save_state(replay.state())) before[tensor.name] = std::move(tensor.data);
     }
     replay.set_widths(bits, gradient_bits);
-    const double loss =
-        replay.step(tokens.data() + step * options.language.time_steps * options.batch, options.batch).loss;
+    replay.set_step(step);
+    const double loss = replay.step(tokens.words(step), tokens.labels(step)).loss;
     losses.push_back(loss);
     ReplayLine line;
     line.name = "step " + std::to_string(step);
@@ -253,7 +192,7 @@ ReplayReport replay_language_trajectory(const CaseFile& file, const ReplayPaths&
       line.note += ", recorded " + std::to_string(entry.integer("bits")) + " bits";
     }
     report.lines.push_back(std::move(line));
-    if (step != 0) continue;
+    if (step != 0 || update.tensors.empty()) continue;
     std::vector<NamedTensor> changes;
     for (auto& tensor : save_state(replay.state())) {
       const auto& from = before.at(tensor.name);

@@ -3,7 +3,6 @@
 #include "nn/train/replay_operator.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <span>
 #include <stdexcept>
@@ -14,6 +13,8 @@
 #include "nn/io/layout.h"
 #include "nn/io/npy.h"
 #include "nn/train/operator_case.h"
+#include "nn/train/operator_comparison.h"
+#include "nn/train/replay_pairs.h"
 #include "sim/ops/accumulator.h"
 #include "sim/ops/error_weights.h"
 #include "sim/program/program.h"
@@ -21,11 +22,10 @@
 namespace bitcycle {
 namespace {
 
-constexpr double kCloseTolerance = 1e-6;
 constexpr double kSharedGrid16Tolerance = 1e-4;
 
-/// Everything that a case can be asked for, by the name of its array; NCHW and OIHW.
-using Results = std::map<std::string, NpyArray>;
+/// NCHW and OIHW; of a linear layer (rows, channels) and (outputs, inputs).
+using Results = OperatorResults;
 
 /// The convolution's nodes, and the tensors that the case can be asked for.
 struct CaseProgram {
@@ -34,6 +34,8 @@ struct CaseProgram {
   Tensor x, w, dy, noise, width, gradient_width;  // given
   ops::Quantised qx, qw, qg, error_w;             // codes and grids
   Tensor y, dw, dx, y_sums, dw_sums, dx_sums;     // results and their exact sums
+  Tensor bias, dbias;                             // of a layer that has one
+  ops::Quantised qbias;                           // where it is quantised
   std::vector<Tensor> kept;
 };
 
@@ -51,8 +53,10 @@ class CaseWriter {
                            weight_gradient = ops::conv_weight_gradient(s_);
     p_.qx = activation();
     p_.qw = weights(Pass::kForward, "qw", ops::by_output_channel());
-    p_.y = product(forward, p_.qx, p_.qw, "y");
+    p_.y = product(forward, p_.qx, p_.qw, case_.bias.empty() ? "y" : "products");
+    if (!case_.bias.empty()) p_.y = add_bias(p_.y);
     p_.qg = gradient();
+    if (!case_.bias.empty()) bias_gradient();
     p_.dw = product(weight_gradient, p_.qx, p_.qg, "dw");
     p_.error_w = error_weights == ErrorWeights::kRequantised
                      ? weights(Pass::kError, "error w", ops::by_input_channel(s_.groups))
@@ -65,7 +69,10 @@ class CaseWriter {
       p_.kept.push_back(operand.codes);
       p_.kept.push_back(operand.grid);
     }
-    for (const Tensor result : {p_.y, p_.dw, p_.dx, p_.y_sums, p_.dw_sums, p_.dx_sums}) p_.kept.push_back(result);
+    for (const Tensor result :
+         {p_.y, p_.dw, p_.dx, p_.y_sums, p_.dw_sums, p_.dx_sums, p_.dbias, p_.qbias.codes, p_.qbias.grid}) {
+      if (result) p_.kept.push_back(result);
+    }
   }
   CaseProgram result() { return std::move(p_); }
 
@@ -143,6 +150,38 @@ class CaseWriter {
     return quantise.result();
   }
 
+  /// y = fl(products + bias), the bias or its values on a grid of its own.
+  Tensor add_bias(Tensor products) {
+    p_.bias = tensor("bias", Element::kFloat32, {s_.o}, Lifetime::kState);
+    Tensor values = p_.bias;
+    if (case_.bias_quantised) {
+      const Tensor range = tensor("bias range", Element::kRange);
+      write(Pass::kForward, ops::Range{p_.bias, range, ops::one_group()});
+      ops::Quantise quantise;
+      quantise.x = p_.bias;
+      quantise.grid = tensor("bias grid", Element::kGrid);
+      quantise.width = p_.width;
+      write(Pass::kForward, ops::FitGrid{range, p_.width, quantise.grid, MinScale{}});
+      quantise.codes = tensor("qbias", codes_element(case_.width), {s_.o});
+      write(Pass::kForward, quantise);
+      p_.qbias = quantise.result();
+      values = tensor("bias values", Element::kFloat32, {s_.o});
+      write(Pass::kForward, ops::Dequantise{p_.qbias, values});
+    }
+    const Tensor y = samples("y", Element::kFloat32, {s_.n, s_.out_h(), s_.out_w(), s_.o});
+    write(Pass::kForward, ops::AddBias{products, values, y});
+    return y;
+  }
+  /// The column sum of the quantised gradient.
+  void bias_gradient() {
+    const Tensor values = samples("dy values", Element::kFloat32, {s_.n, s_.out_h(), s_.out_w(), s_.o});
+    write(Pass::kWeightGradient, ops::Dequantise{p_.qg, values});
+    const Tensor bound = tensor("dy magnitude", Element::kFloat32);
+    write(Pass::kWeightGradient, ops::Magnitude{values, bound});
+    p_.dbias = tensor("dbias", Element::kFloat32, {s_.o});
+    write(Pass::kWeightGradient, ops::BiasGradient{values, bound, p_.dbias});
+  }
+
   Tensor sums(const ops::Contraction& over, const ops::Quantised& lhs, const ops::Quantised& rhs,
               const std::string& name) {
     ops::Product exact;
@@ -207,6 +246,7 @@ class OperatorReplay {
     const CaseProgram p = CaseWriter(case_, error_weights, grid_bits).result();
     const auto state = device_.make_state(p.program);
     state->write("w", case_.w.data());
+    if (p.bias) state->write("bias", case_.bias.data());
     const auto executable = device_.compile(p.program, {state, p.kept});
     StepInputs inputs(p.program);
     inputs.set(p.width, case_.width);
@@ -228,6 +268,11 @@ class OperatorReplay {
       add_codes("qg", p.qg.codes, case_.gradient_width, {s_.n, s_.o, s_.out_h(), s_.out_w()});
       add_grid("g", p.qg.grid, case_.gradient_width, {});
       add_accumulators("accumulators_dw", Pass::kWeightGradient, p.dw_sums);
+      if (p.dbias) add("dbias", {s_.o}, read<float>(p.dbias));
+      if (p.qbias.codes) {
+        add_codes("qbias", p.qbias.codes, case_.width, {s_.o, 1, 1, 1});
+        add_grid("bias", p.qbias.grid, case_.width, {});
+      }
     }
     add_input(dx_name, read<float>(p.dx));
     add_accumulators("accumulators_" + dx_name, Pass::kError, p.dx_sums);
@@ -249,7 +294,9 @@ class OperatorReplay {
 
   template <typename T>
   void add(const std::string& name, const std::vector<std::int64_t>& shape, const std::vector<T>& values) {
-    results_[name] = make_npy<T>(shape, std::span<const T>(values));
+    std::vector<std::int64_t> in_files = shape;
+    if (case_.linear && shape.size() == 4) in_files.resize(name == "qbias" ? 1 : 2);
+    results_[name] = make_npy<T>(in_files, std::span<const T>(values));
   }
   template <typename T>
   void add_channels_first(const std::string& name, const std::vector<std::int64_t>& shape,
@@ -331,44 +378,15 @@ class OperatorReplay {
   Results results_;
 };
 
-/// Largest |computed - recorded|, over the largest |recorded| where `relative` and that is not 0.
-double largest_deviation(const std::vector<double>& recorded, const std::vector<double>& computed, bool relative) {
-  double deviation = 0.0, magnitude = 0.0;
-  for (std::size_t e = 0; e < recorded.size(); ++e) {
-    const double difference = std::fabs(computed[e] - recorded[e]);
-    // A NaN in either is a deviation that no tolerance meets.
-    deviation = difference <= deviation ? deviation : (std::isnan(difference) ? INFINITY : difference);
-    magnitude = std::max(magnitude, std::fabs(recorded[e]));
-  }
-  return relative && magnitude > 0.0 ? deviation / magnitude : deviation;
-}
-
-ReplayLine compare(const std::filesystem::path& folder, const RecordedArray& recorded, const NpyArray& computed,
-                   const std::string& name, double tolerance) {
-  if (recorded.array.shape != computed.shape) {
-    throw std::runtime_error((folder / (recorded.name + ".npy")).string() + ": shape " + recorded.array.shape_text() +
-                             "; the operands make " + computed.shape_text());
-  }
-  ReplayLine line;
-  line.name = name;
-  line.tolerance = tolerance;
-  const std::vector<double> a = recorded.array.as_doubles();
-  const std::vector<double> b = computed.as_doubles();
-  line.deviation = largest_deviation(a, b, !recorded.exact);
-  line.ok = line.deviation <= tolerance;
-  if (recorded.exact) {
-    std::size_t different = 0;
-    for (std::size_t e = 0; e < a.size(); ++e) different += a[e] != b[e] || std::signbit(a[e]) != std::signbit(b[e]);
-    line.ok = different == 0;
-    line.note = line.ok ? "equal bits" : std::to_string(different) + " of " + std::to_string(a.size()) + " differ";
-  }
-  return line;
-}
-
 }  // namespace
 
 ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& device,
                              const std::optional<std::filesystem::path>& out_dir) {
+  const CaseFile file(case_dir);
+  const std::string op = file.has("op") ? file.text("op") : "";
+  if (op == "matmul") return replay_matmul(file, device, out_dir);
+  if (op == "adamw") return replay_adamw(file, device, out_dir);
+  if (op == "sgd_clipped") return replay_sgd_clipped(file, device, out_dir);
   const OperatorCase source = read_operator_case(case_dir);
   if (out_dir) make_folder(*out_dir);  // what cannot be written is said before anything is computed
   const Results results = OperatorReplay(source, device).run();
@@ -381,13 +399,13 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& devi
   for (const RecordedArray& recorded : source.recorded) {
     const NpyArray& computed = results.at(recorded.name);
     if (recorded.exact) {
-      report.lines.push_back(compare(case_dir, recorded, computed, recorded.name, 0.0));
+      report.lines.push_back(compare_array(case_dir, recorded, computed, recorded.name, 0.0));
     } else if (recorded.name == "dx") {
       report.lines.push_back(
-          compare(case_dir, recorded, computed, "dx (16-bit grid)", std::max(close, kSharedGrid16Tolerance)));
-      report.lines.push_back(compare(case_dir, recorded, results.at("dx_grid24"), "dx (24-bit grid)", close));
+          compare_array(case_dir, recorded, computed, "dx (16-bit grid)", std::max(close, kSharedGrid16Tolerance)));
+      report.lines.push_back(compare_array(case_dir, recorded, results.at("dx_grid24"), "dx (24-bit grid)", close));
     } else {
-      report.lines.push_back(compare(case_dir, recorded, computed, recorded.name, close));
+      report.lines.push_back(compare_array(case_dir, recorded, computed, recorded.name, close));
     }
   }
   if (out_dir) {

@@ -36,7 +36,8 @@ CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
       states_(static_cast<std::size_t>(workers_.threads())),
       partials_(static_cast<std::size_t>(workers_.threads())),
       depthwise_partials_(static_cast<std::size_t>(workers_.threads())),
-      ordered_partials_(static_cast<std::size_t>(workers_.threads())) {}
+      ordered_partials_(static_cast<std::size_t>(workers_.threads())),
+      nodes_(kernels_, workers_, profile_) {}
 
 void CpuLibrary::begin_images() {
   level(states_);

@@ -14,6 +14,7 @@
 #include "sim/cpu/codes.h"
 #include "sim/cpu/cpu_weights.h"
 #include "sim/cpu/kernels.h"
+#include "sim/cpu/nodes.h"
 #include "sim/cpu/product_image.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
@@ -24,7 +25,7 @@
 
 namespace bitcycle::cpu {
 
-class CpuLibrary final : public KernelLibrary {
+class CpuLibrary final : public KernelLibrary, public NodeKernels {
  public:
   CpuLibrary(const KernelTable& kernels, int threads);
 
@@ -39,6 +40,9 @@ class CpuLibrary final : public KernelLibrary {
   void to_host(void* host, const void* device, std::size_t bytes) override { reference_.to_host(host, device, bytes); }
   void fill_zero(void* device, std::size_t bytes) override { reference_.fill_zero(device, bytes); }
   void synchronise() override {}
+
+  bool has_kernel(const Operation& operation) const override { return Nodes::has(operation); }
+  void run_node(const Operation& operation, const StepMemory& memory) override { nodes_.run(operation, memory); }
 
 #include "sim/device/kernel_library_overrides.inl"
 
@@ -144,6 +148,7 @@ class CpuLibrary final : public KernelLibrary {
   int summed_norms_ = 0;
   std::int64_t gradient_sum_channels_ = 0;
   OperationProfile profile_;
+  Nodes nodes_;
 };
 
 }  // namespace bitcycle::cpu

@@ -15,6 +15,7 @@
 #include "sim/cpu/code_rows.h"
 #include "sim/cpu/depthwise_kernels.h"
 #include "sim/cpu/float_kernels.h"
+#include "sim/cpu/language_rows.h"
 #include "sim/cpu/max_pool_row.h"
 
 namespace bitcycle::cpu {
@@ -378,6 +379,7 @@ struct KernelTable {
   void (*sgd)(const float* g, float* m, float* w, std::int64_t count, float lr, float mu, float wd);
   /// Whether some exponent is all ones.
   bool (*non_finite)(const float* x, std::int64_t count);
+  LanguageRows language;
 };
 
 #define BITCYCLE_ISA(enumerator, name, kernels, condition) extern const KernelTable kernels;

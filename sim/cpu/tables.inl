@@ -147,5 +147,6 @@ constexpr KernelTable table_named(const char* name) {
           .exponentials = exponentials,
           .softmax_gradients = softmax_gradients,
           .sgd = sgd,
-          .non_finite = non_finite};
+          .non_finite = non_finite,
+          .language = kLanguageRows};
 }

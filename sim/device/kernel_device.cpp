@@ -9,6 +9,7 @@
 
 #include "sim/device/fused/fused_entry.h"
 #include "sim/device/host_state.h"
+#include "sim/device/node_kernels.h"
 #include "sim/device/step_records.h"
 #include "sim/program/memory_plan.h"
 
@@ -119,6 +120,14 @@ std::vector<KernelUse> uses_of(const std::vector<ChosenKernel>& kernels) {
   return uses;
 }
 
+/// Sums of a product of activations that nobody but its rescaling looks at.
+bool is_made_by_reader(const Program& program, const Operation& operation, const std::vector<Tensor>& kept) {
+  const auto* product = std::get_if<ops::PairProduct>(&operation);
+  if (product == nullptr || std::find(kept.begin(), kept.end(), product->sums) != kept.end()) return false;
+  const auto& readers = program.readers(product->sums);
+  return readers.size() == 1 && std::holds_alternative<ops::PairRescale>(program.node(readers.front()).operation);
+}
+
 class KernelExecutable final : public Executable {
  public:
   KernelExecutable(std::shared_ptr<KernelLibrary> library, const Program& program, const CompileOptions& options)
@@ -169,6 +178,19 @@ class KernelExecutable final : public Executable {
             KernelBinding(program_, kernel, addresses_, *library_, state_->held, held_results_)));
       } else {
         const Operation* operation = &program_.node(kernel.match.nodes.front()).operation;
+        // A library may have kernels for single nodes.
+        auto* nodes = dynamic_cast<NodeKernels*>(library_.get());
+        if (nodes != nullptr && nodes->has_kernel(*operation)) {
+          uses_[launches_.size()].kernel = name_of(*operation);
+          if (is_made_by_reader(program_, *operation, options.kept)) {
+            launches_.push_back([](const KernelStep&) {});
+            continue;
+          }
+          launches_.push_back([this, nodes, operation](const KernelStep& of) {
+            nodes->run_node(*operation, StepMemory(program_.tensors(), addresses_, program_.batch(), of.samples));
+          });
+          continue;
+        }
         if (!on_host_) make_host_copies(*operation);
         launches_.push_back([this, operation](const KernelStep& of) { run_reference(*operation, of); });
       }

@@ -14,8 +14,8 @@ void check_rows(Tensor table, Tensor tokens, Tensor rows, const Operands& operan
   const TensorSpec &of_table = operands.of(table, "table"), &of_rows = operands.of(rows, "rows");
   operands.require(table, "table", Element::kFloat32, of_table.shape);
   operands.require(rows, "rows", Element::kFloat32, of_rows.shape);
-  operands.require(tokens, "tokens", Element::kInt32, of_rows.shape.front());
-  if (row_size(of_table) != row_size(of_rows)) operands.fail("rows have another size than those of the table");
+  if (of_rows.size() % row_size(of_table) != 0) operands.fail("rows have another size than those of the table");
+  operands.require(tokens, "tokens", Element::kInt32, of_rows.size() / row_size(of_table));
 }
 
 /// A token outside of the table would read memory of others: the host has checked its text.

@@ -14,7 +14,7 @@ struct Gather {
   static constexpr const char* kName = "gather";
   Tensor table;   // float32 (words, ..., c)
   Tensor tokens;  // int32 (rows), 0..words-1
-  Tensor y;       // float32 (rows, ..., c)
+  Tensor y;       // float32 (rows, ..., c), or rows split over several axes
 
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, Visit visit) {

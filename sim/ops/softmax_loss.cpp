@@ -27,6 +27,11 @@ void run(const SoftmaxLoss& op, const StepMemory& memory) {
   std::vector<float> losses;
   LossRecord record;
   for (std::int64_t n = 0; n < rows; ++n) {
+    if (op.partial && labels[n] < 0) {
+      if (dlogits != nullptr) std::fill_n(dlogits + n * classes, classes, 0.0F);
+      losses.push_back(0.0F);
+      continue;
+    }
     const SampleLoss sample = softmax_cross_entropy_sample(logits + n * classes, classes, labels[n], inverse_n,
                                                            dlogits == nullptr ? nullptr : dlogits + n * classes);
     record.correct += sample.correct ? 1 : 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax_loss: softmax cross-entropy of a batch, the mean loss, the number of samples whose largest logit is the
-// label's, every sample's loss, and the gradient of the mean (docs/numerics.md, 6.4).
+// label's, every sample's loss, and the gradient of the mean (docs/numerics.md, 6.4). partial: a sample of label -1 has
+// loss 0 and a gradient of zeros, and is counted in the mean (6.16).
 #pragma once
 
 #include "sim/ops/op.h"
@@ -14,6 +15,7 @@ struct SoftmaxLoss {
   Tensor loss;     // loss ()
   Tensor dlogits;  // float32 as logits; none in evaluation
   Tensor losses;   // float32 (n), or none
+  bool partial = false;
 
   template <typename Self, typename Visit>
   static void each_tensor(Self& self, Visit visit) {

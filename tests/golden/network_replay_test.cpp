@@ -76,6 +76,23 @@ TEST_P(NetworkReplay, TrajectoryOfAnLstm) {
   expect_ok(report);
 }
 
+TEST_P(NetworkReplay, StepsOfATransformer) {
+  SKIP_WITHOUT_BACKEND();
+  for (const char* name :
+       {"transformer_l2_d32_b8_g16", "transformer_l2_d32_b8_g16_linears", "transformer_l2_d32_b16_g16"}) {
+    const ReplayReport report = replay(fs::path(test::golden_path("/steps")) / name);
+    EXPECT_EQ(report.lines.size(), 1U + 35U + 42U) << name;  // loss, gradients, ranges
+    expect_ok(report);
+  }
+}
+
+TEST_P(NetworkReplay, TrajectoryOfATransformer) {
+  SKIP_WITHOUT_BACKEND();
+  const ReplayReport report = replay(test::golden_path("/trajectories/transformer_l2_d32_cpt_5_8"));
+  EXPECT_EQ(report.lines.size(), 12U);
+  expect_ok(report);
+}
+
 /// A few seconds on the best instruction set, so only there.
 TEST_P(NetworkReplay, StepOfResNet50) {
   SKIP_WITHOUT_BACKEND();

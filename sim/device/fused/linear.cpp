@@ -86,6 +86,12 @@ KernelLaunch bind_linear_backward(const KernelBinding& b) {
   };
 }
 
+std::optional<Match> softmax_loss(const Candidates& c, int node) {
+  const auto* op = c.get<ops::SoftmaxLoss>(node);
+  if (op == nullptr || op->partial) return {};
+  return alone<ops::SoftmaxLoss>(c, node);
+}
+
 KernelLaunch bind_softmax(const KernelBinding& b) {
   const auto* op = b.op<ops::SoftmaxLoss>();
   SoftmaxCrossEntropy args;
@@ -110,6 +116,6 @@ KernelLaunch bind_softmax(const KernelBinding& b) {
 
 FusedEntry linear_forward_entry() { return {{"linear forward", linear_forward}, bind_linear_forward}; }
 FusedEntry linear_backward_entry() { return {{"linear backward", linear_backward}, bind_linear_backward}; }
-FusedEntry softmax_loss_entry() { return {{"softmax cross-entropy", alone<ops::SoftmaxLoss>}, bind_softmax}; }
+FusedEntry softmax_loss_entry() { return {{"softmax cross-entropy", softmax_loss}, bind_softmax}; }
 
 }  // namespace bitcycle::fused

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations of language models on every device: the bytes of the reference loops, at shapes that are no multiple of
+// any vector or tile.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "sim/number/philox.h"
+#include "sim/program/program.h"
+#include "tests/golden/devices.h"
+
+namespace bitcycle {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+
+/// A program of a few nodes, whose every result is kept and compared.
+class NodeProgram {
+ public:
+  explicit NodeProgram(std::int64_t batch = 1) : program_("nodes", batch) {}
+
+  Tensor tensor(const std::string& name, Element element, const Shape& shape = {}) {
+    const Tensor made = program_.add({name, element, shape, Lifetime::kStep, -1});
+    kept_.push_back(made);
+    return made;
+  }
+  Tensor state(const std::string& name, const Shape& shape) {
+    const Tensor made = program_.add({name, Element::kFloat32, shape, Lifetime::kState, -1});
+    states_.emplace_back(name, made);
+    return made;
+  }
+  /// Values around 0, with zeros of both signs among them.
+  Tensor values(const std::string& name, const Shape& shape) {
+    const Tensor made = program_.add({name, Element::kFloat32, shape, Lifetime::kInput, -1});
+    inputs_.emplace_back(made, random_bytes(made));
+    return made;
+  }
+  template <typename T>
+  Tensor input(const std::string& name, Element element, const std::vector<T>& values, const Shape& shape = {}) {
+    const Tensor made = program_.add({name, element, shape, Lifetime::kInput, -1});
+    std::vector<std::byte> bytes(values.size() * sizeof(T));
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    inputs_.emplace_back(made, std::move(bytes));
+    return made;
+  }
+  template <typename Op>
+  void node(const Op& op) {
+    program_.add(Site{"layer", Pass::kForward}, op);
+  }
+  ops::Quantised codes(const std::string& name, Tensor x, const Shape& shape, int bits) {
+    const Tensor range = tensor(name + " range", Element::kRange), grid = tensor(name + " grid", Element::kGrid);
+    node(ops::Range{x, range, ops::one_group()});
+    ops::Quantise op;
+    op.x = x;
+    op.grid = grid;
+    op.width = input<BitWidth>(name + " width", Element::kBitWidth, {BitWidth::integer(bits)});
+    op.codes = tensor(name, bits <= 8 ? Element::kCodes8 : Element::kCodes16, shape);
+    node(ops::FitGrid{range, op.width, grid, MinScale{}});
+    node(op);
+    return op.result();
+  }
+  /// What nobody is to keep: a device may leave it out.
+  void forget(Tensor tensor) { std::erase(kept_, tensor); }
+  Tensor step() { return input<std::uint32_t>("step", Element::kUint32, {7}); }
+
+  void compare() {
+    const auto reference = make_reference_device();
+    const auto expected = run(*reference);
+    for (const auto& device : test::tested_devices()) {
+      const auto computed = run(*device);
+      ASSERT_EQ(computed.size(), expected.size());
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_EQ(computed[i].second, expected[i].second) << device->name() << ", " << expected[i].first;
+      }
+    }
+  }
+
+ private:
+  std::vector<std::byte> random_bytes(Tensor tensor) {
+    const PhiloxStream stream =
+        philox_stream(3, 0, RandomPurpose::kSyntheticData, static_cast<std::uint32_t>(tensor.id));
+    std::vector<float> values;
+    for (std::int64_t e = 0; e < program_.spec(tensor).size(); ++e) {
+      const std::uint32_t word = philox_word(stream, static_cast<std::uint64_t>(e));
+      const float value = 3.0F * rounding_noise(word);
+      values.push_back(word % 16 == 0 ? std::copysign(0.0F, value) : value);
+    }
+    std::vector<std::byte> bytes(values.size() * sizeof(float));
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    return bytes;
+  }
+  std::vector<std::pair<std::string, std::vector<std::byte>>> run(Device& device) {
+    const auto state = device.make_state(program_);
+    for (const auto& [name, tensor] : states_) {
+      std::vector<std::byte> bytes = random_bytes(tensor);
+      // Second moments are not negative.
+      if (name.ends_with(" v")) {
+        for (std::size_t e = 3; e < bytes.size(); e += 4) bytes[e] &= std::byte{0x7F};
+      }
+      state->write(name, bytes.data());
+    }
+    const auto executable = device.compile(program_, {state, kept_});
+    StepInputs inputs(program_);
+    for (const auto& [tensor, bytes] : inputs_) inputs.point(tensor, bytes.data());
+    executable->run(inputs);
+    std::vector<std::pair<std::string, std::vector<std::byte>>> results;
+    for (const Tensor tensor : kept_) {
+      results.emplace_back(program_.spec(tensor).name, std::vector<std::byte>(program_.spec(tensor).bytes()));
+      executable->read(tensor, results.back().second.data());
+    }
+    for (const auto& [name, tensor] : states_) {
+      results.emplace_back(name, std::vector<std::byte>(program_.spec(tensor).bytes()));
+      state->read(name, results.back().second.data());
+    }
+    return results;
+  }
+
+  Program program_;
+  std::vector<Tensor> kept_;
+  std::vector<std::pair<std::string, Tensor>> states_;
+  std::vector<std::pair<Tensor, std::vector<std::byte>>> inputs_;
+};
+
+const ops::PairShape kShapes[] = {{2, 3, 70, 70, 5, true},
+                                  {1, 2, 33, 33, 24, true},
+                                  {1, 1, 17, 40, 7, true},
+                                  {2, 1, 5, 9, 7, false},
+                                  {1, 2, 130, 130, 64, true}};
+
+TEST(NodeKernels, ProductsOfActivations) {
+  for (const ops::PairShape& s : kShapes) {
+    for (const int bits : {3, 8, 12}) {
+      NodeProgram p;
+      const ops::Quantised rows = p.codes("rows", p.values("row values", {s.row_elements()}), {s.row_elements()}, bits),
+                           columns = p.codes("columns", p.values("column values", {s.column_elements()}),
+                                             {s.column_elements()}, 8),
+                           pairs = p.codes("pairs", p.values("pair values", {s.pair_elements()}), {s.pair_elements()},
+                                           bits);
+      const auto product = [&](const std::string& name, ops::PairForm form, const ops::Quantised& lhs,
+                               const ops::Quantised& rhs) {
+        const ops::PairContraction over{form, s};
+        const Tensor sums = p.tensor(name + " sums", Element::kInt64, {over.out_size()});
+        p.node(ops::PairProduct{lhs, rhs, over, sums});
+        p.node(ops::PairRescale{lhs, rhs, over, sums, p.tensor(name, Element::kFloat32, {over.out_size()})});
+        if (bits != 3) p.forget(sums);
+      };
+      product("scores", ops::PairForm::kPairs, rows, columns);
+      product("attended", ops::PairForm::kRows, pairs, columns);
+      product("scattered", ops::PairForm::kColumns, pairs, rows);
+      p.compare();
+    }
+  }
+}
+
+TEST(NodeKernels, PairsInBinary32) {
+  for (const ops::PairShape& s : kShapes) {
+    NodeProgram p;
+    const Tensor rows = p.values("rows", {s.row_elements()}), columns = p.values("columns", {s.column_elements()}),
+                 pairs = p.values("pairs", {s.pair_elements()});
+    const auto product = [&](const std::string& name, ops::PairForm form, Tensor lhs, Tensor rhs) {
+      const ops::PairContraction over{form, s};
+      p.node(ops::PairFloatProduct{lhs, rhs, over, p.tensor(name, Element::kFloat32, {over.out_size()})});
+    };
+    product("scores", ops::PairForm::kPairs, rows, columns);
+    product("attended", ops::PairForm::kRows, pairs, columns);
+    product("scattered", ops::PairForm::kColumns, pairs, rows);
+    const Tensor y = p.tensor("softmax", Element::kFloat32, {s.pair_elements()});
+    p.node(ops::PairSoftmax{pairs, s, 0.37F, y});
+    p.node(ops::PairSoftmaxGradient{y, pairs, s, 0.37F, p.tensor("dx", Element::kFloat32, {s.pair_elements()})});
+    p.node(ops::PairRange{pairs, s, false, p.tensor("range", Element::kRange)});
+    p.node(ops::PairRange{y, s, true, p.tensor("probabilities' range", Element::kRange)});
+    p.compare();
+  }
+}
+
+TEST(NodeKernels, RangeOfZerosOfBothSigns) {
+  NodeProgram p;
+  const ops::PairShape s{1, 1, 2, 2, 1, true};
+  const Tensor x = p.input<float>("x", Element::kFloat32, {-0.0F, 5.0F, -0.0F, -0.0F}, {4});
+  p.node(ops::PairRange{x, s, false, p.tensor("range", Element::kRange)});
+  p.compare();
+}
+
+TEST(NodeKernels, Rows) {
+  for (const std::int64_t c : {5, 32, 67, 1000}) {
+    NodeProgram p;
+    const Shape shape{37, 1, 1, c};
+    const Tensor x = p.values("x", shape), dy = p.values("dy", shape), gamma = p.values("gamma", {c}),
+                 beta = p.values("beta", {c}), statistics = p.tensor("statistics", Element::kFloat32, {37, 2}),
+                 bound = p.tensor("bound", Element::kFloat32);
+    const auto result = [&](const std::string& name) { return p.tensor(name, Element::kFloat32, shape); };
+    const auto channels = [&](const std::string& name) { return p.tensor(name, Element::kFloat32, {c}); };
+    p.node(ops::LayerNorm{x, gamma, beta, 1e-5, statistics, result("y")});
+    p.node(ops::LayerNormGradient{x, statistics, gamma, dy, result("dx")});
+    p.node(ops::Magnitude{dy, bound});
+    p.node(ops::LayerNormParameterGradient{x, statistics, dy, bound, channels("dgamma"), channels("dbeta")});
+    p.node(ops::BiasGradient{dy, bound, channels("dbias")});
+    p.node(ops::AddBias{x, beta, result("biased")});
+    p.node(ops::Add{x, dy, result("sum")});
+    const Tensor positive = p.tensor("positive", Element::kBit, shape);
+    p.node(ops::Relu{x, result("relu"), positive});
+    p.node(ops::ReluGradient{dy, positive, result("masked")});
+    p.node(ops::Scale{x, 1.7F, result("scaled")});
+    if (c % 2 == 0) p.node(ops::AddPositions{x, 1.7F, 10, 2, result("positions")});
+    p.node(ops::Dropout{x, p.step(), result("dropped"), dropout_rule(0.3), 5, 77});
+    p.node(ops::Dequantise{p.codes("codes", x, shape, 6), result("values")});
+    p.compare();
+  }
+}
+
+TEST(NodeKernels, StochasticCodes) {
+  NodeProgram p;
+  const Shape shape{3, 1, 1, 20'011};
+  const Tensor x = p.values("x", shape), range = p.tensor("range", Element::kRange), step = p.step();
+  p.node(ops::Range{x, range, ops::one_group()});
+  for (const int bits : {6, 13, 20}) {
+    const std::string name = std::to_string(bits);
+    ops::Quantise op;
+    op.x = x;
+    op.width = p.input<BitWidth>("width " + name, Element::kBitWidth, {BitWidth::integer(bits)});
+    op.grid = p.tensor("grid " + name, Element::kGrid);
+    op.codes = p.tensor("codes " + name,
+                        bits <= 8 ? Element::kCodes8 : (bits <= 16 ? Element::kCodes16 : Element::kCodes32), shape);
+    op.rounding = ops::Quantise::Rounding::kStochastic;
+    op.step = step;
+    op.seed = 9;
+    op.tensor_id = 1234;
+    p.node(ops::FitGrid{range, op.width, op.grid, MinScale{}});
+    p.node(op);
+  }
+  p.compare();
+}
+
+TEST(NodeKernels, TablesAndOptimisers) {
+  NodeProgram p;
+  std::vector<std::int32_t> words;
+  for (std::int32_t r = 0; r < 301; ++r) words.push_back(r * r % 150);
+  const Tensor tokens = p.input<std::int32_t>("tokens", Element::kInt32, words, {301});
+  const Tensor table = p.values("table", {150, 1, 1, 37});
+  p.node(ops::Gather{table, tokens, p.tensor("rows", Element::kFloat32, {301, 1, 1, 37})});
+  p.node(ops::GatherGradient{tokens, p.values("dy", {301, 1, 1, 37}),
+                             p.tensor("dtable", Element::kFloat32, {150, 1, 1, 37})});
+  const Tensor rate = p.input<float>("rate", Element::kFloat32, {0.01F}), step = p.step();
+  const auto gradient = [&](const std::string& name, const Shape& shape) {
+    const Tensor made = p.tensor(name, Element::kFloat32, shape);
+    p.node(ops::Scale{p.values(name + " values", shape), 1.0F, made});
+    return made;
+  };
+  ops::SgdClipped sgd;
+  sgd.gradients = {gradient("g", {33, 1000}), gradient("h", {5})};
+  sgd.parameters = {p.state("w", {33, 1000}), p.state("b", {5})};
+  sgd.rate = rate;
+  sgd.norm = p.tensor("norm", Element::kFloat64);
+  sgd.clip = 0.25;
+  p.node(sgd);
+  for (const double clip : {0.0, 0.5}) {
+    const std::string name = clip == 0.0 ? "adamw" : "clipped adamw";
+    ops::Adamw adamw;
+    adamw.gradients = {gradient(name + " g", {40, 700})};
+    adamw.moments = {p.state(name + " m", {40, 700})};
+    adamw.squares = {p.state(name + " v", {40, 700})};
+    adamw.parameters = {p.state(name + " w", {40, 700})};
+    adamw.rate = rate;
+    adamw.step = step;
+    adamw.rule.clip = clip;
+    if (clip > 0.0) adamw.norm = p.tensor(name + " norm", Element::kFloat64);
+    p.node(adamw);
+  }
+  p.compare();
+}
+
+}  // namespace
+}  // namespace bitcycle
