@@ -364,8 +364,8 @@ std::vector<ConfigTableEntry> make_table() {
                    "cyclic, cyclic_triangular: lowest rate"));
   t.push_back(count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000,
                     "cyclic, cyclic_triangular: periods over the run"));
-  t.push_back(
-      flag("learning_rate.warm_up", FIELD(learning_rate.warm_up), "start with warm_up_steps steps at warm_up_lr"));
+  t.push_back(flag("learning_rate.warm_up", FIELD(learning_rate.warm_up),
+                   "start with warm_up_steps steps at warm_up_lr, or rising from it"));
   t.push_back(
       count("learning_rate.warm_up_steps", FIELD(learning_rate.warm_up_steps), 0, kAnyCount, "length of the warm-up"));
   t.push_back(real("learning_rate.warm_up_lr", FIELD(learning_rate.warm_up_lr), 0.0, kAnyReal, "rate of the warm-up"));

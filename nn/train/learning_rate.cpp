@@ -59,6 +59,28 @@ double cyclic_triangular(const LearningRateSpec& spec, std::int64_t step) {
   return spec.cyclic_min + (spec.lr - spec.cyclic_min) * (1.0 - std::abs(2.0 * phase - 1.0));
 }
 
+/// Steps before which the rate rises.
+std::int64_t rising_steps(const LearningRateSpec& spec) { return spec.warm_up ? spec.warm_up_steps : 0; }
+
+double inverse_square_root(const LearningRateSpec& spec, std::int64_t step) {
+  const auto rising = static_cast<double>(std::max<std::int64_t>(1, rising_steps(spec)));
+  return static_cast<double>(step) < rising ? spec.lr : spec.lr * std::sqrt(rising / static_cast<double>(step));
+}
+
+double cosine(const LearningRateSpec& spec, std::int64_t step) {
+  const std::int64_t rising = rising_steps(spec), falling = std::max<std::int64_t>(1, spec.steps - rising);
+  const double phase = static_cast<double>(step - rising) / static_cast<double>(falling);
+  return spec.cyclic_min + 0.5 * (spec.lr - spec.cyclic_min) * (1.0 + cos_f64(std::numbers::pi * phase));
+}
+
+/// Schedules whose warm-up is a straight line from warm_up_lr up to lr.
+bool rises(const LearningRateSpec& spec) { return spec.schedule == "inverse_square_root" || spec.schedule == "cosine"; }
+
+double rising_rate(const LearningRateSpec& spec, std::int64_t step) {
+  return spec.warm_up_lr +
+         static_cast<double>(step) * ((spec.lr - spec.warm_up_lr) / static_cast<double>(spec.warm_up_steps));
+}
+
 struct Entry {
   const char* name;
   RateFunction function;
@@ -66,8 +88,14 @@ struct Entry {
 /// Before its first fall.
 double plateau(const LearningRateSpec& spec, std::int64_t) { return spec.lr; }
 
-constexpr Entry kSchedules[] = {{"piecewise", piecewise}, {"linear", linear}, {"anneal_cosine", anneal_cosine},
-                                {"constant", constant},   {"cyclic", cyclic}, {"cyclic_triangular", cyclic_triangular},
+constexpr Entry kSchedules[] = {{"piecewise", piecewise},
+                                {"linear", linear},
+                                {"anneal_cosine", anneal_cosine},
+                                {"constant", constant},
+                                {"cyclic", cyclic},
+                                {"cyclic_triangular", cyclic_triangular},
+                                {"inverse_square_root", inverse_square_root},
+                                {"cosine", cosine},
                                 {"plateau", plateau}};
 
 RateFunction function_of(const std::string& name) {
@@ -131,7 +159,9 @@ void check_learning_rate(const LearningRateSpec& spec) {
 }
 
 float learning_rate_at(const LearningRateSpec& spec, std::int64_t step, std::int64_t falls) {
-  if (spec.warm_up && step < spec.warm_up_steps) return static_cast<float>(spec.warm_up_lr);
+  if (spec.warm_up && step < spec.warm_up_steps) {
+    return static_cast<float>(rises(spec) ? rising_rate(spec, step) : spec.warm_up_lr);
+  }
   const RateFunction function = function_of(spec.schedule);
   if (function == nullptr) check_learning_rate(spec);
   double rate = function(spec, step);
@@ -141,7 +171,7 @@ float learning_rate_at(const LearningRateSpec& spec, std::int64_t step, std::int
 
 std::int64_t learning_rate_until(const LearningRateSpec& spec, std::int64_t step) {
   constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  if (spec.warm_up && step < spec.warm_up_steps) return spec.warm_up_steps;
+  if (spec.warm_up && step < spec.warm_up_steps) return rises(spec) ? step + 1 : spec.warm_up_steps;
   if (spec.schedule == "constant" || is_plateau(spec)) return kNever;
   if (spec.schedule != "piecewise") return step + 1;
   std::int64_t until = kNever;

@@ -32,9 +32,13 @@ struct LearningRateSpec {
 ///                  from lr down to cyclic_min, then back at once (cyclic learning rate on a static precision)
 ///   cyclic_triangular  cyclic_min + (lr - cyclic_min) * (1 - |2 (step mod P) / P - 1|): up from cyclic_min and down
 ///   again
+///   inverse_square_root  lr * sqrt(w / step) from step w on, w = warm_up_steps (1 without warm_up)
+///   cosine         cyclic_min + (lr - cyclic_min)/2 * (1 + cos(pi (step - w) / (steps - w))) from step w on (w: 0
+///                  without warm_up)
 ///   plateau        lr * factor^k, k the number of evaluations so far whose validation loss (of images: test loss) was
 ///                  not below that of all before, compared in binary32
-/// With warm_up the first warm_up_steps steps of every schedule run at warm_up_lr. The paper's code has the first three
+/// With warm_up the first warm_up_steps steps run at warm_up_lr; those of inverse_square_root and cosine at warm_up_lr
+/// + step * ((lr - warm_up_lr) / warm_up_steps), a line that ends at lr. The paper's code has the first three
 /// (GATECH-EIC/CPT, cpt_cifar/train.py): its piecewise points are steps 32,000 and 48,000 of 64,000, its pi has ten
 /// digits, and its anneal_cosine takes no warm-up.
 std::vector<std::string> learning_rate_names();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace bitcycle {
 
@@ -34,6 +35,49 @@ std::vector<ProgramProduct> products_of(const Program& program) {
   return products;
 }
 
+namespace {
+
+/// A product of two activations as a product of matrices of as many multiplications in each of its three passes. Causal
+/// pairs are counted as what exists: a triangle of m rows as m + 1 rows of m / 2, or m rows of (m + 1) / 2.
+MatrixOperation matmul_of(const std::string& layer, const ops::PairContraction& over, bool integer) {
+  const ops::PairShape& s = over.shape;
+  std::int64_t rows = s.m, columns = s.n;
+  if (s.causal) {
+    rows = s.n != s.m ? 1 : (s.m % 2 == 0 ? s.m + 1 : s.m);
+    columns = s.pairs() / rows;
+  }
+  MatrixOperation operation;
+  operation.layer = layer;
+  operation.kind = "matmul";
+  operation.quantised = integer;
+  operation.rhs_is_activation = true;
+  const bool scores = over.form == ops::PairForm::kPairs;
+  operation.shape.w = rows;
+  operation.shape.groups = s.heads;
+  operation.shape.c = s.heads * (scores ? s.d : columns);
+  operation.shape.o = s.heads * (scores ? columns : s.d);
+  return operation;
+}
+
+/// Products of two activations of the forward pass, by node: the first of each layer, for exact sums may be asked for
+/// once more.
+std::map<int, MatrixOperation> pair_products_of(const Program& program) {
+  std::map<int, MatrixOperation> products;
+  std::set<std::string> layers;
+  for (int number = 0; number < static_cast<int>(program.nodes().size()); ++number) {
+    const Node& node = program.node(number);
+    if (node.site.pass != Pass::kForward) continue;
+    const auto* integer = std::get_if<ops::PairProduct>(&node.operation);
+    const auto* values = std::get_if<ops::PairFloatProduct>(&node.operation);
+    if ((integer == nullptr && values == nullptr) || !layers.insert(node.site.layer).second) continue;
+    const ops::PairContraction& over = integer != nullptr ? integer->over : values->over;
+    products.emplace(number, matmul_of(node.site.layer, over, integer != nullptr));
+  }
+  return products;
+}
+
+}  // namespace
+
 Workload workload_of(const Program& program) {
   const auto has_bias = [&](const ProgramProduct& product) {
     const auto* values = std::get_if<ops::FloatProduct>(&program.node(product.node).operation);
@@ -46,8 +90,15 @@ Workload workload_of(const Program& program) {
   Workload workload;
   workload.model = program.name();
   std::map<std::string, std::size_t> by_layer;
+  auto pairs = pair_products_of(program);
+  const auto add_pairs = [&](int before) {
+    for (auto next = pairs.begin(); next != pairs.end() && next->first < before; next = pairs.erase(next)) {
+      workload.matrix.push_back(next->second);
+    }
+  };
   for (const ProgramProduct& product : products_of(program)) {
     const std::string& layer = product.site.layer;
+    add_pairs(product.node);
     if (product.over.pass == Pass::kForward) {
       MatrixOperation operation;
       operation.layer = layer;
@@ -61,6 +112,7 @@ Workload workload_of(const Program& program) {
       workload.matrix[by_layer.at(layer)].input_gradient = true;
     }
   }
+  add_pairs(static_cast<int>(program.nodes().size()));
   const auto& nodes = program.nodes();
   const bool language = std::any_of(
       nodes.begin(), nodes.end(), [](const Node& node) { return std::holds_alternative<ops::Gather>(node.operation); });

@@ -24,7 +24,7 @@ struct ProgramProduct {
 std::vector<ProgramProduct> products_of(const Program& program);
 
 /// The products and batch norms of a training step's program as the workload of one sample, in the order of its forward
-/// pass. A layer is quantised where its product is of integers.
+/// pass. A layer is quantised where its product is of integers. Products of two activations are of kind matmul.
 Workload workload_of(const Program& program);
 
 }  // namespace bitcycle

@@ -55,6 +55,34 @@ TEST(LearningRate, EqualsThePapersFormulasOverTheWholeRun) {
   }
 }
 
+TEST(LearningRate, InverseSquareRootRisesInALineAndFallsFromItsEnd) {
+  auto spec = spec_of("inverse_square_root", 50'000);
+  spec.lr = 5e-4;
+  spec.warm_up = true;
+  spec.warm_up_steps = 4000;
+  spec.warm_up_lr = 1e-7;
+  EXPECT_EQ(learning_rate_at(spec, 0), 1e-7F);
+  EXPECT_FLOAT_EQ(learning_rate_at(spec, 1000), static_cast<float>(1e-7 + (5e-4 - 1e-7) / 4));
+  EXPECT_EQ(learning_rate_at(spec, 4000), 5e-4F);
+  EXPECT_EQ(learning_rate_at(spec, 16'000), 2.5e-4F);
+  EXPECT_EQ(learning_rate_until(spec, 10), 11);
+}
+
+TEST(LearningRate, CosineRisesInALineAndEndsAtItsFloor) {
+  auto spec = spec_of("cosine", 286'000);
+  spec.lr = 1.0;
+  spec.cyclic_min = 1e-4;
+  spec.warm_up = true;
+  spec.warm_up_steps = 16'000;
+  spec.warm_up_lr = 1e-7;
+  EXPECT_FLOAT_EQ(learning_rate_at(spec, 8000), 0.5F);
+  EXPECT_EQ(learning_rate_at(spec, 16'000), 1.0F);
+  EXPECT_FLOAT_EQ(learning_rate_at(spec, 151'000), static_cast<float>(1e-4 + 0.5 * (1 - 1e-4)));
+  EXPECT_NEAR(learning_rate_at(spec, 285'999), 1e-4, 1e-8);
+  spec.warm_up = false;
+  EXPECT_EQ(learning_rate_at(spec, 0), 1.0F);
+}
+
 TEST(LearningRate, CyclicRestartsEveryPeriod) {
   auto spec = spec_of("cyclic", 1000);
   spec.cycles = 4;

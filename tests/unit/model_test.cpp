@@ -11,6 +11,7 @@
 
 #include "nn/builder/builder.h"
 #include "nn/io/safetensors.h"
+#include "sim/program/products.h"
 
 namespace bitcycle {
 namespace {
@@ -156,6 +157,43 @@ TEST(Model, TwoParametersOfOneNameAreRefused) {
   builder::Builder b("broken", options());
   builder::Value* x = conv(b, b.images(8, 8, 3), {"conv1", 4});
   EXPECT_THROW(conv(b, x, {"conv1", 4}), std::logic_error);
+}
+
+/// Products of a Transformer's step, priced as what exists.
+TEST(TransformerWorkload, CountsLinearsPerTokenAndTheTriangleOfAttention) {
+  for (const std::int64_t time_steps : {11, 12}) {
+    builder::Options of = options();
+    of.batch = 3;
+    of.language.vocabulary = 100;
+    of.language.embedding = 32;
+    of.language.ffn = 64;
+    of.language.heads = 4;
+    of.language.layers = 2;
+    of.language.time_steps = time_steps;
+    of.language.quantised = builder::QuantisedParts::kLinearsAndAttention;
+    const Workload workload = workload_of(write_language_model("transformer_lm", of)->program);
+    std::vector<std::string> layers;
+    for (const auto& operation : workload.matrix) layers.push_back(operation.layer);
+    EXPECT_EQ(layers.size(), 2U * 8U + 1U);
+    EXPECT_THAT(
+        std::vector<std::string>(layers.begin(), layers.begin() + 6),
+        ::testing::ElementsAre("layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj", "layers.0.self_attn.v_proj",
+                               "layers.0.self_attn.qk", "layers.0.self_attn.pv", "layers.0.self_attn.out_proj"));
+    const std::int64_t attention = time_steps * (time_steps + 1) / 2 * 32;
+    EXPECT_EQ(workload.matrix[3].kind, "matmul");
+    EXPECT_TRUE(workload.matrix[3].rhs_is_activation);
+    EXPECT_EQ(workload.matrix[3].shape.macs(), attention);
+    EXPECT_EQ(workload.matrix[4].shape.macs(), attention);
+    const std::int64_t linears = time_steps * (4 * 32 * 32 + 2 * 32 * 64);
+    EXPECT_EQ(workload.macs(), 2 * (linears + 2 * attention) + time_steps * 32 * 100);
+    of.language.quantised = builder::QuantisedParts::kFfnAndHead;
+    std::int64_t quantised = 0;
+    for (const auto& operation : workload_of(write_language_model("transformer_lm", of)->program).matrix) {
+      quantised += operation.quantised ? operation.shape.macs() : 0;
+    }
+    // What the paper's figures count.
+    EXPECT_EQ(quantised, time_steps * (2 * 2 * 32 * 64 + 32 * 100));
+  }
 }
 
 }  // namespace
