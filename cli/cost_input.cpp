@@ -170,7 +170,7 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   config.train.steps,
                   config.train.steps,
                   !scheduled.has_batch  ? 1
-                  : topology == nullptr ? samples_of_step(config)
+                  : topology == nullptr ? priced_samples_of_step(config)
                                         : config.train.batch,
                   false,
                   topology != nullptr,

@@ -15,6 +15,12 @@ inline LanguageSizes language_sizes(const Config& config) {
   sizes.layers = config.model.layers;
   sizes.dropout = config.model.dropout;
   sizes.time_steps = config.train.time_steps;
+  sizes.ffn = config.model.ffn;
+  sizes.heads = config.model.heads;
+  sizes.quantised =
+      config.model.quantise == "ffn+head"
+          ? QuantisedParts::kFfnAndHead
+          : (config.model.quantise == "linears" ? QuantisedParts::kLinears : QuantisedParts::kLinearsAndAttention);
   sizes.bias = config.model.quantised_bias ? Bias::kQuantised : Bias::kFloat32;
   return sizes;
 }

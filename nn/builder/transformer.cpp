@@ -83,7 +83,8 @@ TiedEmbedding tied_embedding(Builder& builder, const std::string& name, std::int
   const std::int64_t time_steps = shape_of_tensor(builder, tokens).front() / builder.batch();
   const std::vector<std::int64_t> shape{words, 1, 1, size};
   TiedEmbedding tied;
-  tied.table = builder.trained(name + ".weight", {words, size}, shape);
+  tied.table = builder.trained(name + ".weight", {words, size}, shape, false,
+                               {InitialValues::Kind::kNormal, 1.0 / std::sqrt(static_cast<double>(size))});
   const Tensor y = builder.samples(name, "y", Element::kFloat32, {builder.batch(), 1, time_steps, size});
   builder.write(name, Pass::kForward, ops::Gather{tied.table.value, tokens, y});
   tied.rows = builder.value(name, y, 1, time_steps, size);

@@ -23,7 +23,9 @@ struct ModelConfig {
   // Language models.
   std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
   double dropout = 0.0;
-  bool quantised_bias = false;  // model.bias: float32, quantised
+  std::int64_t ffn = 2048, heads = 8;  // of Transformers
+  std::string quantise = "linears";    // of Transformers: ffn+head, linears, linears+attention
+  bool quantised_bias = false;         // model.bias: float32, quantised
 };
 
 struct DataConfig {
@@ -68,7 +70,8 @@ struct OptimizerConfig {
   double lr = 0.1;
   double momentum = 0.9;
   double weight_decay = 1e-4;
-  double clip = 0.0;  // most of the norm of all gradients together; 0: any
+  double clip = 0.0;                             // most of the norm of all gradients together; 0: any
+  double beta1 = 0.9, beta2 = 0.98, eps = 1e-8;  // adamw
 };
 
 struct DigestConfig {

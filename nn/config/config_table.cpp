@@ -226,6 +226,11 @@ std::vector<ConfigTableEntry> make_table() {
       count("model.embedding", FIELD(model.embedding), 1, 65536, "language models: numbers that a word becomes"));
   t.push_back(count("model.hidden", FIELD(model.hidden), 1, 65536, "ptb_lstm: size of a layer's state"));
   t.push_back(count("model.layers", FIELD(model.layers), 1, 64, "language models: layers"));
+  t.push_back(count("model.ffn", FIELD(model.ffn), 1, 1048576, "Transformers: size between fc1 and fc2"));
+  t.push_back(count("model.heads", FIELD(model.heads), 1, 1024, "Transformers: heads of attention"));
+  t.push_back(choice("model.quantise", FIELD(model.quantise), {"ffn+head", "linears", "linears+attention"},
+                     "Transformers: which products are of integers: fc1, fc2 and the output projection, as the "
+                     "paper's figures count; every fully connected layer; attention's products too"));
   t.push_back(real("model.dropout", FIELD(model.dropout), 0.0, 1.0,
                    "language models: share of the values that a step leaves out before and behind every layer"));
   t.push_back(named<bool>("model.bias", FIELD(model.quantised_bias), {{"float32", false}, {"quantised", true}},
@@ -344,14 +349,20 @@ std::vector<ConfigTableEntry> make_table() {
   history.schema = R"({"type": "array", "items": {"type": "object"}})";
   t.push_back(history);
 
-  t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd"}, "the optimiser: SGD with momentum"));
+  t.push_back(choice("optimizer.name", FIELD(optimizer.name), {"sgd", "adamw", "nag"},
+                     "the optimiser: SGD with momentum; of language models also AdamW, and Nesterov's accelerated "
+                     "gradient as fairseq has it"));
   t.push_back(real("optimizer.lr", FIELD(optimizer.lr), 0.0, kAnyReal, "learning rate, before its schedule"));
   t.push_back(real("optimizer.momentum", FIELD(optimizer.momentum), 0.0, 1.0, "momentum"));
   t.push_back(real("optimizer.weight_decay", FIELD(optimizer.weight_decay), 0.0, kAnyReal,
                    "weight decay, of all trained parameters"));
-  t.push_back(real("optimizer.clip", FIELD(optimizer.clip), 0.0, kAnyReal,
-                   "most of the norm of all gradients together, which are scaled down to it; needs momentum 0 and "
-                   "weight_decay 0; 0: any"));
+  t.push_back(
+      real("optimizer.clip", FIELD(optimizer.clip), 0.0, kAnyReal,
+           "most of the norm of all gradients together, which are scaled down to it; of sgd needs momentum 0 and "
+           "weight_decay 0; 0: any"));
+  t.push_back(real("optimizer.beta1", FIELD(optimizer.beta1), 0.0, 1.0, "adamw: share of the old first moment"));
+  t.push_back(real("optimizer.beta2", FIELD(optimizer.beta2), 0.0, 1.0, "adamw: share of the old second moment"));
+  t.push_back(real("optimizer.eps", FIELD(optimizer.eps), 0.0, 1.0, "adamw: added to the second moment's root"));
 
   t.push_back(choice("learning_rate.schedule", FIELD(learning_rate.schedule), learning_rate_names(),
                      "the learning rate over the run"));

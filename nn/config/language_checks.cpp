@@ -10,7 +10,19 @@ namespace bitcycle {
 
 void check_language(const Config& config) {
   const OptimizerConfig& optimizer = config.optimizer;
-  if (optimizer.clip > 0.0 && (optimizer.momentum != 0.0 || optimizer.weight_decay != 0.0)) {
+  const Reads reads = model_reads(config.model.name);
+  if (optimizer.name != "sgd" && reads == Reads::kImages) {
+    throw ConfigError("optimizer.name is " + optimizer.name + ", which trains language models; set it to sgd");
+  }
+  if (optimizer.name != "sgd" && config.learning_rate.schedule == "plateau") {
+    throw ConfigError("learning_rate.schedule is plateau, which goes with optimizer.name sgd, and that is " +
+                      optimizer.name);
+  }
+  if (optimizer.name == "adamw" && !(optimizer.beta1 < 1.0 && optimizer.beta2 < 1.0)) {
+    throw ConfigError("optimizer.beta1 is " + write_real(optimizer.beta1) + " and optimizer.beta2 " +
+                      write_real(optimizer.beta2) + ": both must be below 1");
+  }
+  if (optimizer.name == "sgd" && optimizer.clip > 0.0 && (optimizer.momentum != 0.0 || optimizer.weight_decay != 0.0)) {
     throw ConfigError("optimizer.clip is " + write_real(optimizer.clip) + ", optimizer.momentum " +
                       write_real(optimizer.momentum) + " and optimizer.weight_decay " +
                       write_real(optimizer.weight_decay) +
@@ -19,11 +31,14 @@ void check_language(const Config& config) {
   if (config.model.dropout >= 1.0) {
     throw ConfigError("model.dropout is 1: nothing would be left; it must be below 1");
   }
-  if (config.model.dropout > 0.0) {
+  if (config.model.dropout > 0.0 && reads != Reads::kSequences) {
     throw ConfigError("model.dropout is " + write_real(config.model.dropout) + ": " + config.model.name +
                       " cannot drop values yet; set it to 0");
   }
-  const Reads reads = model_reads(config.model.name);
+  if (reads == Reads::kSequences && config.model.embedding % (2 * config.model.heads) != 0) {
+    throw ConfigError("model.embedding is " + std::to_string(config.model.embedding) + ", and model.heads " +
+                      std::to_string(config.model.heads) + ": it must be a multiple of twice the heads");
+  }
   if ((reads != Reads::kImages) != is_text(config.data.name)) {
     throw ConfigError("model.name is " + config.model.name + ", which reads " +
                       (reads == Reads::kImages ? "images" : "texts") + ", and data.name is " + config.data.name + ": " +

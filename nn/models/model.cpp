@@ -87,6 +87,10 @@ std::int64_t samples_of_step(const Config& config) {
   return text ? config.train.batch * config.train.time_steps : config.train.batch;
 }
 
+std::int64_t priced_samples_of_step(const Config& config) {
+  return model_reads(config.model.name) == Reads::kSequences ? config.train.batch : samples_of_step(config);
+}
+
 namespace {
 
 Workload workload_of_model(const std::string& name, std::int64_t classes, builder::Options options) {
@@ -106,7 +110,8 @@ Workload model_workload(const Config& config) {
   builder::Options options;
   options.image_size = image_size_of(config);
   options.language = builder::language_sizes(config);
-  options.language.time_steps = 1;
+  // Words of a sequence know each other: it is priced as a whole.
+  if (model_reads(config.model.name) != Reads::kSequences) options.language.time_steps = 1;
   return workload_of_model(config.model.name, config.model.classes, options);
 }
 

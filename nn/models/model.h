@@ -38,11 +38,14 @@ std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, st
 std::unique_ptr<builder::NetworkProgram> write_language_model(const std::string& name, const builder::Options& options);
 bool is_language_model(const std::string& name);
 /// What cost models price: the products of its program, and the elements of its batch norms.
-/// `image_size`: as of builder::Options. A sample of a language model is a word of its text.
+/// `image_size`: as of builder::Options. A sample of a language model is a word of its text, or a sequence
+/// of words (priced_samples_of_step).
 Workload model_workload(const std::string& name, std::int64_t classes, std::int64_t image_size = 0);
 Workload model_workload(const Config& config);
 /// Samples of a step: images, or words.
 std::int64_t samples_of_step(const Config& config);
+/// The same as its workload has them: a sample of a model that reads sequences is one of those.
+std::int64_t priced_samples_of_step(const Config& config);
 /// Height and width that the config's images have; 0: the model's own.
 std::int64_t image_size_of(const Config& config);
 

@@ -80,9 +80,16 @@ std::unique_ptr<builder::NetworkProgram> write_training_step(const Config& confi
     return LayerWidths{now.forward.is_float32() ? now.forward : widest.forward,
                        now.gradient.is_float32() ? now.gradient : widest.gradient};
   };
-  options.sgd = builder::Options::Sgd{static_cast<float>(config.optimizer.momentum),
-                                      static_cast<float>(config.optimizer.weight_decay), config.optimizer.clip,
-                                      is_plateau(config.learning_rate)};
+  const OptimizerConfig& optimizer = config.optimizer;
+  if (optimizer.name == "adamw") {
+    options.adamw = AdamwRule{optimizer.beta1, optimizer.beta2, optimizer.eps, optimizer.weight_decay, optimizer.clip};
+  } else if (optimizer.name == "nag") {
+    options.nag = NagRule{optimizer.momentum, optimizer.weight_decay, optimizer.clip};
+  } else {
+    options.sgd = builder::Options::Sgd{static_cast<float>(config.optimizer.momentum),
+                                        static_cast<float>(config.optimizer.weight_decay), config.optimizer.clip,
+                                        is_plateau(config.learning_rate)};
+  }
   options.stored_images = images;
   return write_model(config.model.name, config.model.classes, options);
 }

@@ -29,6 +29,14 @@ std::size_t NetworkState::number_of(const Parameter& parameter) const {
   return static_cast<std::size_t>(found - all.begin());
 }
 
+bool NetworkState::keeps_momenta() const {
+  if (!network_.gradient_norm) return true;
+  for (const auto& parameter : network_.parameters.all()) {
+    if (parameter.trained) return has_momentum(parameter);
+  }
+  return false;
+}
+
 std::vector<float> NetworkState::value_of(const Parameter& parameter) {
   const auto& slice = network_.parameter_slices[number_of(parameter)];
   std::vector<float> tensor = std::move(fetch({slice.tensor}).begin()->second);

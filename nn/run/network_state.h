@@ -24,7 +24,8 @@ class NetworkState final : public StateArenas {
 
   const ParameterStore& parameters() const override { return network_.parameters; }
   const std::string& model() const override { return network_.program.name(); }
-  bool keeps_momenta() const override { return !network_.gradient_norm; }
+  /// Plain SGD with clipped gradients has none.
+  bool keeps_momenta() const override;
   std::vector<float> value_of(const Parameter& parameter) override;
   std::vector<float> momentum_of(const Parameter& parameter) override;
   std::vector<float> values() override;

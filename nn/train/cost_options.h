@@ -10,7 +10,7 @@ namespace bitcycle {
 
 inline BitOpsOptions bitops_options(const Config& config) {
   BitOpsOptions options;
-  options.batch = samples_of_step(config);
+  options.batch = priced_samples_of_step(config);
   options.error_weights = config.precision.error_weights;
   options.error_grid_bits = config.precision.error_grid_bits;
   options.count_batch_norm = config.cost.count_batch_norm;

@@ -34,6 +34,53 @@ digest: {every: 1}
 END
 }
 
+# A Transformer that trains in a second. transformer CONFIG [STEPS].
+transformer() {
+  texts text
+  cat >"$1" <<END
+model: {name: transformer_lm, vocabulary: 14, embedding: 8, ffn: 12, heads: 2, layers: 2, dropout: 0.1,
+        quantise: linears+attention}
+data: {name: text, path: text}
+train: {steps: ${2:-8}, batch: 4, time_steps: 9, evaluate_every: 4, checkpoint_every: 2, log_every: 1, seed: 3}
+eval: {streams: 2}
+precision:
+  forward: {schedule: cyclic_cosine, min: 4, max: 8, cycles: 2}
+  gradient: {schedule: constant, max: 8}
+optimizer: {name: adamw, lr: 0.01, weight_decay: 0.01, clip: 1}
+learning_rate: {schedule: inverse_square_root, warm_up: true, warm_up_steps: 3, warm_up_lr: 0.001}
+digest: {every: 1}
+END
+}
+
+test_a_transformer_is_the_same_however_it_is_trained() {
+  transformer config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out whole --json
+  local digest how
+  digest=$(json digest)
+  contains "$err" "perplexity: validation"
+  for how in "--threads 1" "--threads 7" "--isa portable" "--isa avx2" "--device reference"; do
+    # shellcheck disable=SC2086
+    run 0 "$BITCYCLE" train config.yaml --out other --restart --json $how
+    equal "$(json digest)" "$digest" "digests with $how"
+    rm -r other*
+  done
+  # Second moments are in the checkpoint.
+  run 0 "$BITCYCLE" train whole/config.yaml --from whole:4 --out fork --json
+  equal "$(json digest)" "$digest" "digests of a run that goes on from a checkpoint"
+  run 0 "$BITCYCLE" cost config.yaml --layers
+  contains "$out" "layers.1.self_attn.pv"
+}
+
+test_optimisers_and_models_that_do_not_go_together_are_refused() {
+  transformer config.yaml
+  run 1 "$BITCYCLE" train config.yaml --out run --set model.heads=3
+  contains "$err" "a multiple of twice the heads"
+  run 1 "$BITCYCLE" train config.yaml --out run --set learning_rate.schedule=plateau
+  contains "$err" "goes with optimizer.name sgd"
+  run 1 "$BITCYCLE" train "$SOURCE/configs/quickstart.yaml" --out run --set optimizer.name=adamw
+  contains "$err" "which trains language models"
+}
+
 test_a_training_is_the_same_however_it_is_run() {
   lstm config.yaml
   run 0 "$BITCYCLE" train config.yaml --out whole --json
