@@ -197,3 +197,14 @@ test_the_papers_figures_come_out() {
     contains "$out" " ${cell#* } "
   done
 }
+
+# docs/cost-models.md: one word of an update, fc1, fc2 and the output projection. 1.44e6, 9.87e5 and 1.0e6 in the paper;
+# its fourth figure, 7.66e5, lacks one of 32 cycles.
+test_the_papers_figures_of_the_transformer_come_out() {
+  local cell
+  for cell in "static-8 1,436,811" "static-6 987,808" "cpt-4-8 1,004,025" "cpt-4-6 790,558"; do
+    run 0 "$BITCYCLE" cost "$SOURCE/configs/experiments/wikitext103/transformer-${cell% *}.yaml" \
+      --set train.batch=1 --set train.time_steps=1
+    contains "$out" " ${cell#* } "
+  done
+}

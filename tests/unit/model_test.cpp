@@ -77,7 +77,9 @@ TEST(Model, EveryResnetOfTheFamilyIsThere) {
   const std::vector<std::string> expected{"resnet8",  "resnet14", "resnet20",  "resnet32",  "resnet38", "resnet44",
                                           "resnet56", "resnet74", "resnet110", "resnet152", "resnet164"};
   auto names = expected;
-  for (const char* other : {"mobilenet_v2", "resnet18", "resnet34", "resnet50", "ptb_lstm"}) names.emplace_back(other);
+  for (const char* other : {"mobilenet_v2", "resnet18", "resnet34", "resnet50", "ptb_lstm", "transformer_lm"}) {
+    names.emplace_back(other);
+  }
   EXPECT_EQ(model_names(), names);
   for (const auto& name : expected) {
     const std::int64_t depth = std::stoll(name.substr(6));
