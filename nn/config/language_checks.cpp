@@ -31,9 +31,9 @@ void check_language(const Config& config) {
   if (config.model.dropout >= 1.0) {
     throw ConfigError("model.dropout is 1: nothing would be left; it must be below 1");
   }
-  if (config.model.dropout > 0.0 && reads != Reads::kSequences) {
+  if (config.model.dropout > 0.0 && reads == Reads::kImages) {
     throw ConfigError("model.dropout is " + write_real(config.model.dropout) + ": " + config.model.name +
-                      " cannot drop values yet; set it to 0");
+                      " reads images and drops no values; set it to 0");
   }
   if (reads == Reads::kSequences && config.model.embedding % (2 * config.model.heads) != 0) {
     throw ConfigError("model.embedding is " + std::to_string(config.model.embedding) + ", and model.heads " +

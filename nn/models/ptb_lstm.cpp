@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nn/builder/recurrent.h"
+#include "nn/builder/transformer.h"
 #include "nn/models/model.h"
 
 namespace bitcycle {
@@ -39,14 +40,15 @@ void write_ptb_lstm(Builder& b, const std::string&, std::int64_t) {
   const LanguageSizes& sizes = b.options().language;
   const std::int64_t rows = sizes.time_steps * b.batch();
   tokens(b, rows);
-  Value* words = embedding(b, "encoder", sizes.vocabulary, sizes.embedding, kTenth);
-  std::vector<Value*> x = split_rows(b, words, sizes.time_steps);
+  Value* x = embedding(b, "encoder", sizes.vocabulary, sizes.embedding, kTenth);
+  x = dropout(b, x, "encoder.dropout", sizes.dropout);
   for (std::int64_t layer = 0; layer < sizes.layers; ++layer) {
-    const std::string number = layer == 0 ? "" : std::to_string(layer);
-    x = write_layer(b, "rnn" + number, number, x);
+    const std::string number = layer == 0 ? "" : std::to_string(layer), name = "rnn" + number;
+    x = concatenate(b, name, write_layer(b, name, number, split_rows(b, x, sizes.time_steps)));
+    x = dropout(b, x, name + ".dropout", sizes.dropout);
   }
   QuantisedLinear decoder(b, "decoder", rows, sizes.hidden, sizes.vocabulary, sizes.bias, kTenth, kZero);
-  softmax_loss(b, decoder(concatenate(b, "rnn", x)));
+  softmax_loss(b, decoder(x));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "sim/number/ordered_key.h"
 #include "sim/number/philox.h"
+#include "sim/ops/lstm_rows.h"
 
 namespace bitcycle::cpu {
 namespace {
@@ -17,13 +18,14 @@ constexpr bool kRunsHere =
     std::is_same_v<Op, ops::Add> || std::is_same_v<Op, ops::AddBias> || std::is_same_v<Op, ops::Relu> ||
     std::is_same_v<Op, ops::ReluGradient> || std::is_same_v<Op, ops::Quantise> || std::is_same_v<Op, ops::Dequantise> ||
     std::is_same_v<Op, ops::Magnitude> || std::is_same_v<Op, ops::Scale> || std::is_same_v<Op, ops::AddPositions> ||
-    std::is_same_v<Op, ops::Dropout> || std::is_same_v<Op, ops::Gather> || std::is_same_v<Op, ops::GatherGradient> ||
-    std::is_same_v<Op, ops::BiasGradient> || std::is_same_v<Op, ops::LayerNorm> ||
-    std::is_same_v<Op, ops::LayerNormGradient> || std::is_same_v<Op, ops::LayerNormParameterGradient> ||
-    std::is_same_v<Op, ops::SgdClipped> || std::is_same_v<Op, ops::Adamw> || std::is_same_v<Op, ops::PairProduct> ||
-    std::is_same_v<Op, ops::PairRescale> || std::is_same_v<Op, ops::PairFloatProduct> ||
-    std::is_same_v<Op, ops::PairRange> || std::is_same_v<Op, ops::PairSoftmax> ||
-    std::is_same_v<Op, ops::PairSoftmaxGradient>;
+    std::is_same_v<Op, ops::Dropout> || std::is_same_v<Op, ops::LstmCell> ||
+    std::is_same_v<Op, ops::LstmCellGradient> || std::is_same_v<Op, ops::Gather> ||
+    std::is_same_v<Op, ops::GatherGradient> || std::is_same_v<Op, ops::BiasGradient> ||
+    std::is_same_v<Op, ops::LayerNorm> || std::is_same_v<Op, ops::LayerNormGradient> ||
+    std::is_same_v<Op, ops::LayerNormParameterGradient> || std::is_same_v<Op, ops::SgdClipped> ||
+    std::is_same_v<Op, ops::Adamw> || std::is_same_v<Op, ops::PairProduct> || std::is_same_v<Op, ops::PairRescale> ||
+    std::is_same_v<Op, ops::PairFloatProduct> || std::is_same_v<Op, ops::PairRange> ||
+    std::is_same_v<Op, ops::PairSoftmax> || std::is_same_v<Op, ops::PairSoftmaxGradient>;
 
 }  // namespace
 
@@ -185,6 +187,14 @@ void Nodes::run(const ops::AddPositions& op, const StepMemory& memory) {
       kernels_.language.scale_and_add(x + r * c, op.factor, positions_.data() + r % op.time_steps * c, c, y + r * c);
     }
   });
+}
+
+void Nodes::run(const ops::LstmCell& op, const StepMemory& memory) {
+  workers_.each(row_count(op, memory), [&](int, std::int64_t row) { run_rows(op, memory, row, row + 1); });
+}
+
+void Nodes::run(const ops::LstmCellGradient& op, const StepMemory& memory) {
+  workers_.each(row_count(op, memory), [&](int, std::int64_t row) { run_rows(op, memory, row, row + 1); });
 }
 
 void Nodes::run(const ops::Dropout& op, const StepMemory& memory) {

@@ -63,6 +63,8 @@ class Nodes {
   void run(const ops::Scale& op, const StepMemory& memory);
   void run(const ops::AddPositions& op, const StepMemory& memory);
   void run(const ops::Dropout& op, const StepMemory& memory);
+  void run(const ops::LstmCell& op, const StepMemory& memory);
+  void run(const ops::LstmCellGradient& op, const StepMemory& memory);
   void run(const ops::Gather& op, const StepMemory& memory);
   void run(const ops::GatherGradient& op, const StepMemory& memory);
   // Sums and optimisers (node_sums.cpp).

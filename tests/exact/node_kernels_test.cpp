@@ -130,6 +130,37 @@ const ops::PairShape kShapes[] = {{2, 3, 70, 70, 5, true},
                                   {2, 1, 5, 9, 7, false},
                                   {1, 2, 130, 130, 64, true}};
 
+// Rows are given to threads one by one: one row, and more than there are threads.
+TEST(NodeKernels, LstmCells) {
+  for (const std::int64_t rows : {1, 5}) {
+    constexpr std::int64_t kSize = 19;
+    const Shape one{rows, 1, 1, kSize}, four{rows, 1, 1, 4 * kSize};
+    NodeProgram p(rows);
+    ops::LstmCell cell;
+    cell.x = p.values("x", four);
+    cell.h = p.values("h", four);
+    cell.cell = p.values("cell", one);
+    cell.gates = p.tensor("gates", Element::kFloat32, four);
+    cell.next_cell = p.tensor("next cell", Element::kFloat32, one);
+    cell.squashed = p.tensor("squashed", Element::kFloat32, one);
+    cell.output = p.tensor("output", Element::kFloat32, one);
+    p.node(cell);
+    for (const bool last : {true, false}) {
+      ops::LstmCellGradient gradient;
+      gradient.gates = cell.gates;
+      gradient.cell = cell.cell;
+      gradient.squashed = cell.squashed;
+      const std::string number = last ? " last" : "";
+      gradient.doutput = p.values("doutput" + number, one);
+      if (!last) gradient.dnext_cell = p.values("dnext cell", one);
+      gradient.dgates = p.tensor("dgates" + number, Element::kFloat32, four);
+      gradient.dcell = p.tensor("dcell" + number, Element::kFloat32, one);
+      p.node(gradient);
+    }
+    p.compare();
+  }
+}
+
 TEST(NodeKernels, ProductsOfActivations) {
   for (const ops::PairShape& s : kShapes) {
     for (const int bits : {3, 8, 12}) {
