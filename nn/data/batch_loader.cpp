@@ -14,12 +14,6 @@ BatchLoader::BatchLoader(const Dataset& dataset, std::int64_t batch, std::uint64
     : dataset_(dataset), batch_(batch), seed_(seed), augment_(augment), shuffle_(shuffle) {
   if (batch < 1) throw std::invalid_argument("a batch of " + std::to_string(batch) + " images; it must be at least 1");
   if (dataset.train.count < 1) throw std::invalid_argument("the training set is empty");
-  if (batch > dataset.train.count) {
-    const std::string count = std::to_string(dataset.train.count);
-    throw std::invalid_argument("train.batch is " + std::to_string(batch) + ", but the training set '" + dataset.name +
-                                "' has " + count + (dataset.train.count == 1 ? " image" : " images") +
-                                "; a batch may not hold an image twice: give train.batch " + count + " or less");
-  }
   for (std::size_t c = 0; c < 3; ++c) {
     for (std::size_t pixel = 0; pixel < 256; ++pixel) {
       const float unit = static_cast<float>(pixel) / 255.0F;

@@ -6,6 +6,8 @@
 
 #include "nn/data/corpus.h"
 #include "nn/data/jpeg.h"
+#include "nn/data/whole_batch.h"
+#include "nn/data/whole_batch.h"
 #include "nn/models/model.h"
 #include "nn/run/initial_state.h"
 #include "nn/train/cost_options.h"
@@ -20,6 +22,13 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
+/// The data of a training, of which a batch is a part.
+Dataset data_of_training(const Config& config) {
+  Dataset dataset = load_dataset(config);
+  if (dataset.text == nullptr) require_whole_batch(dataset, config.train.batch);
+  return dataset;
+}
+
 }  // namespace
 
 Training::Training(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener)
@@ -27,7 +36,7 @@ Training::Training(const Config& config, Device& device, const TrainOptions& opt
       device_(device),
       options_(options),
       listener_(listener),
-      dataset_(load_dataset(config)),
+      dataset_(data_of_training(config)),
       run_(config, dataset_, device),
       workload_(model_workload(config)),
       cost_options_(bitops_options(config)),

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "nn/data/synthetic.h"
+#include "nn/data/whole_batch.h"
 #include "sim/number/digest.h"
 
 namespace bitcycle {
@@ -110,13 +111,13 @@ TEST(BatchLoader, IsAPureFunctionOfTheStepAndSeesEveryImageOnceAnEpoch) {
   EXPECT_EQ(forward.epoch_of(3), 1);
 }
 
-TEST(BatchLoader, ABatchLargerThanTheTrainingSetIsRefusedByName) {
+TEST(WholeBatch, ABatchLargerThanTheTrainingSetIsRefusedByName) {
   Dataset dataset;
   dataset.name = "few";
   dataset.train = draw_synthetic(10, false);
-  EXPECT_NO_THROW(BatchLoader(dataset, 10, 1, false, true));
+  EXPECT_NO_THROW(require_whole_batch(dataset, 10));
   try {
-    BatchLoader(dataset, 11, 1, false, true);
+    require_whole_batch(dataset, 11);
     FAIL() << "a batch that holds an image twice";
   } catch (const std::invalid_argument& error) {
     EXPECT_STREQ(error.what(),
