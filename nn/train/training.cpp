@@ -7,7 +7,6 @@
 #include "nn/data/corpus.h"
 #include "nn/data/jpeg.h"
 #include "nn/data/whole_batch.h"
-#include "nn/data/whole_batch.h"
 #include "nn/models/model.h"
 #include "nn/run/initial_state.h"
 #include "nn/train/cost_options.h"
