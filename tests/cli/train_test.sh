@@ -170,7 +170,8 @@ test_a_batch_that_memory_cannot_hold_is_refused_before_it_is_tried() {
   tiny config.yaml
   # Where even that fits, there is nothing to see.
   [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -lt 400000000 ] || return 0
-  run 1 timeout 60 "$BITCYCLE" train config.yaml --set model.name=resnet164 --set train.batch=65536
+  run 1 timeout 60 "$BITCYCLE" train config.yaml --set model.name=resnet164 --set train.batch=65536 \
+    --set data.train_images=65536
   is_error
   contains "$err" "resnet164 at 65536 images at a time needs"
   contains "$err" "lower train.batch"
