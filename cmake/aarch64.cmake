@@ -17,3 +17,6 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 # The linker follows a library's own libraries (libtbb's, libhwloc's) there, too.
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${BITCYCLE_SYSROOT}/usr/lib/aarch64-linux-gnu:${BITCYCLE_SYSROOT}/lib/aarch64-linux-gnu")
 set(CMAKE_CROSSCOMPILING_EMULATOR "qemu-aarch64;-L;${BITCYCLE_SYSROOT}")
+# Headers that differ by architecture (libjpeg-turbo's jconfig.h) lie in a folder of their own; last, so that the
+# compiler's C library stays the compiler's.
+set(CMAKE_CXX_FLAGS_INIT "-idirafter \"${BITCYCLE_SYSROOT}/usr/include/aarch64-linux-gnu\"")
