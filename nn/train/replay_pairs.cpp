@@ -16,7 +16,6 @@ namespace bitcycle {
 namespace {
 
 using Shape = std::vector<std::int64_t>;
-constexpr std::int64_t kMost = 1 << 20;
 
 /// Finite values of a shape; without one, of whatever shape has three axes.
 NpyArray read_values(const CaseFile& file, const std::string& name, const Shape& wanted = {}) {

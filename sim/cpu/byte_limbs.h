@@ -33,7 +33,7 @@ inline bool products_of_bytes(const KernelTable& kernels, BitWidth x, BitWidth w
   if (x_limbs == 0 || byte_limbs(w) == 0) return false;
   if (x_limbs == 1 && byte_limbs(w) == 1) return true;
   return kernels.group == 4 && depth <= kMaxTwoByteDepth &&
-         8 * (x_limbs + w_limbs) + 1 + std::bit_width(static_cast<std::uint64_t>(depth)) <= 53;
+         8 * (x_limbs + w_limbs) + 1 + static_cast<int>(std::bit_width(static_cast<std::uint64_t>(depth))) <= 53;
 }
 
 /// The same for the weight gradient, whose sums are 64-bit integers.
