@@ -87,6 +87,17 @@ BITCYCLE_DEVICE DirectSums<Sum> direct_error(const Geometry& s, const void* g, C
   return sums;
 }
 
+/// First and one past the last of `count` output positions that tap `tap` reaches, of an axis of `size` inputs.
+BITCYCLE_DEVICE void tap_span(int tap, int size, int count, const Geometry& s, int* begin, int* end) {
+  const int least = s.padding - tap;  // of position * stride
+  *begin = least <= 0 ? 0 : (least + s.stride - 1) / s.stride;
+  if (*begin > count) *begin = count;
+  const int most = size - 1 + s.padding - tap;
+  const int past = most < 0 ? 0 : most / s.stride + 1;
+  *end = past < count ? past : count;
+  if (*end < *begin) *end = *begin;
+}
+
 /// Position and channel of element e of a tensor (n, h, w, channels).
 struct ElementIndex {
   int n, h, w, c;
@@ -103,6 +114,25 @@ BITCYCLE_DEVICE ElementIndex element_index(std::uint32_t e, int h, int w, int ch
 BITCYCLE_DEVICE float weight_value(const std::uint32_t* codes, BitWidth width, const Affine& affine, std::int64_t i) {
   if (width.is_float32()) return global_load(reinterpret_cast<const float*>(codes) + i);
   return static_cast<float>(dequantise(global_load(codes + i), affine));
+}
+
+/// The same of the error pass, where codes have one grid, signed, or one for each input channel i.
+BITCYCLE_DEVICE float error_weight_value(const std::uint32_t* codes, BitWidth width, bool shared_grid,
+                                         const Affine* error_affine, int i, std::int64_t at) {
+  if (width.is_float32()) return global_load(reinterpret_cast<const float*>(codes) + at);
+  const std::uint32_t code = global_load(codes + at);
+  if (!shared_grid) return static_cast<float>(dequantise(code, error_affine[i]));
+  const auto signed_code = static_cast<double>(static_cast<std::int32_t>(code));
+  return static_cast<float>(fma(error_affine->step, signed_code, error_affine->lo));
+}
+
+/// Exponent of the grid on which samples' weight gradients are summed (docs/numerics.md, 6.2); ranges may be null.
+BITCYCLE_DEVICE int float_gradient_exponent(const Geometry& s, const Operand& x, const Range* x_range, const Operand& g,
+                                            const Range* g_range) {
+  const double bound = product_bound(false, static_cast<std::int64_t>(s.out_h) * s.out_w,
+                                     operand_bound(x.width, *x.affine, x_range == nullptr ? Range{} : *x_range),
+                                     operand_bound(g.width, *g.affine, g_range == nullptr ? Range{} : *g_range));
+  return sum_exponent(bound, static_cast<std::uint64_t>(s.n));
 }
 
 /// What the sums of a pass are: 64 bits, 128 bits, or float32.
@@ -199,15 +229,7 @@ struct DirectErrorKernel {
       const std::int64_t at = output_index(s, p.n, oh, ow, first);
       for (int o = 0; o < s.o_per_group(); ++o) {
         const std::int64_t weight = weight_index(s, first + o, kh, kw, p.c % s.c_per_group());
-        float w = 0.0F;
-        if (a.weight_width.given.is_float32()) {
-          w = global_load(reinterpret_cast<const float*>(a.weights) + weight);
-        } else if (a.shared_grid) {
-          const auto code = static_cast<double>(static_cast<std::int32_t>(global_load(a.weights + weight)));
-          w = static_cast<float>(fma(a.error_affine->step, code, a.error_affine->lo));
-        } else {
-          w = static_cast<float>(dequantise(global_load(a.weights + weight), a.error_affine[p.c]));
-        }
+        const float w = error_weight_value(a.weights, a.weight_width.given, a.shared_grid, a.error_affine, p.c, weight);
         sum = fmaf(load_value(a.g.codes, a.g.width, g, at + o), w, sum);
       }
     });
@@ -253,21 +275,14 @@ struct DirectWeightGradientKernel {
     Sum product, gradient, streamed;
     std::int64_t terms;
   };
-  /// First and one past the last output position that a tap reaches.
-  BITCYCLE_DEVICE static void span(int tap, int size, int count, const Geometry& s, int* begin, int* end) {
-    *begin = 0;
-    while (*begin < count && *begin * s.stride - s.padding + tap < 0) ++*begin;
-    *end = count;
-    while (*end > *begin && (*end - 1) * s.stride - s.padding + tap >= size) --*end;
-  }
   template <typename Sum>
   BITCYCLE_DEVICE static void integers(const Args& a, int e) {
     const Geometry& s = a.s;
     const int cpg = s.c_per_group(), i = e % cpg, kw = e / cpg % s.kw, kh = e / cpg / s.kw % s.kh;
     const int o = e / cpg / s.kw / s.kh, channel = o / s.o_per_group() * cpg + i;
     int h0 = 0, h1 = 0, w0 = 0, w1 = 0;
-    span(kh, s.h, s.out_h, s, &h0, &h1);
-    span(kw, s.w, s.out_w, s, &w0, &w1);
+    tap_span(kh, s.h, s.out_h, s, &h0, &h1);
+    tap_span(kw, s.w, s.out_w, s, &w0, &w1);
     Sum product = 0, gradient = 0, streamed = 0;
     const int width = w1 - w0, positions = s.n * (h1 - h0) * width;
     for (int p = thread_index(); p < positions; p += block_threads()) {
@@ -309,15 +324,11 @@ struct DirectWeightGradientKernel {
     const int cpg = s.c_per_group(), i = e % cpg, kw = e / cpg % s.kw, kh = e / cpg / s.kw % s.kh;
     const int o = e / cpg / s.kw / s.kh, channel = o / s.o_per_group() * cpg + i;
     const Affine x = *a.x.affine, g = *a.g.affine;
-    const Range x_range = a.x_range == nullptr ? Range{} : *a.x_range;
-    const Range g_range = a.g_range == nullptr ? Range{} : *a.g_range;
-    const double bound = product_bound(false, static_cast<std::int64_t>(s.out_h) * s.out_w,
-                                       operand_bound(a.x.width, x, x_range), operand_bound(a.g.width, g, g_range));
-    const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(s.n));
+    const int exponent = float_gradient_exponent(s, a.x, a.x_range, a.g, a.g_range);
     const float to_grid = power_of_two(exponent);
     int h0 = 0, h1 = 0, w0 = 0, w1 = 0;
-    span(kh, s.h, s.out_h, s, &h0, &h1);
-    span(kw, s.w, s.out_w, s, &w0, &w1);
+    tap_span(kh, s.h, s.out_h, s, &h0, &h1);
+    tap_span(kw, s.w, s.out_w, s, &w0, &w1);
     std::int64_t sum = 0;
     for (int n = thread_index(); n < s.n; n += block_threads()) {
       float sample = 0.0F;

@@ -48,7 +48,6 @@ struct FloatForwardKernel {
       const int o = column0 + column;
       if (o >= a.s.o) return 0.0F;
       const std::int64_t at = (static_cast<std::int64_t>(o) * a.s.kh + kh) * length() + k;
-      if (a.weight_width.given.is_float32()) return global_load(reinterpret_cast<const float*>(a.weights) + at);
       return weight_value(a.weights, a.weight_width.given, a.weight_affine[o], at);
     }
   };
@@ -149,12 +148,7 @@ struct FloatErrorKernel {
       const int i = column0 + column;
       if (i >= a.s.c) return 0.0F;
       const std::int64_t at = weight_index(a.s, o, kh(segment), kw(segment), i);
-      if (a.weight_width.given.is_float32()) return global_load(reinterpret_cast<const float*>(a.weights) + at);
-      if (a.shared_grid) {
-        const auto code = static_cast<double>(static_cast<std::int32_t>(global_load(a.weights + at)));
-        return static_cast<float>(fma(a.error_affine->step, code, a.error_affine->lo));
-      }
-      return static_cast<float>(dequantise(global_load(a.weights + at), a.error_affine[i]));
+      return error_weight_value(a.weights, a.weight_width.given, a.shared_grid, a.error_affine, i, at);
     }
   };
   BITCYCLE_DEVICE static void run(const Args& launched) {

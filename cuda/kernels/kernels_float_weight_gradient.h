@@ -31,15 +31,6 @@ struct FloatWeightGradientKernel {
   };
   static constexpr int kSharedBytes = FloatTile::kChunkFloats * 4 + static_cast<int>(sizeof(Columns));
 
-  /// First and one past the last output position that tap `tap` reaches.
-  BITCYCLE_DEVICE static void span(int tap, int size, int count, const Geometry& s, int* begin, int* end) {
-    const int least = s.padding - tap;  // of position * stride
-    *begin = least <= 0 ? 0 : (least + s.stride - 1) / s.stride;
-    const int most = size - 1 + s.padding - tap;
-    const int past = most < 0 ? 0 : most / s.stride + 1;
-    *end = past < count ? past : count;
-    if (*end < *begin) *end = *begin;
-  }
   BITCYCLE_DEVICE static void prepare_columns(const Args& a, std::int32_t column0, Columns* columns) {
     const Geometry& s = a.s;
     const int column = thread_index();
@@ -48,8 +39,8 @@ struct FloatWeightGradientKernel {
     int h0 = 0, h1 = 0, w0 = 0, w1 = 0, offset = 0;
     if (j < s.taps() * s.c) {
       const int kh = j / (s.kw * s.c), kw = j / s.c % s.kw;
-      span(kh, s.h, s.out_h, s, &h0, &h1);
-      span(kw, s.w, s.out_w, s, &w0, &w1);
+      tap_span(kh, s.h, s.out_h, s, &h0, &h1);
+      tap_span(kw, s.w, s.out_w, s, &w0, &w1);
       offset = (kh * s.w + kw) * s.c + j % s.c;
     }
     shared_store(&columns->offset[column], offset);
@@ -133,11 +124,7 @@ struct FloatWeightGradientKernel {
     const Args a = with_recorded_widths<&Args::x, &Args::g>(launched);
     const Geometry& s = a.s;
     const Affine x = *a.x.affine, g = *a.g.affine;
-    const Range x_range = a.x_range == nullptr ? Range{} : *a.x_range;
-    const Range g_range = a.g_range == nullptr ? Range{} : *a.g_range;
-    const double bound = product_bound(false, static_cast<std::int64_t>(s.out_h) * s.out_w,
-                                       operand_bound(a.x.width, x, x_range), operand_bound(a.g.width, g, g_range));
-    const int exponent = sum_exponent(bound, static_cast<std::uint64_t>(s.n));
+    const int exponent = float_gradient_exponent(s, a.x, a.x_range, a.g, a.g_range);
     const float to_grid = power_of_two(exponent);
     const int width = s.taps() * s.c;
     auto* columns = shared_memory<Columns>(T::kChunkFloats * static_cast<int>(sizeof(float)));
