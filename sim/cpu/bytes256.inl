@@ -13,8 +13,6 @@ inline std::uint32_t four_bytes(const void* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-inline void store128(void* p, __m128i x) { _mm_storeu_si128(static_cast<__m128i*>(p), x); }
 
 /// 4 pixels of 16 channels to 4 groups of channels, each of 4 pixels.
 inline void stage_block(const StageChannels& row, std::int64_t pixel, std::int64_t channel) {

@@ -53,6 +53,7 @@ struct CpuWeights final : QuantisedWeights {
   FloatGradient float_gradient;
   Scratch<std::int32_t> column_keys;  // (threads) extremes of the input channels
   Scratch<std::int32_t> wide_codes;   // of depthwise layers
+  Scratch<std::int32_t> word_sums;    // of the error pass's codes
   Scratch<double> largest;            // (o) magnitudes of the forward codes' values
   Scratch<float> columns;             // their lo and step
 };

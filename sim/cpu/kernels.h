@@ -216,7 +216,8 @@ struct GridRow {
   std::int32_t* out = nullptr;
 };
 
-/// Weights of 16 output lanes and one tap as a block of groups: byte (code + offset) >> shift; and their sums.
+/// Weights of 16 output lanes and one tap as a block of groups: byte (code + offset) >> shift, or the whole code as a
+/// signed word where elements are words; and their sums.
 struct PackTap {
   const std::int32_t* codes = nullptr;   // codes[lane * out_step + channel * in_step], or, offset and shift being 0,
   const std::uint8_t* codes8 = nullptr;  // the same of bytes
@@ -224,6 +225,7 @@ struct PackTap {
   std::int64_t lanes = 0, channels = 0;
   std::int32_t offset = 0;
   int shift = 0;
+  bool words = false;            // offset and shift are 0
   char* out = nullptr;           // (groups, 16 lanes, 4 bytes); idle lanes and channels become 0
   std::int64_t* sums = nullptr;  // (16) of the codes, overwritten; null: not wanted
 };

@@ -12,11 +12,11 @@ namespace {
 // clang-format off
 #include "sim/cpu/simd_avx2.inl"
 #include "sim/cpu/fused_native.inl"
-#include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
 #include "sim/cpu/code_rows.inl"
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_avx2.inl"
+#include "sim/cpu/words.inl"
 #include "sim/cpu/depthwise.inl"
 // clang-format on
 
@@ -55,10 +55,13 @@ inline void product_tile(const RowProduct& row, std::int64_t b, std::int64_t p) 
   }
 }
 
+/// Six pixels fill the sixteen registers: twelve sums, two vectors of weights, one pair and one product.
 void row_product(const RowProduct& row) {
   for (std::int64_t b = 0; b < row.blocks; ++b) {
     std::int64_t p = 0;
+    for (; p + 6 <= row.pixels; p += 6) product_tile<6>(row, b, p);
     for (; p + 4 <= row.pixels; p += 4) product_tile<4>(row, b, p);
+    for (; p + 2 <= row.pixels; p += 2) product_tile<2>(row, b, p);
     for (; p < row.pixels; ++p) product_tile<1>(row, b, p);
   }
 }

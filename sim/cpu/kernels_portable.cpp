@@ -18,11 +18,11 @@ namespace {
 #if defined(BITCYCLE_SSE2_KERNELS)
 #include "sim/cpu/simd_sse2.inl"
 #include "sim/cpu/fused_sse2.inl"
-#include "sim/cpu/words.inl"
 #include "sim/cpu/elementwise.inl"
 #include "sim/cpu/code_rows.inl"
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_sse2.inl"
+#include "sim/cpu/words.inl"
 #include "sim/cpu/depthwise.inl"
 #include "sim/cpu/products_sse2.inl"
 #else

@@ -2,6 +2,7 @@
 #include "sim/cpu/packed_product.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 namespace bitcycle::cpu {
@@ -148,9 +149,40 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, const KernelTa
   }
 }
 
+bool fit_words(const KernelTable& kernels, const std::int32_t* codes, std::int64_t rows, std::int64_t channels,
+               Scratch<std::int32_t>& sums) {
+  constexpr std::int32_t kLargestCode = INT16_MAX, kLargestSum = (1 << 23) - 1;
+  if (kernels.group != 2) return false;
+  std::int32_t* const positive = sums.zeroed(2 * channels);
+  std::int32_t* const negative = positive + channels;
+  std::int32_t largest = 0;
+  for (std::int64_t r = 0; r < rows; ++r, codes += channels) {
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int32_t code = codes[c];
+      largest = std::max(largest, std::abs(code));
+      positive[c] += std::max(code, 0);
+      negative[c] -= std::min(code, 0);
+    }
+    if (largest > kLargestCode) return false;
+  }
+  return std::all_of(positive, positive + 2 * channels, [](std::int32_t sum) { return sum <= kLargestSum; });
+}
+
 template <typename Code>
 void PackedProduct::pack(const KernelTable& kernels, Workers& workers, int limb_count, std::int32_t offset,
                          const Code* codes, std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
+  pack_limbs(kernels, workers, limb_count, false, offset, codes, out_step, tap_step, in_step);
+}
+
+void PackedProduct::pack_words(const KernelTable& kernels, Workers& workers, const std::int32_t* codes,
+                               std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step) {
+  pack_limbs(kernels, workers, 1, true, 0, codes, out_step, tap_step, in_step);
+}
+
+template <typename Code>
+void PackedProduct::pack_limbs(const KernelTable& kernels, Workers& workers, int limb_count, bool words,
+                               std::int32_t offset, const Code* codes, std::int64_t out_step, std::int64_t tap_step,
+                               std::int64_t in_step) {
   weight_offset = static_cast<double>(offset);
   // What fills up runs is 0, and lies elsewhere for another number of limbs.
   char* out = limbs == limb_count ? packed.need(limb_bytes * limb_count) : packed.zeroed(limb_bytes * limb_count);
@@ -177,6 +209,7 @@ void PackedProduct::pack(const KernelTable& kernels, Workers& workers, int limb_
         row.channels = in_c;
         row.offset = offset;
         row.shift = 8 * static_cast<int>(limb);
+        row.words = words;
         row.out = out + phase.weights_begin * limbs + (limb * blocks + block) * phase.block_bytes() +
                   (t / phase.run_taps * phase.run_groups + t % phase.run_taps * groups) * kBlockBytes;
         row.sums = limb == 0 ? sums + tap * lanes + block * kLanes : nullptr;

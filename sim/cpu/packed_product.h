@@ -18,6 +18,14 @@ namespace bitcycle::cpu {
 /// Longest reduction for which every true sum of 8 x 8 bit codes fits an int32: 255 * 255 * depth <= 2^31 - 1.
 constexpr std::int64_t kMaxDepth = 33025;
 
+/// May signed codes (rows, channels), each of a column summed against codes of 8 bits, be single words? The kernels'
+/// elements must be words that hold the codes, and 32 bits the sums: with P and N the sums of a column's positive codes
+/// and of the magnitudes of its negative ones, |sum of w q| <= 255 max(P, N), and |sum of w (q - 128)| <= 128 (P + N),
+/// so that 256 max(P, N) < 2^31 is enough. rows <= kMaxDepth, |code| <= 32767 or the answer is no.
+/// sums: memory for 2 channels.
+bool fit_words(const KernelTable& kernels, const std::int32_t* codes, std::int64_t rows, std::int64_t channels,
+               Scratch<std::int32_t>& sums);
+
 struct ProductPhase {
   std::int64_t first_row = 0, first_column = 0, step = 1;  // output pixels (first + i * step)
   std::int64_t rows = 0, pixels = 0;
@@ -73,8 +81,15 @@ struct PackedProduct {
   template <typename Code>
   void pack(const KernelTable& kernels, Workers& workers, int limb_count, std::int32_t offset, const Code* codes,
             std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step);
+  /// Signed codes as one limb of a whole word, for which fit_words() holds.
+  void pack_words(const KernelTable& kernels, Workers& workers, const std::int32_t* codes, std::int64_t out_step,
+                  std::int64_t tap_step, std::int64_t in_step);
 
  private:
+  template <typename Code>
+  void pack_limbs(const KernelTable& kernels, Workers& workers, int limb_count, bool words, std::int32_t offset,
+                  const Code* codes, std::int64_t out_step, std::int64_t tap_step, std::int64_t in_step);
+
   Scratch<std::int64_t> tap_sums_;  // (taps, lanes)
 };
 

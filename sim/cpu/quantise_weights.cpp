@@ -211,6 +211,9 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   }
   if (packed && args.for_error_pass && weights.fast_error && error.narrow() != nullptr) {
     weights.error.pack(kernels_, workers_, own_limbs, 0, error.narrow(), 1, s.c, taps * s.c);
+  } else if (packed && args.for_error_pass && weights.fast_error && own_limbs == 1 && args.error_grid_bits == 16 &&
+             fit_words(kernels_, error.wide(), s.o * taps, s.c, weights.word_sums)) {
+    weights.error.pack_words(kernels_, workers_, error.wide(), 1, s.c, taps * s.c);
   } else if (packed && args.for_error_pass && weights.fast_error) {
     const int limbs = shared ? args.error_grid_bits / 8 : own_limbs;
     const std::int32_t offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;

@@ -73,13 +73,14 @@ void pack_tap(const PackTap& tap) {
   constexpr int kElementBits = 32 / static_cast<int>(kGroup);
   std::int64_t sums[kLanes] = {};
   const auto offset = static_cast<std::uint32_t>(tap.offset);
+  const std::uint32_t mask = tap.words ? 0xFFFFU : 0xFFU;
   for (std::int64_t first = 0; first < tap.channels; first += kGroup) {
     std::uint32_t words[kLanes] = {};
     const std::int64_t last = first + kGroup < tap.channels ? first + kGroup : tap.channels;
     for (std::int64_t i = first; i < last; ++i) {
       const int position = kElementBits * static_cast<int>(i - first);
       const auto put = [&](std::int64_t lane, std::int32_t code) {
-        words[lane] |= element_of((static_cast<std::uint32_t>(code) + offset) >> tap.shift & 0xFFU) << position;
+        words[lane] |= element_of((static_cast<std::uint32_t>(code) + offset) >> tap.shift & mask) << position;
         sums[lane] += code;
       };
       if (tap.codes8 != nullptr) {

@@ -15,6 +15,12 @@ inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
 inline Ints pair_words(Ints low, Ints high) {
   return {_mm256_or_si256(low.a, _mm256_slli_epi32(high.a, 16)), _mm256_or_si256(low.b, _mm256_slli_epi32(high.b, 16))};
 }
+/// A word of each lane's byte, the second vector's behind the first's.
+inline Ints pairs_of_bytes(__m128i first, __m128i second) {
+  return {_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second)),
+          _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second))};
+}
+inline Ints sub_words(Ints x, Ints y) { return {_mm256_sub_epi16(x.a, y.a), _mm256_sub_epi16(x.b, y.b)}; }
 /// sum + both products of a lane, of signed words.
 inline Ints dot_words(Ints sum, Ints x, Ints w) {
   return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, w.a)), _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, w.b))};

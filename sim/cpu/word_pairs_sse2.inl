@@ -17,6 +17,16 @@ inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
 inline Ints pair_words(const Ints& low, const Ints& high) {
   return each_ints([&](int i) { return _mm_or_si128(low.v[i], _mm_slli_epi32(high.v[i], 16)); });
 }
+/// A word of each lane's byte, the second vector's behind the first's.
+inline Ints pairs_of_bytes(__m128i first, __m128i second) {
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i low = _mm_unpacklo_epi8(first, second), high = _mm_unpackhi_epi8(first, second);
+  return {{_mm_unpacklo_epi8(low, zero), _mm_unpackhi_epi8(low, zero), _mm_unpacklo_epi8(high, zero),
+           _mm_unpackhi_epi8(high, zero)}};
+}
+inline Ints sub_words(const Ints& x, const Ints& y) {
+  return each_ints([&](int i) { return _mm_sub_epi16(x.v[i], y.v[i]); });
+}
 /// sum + both products of a lane, of signed words.
 inline Ints dot_words(const Ints& sum, const Ints& x, const Ints& w) {
   return each_ints([&](int i) { return _mm_add_epi32(sum.v[i], _mm_madd_epi16(x.v[i], w.v[i])); });

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "sim/cpu/isa.h"
+#include "sim/cpu/packed_product.h"
 #include "tests/exact/library_fixture.h"
 #include "tests/golden/devices.h"
 
@@ -219,6 +221,68 @@ TEST(Overflow, error_pass_reductions_above_the_int32_limits_are_exact) {
       }
     }
   }
+}
+
+/// Weights (o, c) of a linear layer whose codes on the shared grid are 32767 in even input channels and -32767 in odd
+/// ones.
+std::vector<float> extreme_columns(std::int64_t outputs, std::int64_t inputs) {
+  std::vector<float> master;
+  for (std::int64_t e = 0; e < outputs * inputs; ++e) master.push_back(e % inputs % 2 == 0 ? 255.0F : -255.0F);
+  return master;
+}
+
+/// Where words hold the weights, 255 * 32767 * 257 is the largest sum of its kind that 32 bits hold.
+TEST(Overflow, error_passes_on_the_shared_grid_at_the_limit_of_words_are_exact) {
+  const BitWidth width = BitWidth::integer(8);
+  for (const std::int64_t depth : {255, 256, 257, 258, 600}) {
+    const ConvShape s = matmul_shape(2, depth, 18);
+    for (const auto& library : all_libraries()) {
+      Buffer master = test::upload(*library, extreme_columns(s.o, s.c));
+      Buffer dy = test::upload(*library, std::vector<float>(static_cast<std::size_t>(s.output_size()), 255.0F));
+      Buffer qg = test::code_buffer(*library, width, s.output_size());
+      Buffer affine = test::upload(*library, std::vector<Affine>{identity_affine(width)});
+      Buffer range = test::upload(*library, std::vector<Range>{{0.0F, 255.0F}});
+      Buffer dx(*library, static_cast<std::size_t>(s.input_size()) * sizeof(float));
+      const auto weights = library->make_weights(s);
+      QuantiseWeights quantise_args;
+      quantise_args.master = master.as<float>();
+      quantise_args.width = width;
+      library->quantise_weights(quantise_args, *weights);
+      ConvBackward args;
+      args.gradient.u = dy.as<float>();
+      args.g = {qg.as<void>(), affine.as<Affine>(), width};
+      args.g_range = range.as<Range>();
+      args.stochastic = false;
+      args.weights = weights.get();
+      args.shape = s;
+      args.dx = dx.as<float>();
+      library->conv_backward(args);
+      const double expected = 255.0 / 32767.0 * (255.0 * 32767.0 * static_cast<double>(depth));
+      const auto values = test::download<float>(*library, dx);
+      for (std::size_t e = 0; e < values.size(); ++e) {
+        EXPECT_EQ(values[e], static_cast<float>(e % 2 == 0 ? expected : -expected))
+            << library->name() << " depth " << depth << " input " << e;
+      }
+    }
+  }
+}
+
+TEST(Overflow, words_are_taken_for_weights_up_to_their_limit_and_no_further) {
+  const cpu::KernelTable& kernels = *cpu::isa_entry(Isa::kPortable)->kernels;
+  if (kernels.group != 2) GTEST_SKIP() << "the products of this processor are not made of words";
+  cpu::Scratch<std::int32_t> sums;
+  const auto fit = [&](std::int64_t rows, std::int32_t first, std::int32_t second) {
+    std::vector<std::int32_t> codes;
+    for (std::int64_t r = 0; r < rows; ++r) codes.insert(codes.end(), {first, second});
+    return cpu::fit_words(kernels, codes.data(), rows, 2, sums);
+  };
+  EXPECT_TRUE(fit(256, 32767, 1));
+  EXPECT_TRUE(fit(256, 1, -32767));
+  EXPECT_FALSE(fit(257, 32767, 1));
+  EXPECT_FALSE(fit(257, 1, -32767));
+  EXPECT_TRUE(fit(8388607, 1, 0));
+  EXPECT_FALSE(fit(8388608, 1, 0));
+  EXPECT_FALSE(fit(1, 0, 32768)) << "no word";
 }
 
 TEST(Overflow, sums_of_32_bit_codes_need_and_have_128_bits) {
