@@ -20,6 +20,7 @@ void CudaLibrary::linear_backward(const LinearBackward& args) {
     // Every layer's own: layers' gradients are branches, which run beside each other.
     Buffer& bounds = linear_bounds_[args.dw != nullptr ? args.dw : args.dbias];
     float* largest = reserve(bounds, 2 * sizeof(float)).as<float>();
+    branch_results_.insert(branch_results_.end(), {args.dw, args.dbias});
     const Branch beside(*this);
     launch<LinearBoundsKernel>(1, LinearBoundsKernel::kSharedBytes, {args, x_size, dy_size, largest});
     launch<LinearGradientKernel>(blocks(static_cast<std::uint32_t>(4 * args.outputs * (args.inputs + 1))), 0,

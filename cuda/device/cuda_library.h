@@ -29,6 +29,7 @@
 #include "cuda/products/kernels_product.h"
 #include "cuda/products/patch.h"
 #include "cuda/runtime/runtime.h"
+#include "sim/device/node_kernels.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
@@ -36,7 +37,7 @@ constexpr int kTensorCoreBits = 16;  // widest code that tensor cores multiply, 
 constexpr std::int64_t kByteProduct = 255 * 255;
 constexpr std::int64_t kBlockBytes = 1024;
 
-class CudaLibrary final : public KernelLibrary {
+class CudaLibrary final : public KernelLibrary, public NodeKernels {
  public:
   explicit CudaLibrary(std::unique_ptr<gpu::Runtime> runtime, const CudaOptions& options = {})
       : runtime_(std::move(runtime)), options_(options) {
@@ -70,7 +71,12 @@ class CudaLibrary final : public KernelLibrary {
   bool on_host() const override { return false; }
 #include "sim/device/kernel_library_overrides.inl"
 
+  /// Operations of language models, a launch or a few each (nodes.h).
+  bool has_kernel(const Operation& operation) const override;
+  void run_node(const Operation& operation, const StepMemory& memory) override;
+
  private:
+  friend class NodeLauncher;
   /// Kernels index with 32 bits.
   static std::uint32_t elements(std::int64_t size, const char* operation) {
     if (size > INT32_MAX) {
@@ -96,7 +102,10 @@ class CudaLibrary final : public KernelLibrary {
     CudaLibrary& library_;
   };
   /// The next launch of the main sequence waits for all branches.
-  void wait_for_branches() { branches_awaited_ = true; }
+  void wait_for_branches() {
+    branches_awaited_ = true;
+    branch_results_.clear();
+  }
 
   template <typename Kernel>
   void launch(int grid, std::size_t shared_bytes, const typename Kernel::Args& args, gpu::Work work = {}) {
@@ -255,7 +264,11 @@ class CudaLibrary final : public KernelLibrary {
 
   std::vector<ProfileEntry> profile_;
   Buffer shared_, losses_, direct_dx_;
-  std::map<const void*, Buffer> linear_bounds_;  // of each linear layer, by its gradient
+  std::vector<const void*> branch_results_;  // that nothing in the main sequence waits for yet
+  // Of single operations.
+  Buffer gradient_norm_;
+  std::map<std::array<std::int64_t, 3>, Buffer> positions_;  // by time steps, channels, first
+  std::map<const void*, Buffer> linear_bounds_;              // of each linear layer, by its gradient
 };
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -133,6 +133,7 @@ void CudaLibrary::forget_queue() {
   weight_groups_ = 0;
   open_products_.clear();
   open_images_ = {};
+  branch_results_.clear();
 }
 
 void CudaLibrary::flush() {

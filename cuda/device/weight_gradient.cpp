@@ -62,6 +62,7 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
 /// which is where the next gradient is quantised.
 void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   settle();
+  branch_results_.push_back(args.dw);
   const Branch beside(*this);
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);

@@ -23,6 +23,12 @@ std::vector<gpu::KernelEntry> error_by_rows_kernels();
 std::vector<gpu::KernelEntry> float_product_kernels();
 std::vector<gpu::KernelEntry> forward_kernels();
 std::vector<gpu::KernelEntry> weight_gradient_kernels();
+std::vector<gpu::KernelEntry> node_kernels();
+std::vector<gpu::KernelEntry> word_kernels();
+std::vector<gpu::KernelEntry> lstm_kernels();
+std::vector<gpu::KernelEntry> row_sum_kernels();
+std::vector<gpu::KernelEntry> gradient_kernels();
+std::vector<gpu::KernelEntry> pair_kernels();
 
 /// Those of all families.
 std::vector<gpu::KernelEntry> all_kernels();
