@@ -192,6 +192,12 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   void depthwise_forward(const ConvForward& args, const CudaWeights& w);
   void depthwise_error(const ConvBackward& args, const CudaWeights& w, float* dx);
   void depthwise_gradient(const ConvBackward& args, CudaWeights& w);
+  template <bool kWords>
+  void depthwise_forward_of(const ConvForward& args, const CudaWeights& w);
+  template <bool kWords>
+  void depthwise_error_of(const ConvBackward& args, const CudaWeights& w, float* dx);
+  template <bool kWords>
+  void depthwise_gradient_of(const ConvBackward& args, CudaWeights& w);
   void float_forward(const ConvForward& args, const CudaWeights& w);
   void float_error(const ConvBackward& args, const CudaWeights& w, float* dx);
   void float_weight_gradient(const ConvBackward& args, CudaWeights& w);

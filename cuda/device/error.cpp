@@ -119,7 +119,7 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
     if (args.gradient_sum == nullptr) return;
     sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
   };
-  if (has_depthwise_kernels(s) && args.g.width.is_integer() && args.g.width.bits() <= 8 && w.width.is_integer() &&
+  if (has_depthwise_kernels(s) && args.g.width.is_integer() && args.g.width.is_narrow() && w.width.is_integer() &&
       w.width.is_narrow()) {
     depthwise_error(args, w, dx);
     return add_gradients();

@@ -107,8 +107,8 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
     }
     return;
   }
-  const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
-  if (has_depthwise_kernels(s) && is_bytes(args.codes.width) && is_bytes(w.width)) return depthwise_forward(args, w);
+  const auto is_narrow = [](BitWidth width) { return width.is_integer() && width.is_narrow(); };
+  if (has_depthwise_kernels(s) && is_narrow(args.codes.width) && is_narrow(w.width)) return depthwise_forward(args, w);
   const SumType sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
   if (sum_type == SumType::kFloat && s.groups == 1) {
     float_forward(args, w);

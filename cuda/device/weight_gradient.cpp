@@ -90,8 +90,9 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
                                        WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;
   }
-  const auto is_bytes = [](BitWidth width) { return width.is_integer() && width.bits() <= 8; };
-  if (has_depthwise_kernels(s) && is_bytes(args.g.width) && is_bytes(args.x.width)) return depthwise_gradient(args, w);
+  const auto is_narrow = [](BitWidth width) { return width.is_integer() && width.is_narrow(); };
+  if (has_depthwise_kernels(s) && is_narrow(args.g.width) && is_narrow(args.x.width))
+    return depthwise_gradient(args, w);
   const SumType sum_type = sum_type_of(args.x.width, args.g.width, s.weight_gradient_depth());
   if (sum_type == SumType::kFloat && s.groups == 1) return float_weight_gradient(args, w);
   DirectWeightGradientKernel::Args direct{};

@@ -6,9 +6,9 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 std::vector<gpu::KernelEntry> depthwise_kernels() {
   return {
-      BITCYCLE_KERNEL(DepthwiseForwardKernel),
-      BITCYCLE_KERNEL(DepthwiseErrorKernel),
-      BITCYCLE_KERNEL(DepthwiseGradientKernel),
+      BITCYCLE_KERNEL(DepthwiseForwardKernel<false>),  BITCYCLE_KERNEL(DepthwiseForwardKernel<true>),
+      BITCYCLE_KERNEL(DepthwiseErrorKernel<false>),    BITCYCLE_KERNEL(DepthwiseErrorKernel<true>),
+      BITCYCLE_KERNEL(DepthwiseGradientKernel<false>), BITCYCLE_KERNEL(DepthwiseGradientKernel<true>),
   };
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Depthwise convolutions with 3 x 3 taps, byte codes and a multiple of four channels. A thread keeps its channels for
-// as long as it runs, with their weights or their sums in registers, and walks over positions; neighbouring threads
-// have neighbouring channels, so that loads and stores are wide.
+// Depthwise convolutions with 3 x 3 taps, codes of up to 16 bits and a multiple of four channels. A thread keeps its
+// channels for as long as it runs, with their weights or their sums in registers, and walks over positions;
+// neighbouring threads have neighbouring channels, so that loads and stores are wide.
 #pragma once
+
+#include <type_traits>
 
 #include "cuda/kernels/kernels_direct.h"
 
@@ -39,20 +41,48 @@ struct MapPosition {
   }
 };
 
-/// Codes of four neighbouring channels.
-BITCYCLE_DEVICE std::uint32_t four_codes(const void* codes, std::int64_t at) {
-  return global_load(reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint8_t*>(codes) + at));
+/// An operand of a depthwise product: codes are bytes, or 16-bit words.
+struct DepthwiseCodes {
+  const void* codes;
+  bool words;
+};
+
+/// Codes of kCount neighbouring channels, 2 or 4. kWords: they may be words; false: they are bytes.
+template <bool kWords, int kCount>
+BITCYCLE_DEVICE void load_channels(const DepthwiseCodes& operand, std::int64_t at, int (&codes)[kCount]) {
+  if (kWords && operand.words) {
+    const auto* pairs = reinterpret_cast<const std::uint32_t*>(static_cast<const std::uint16_t*>(operand.codes) + at);
+    for (int j = 0; j < kCount; j += 2) {
+      const std::uint32_t two = global_load(pairs + j / 2);
+      codes[j] = static_cast<int>(two & 0xFFFFU);
+      codes[j + 1] = static_cast<int>(two >> 16);
+    }
+    return;
+  }
+  const std::uint8_t* bytes = static_cast<const std::uint8_t*>(operand.codes) + at;
+  std::uint32_t all = 0;
+  if constexpr (kCount == 4) {
+    all = global_load(reinterpret_cast<const std::uint32_t*>(bytes));
+  } else {
+    all = global_load(reinterpret_cast<const std::uint16_t*>(bytes));
+  }
+  for (int j = 0; j < kCount; ++j) codes[j] = static_cast<int>((all >> (8 * j)) & 0xFFU);
 }
-BITCYCLE_DEVICE int code_of(std::uint32_t four, int j) { return static_cast<int>((four >> (8 * j)) & 0xFFU); }
+
+/// What nine products of two codes fit.
+template <bool kWords>
+using DepthwiseSum = std::conditional_t<kWords, std::int64_t, int>;
 
 /// y, and its statistics where they are asked for: a thread's sums stay in registers to the end.
+template <bool kWords>
 struct DepthwiseForwardKernel {
   static constexpr const char* kName = "depthwise forward";
   static constexpr int kThreads = 256;
   static constexpr int kSharedBytes = 16;
   struct Args {
     Geometry s;
-    Operand x;
+    DepthwiseCodes codes;
+    const Affine* x_affine;
     const std::uint32_t* weights;
     const Affine* weight_affine;
     float* y;
@@ -65,7 +95,7 @@ struct DepthwiseForwardKernel {
     const Geometry& s = a.s;
     const ChannelWalk walk(s.c, 4, a.positions);
     const int c = walk.channel;
-    const Affine x = *a.x.affine;
+    const Affine x = *a.x_affine;
     int weights[4][kDepthwiseTaps];
     Affine w[4];
     ProductScale scale[4];
@@ -84,16 +114,18 @@ struct DepthwiseForwardKernel {
     }
     for (std::uint32_t p = walk.first; p < a.positions; p += walk.step) {
       const MapPosition at(p, s.out_h, s.out_w);
-      int product[4] = {}, streamed[4] = {}, sum[4] = {}, terms = 0;
+      DepthwiseSum<kWords> product[4] = {};
+      int streamed[4] = {}, sum[4] = {}, terms = 0;
       BITCYCLE_UNROLL
       for (int t = 0; t < kDepthwiseTaps; ++t) {
         const int h = at.row * s.stride - s.padding + t / 3, column = at.column * s.stride - s.padding + t % 3;
         if (h < 0 || h >= s.h || column < 0 || column >= s.w) continue;
-        const std::uint32_t four = four_codes(a.x.codes, input_index(s, at.n, h, column, c));
+        int four[4];
+        load_channels<kWords>(a.codes, input_index(s, at.n, h, column, c), four);
         ++terms;
         for (int j = 0; j < 4; ++j) {
-          product[j] += code_of(four, j) * weights[j][t];
-          streamed[j] += code_of(four, j);
+          product[j] += static_cast<DepthwiseSum<kWords>>(four[j]) * weights[j][t];
+          streamed[j] += four[j];
           sum[j] += weights[j][t];
         }
       }
@@ -131,12 +163,14 @@ struct DepthwiseForwardKernel {
   }
 };
 
+template <bool kWords>
 struct DepthwiseErrorKernel {
   static constexpr const char* kName = "depthwise error";
   static constexpr int kThreads = 256;
   struct Args {
     Geometry s;
-    Operand g;
+    DepthwiseCodes codes;
+    const Affine* g_affine;
     const std::uint32_t* weights;  // error codes
     const Affine* error_affine;
     bool shared_grid;
@@ -148,7 +182,7 @@ struct DepthwiseErrorKernel {
     const Geometry& s = a.s;
     const ChannelWalk walk(s.c, 4, a.positions);
     const int c = walk.channel;
-    const Affine g = *a.g.affine;
+    const Affine g = *a.g_affine;
     int weights[4][kDepthwiseTaps];
     for (int j = 0; j < 4; ++j) {
       for (int t = 0; t < kDepthwiseTaps; ++t) {
@@ -165,11 +199,12 @@ struct DepthwiseErrorKernel {
         const int y = at.row + s.padding - t / 3, x = at.column + s.padding - t % 3;
         if (y < 0 || x < 0 || y % s.stride != 0 || x % s.stride != 0) continue;
         if (y / s.stride >= s.out_h || x / s.stride >= s.out_w) continue;
-        const std::uint32_t four = four_codes(a.g.codes, output_index(s, at.n, y / s.stride, x / s.stride, c));
+        int four[4];
+        load_channels<kWords>(a.codes, output_index(s, at.n, y / s.stride, x / s.stride, c), four);
         ++terms;
         for (int j = 0; j < 4; ++j) {
-          product[j] += static_cast<std::int64_t>(code_of(four, j)) * weights[j][t];
-          streamed[j] += code_of(four, j);
+          product[j] += static_cast<std::int64_t>(four[j]) * weights[j][t];
+          streamed[j] += four[j];
           sum[j] += weights[j][t];
         }
       }
@@ -196,6 +231,7 @@ struct DepthwiseErrorKernel {
 
 /// The integers of the weight gradient, added to sums (3, taps, c): products, codes of g where a tap exists, and of x.
 /// The last block makes dw of them and leaves 0.
+template <bool kWords>
 struct DepthwiseGradientKernel {
   static constexpr const char* kName = "depthwise weight gradient";
   static constexpr int kThreads = 256;
@@ -203,7 +239,8 @@ struct DepthwiseGradientKernel {
   static constexpr int kMostPositions = 16384;  // of a thread, so that its sums stay below 2^31
   struct Args {
     Geometry s;
-    Operand x, g;
+    DepthwiseCodes x, g;
+    const Affine *x_affine, *g_affine;
     std::int64_t* sums;
     const std::int64_t* terms;  // (taps), of one image
     float* dw;
@@ -214,32 +251,36 @@ struct DepthwiseGradientKernel {
     const Geometry& s = a.s;
     const ChannelWalk walk(s.c, 2, a.positions);
     const int c = walk.channel;
-    int sums[3][kDepthwiseTaps][2] = {};
+    DepthwiseSum<kWords> products[kDepthwiseTaps][2] = {};
+    int sums[2][kDepthwiseTaps][2] = {};  // of codes: g, x
     const auto flush = [&] {
-      for (int i = 0; i < 3; ++i) {
-        for (int t = 0; t < kDepthwiseTaps; ++t) {
-          for (int j = 0; j < 2; ++j) {
-            atomic_add(a.sums + (i * kDepthwiseTaps + t) * s.c + c + j, std::int64_t{sums[i][t][j]});
-            sums[i][t][j] = 0;
-          }
+      for (int t = 0; t < kDepthwiseTaps; ++t) {
+        for (int j = 0; j < 2; ++j) {
+          const auto add = [&](int i, auto& sum) {
+            atomic_add(a.sums + (i * kDepthwiseTaps + t) * s.c + c + j, static_cast<std::int64_t>(sum));
+            sum = 0;
+          };
+          add(0, products[t][j]);
+          add(1, sums[0][t][j]);
+          add(2, sums[1][t][j]);
         }
       }
     };
     int count = 0;
     for (std::uint32_t p = walk.first; p < a.positions; p += walk.step) {
       const MapPosition at(p, s.out_h, s.out_w);
-      const auto g = static_cast<std::uint32_t>(global_load(reinterpret_cast<const std::uint16_t*>(
-          static_cast<const std::uint8_t*>(a.g.codes) + static_cast<std::int64_t>(p) * s.c + c)));
+      int g[2];
+      load_channels<kWords>(a.g, static_cast<std::int64_t>(p) * s.c + c, g);
       BITCYCLE_UNROLL
       for (int t = 0; t < kDepthwiseTaps; ++t) {
         const int h = at.row * s.stride - s.padding + t / 3, column = at.column * s.stride - s.padding + t % 3;
         if (h < 0 || h >= s.h || column < 0 || column >= s.w) continue;
-        const auto x = static_cast<std::uint32_t>(global_load(reinterpret_cast<const std::uint16_t*>(
-            static_cast<const std::uint8_t*>(a.x.codes) + input_index(s, at.n, h, column, c))));
+        int x[2];
+        load_channels<kWords>(a.x, input_index(s, at.n, h, column, c), x);
         for (int j = 0; j < 2; ++j) {
-          sums[0][t][j] += code_of(g, j) * code_of(x, j);
-          sums[1][t][j] += code_of(g, j);
-          sums[2][t][j] += code_of(x, j);
+          products[t][j] += static_cast<DepthwiseSum<kWords>>(g[j]) * x[j];
+          sums[0][t][j] += g[j];
+          sums[1][t][j] += x[j];
         }
       }
       if (++count < kMostPositions) continue;
@@ -248,7 +289,7 @@ struct DepthwiseGradientKernel {
     }
     if (count > 0) flush();
     if (!last_block(a.arrivals, shared_memory<std::uint32_t>(0))) return;
-    const WeightGradientScale scale = weight_gradient_scale(*a.g.affine, *a.x.affine);
+    const WeightGradientScale scale = weight_gradient_scale(*a.g_affine, *a.x_affine);
     for (int e = thread_index(); e < s.c * kDepthwiseTaps; e += kThreads) {
       const int channel = e / kDepthwiseTaps, tap = e % kDepthwiseTaps;
       std::int64_t found[3];

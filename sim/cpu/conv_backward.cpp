@@ -100,14 +100,15 @@ double CpuLibrary::error_weight_bound(const QuantisedWeights& weights) const {
 }
 
 template <typename Product>
-void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product) {
+void CpuLibrary::error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product,
+                                    ProductCoefficients& to, std::int64_t first, std::int64_t channels) {
   const std::int64_t lanes = product.lanes;
-  double* a = coefficients_.a.zeroed(lanes);
-  double* b = coefficients_.b.zeroed(lanes);
-  double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
-  const auto* affine = weights.error_affine.as<Affine>();
+  double* a = to.a.zeroed(lanes);
+  double* b = to.b.zeroed(lanes);
+  double* offset = to.offset.zeroed(product.classes() * lanes);
   const bool shared = weights.error_weights == ErrorWeights::kShared;
-  for (std::int64_t i = 0; i < args.shape.c; ++i) {
+  const auto* affine = weights.error_affine.as<Affine>() + (shared ? 0 : first);
+  for (std::int64_t i = 0; i < channels; ++i) {
     const ProductScale scale = shared ? ProductScale{shared_scale(*args.g.affine, affine->step), 0.0}
                                       : product_scale(*args.g.affine, affine[i]);
     a[i] = scale.a;
@@ -177,10 +178,16 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   const ConvShape& s = images.shape;
   const auto timing =
       profile_.time("convolution backward", s.macs() * ((args.dw != nullptr ? 1 : 0) + (error ? 1 : 0)));
-  const bool words = weights.depthwise && byte_limbs(args.g.width) == 1 &&
-                     (args.dw == nullptr || byte_limbs(args.x.width) == 1) &&
-                     (!error || byte_limbs(weights.width) == 1);
-  const bool ordered = !bytes && !words;
+  const bool words = weights.depthwise && byte_limbs(args.g.width) != 0 &&
+                     (args.dw == nullptr || byte_limbs(args.x.width) != 0) &&
+                     (!error || byte_limbs(weights.width) != 0);
+  const GroupedProducts& groups = weights.groups;
+  const bool grouped =
+      s.groups > 1 &&
+      (args.dw == nullptr || (groups.has_gradient && gradients_of_bytes(kernels_, args.x.width, args.g.width))) &&
+      (!error || (!groups.error.empty() && products_of_bytes(kernels_, args.g.width, weights.width,
+                                                             groups.error.front().limbs, s.error_depth())));
+  const bool ordered = !bytes && !words && !grouped;
   const bool float_blocks = ordered && args.dw != nullptr && weights.float_gradient.takes(args.x.width, args.g.width);
   const std::int64_t out_positions = s.out_h() * s.out_w(), in_positions = s.h * s.w;
   if (ordered && (s.error_depth() > kMaxOrderedDepth || out_positions > kMaxOrderedDepth)) {
@@ -192,8 +199,21 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   }
   const std::int64_t image_out = out_positions * s.o, image_in = in_positions * s.c;
   const GradientRows table = gradient_table_.rows(args.gradient, s.o);
-  if (bytes && error) error_coefficients(args, weights, weights.error);
-  if (words && error) error_coefficients(args, weights, weights.depthwise_error);
+  if (bytes && error) error_coefficients(args, weights, weights.error, coefficients_, 0, s.c);
+  if (words && error) error_coefficients(args, weights, weights.depthwise_error, coefficients_, 0, s.c);
+  const auto group_count = static_cast<std::size_t>(s.groups);
+  if (grouped && error) {
+    if (group_coefficients_.size() < group_count) group_coefficients_.resize(group_count);
+    for (std::size_t g = 0; g < group_count; ++g) {
+      error_coefficients(args, weights, groups.error[g], group_coefficients_[g],
+                         static_cast<std::int64_t>(g) * s.c_per_group(), s.c_per_group());
+    }
+  }
+  if (grouped && args.dw != nullptr) {
+    while (group_partials_.size() < group_count) {
+      group_partials_.emplace_back(static_cast<std::size_t>(workers_.threads()));
+    }
+  }
   if (ordered && error) prepare_ordered_error(args, weights);
   if (ordered && args.dw != nullptr) prepare_ordered_gradient(args, weights);
   summed_norms_ = 0;
@@ -207,7 +227,9 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   }
   begin_images();
 
-  const std::int64_t images_at_once = bytes ? weights.gradient.images_at_once() : 1;
+  const std::int64_t images_at_once = bytes                           ? weights.gradient.images_at_once()
+                                      : grouped && args.dw != nullptr ? groups.gradient.images_at_once()
+                                                                      : 1;
   workers_.chunks(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     begin_thread(state, s.c);
@@ -244,9 +266,9 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         write_codes(args.g, element, values, count, noise);
       }
     }
-    const ByteCodes g =
-        bytes ? bytes_of(kernels_, args.g, begin * image_out, images.out_positions_of(begin, end) * s.o, state.g_bytes)
-              : ByteCodes{};
+    const ByteCodes g = ordered ? ByteCodes{}
+                                : bytes_of(kernels_, args.g, begin * image_out,
+                                           images.out_positions_of(begin, end) * s.o, state.g_bytes);
     if (args.dw != nullptr && bytes) {
       const ByteCodes x =
           bytes_of(kernels_, args.x, begin * image_in, images.positions_of(begin, end) * s.c, state.x_bytes);
@@ -254,10 +276,18 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
       if (!partial.used) weights.gradient.clear(x.limbs, g.limbs, partial);
       weights.gradient.add(kernels_, x, g, end - begin, images.short_row(end - 1), partial);
     } else if (args.dw != nullptr && words) {
+      const ByteCodes x = bytes_of(kernels_, args.x, begin * image_in, image_in, state.x_bytes);
       auto& partial = depthwise_partials_[static_cast<std::size_t>(thread)];
-      if (!partial.used) weights.depthwise_gradient.clear(partial);
-      weights.depthwise_gradient.add(kernels_, static_cast<const std::uint8_t*>(args.x.codes) + begin * image_in,
-                                     static_cast<const std::uint8_t*>(args.g.codes) + begin * image_out, partial);
+      if (!partial.used) weights.depthwise_gradient.clear(x.limbs, g.limbs, partial);
+      weights.depthwise_gradient.add(kernels_, x, g, partial);
+    } else if (args.dw != nullptr && grouped) {
+      const ByteCodes x = bytes_of(kernels_, args.x, begin * image_in, (end - begin) * image_in, state.x_bytes);
+      for (std::int64_t group = 0; group < s.groups; ++group) {
+        auto& partial = group_partials_[static_cast<std::size_t>(group)][static_cast<std::size_t>(thread)];
+        if (!partial.used) groups.gradient.clear(x.limbs, g.limbs, partial);
+        groups.gradient.add(kernels_, x.from(group * s.c_per_group()), g.from(group * s.o_per_group()), end - begin, 0,
+                            partial);
+      }
     } else if (args.dw != nullptr && !float_blocks) {
       auto& partial = ordered_partials_[static_cast<std::size_t>(thread)];
       if (!partial.used) weights.ordered_gradient.clear(partial);
@@ -277,9 +307,11 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         product_image(kernels_, weights.error, coefficients_, g.from((n - begin) * image_out), images.short_row(n), dx,
                       state.dx, state.product, done);
       } else if (words) {
-        weights.depthwise_error.image(kernels_, coefficients_,
-                                      static_cast<const std::uint8_t*>(args.g.codes) + n * image_out, dx, state.dx,
+        weights.depthwise_error.image(kernels_, coefficients_, g.from((n - begin) * image_out), dx, state.dx,
                                       state.depthwise, done);
+      } else if (grouped) {
+        grouped_image(kernels_, groups.error, group_coefficients_, g.from((n - begin) * image_out), dx, state.dx,
+                      state.product, done);
       } else {
         weights.ordered_error.image(kernels_, args.g, n, dx, state.dx, state.ordered, done);
       }
@@ -290,6 +322,12 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
     weights.gradient.finish(kernels_, workers_, partials_, images, args.x, args.g, args.dw);
   } else if (args.dw != nullptr && words) {
     weights.depthwise_gradient.finish(workers_, depthwise_partials_, s.n, *args.x.affine, *args.g.affine, args.dw);
+  } else if (args.dw != nullptr && grouped) {
+    const KernelShape of_group(groups.shape, false);
+    for (std::size_t group = 0; group < group_count; ++group) {
+      groups.gradient.finish(kernels_, workers_, group_partials_[group], of_group, args.x, args.g,
+                             args.dw + static_cast<std::int64_t>(group) * groups.shape.weight_size());
+    }
   } else if (float_blocks) {
     weights.float_gradient.run(
         kernels_, workers_,

@@ -42,9 +42,13 @@ CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
 void CpuLibrary::begin_images() {
   level(states_);
   level(partials_);
+  for (auto& partials : group_partials_) level(partials);
   level(depthwise_partials_);
   level(ordered_partials_);
   for (auto& partial : partials_) partial.used = false;
+  for (auto& partials : group_partials_) {
+    for (auto& partial : partials) partial.used = false;
+  }
   for (auto& partial : depthwise_partials_) partial.used = false;
   for (auto& partial : ordered_partials_) partial.used = false;
   for (auto& state : states_) {
@@ -155,13 +159,14 @@ void CpuLibrary::write_codes(const Operand& operand, std::int64_t begin, const f
 }
 
 template <typename Product>
-void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product) {
+void CpuLibrary::forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product,
+                                      ProductCoefficients& to, std::int64_t first, std::int64_t channels) {
   const std::int64_t lanes = product.lanes;
-  const auto* affine = weights.affine.as<Affine>();
-  double* a = coefficients_.a.zeroed(lanes);
-  double* b = coefficients_.b.zeroed(lanes);
-  double* offset = coefficients_.offset.zeroed(product.classes() * lanes);
-  for (std::int64_t o = 0; o < args.shape.o; ++o) {
+  const auto* affine = weights.affine.as<Affine>() + first;
+  double* a = to.a.zeroed(lanes);
+  double* b = to.b.zeroed(lanes);
+  double* offset = to.offset.zeroed(product.classes() * lanes);
+  for (std::int64_t o = 0; o < channels; ++o) {
     const ProductScale scale = product_scale(*args.codes.affine, affine[o]);
     a[o] = scale.a;
     b[o] = scale.b;
@@ -200,8 +205,11 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
   const KernelShape images(args.shape, bytes);
   const ConvShape& s = images.shape;
   const auto timing = profile_.time("convolution forward", s.macs());
-  const bool words = weights.depthwise && byte_limbs(weights.width) == 1 && byte_limbs(args.codes.width) == 1;
-  if (!bytes && !words && s.forward_depth() > kMaxOrderedDepth) {
+  const bool words = weights.depthwise && byte_limbs(weights.width) != 0 && byte_limbs(args.codes.width) != 0;
+  const auto& groups = weights.groups.forward;
+  const bool grouped = !groups.empty() && products_of_bytes(kernels_, args.codes.width, weights.width,
+                                                            groups.front().limbs, s.forward_depth());
+  if (!bytes && !words && !grouped && s.forward_depth() > kMaxOrderedDepth) {
     const auto wide = with_wide_codes(weights);
     ConvForward plain = args;
     plain.weights = wide.get();
@@ -209,9 +217,15 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
     return;
   }
   if (bytes) {
-    forward_coefficients(args, weights, weights.forward);
+    forward_coefficients(args, weights, weights.forward, coefficients_, 0, s.o);
   } else if (words) {
-    forward_coefficients(args, weights, weights.depthwise_forward);
+    forward_coefficients(args, weights, weights.depthwise_forward, coefficients_, 0, s.o);
+  } else if (grouped) {
+    if (group_coefficients_.size() < groups.size()) group_coefficients_.resize(groups.size());
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      forward_coefficients(args, weights, groups[g], group_coefficients_[g],
+                           static_cast<std::int64_t>(g) * s.o_per_group(), s.o_per_group());
+    }
   } else {
     prepare_ordered_forward(args, weights);
   }
@@ -286,8 +300,12 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
                     y, state.dx, state.product, done);
     } else if (words) {
       weights.depthwise_forward.image(kernels_, coefficients_,
-                                      static_cast<const std::uint8_t*>(args.codes.codes) + n * image_in, y, state.dx,
-                                      state.depthwise, done);
+                                      bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y,
+                                      state.dx, state.depthwise, done);
+    } else if (grouped) {
+      grouped_image(kernels_, groups, group_coefficients_,
+                    bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y, state.dx, state.product,
+                    done);
     } else {
       weights.ordered_forward.image(kernels_, args.codes, n, y, state.dx, state.ordered, done);
     }

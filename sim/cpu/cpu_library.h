@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CpuLibrary: the fast library on one machine. Neighbouring operations are fused image by image, so that what one
 // writes the next finds in the cache; every result equals the reference library's. Widths up to 8 bits, and up to 16
-// where that is faster, multiply bytes (byte_limbs.h, packed_product.h, weight_gradient.h) or, up to 8 bits and where
-// channels are groups of their own, pairs of words (depthwise_product.h, depthwise_gradient.h); everything else runs in
-// the written order (ordered_product.h).
+// where that is faster, multiply bytes (byte_limbs.h, packed_product.h, weight_gradient.h), group by group where there
+// are several (grouped_product.h), or, up to 16 bits and where channels are groups of their own, pairs of words
+// (depthwise_product.h, depthwise_gradient.h); everything else runs in the written order (ordered_product.h).
 #pragma once
 
 #include <algorithm>
@@ -119,10 +119,13 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels {
   /// The same weights for the reference library, whose codes have 32 bits.
   std::unique_ptr<QuantisedWeights> with_wide_codes(const CpuWeights& weights);
   /// Product: the pass's weights, PackedProduct or DepthwiseProduct.
+  /// Of channels first.., which are those of the product.
   template <typename Product>
-  void forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product);
+  void forward_coefficients(const ConvForward& args, const CpuWeights& weights, const Product& product,
+                            ProductCoefficients& to, std::int64_t first, std::int64_t channels);
   template <typename Product>
-  void error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product);
+  void error_coefficients(const ConvBackward& args, const CpuWeights& weights, const Product& product,
+                          ProductCoefficients& to, std::int64_t first, std::int64_t channels);
   /// The same for products in the written order: weights in limbs, or as values.
   void prepare_ordered_forward(const ConvForward& args, const CpuWeights& weights);
   void prepare_ordered_error(const ConvBackward& args, const CpuWeights& weights);
@@ -136,9 +139,11 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels {
   ReferenceLibrary reference_;
   std::vector<ThreadState> states_;
   std::vector<WeightGradient::Partial> partials_;
+  std::vector<std::vector<WeightGradient::Partial>> group_partials_;  // (groups, threads)
   std::vector<DepthwiseWeightGradient::Partial> depthwise_partials_;
   std::vector<OrderedGradient::Partial> ordered_partials_;
   ProductCoefficients coefficients_;
+  std::vector<ProductCoefficients> group_coefficients_;  // (groups)
   NormTable input_norm_, main_norm_, shortcut_norm_, mask_norm_;
   GradientTable gradient_table_;
   Scratch<float> losses_;

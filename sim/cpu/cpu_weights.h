@@ -7,6 +7,7 @@
 #include "sim/cpu/depthwise_gradient.h"
 #include "sim/cpu/depthwise_product.h"
 #include "sim/cpu/float_gradient.h"
+#include "sim/cpu/grouped_product.h"
 #include "sim/cpu/ordered_gradient.h"
 #include "sim/cpu/ordered_product.h"
 #include "sim/cpu/packed_product.h"
@@ -31,6 +32,7 @@ struct CpuWeights final : QuantisedWeights {
     if (fast_forward) forward = PackedProduct(rows, false, kernels);
     if (fast_error) error = PackedProduct(rows, true, kernels);
     if (fast_gradient) gradient = WeightGradient(rows, kernels);
+    if (!depthwise && GroupedProducts::takes(s)) groups = GroupedProducts(s, kernels);
     if (!depthwise) return;
     depthwise_forward = DepthwiseProduct(s, false);
     depthwise_error = DepthwiseProduct(s, true);
@@ -44,6 +46,7 @@ struct CpuWeights final : QuantisedWeights {
   bool fast_forward, fast_error, fast_gradient;
   PackedProduct forward, error;
   WeightGradient gradient;
+  GroupedProducts groups;  // of several channels each
   bool depthwise;
   DepthwiseProduct depthwise_forward, depthwise_error;
   DepthwiseWeightGradient depthwise_gradient;
@@ -52,7 +55,7 @@ struct CpuWeights final : QuantisedWeights {
   mutable OrderedGradient ordered_gradient;
   FloatGradient float_gradient;
   Scratch<std::int32_t> column_keys;  // (threads) extremes of the input channels
-  Scratch<std::int32_t> wide_codes;   // of depthwise layers
+  Scratch<std::int32_t> wide_codes;   // of layers of several groups
   Scratch<std::int32_t> word_sums;    // of the error pass's codes
   Scratch<double> largest;            // (o) magnitudes of the forward codes' values
   Scratch<float> columns;             // their lo and step

@@ -7,6 +7,9 @@ inline Ints lanes_of_codes(const std::uint8_t* p, Part part) { return load_codes
 inline Ints load_words(const char* p) { return load(reinterpret_cast<const std::int32_t*>(p)); }
 
 void stage_words(const StageWords& row) {
+  // The next row, since blocks of channels walk over a row with a step that a processor does not follow.
+  const std::uint8_t* const next = row.row + row.pixels * row.channels;
+  for (std::int64_t i = 0; i < row.pixels * row.channels; i += 64) __builtin_prefetch(next + i);
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
     char* out = row.out + c / kLanes * row.plane;
     const auto pixel = [&](std::int64_t p) {
@@ -29,7 +32,7 @@ void stage_words(const StageWords& row) {
 }
 
 /// kRows x kPairs pairs of taps, their weights in registers; 0: any number of either.
-template <int kRows, int kPairs, bool kSums, int kLimbs, typename Count>
+template <int kRows, int kPairs, bool kSums, int kLimbs, int kXLimbs, typename Count>
 inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count) {
   const std::int64_t rows = kRows != 0 ? kRows : row.kernel_rows, pairs = kPairs != 0 ? kPairs : row.pairs;
   const std::int64_t block = c / kLanes, taps = rows * pairs;
@@ -37,6 +40,7 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
   const Doubles a = load(row.a + c), b = load(row.b + c), zero = all(0.0), base = all(256.0);
   // Copies, since the compiler must assume that a store changes the record.
   const std::int64_t pixels = row.pixels, pixel_step = row.pixel_step, out_step = row.out_step, limb = row.limb_step;
+  const std::int64_t x_limb = row.x_limb_step;
   const std::int64_t* const columns = row.columns;
   const std::int64_t* const offsets = row.offsets;
   const double* const offset = row.offset + c;
@@ -45,14 +49,22 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
   for (int r = 0; r < kRows; ++r) from[r] = row.rows[r] + block * row.plane;
   float* out = row.out + c;
   for (std::int64_t p = 0; p < pixels; ++p, out += out_step) {
-    Ints acc = all_ints(0), second = all_ints(0), sum = all_ints(0);
+    Ints acc[kXLimbs][kLimbs], sum[kXLimbs];
+    for (int i = 0; i < kXLimbs; ++i) {
+      sum[i] = all_ints(0);
+      for (int j = 0; j < kLimbs; ++j) acc[i][j] = all_ints(0);
+    }
     const auto add_pair = [&](std::int64_t r, std::int64_t k) {
       const char* const source = kRows == 0 ? row.rows[r] + block * row.plane : from[r];
-      const Ints x = load_words(source + p * pixel_step + offsets[k]);
+      const char* const at = source + p * pixel_step + offsets[k];
       const char* w = weights + (r * pairs + k) * kBlockBytes;
-      acc = dot_words(acc, x, load_words(w));
-      if (kLimbs == 2) second = dot_words(second, x, load_words(w + limb));
-      if (kSums) sum = dot_words(sum, x, load_words(ones + k * kBlockBytes));
+#pragma GCC unroll 2
+      for (int i = 0; i < kXLimbs; ++i) {
+        const Ints x = load_words(at + i * x_limb);
+#pragma GCC unroll 2
+        for (int j = 0; j < kLimbs; ++j) acc[i][j] = dot_words(acc[i][j], x, load_words(w + j * limb));
+        if (kSums) sum[i] = dot_words(sum[i], x, load_words(ones + k * kBlockBytes));
+      }
     };
     if constexpr (kRows != 0) {
 #pragma GCC unroll 4
@@ -65,32 +77,47 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
         for (std::int64_t k = 0; k < pairs; ++k) add_pair(r, k);
       }
     }
-    Doubles exact = to_doubles(acc);
-    if (kLimbs == 2) exact = fused_integers(base, to_doubles(second), exact);
-    const Floats value = rescaled(a, exact, b, kSums ? to_doubles(sum) : zero, load(offset + columns[p]));
-    store_lanes(out, value, count);
+    // Below 2^47, so that each of these is exact.
+    Doubles exact = zero, sums = zero;
+#pragma GCC unroll 2
+    for (int i = kXLimbs - 1; i >= 0; --i) {
+      Doubles of_limb = to_doubles(acc[i][kLimbs - 1]);
+      if (kLimbs == 2) of_limb = fused_integers(base, of_limb, to_doubles(acc[i][0]));
+      exact = i == kXLimbs - 1 ? of_limb : fused_integers(base, exact, of_limb);
+      if (!kSums) continue;
+      sums = i == kXLimbs - 1 ? to_doubles(sum[i]) : fused_integers(base, sums, to_doubles(sum[i]));
+    }
+    store_lanes(out, rescaled(a, exact, b, sums, load(offset + columns[p])), count);
     __builtin_prefetch(out + pixels * out_step, 1);  // the next row
   }
 }
 
-template <int kRows, int kPairs>
+template <int kRows, int kPairs, int kXLimbs>
 inline void depthwise_rows(const DepthwiseRow& row) {
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
-    if (row.ones != nullptr) {
-      depthwise_block<kRows, kPairs, true, 1>(row, c, count);
+    if (row.ones != nullptr && row.limbs == 1) {
+      depthwise_block<kRows, kPairs, true, 1, kXLimbs>(row, c, count);
+    } else if (row.ones != nullptr) {
+      depthwise_block<kRows, kPairs, true, 2, kXLimbs>(row, c, count);
     } else if (row.limbs == 1) {
-      depthwise_block<kRows, kPairs, false, 1>(row, c, count);
+      depthwise_block<kRows, kPairs, false, 1, kXLimbs>(row, c, count);
     } else {
-      depthwise_block<kRows, kPairs, false, 2>(row, c, count);
+      depthwise_block<kRows, kPairs, false, 2, kXLimbs>(row, c, count);
     }
   });
 }
 
+template <int kXLimbs>
+inline void depthwise_row_of(const DepthwiseRow& row) {
+  if (row.kernel_rows == 3 && row.pairs == 2) return depthwise_rows<3, 2, kXLimbs>(row);
+  if (row.kernel_rows == 2 && row.pairs == 1) return depthwise_rows<2, 1, kXLimbs>(row);
+  if (row.kernel_rows == 1 && row.pairs == 1) return depthwise_rows<1, 1, kXLimbs>(row);
+  depthwise_rows<0, 0, kXLimbs>(row);
+}
+
 void depthwise_row(const DepthwiseRow& row) {
-  if (row.kernel_rows == 3 && row.pairs == 2) return depthwise_rows<3, 2>(row);
-  if (row.kernel_rows == 2 && row.pairs == 1) return depthwise_rows<2, 1>(row);
-  if (row.kernel_rows == 1 && row.pairs == 1) return depthwise_rows<1, 1>(row);
-  depthwise_rows<0, 0>(row);
+  if (row.x_limbs == 1) return depthwise_row_of<1>(row);
+  depthwise_row_of<2>(row);
 }
 
 /// Kernel rows k.., kColumns taps of each from column j on, of one block of channels.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sim/ops/accumulator.h"
 #include "sim/ops/rescale.h"
 
 namespace bitcycle::cpu {
@@ -13,6 +14,9 @@ namespace {
 constexpr std::int64_t kMaxPositions = 33025;
 /// Staged bytes of a band that should stay in a core's own cache.
 constexpr std::int64_t kBandBytes = 512 * 1024;
+
+/// Of a limb, or of the product of two.
+constexpr std::int64_t limb_weight(int limb) { return std::int64_t{1} << 8 * limb; }
 
 }  // namespace
 
@@ -116,13 +120,15 @@ DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s)
   band_ = std::max<std::int64_t>(1, std::min(band_, kMaxPositions / s.out_w()));
 }
 
-void DepthwiseWeightGradient::clear(Partial& partial) const {
-  partial.sums.zeroed(taps() * lanes_);
-  partial.total.zeroed(taps() * lanes_);
-  partial.x_sums.zeroed(x_taps_.size());
-  partial.x_total.zeroed(x_taps_.size());
-  partial.g_sums.zeroed(g_taps_.size());
-  partial.g_total.zeroed(g_taps_.size());
+void DepthwiseWeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
+  partial.x_limbs = x_limbs;
+  partial.g_limbs = g_limbs;
+  partial.sums.zeroed(x_limbs * g_limbs * taps() * lanes_);
+  partial.total.zeroed(x_limbs * g_limbs * taps() * lanes_);
+  partial.x_sums.zeroed(x_limbs * x_taps_.size());
+  partial.x_total.zeroed(x_limbs * x_taps_.size());
+  partial.g_sums.zeroed(g_limbs * g_taps_.size());
+  partial.g_total.zeroed(g_limbs * g_taps_.size());
   partial.pending = 0;
   partial.used = true;
 }
@@ -132,23 +138,23 @@ void DepthwiseWeightGradient::flush(Partial& partial) const {
     for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
     std::fill_n(from.data(), count, 0);
   };
-  move(partial.sums, partial.total, taps() * lanes_);
-  move(partial.x_sums, partial.x_total, x_taps_.size());
-  move(partial.g_sums, partial.g_total, g_taps_.size());
+  move(partial.sums, partial.total, partial.x_limbs * partial.g_limbs * taps() * lanes_);
+  move(partial.x_sums, partial.x_total, partial.x_limbs * x_taps_.size());
+  move(partial.g_sums, partial.g_total, partial.g_limbs * g_taps_.size());
   partial.pending = 0;
 }
 
-void DepthwiseWeightGradient::add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g,
+void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g,
                                   Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t out_h = s.out_h(), out_w = s.out_w();
   const std::int64_t x_row = x_columns_ * lanes_ * 4, g_row = g_columns_ * lanes_ * 4;
   const std::int64_t most_x = (band_ - 1) * s.stride + s.kh;
-  char* const staged_x = partial.x.need((most_x + 1) * x_row);
-  char* const no_row = staged_x + most_x * x_row;
-  char* const staged_g = partial.g.need(band_ * g_row);
-  const char** x_rows = partial.x_rows.need(most_x);
-  const char** g_rows = partial.g_rows.need(band_);
+  char* const staged_x = partial.x.need((x.limbs * most_x + 1) * x_row);
+  char* const no_row = staged_x + x.limbs * most_x * x_row;
+  char* const staged_g = partial.g.need(g.limbs * band_ * g_row);
+  const char** x_rows = partial.x_rows.need(x.limbs * most_x);
+  const char** g_rows = partial.g_rows.need(g.limbs * band_);
   std::memset(no_row, 0, static_cast<std::size_t>(x_row));
   StageWords of_x;
   of_x.pixels = s.w;
@@ -163,8 +169,6 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const std::uint8_t
   of_g.columns = g_columns_;
   of_g.plane = g_columns_ * kBlockBytes;
   DepthwiseGradientRows row;
-  row.x = x_rows;
-  row.g = g_rows;
   row.stride = s.stride;
   row.kh = s.kh;
   row.kw = s.kw;
@@ -173,31 +177,41 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const std::uint8_t
   row.g_plane = of_g.plane;
   row.channels = s.c;
   row.lanes = lanes_;
-  row.sums = partial.sums.data();
   for (std::int64_t first = 0; first < out_h; first += band_) {
     const std::int64_t rows = std::min(band_, out_h - first);
     if (partial.pending + rows * out_w > kMaxPositions) flush(partial);
     partial.pending += rows * out_w;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      of_g.row = g + (first + r) * out_w * s.c;
-      of_g.out = staged_g + r * g_row;
-      g_rows[r] = of_g.out;
-      kernels.stage_words(of_g);
+    for (int limb = 0; limb < g.limbs; ++limb) {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        of_g.row = g.limb[limb] + (first + r) * out_w * s.c;
+        of_g.out = staged_g + (limb * band_ + r) * g_row;
+        g_rows[limb * band_ + r] = of_g.out;
+        kernels.stage_words(of_g);
+      }
     }
-    for (std::int64_t r = 0; r < (rows - 1) * s.stride + s.kh; ++r) {
-      const std::int64_t source = first * s.stride - s.padding + r;
-      x_rows[r] = no_row;
-      if (source < 0 || source >= s.h) continue;
-      of_x.row = x + source * s.w * s.c;
-      of_x.out = staged_x + r * x_row;
-      x_rows[r] = of_x.out;
-      kernels.stage_words(of_x);
+    for (int limb = 0; limb < x.limbs; ++limb) {
+      for (std::int64_t r = 0; r < (rows - 1) * s.stride + s.kh; ++r) {
+        const std::int64_t source = first * s.stride - s.padding + r, at = limb * most_x + r;
+        x_rows[at] = no_row;
+        if (source < 0 || source >= s.h) continue;
+        of_x.row = x.limb[limb] + source * s.w * s.c;
+        of_x.out = staged_x + at * x_row;
+        x_rows[at] = of_x.out;
+        kernels.stage_words(of_x);
+      }
     }
     row.rows = rows;
-    kernels.depthwise_gradient(row);
+    for (int j = 0; j < g.limbs; ++j) {
+      for (int i = 0; i < x.limbs; ++i) {
+        row.x = x_rows + i * most_x;
+        row.g = g_rows + j * band_;
+        row.sums = partial.sums.data() + (j * x.limbs + i) * taps() * lanes_;
+        kernels.depthwise_gradient(row);
+      }
+    }
   }
-  x_taps_.add(kernels, x, partial.x_sums.data());
-  g_taps_.add(kernels, g, partial.g_sums.data());
+  for (int i = 0; i < x.limbs; ++i) x_taps_.add(kernels, x.limb[i], partial.x_sums.data() + i * x_taps_.size());
+  for (int j = 0; j < g.limbs; ++j) g_taps_.add(kernels, g.limb[j], partial.g_sums.data() + j * g_taps_.size());
 }
 
 void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images,
@@ -212,12 +226,20 @@ void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& par
       const std::int64_t tap = kh * s.kw + kw;
       const double terms = to_binary64(images * valid_outputs(s, kh, kw).size());
       for (std::int64_t c = 0; c < s.c; ++c) {
-        std::int64_t acc = 0, sum_x = 0, sum_g = 0;
+        Int128 acc = 0;
+        std::int64_t sum_x = 0, sum_g = 0;
         for (const auto& partial : partials) {
           if (!partial.used) continue;
-          acc += partial.total.data()[tap * lanes_ + c];
-          sum_x += x_taps_.of(kh, kw, c, partial.x_total.data());
-          sum_g += g_taps_.of(kh, kw, c, partial.g_total.data());
+          for (int i = 0; i < partial.x_limbs; ++i) {
+            sum_x += limb_weight(i) * x_taps_.of(kh, kw, c, partial.x_total.data() + i * x_taps_.size());
+          }
+          for (int j = 0; j < partial.g_limbs; ++j) {
+            sum_g += limb_weight(j) * g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
+            for (int i = 0; i < partial.x_limbs; ++i) {
+              const std::int64_t set = (j * partial.x_limbs + i) * taps() * lanes_;
+              acc += static_cast<Int128>(limb_weight(i + j)) * partial.total.data()[set + tap * lanes_ + c];
+            }
+          }
         }
         dw[c * taps() + tap] =
             rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), terms);

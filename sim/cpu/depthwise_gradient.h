@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weight gradient of a depthwise convolution, for codes up to 8 bits: both operands as pairs of neighbouring
+// The weight gradient of a depthwise convolution, for codes of one byte or two: both operands as pairs of neighbouring
 // positions, a band of rows at a time. Partial sums are integers, one set a thread, added in any order.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
 #include "sim/cpu/workers.h"
@@ -61,9 +62,11 @@ class DepthwiseWeightGradient {
 
   /// One thread's sums.
   struct Partial {
-    Scratch<char> x, g;  // staged, a band of rows
+    int x_limbs = 1, g_limbs = 1;  // bytes of the codes
+    Scratch<char> x, g;            // staged, a band of rows, a limb behind the other
     Scratch<const char*> x_rows, g_rows;
-    Scratch<std::int32_t> sums, x_sums, g_sums;  // (taps, lanes); entries of x_taps and g_taps
+    Scratch<std::int32_t> sums;            // (g limbs, x limbs, taps, lanes)
+    Scratch<std::int32_t> x_sums, g_sums;  // (limbs, entries of x_taps and g_taps)
     Scratch<std::int64_t> total, x_total, g_total;
     std::int64_t pending = 0;  // positions since the narrow sums were added to the wide ones
     bool used = false;
@@ -83,9 +86,9 @@ class DepthwiseWeightGradient {
     }
   };
 
-  void clear(Partial& partial) const;
+  void clear(int x_limbs, int g_limbs, Partial& partial) const;
   /// One image of codes x (h, w, c) and g (out_h, out_w, c).
-  void add(const KernelTable& kernels, const std::uint8_t* x, const std::uint8_t* g, Partial& partial) const;
+  void add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, Partial& partial) const;
   /// dw (c, kh, kw) of `images` images from all threads' sums.
   void finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images, const Affine& x, const Affine& g,
               float* dw) const;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records of the depthwise kernels. Codes up to 8 bits are kept as pairs of 16-bit words: a block of 16 channels is 64
-// bytes a column, and a lane holds the codes of two columns, so that one multiplication adds two taps (or two
-// positions) of a channel. A column outside the image is 0, which adds nothing to any sum of codes.
+// Records of the depthwise kernels. Bytes of codes are kept as pairs of 16-bit words: a block of 16 channels is 64
+// bytes a column, and a lane holds the bytes of two columns, so that one multiplication adds two taps (or two
+// positions) of a channel. Codes above 8 bits are two such bytes, each staged by itself. A column outside the image is
+// 0, which adds nothing to any sum of codes.
 #pragma once
 
 #include <cstdint>
 
 namespace bitcycle::cpu {
 
-/// A row of codes as pairs: column j holds pixels j - margin and j - margin + distance, 0 where there is none.
+/// A row of bytes as pairs: column j holds pixels j - margin and j - margin + distance, 0 where there is none.
 struct StageWords {
   const std::uint8_t* row = nullptr;  // (pixels, channels)
   std::int64_t pixels = 0, channels = 0;
@@ -28,6 +29,8 @@ struct DepthwiseRow {
   const char* weights = nullptr;  // (blocks, kernel_rows, pairs, 64 bytes)
   std::int64_t limbs = 1;         // 2: weight = 256 * second + first, the second limb_step bytes behind the first
   std::int64_t limb_step = 0;
+  std::int64_t x_limbs = 1;  // 2: code = 256 * second + first, the second's staged rows x_limb_step bytes behind
+  std::int64_t x_limb_step = 0;
   const char* ones = nullptr;  // (pairs, 64 bytes) 1 where a pair has a tap; null: sums of codes are not wanted
   const std::int64_t* columns = nullptr;  // (pixels) class of each column, as an offset into the table of e
   const double* offset = nullptr;         // (classes, lanes): e

@@ -111,7 +111,7 @@ DepthwiseProduct::DepthwiseProduct(const ConvShape& s, bool error_pass)
       weight_bytes_ += lanes / kLanes * static_cast<std::int64_t>(row.taps.size()) * column.pairs() * kBlockBytes;
     }
   }
-  no_row_.zeroed(row_bytes());
+  no_row_.zeroed(2 * row_bytes());
   // Of each column phase the pattern of its pairs: the last one may have a single tap.
   const std::int64_t pattern = most_pairs * kBlockBytes;
   char* ones = ones_.zeroed(static_cast<std::int64_t>(column_phases_.size()) * pattern);
@@ -169,16 +169,16 @@ void DepthwiseProduct::pack(int limb_count, bool sums, const std::int32_t* codes
   }
 }
 
-void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients& coefficients,
-                           const std::uint8_t* codes, std::int64_t r, float* out, std::int64_t& staged,
-                           State& state) const {
+void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes,
+                           std::int64_t r, float* out, std::int64_t& staged, State& state) const {
   const std::size_t phases = row_phases_.size();
   std::size_t of = 0;
   while (of + 1 < phases && (r - row_phases_[of].first) % row_phases_[of].step != 0) ++of;
   const Phase& phase = row_phases_[of];
   const auto kernel_rows = static_cast<std::int64_t>(phase.taps.size());
   const std::int64_t first = phase.source + (r - phase.first) / phase.step * phase.source_step;
-  char* const ring = state.staged.need(kh_ * row_bytes());
+  const std::int64_t staged_bytes = codes.limbs * row_bytes();  // of a row, its limbs one behind the other
+  char* const ring = state.staged.need(kh_ * staged_bytes);
   StageWords stage;
   stage.pixels = in_w_;
   stage.channels = channels_;
@@ -186,9 +186,11 @@ void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients
   stage.columns = columns_;
   stage.plane = columns_ * kBlockBytes;
   for (; staged < std::min(in_h_, first + kernel_rows); ++staged) {
-    stage.row = codes + staged * in_w_ * channels_;
-    stage.out = ring + staged % kh_ * row_bytes();
-    kernels.stage_words(stage);
+    for (int limb = 0; limb < codes.limbs; ++limb) {
+      stage.row = codes.limb[limb] + staged * in_w_ * channels_;
+      stage.out = ring + staged % kh_ * staged_bytes + limb * row_bytes();
+      kernels.stage_words(stage);
+    }
   }
   const char** rows = state.rows.need(kh_);
   DepthwiseRow row;
@@ -198,6 +200,8 @@ void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients
   row.channels = channels_;
   row.lanes = lanes;
   row.limbs = limbs_;
+  row.x_limbs = codes.limbs;
+  row.x_limb_step = row_bytes();
   row.offset = coefficients.offset.data();
   row.a = coefficients.a.data();
   row.b = coefficients.b.data();
@@ -205,7 +209,7 @@ void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients
     const ColumnPhase& column = column_phases_[j];
     for (std::int64_t k = 0; k < kernel_rows; ++k) {
       const std::int64_t source = first + k;
-      const char* from = source >= 0 && source < in_h_ ? ring + source % kh_ * row_bytes() : no_row_.data();
+      const char* from = source >= 0 && source < in_h_ ? ring + source % kh_ * staged_bytes : no_row_.data();
       rows[k] = from + (column.phase.source + margin_) * kBlockBytes;
     }
     row.offsets = column.offsets.data();

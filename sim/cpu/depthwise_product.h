@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // DepthwiseProduct: the forward or the error pass of a convolution whose channels are groups of their own, for codes up
-// to 8 bits. Every channel is a lane; two neighbouring taps are a pair of words. An image's rows are staged as they are
-// needed, as many as the kernel is high, and each row of values follows at once.
+// to 16 bits, of one byte or two. Every channel is a lane; two neighbouring taps are a pair of words. An image's rows
+// are staged as they are needed, as many as the kernel is high, and each row of values follows at once.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/product_image.h"
 #include "sim/cpu/scratch.h"
@@ -18,7 +19,7 @@ namespace bitcycle::cpu {
 /// One input channel and one output channel a group, more than one group.
 inline bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.c == s.groups && s.o == s.groups; }
 
-/// Most taps for which the sum of 8-bit codes times 16-bit weights stays below 2^31, whatever the codes.
+/// Most taps for which the sum of bytes times 16-bit weights stays below 2^31, whatever the codes.
 constexpr std::int64_t kMaxWordTaps = 256;
 
 class DepthwiseProduct {
@@ -50,7 +51,7 @@ class DepthwiseProduct {
   /// One image of codes to values; done(first row, rows, their values) follows. out: the whole image, or null: then
   /// values live in `some` until done() returns.
   template <typename Done>
-  void image(const KernelTable& kernels, const ProductCoefficients& coefficients, const std::uint8_t* codes, float* out,
+  void image(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes, float* out,
              Scratch<float>& some, State& state, const Done& done) const {
     const std::int64_t row_size = out_w_ * channels_, batch = std::clamp<std::int64_t>(2048 / row_size, 1, out_h_);
     float* const kept = out == nullptr ? some.need(batch * row_size) : nullptr;
@@ -81,8 +82,8 @@ class DepthwiseProduct {
     std::vector<std::int64_t> columns;  // (row classes, pixels): offset into the class tables
     std::int64_t pairs() const { return static_cast<std::int64_t>(offsets.size()); }
   };
-  void row(const KernelTable& kernels, const ProductCoefficients& coefficients, const std::uint8_t* codes,
-           std::int64_t r, float* out, std::int64_t& staged, State& state) const;
+  void row(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes, std::int64_t r,
+           float* out, std::int64_t& staged, State& state) const;
   std::int64_t row_bytes() const { return columns_ * lanes / kLanes * kBlockBytes; }
 
   std::int64_t in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0, channels_ = 0, kh_ = 0, kw_ = 0;

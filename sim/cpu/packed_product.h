@@ -50,6 +50,10 @@ struct PackedProduct {
   PackedProduct(const ConvShape& shape, bool error_pass, const KernelTable& kernels);
 
   std::int64_t in_h = 0, in_w = 0, in_c = 0, out_h = 0, out_w = 0, out_c = 0, kh = 0, kw = 0;
+  /// From one pixel of the codes to the next, and of the values: of a group's product wider than its channels.
+  /// 0: its channels.
+  std::int64_t in_pitch = 0, out_pitch = 0;
+  const PackedProduct* staged_as = nullptr;  // another product whose margins are the same; null: itself
   bool tiles = false;
   std::int64_t group = 4, groups = 0, lanes = 0, blocks = 0;
   std::int64_t pixel_step = 4;   // bytes from what an output pixel reads to what the next one of its phase does
@@ -72,6 +76,8 @@ struct PackedProduct {
   Scratch<double> weight_sums;         // (classes, lanes): [q_w] or [w_G]
 
   std::int64_t classes() const { return row_classes * column_classes; }
+  std::int64_t pixel_in() const { return in_pitch != 0 ? in_pitch : in_c; }
+  std::int64_t pixel_out() const { return out_pitch != 0 ? out_pitch : out_c; }
   /// Tiles read 32 pixels, and whole multiples of 64 bytes of each.
   std::int64_t staged_bytes() const { return staged_rows * row_pitch + (tiles ? 32 * pixel_step + 64 : 0); }
   std::int64_t staged_columns() const { return column_phases * columns; }

@@ -40,8 +40,9 @@ struct ProductCoefficients {
 inline void stage_image(const KernelTable& kernels, const PackedProduct& p, const ByteCodes& codes,
                         std::int64_t short_row, ProductScratch& scratch) {
   const std::int64_t sums_size = p.staged_rows * p.staged_columns();
-  if (scratch.margins_of != &p) {
-    scratch.margins_of = &p;
+  const PackedProduct* const margins = p.staged_as != nullptr ? p.staged_as : &p;
+  if (scratch.margins_of != margins) {
+    scratch.margins_of = margins;
     for (int i = 0; i < codes.limbs; ++i) {
       scratch.staged[i].zeroed(p.staged_bytes());
       scratch.channel_sums[i].zeroed(sums_size);
@@ -49,7 +50,8 @@ inline void stage_image(const KernelTable& kernels, const PackedProduct& p, cons
   }
   StageChannels stage;
   stage.pixels = short_row == 0 ? p.in_w : short_row;
-  stage.pixel_step = stage.channels = p.in_c;
+  stage.pixel_step = p.pixel_in();
+  stage.channels = p.in_c;
   stage.margin = p.margin_column;
   stage.phases = p.column_phases;
   stage.columns = p.columns;
@@ -57,7 +59,7 @@ inline void stage_image(const KernelTable& kernels, const PackedProduct& p, cons
   stage.phase_pitch = p.phase_pitch;
   for (int i = 0; i < codes.limbs; ++i) {
     for (std::int64_t r = 0; r < p.in_h; ++r) {
-      stage.row = codes.limb[i] + r * p.in_w * p.in_c;
+      stage.row = codes.limb[i] + r * p.in_w * p.pixel_in();
       stage.out = scratch.staged[i].data() + (r + p.margin_row) * p.row_pitch;
       kernels.stage_channels(stage);
       std::int32_t* sums = scratch.channel_sums[i].data() + (r + p.margin_row) * p.staged_columns();
@@ -106,7 +108,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
   stage_image(kernels, p, codes, short_row, scratch);
   // Several phases complete a row together: only the whole image is handed on.
   const std::int64_t batch = p.phases.size() == 1 ? rows_at_once(p) : p.out_h;
-  const std::int64_t row_size = p.out_w * p.out_c;
+  const std::int64_t row_size = p.out_w * p.pixel_out();
   float* const kept = out == nullptr ? some.need(batch * row_size) : nullptr;
   const auto row_values = [&](std::int64_t row) {
     return kept == nullptr ? out + row * row_size : kept + row % batch * row_size;
@@ -140,7 +142,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
     rescale.b = coefficients.b.data();
     rescale.position_sums = position_sums;
     rescale.weight_offset = p.weight_offset;
-    rescale.out_step = phase.step * p.out_c;
+    rescale.out_step = phase.step * p.pixel_out();
     std::int64_t waiting = 0;
     for (std::int64_t i = 0; i < phase.rows; ++i) {
       const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
@@ -166,7 +168,7 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       rescale.sums = sums[0] + first_sum;
       rescale.high_sums = codes.limbs == 2 ? sums[1] + first_sum : nullptr;
       rescale.columns = phase.columns.data() + table;
-      rescale.out = row_values(out_row) + phase.first_column * p.out_c;
+      rescale.out = row_values(out_row) + phase.first_column * p.pixel_out();
       if (narrow) {
         kernels.rescale_narrow(rescale);
       } else {

@@ -153,7 +153,7 @@ void requantise(const KernelTable& kernels, Workers& workers, const QuantiseWeig
   }
 }
 
-/// Memory of a depthwise layer's codes in 32 bits.
+/// The codes of a layer of several groups in 32 bits.
 const std::int32_t* widened(const WeightCodes& codes, std::int64_t size, Scratch<std::int32_t>& memory) {
   if (codes.narrow() == nullptr) return codes.wide();
   std::int32_t* wide = memory.need(size);
@@ -196,8 +196,18 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   }
 
   const WeightCodes forward = weights.forward_codes();
-  if (own_limbs == 1 && weights.depthwise) {
-    weights.depthwise_forward.pack(1, true, widened(forward, size, weights.wide_codes));
+  // A word takes codes of 15 bits; wider ones are a byte and a word.
+  const int own_words = args.width.is_integer() && args.width.bits() <= 15 ? 1 : 2;
+  if (own_limbs != 0 && weights.depthwise) {
+    weights.depthwise_forward.pack(own_words, true, widened(forward, size, weights.wide_codes));
+  }
+  const std::int64_t group_size = s.o_per_group() * taps * s.c_per_group();
+  if (packed && !weights.groups.forward.empty()) {
+    const std::int32_t* codes = widened(forward, size, weights.wide_codes);
+    for (PackedProduct& product : weights.groups.forward) {
+      product.pack(kernels_, workers_, own_limbs, 0, codes, taps * s.c_per_group(), s.c_per_group(), 1);
+      codes += group_size;
+    }
   }
   if (packed && weights.fast_forward && forward.narrow() != nullptr) {
     weights.forward.pack(kernels_, workers_, own_limbs, 0, forward.narrow(), taps * s.c, s.c, 1);
@@ -205,9 +215,18 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
     weights.forward.pack(kernels_, workers_, own_limbs, 0, forward.wide(), taps * s.c, s.c, 1);
   }
   const WeightCodes error = weights.codes_of_error_pass();
-  if (packed && args.for_error_pass && weights.depthwise && own_limbs == 1) {
-    const int words = shared && args.error_grid_bits > 16 ? 2 : 1;
+  if (own_limbs != 0 && args.for_error_pass && weights.depthwise) {
+    const int words = !shared ? own_words : (args.error_grid_bits > 16 ? 2 : 1);
     weights.depthwise_error.pack(words, !shared, widened(error, size, weights.wide_codes));
+  }
+  const int error_limbs = shared ? args.error_grid_bits / 8 : own_limbs;
+  const std::int32_t error_offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;
+  if (packed && args.for_error_pass && !weights.groups.error.empty()) {
+    const std::int32_t* codes = widened(error, size, weights.wide_codes);
+    for (PackedProduct& product : weights.groups.error) {
+      product.pack(kernels_, workers_, error_limbs, error_offset, codes, 1, s.c_per_group(), taps * s.c_per_group());
+      codes += group_size;
+    }
   }
   if (packed && args.for_error_pass && weights.fast_error && error.narrow() != nullptr) {
     weights.error.pack(kernels_, workers_, own_limbs, 0, error.narrow(), 1, s.c, taps * s.c);
@@ -215,9 +234,7 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
              fit_words(kernels_, error.wide(), s.o * taps, s.c, weights.word_sums)) {
     weights.error.pack_words(kernels_, workers_, error.wide(), 1, s.c, taps * s.c);
   } else if (packed && args.for_error_pass && weights.fast_error) {
-    const int limbs = shared ? args.error_grid_bits / 8 : own_limbs;
-    const std::int32_t offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;
-    weights.error.pack(kernels_, workers_, limbs, offset, error.wide(), 1, s.c, taps * s.c);
+    weights.error.pack(kernels_, workers_, error_limbs, error_offset, error.wide(), 1, s.c, taps * s.c);
   }
   reference::note_step_bound(args, base);
 }

@@ -118,7 +118,10 @@ inline Longs all_longs(std::uint64_t x) {
   return {v, v};
 }
 inline Longs multiply_words(Longs a, Longs b) { return {_mm512_mul_epu32(a.lo, b.lo), _mm512_mul_epu32(a.hi, b.hi)}; }
-inline Longs high_words(Longs a) { return {_mm512_srli_epi64(a.lo, 32), _mm512_srli_epi64(a.hi, 32)}; }
+/// A shuffle, not a shift: multiplications leave shifts no room on their port.
+inline Longs high_words(Longs a) {
+  return {_mm512_shuffle_epi32(a.lo, _MM_PERM_DDBB), _mm512_shuffle_epi32(a.hi, _MM_PERM_DDBB)};
+}
 inline Longs exclusive_or(Longs a, Longs b, Longs c) {
   constexpr int kOdd = 0x96;
   return {_mm512_ternarylogic_epi64(a.lo, b.lo, c.lo, kOdd), _mm512_ternarylogic_epi64(a.hi, b.hi, c.hi, kOdd)};

@@ -16,8 +16,13 @@ constexpr std::int64_t kChunk = 64;  // input channels whose values are made tog
 
 }  // namespace
 
-WeightGradient::WeightGradient(const ConvShape& shape, const KernelTable& kernels)
-    : shape_(shape), group_(kernels.group), tiles_(kernels.tiles) {
+WeightGradient::WeightGradient(const ConvShape& shape, const KernelTable& kernels, std::int64_t x_pitch,
+                               std::int64_t g_pitch)
+    : shape_(shape),
+      x_pitch_(x_pitch != 0 ? x_pitch : shape.c),
+      g_pitch_(g_pitch != 0 ? g_pitch : shape.o),
+      group_(kernels.group),
+      tiles_(kernels.tiles) {
   const std::int64_t group = group_;
   const std::int64_t oh = shape.out_h(), ow = shape.out_w();
   steps_ = (ow + group - 1) / group;
@@ -119,9 +124,9 @@ void WeightGradient::stage_g(const KernelTable& kernels, const std::uint8_t* g, 
   for (std::int64_t n = 0; n < count; ++n) {
     for (std::int64_t r = 0; r < oh; ++r) {
       StagePixels stage;
-      stage.row = g + (n * oh + r) * ow * s.o;
+      stage.row = g + (n * oh + r) * ow * g_pitch_;
       stage.pixels = short_row == 0 || n + 1 < count ? ow : short_row;
-      stage.pixel_step = s.o;
+      stage.pixel_step = g_pitch_;
       stage.channels = s.o;
       stage.count = ow;
       stage.lanes = g_lanes_;
@@ -158,9 +163,9 @@ void WeightGradient::stage_x(const KernelTable& kernels, const std::uint8_t* x, 
           continue;
         }
         StagePixels stage;
-        stage.row = x + (n * s.h + row) * s.w * s.c;
+        stage.row = x + (n * s.h + row) * s.w * x_pitch_;
         stage.pixels = short_row == 0 || n + 1 < count ? s.w : short_row;
-        stage.pixel_step = s.c;
+        stage.pixel_step = x_pitch_;
         stage.channels = s.c;
         stage.first = kw - s.padding;
         stage.step = s.stride;

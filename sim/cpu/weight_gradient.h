@@ -26,7 +26,9 @@ class WeightGradient {
   static constexpr std::int64_t kMaxPositions = 65793;
 
   WeightGradient() = default;
-  WeightGradient(const ConvShape& shape, const KernelTable& kernels);
+  /// x_pitch, g_pitch: from one pixel of x to the next, and of g; 0: their channels.
+  WeightGradient(const ConvShape& shape, const KernelTable& kernels, std::int64_t x_pitch = 0,
+                 std::int64_t g_pitch = 0);
 
   /// Images that one call of add() should be given, so that small maps amortise a tile's loads and stores.
   std::int64_t images_at_once() const { return images_at_once_; }
@@ -100,6 +102,7 @@ class WeightGradient {
   std::int64_t sum_x_at(int limb, std::int64_t tap, std::int64_t c) const;
 
   ConvShape shape_;
+  std::int64_t x_pitch_ = 0, g_pitch_ = 0;
   std::int64_t group_ = 4, steps_ = 0, x_lanes_ = 0, g_lanes_ = 0, staged_rows_ = 0;
   std::int64_t x_row_ = 0, x_copy_ = 0, x_image_ = 0, g_row_ = 0, g_image_ = 0;  // bytes
   std::int64_t images_at_once_ = 1;

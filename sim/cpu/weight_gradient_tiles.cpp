@@ -11,9 +11,10 @@ namespace {
 constexpr std::int64_t kTilePositions = 64;  // positions that one tile multiplies
 
 /// Visits the positions of `count` images in steps: visit(first position, pixels, present), where pixels are 64
-/// addresses, `nothing` where there is none. Of the last image's pixels only the first `last_pixels` exist.
+/// addresses, a `pitch` apart, `nothing` where there is none. Of the last image's pixels only the first `last_pixels`
+/// exist.
 template <typename Visit>
-void each_tile_step(const std::vector<std::int32_t>& pixel_of, const std::uint8_t* codes, std::int64_t channels,
+void each_tile_step(const std::vector<std::int32_t>& pixel_of, const std::uint8_t* codes, std::int64_t pitch,
                     std::int64_t image_pixels, std::int64_t count, std::int64_t last_pixels,
                     const std::uint8_t* nothing, const Visit& visit) {
   const auto positions = static_cast<std::int64_t>(pixel_of.size());
@@ -24,7 +25,7 @@ void each_tile_step(const std::vector<std::int32_t>& pixel_of, const std::uint8_
     for (std::int64_t k = 0; k < kTilePositions; ++k) {
       const std::int64_t pixel = n < count ? pixel_of[static_cast<std::size_t>(within)] : -1;
       const bool exists = pixel >= 0 && (n + 1 < count || pixel < last_pixels);
-      pixels[k] = exists ? codes + (n * image_pixels + pixel) * channels : nothing;
+      pixels[k] = exists ? codes + (n * image_pixels + pixel) * pitch : nothing;
       present[k] = exists ? 1 : 0;
       if (++within == positions) {
         within = 0;
@@ -87,8 +88,8 @@ void WeightGradient::stage_tiles(const KernelTable& kernels, const ByteCodes& x,
   const std::int64_t out_pixels = s.out_h() * s.out_w();
   for (int limb = 0; limb < g.limbs; ++limb) {
     char* const to = g_out + limb * steps * kTilePositions * g_lanes_;
-    each_tile_step(g_pixels_, g.limb[limb], s.o, out_pixels, count, short_row == 0 ? out_pixels : short_row, nothing_g,
-                   [&](std::int64_t first, const std::uint8_t* const* pixels, const char* present) {
+    each_tile_step(g_pixels_, g.limb[limb], g_pitch_, out_pixels, count, short_row == 0 ? out_pixels : short_row,
+                   nothing_g, [&](std::int64_t first, const std::uint8_t* const* pixels, const char* present) {
                      char* out = to + first * g_lanes_;
                      kernels.stage_g_positions({pixels, s.o, out, g_lanes_});
                      for (std::int64_t k = 0; k < kTilePositions; k += 4)
@@ -99,8 +100,8 @@ void WeightGradient::stage_tiles(const KernelTable& kernels, const ByteCodes& x,
     for (std::int64_t phase = 0; phase < phases; ++phase) {
       const auto& pixel_of = x_pixels_[static_cast<std::size_t>(phase)];
       char* const to = x_out + (limb * phases + phase) * phase_bytes;
-      each_tile_step(pixel_of, x.limb[limb], s.c, s.h * s.w, count, short_row == 0 ? s.h * s.w : short_row, nothing_x,
-                     [&](std::int64_t first, const std::uint8_t* const* pixels, const char* present) {
+      each_tile_step(pixel_of, x.limb[limb], x_pitch_, s.h * s.w, count, short_row == 0 ? s.h * s.w : short_row,
+                     nothing_x, [&](std::int64_t first, const std::uint8_t* const* pixels, const char* present) {
                        kernels.stage_x_positions({pixels, s.c, to + first, plane});
                        std::memcpy(to + s.c * plane + first, present, kTilePositions);
                      });

@@ -46,6 +46,24 @@ TEST_P(ExactStep, EveryVariantMaskAndRoundingEqualsTheReference) {
   compare(eight, {ErrorWeights::kRequantised, 16, false, true, 0});
 }
 
+/// Two bytes a code where channels are sliced or lanes: the widest word and beyond, sums of codes, a grid of 24 bits.
+class ExactGroups : public ExactStep {
+ public:
+  static std::vector<test::NamedShape> shapes() {
+    auto all = test::backend_shapes();
+    std::erase_if(all, [](const auto& named) { return named.shape.groups == 1; });
+    return all;
+  }
+};
+
+TEST_P(ExactGroups, EveryVariantOfTwoByteCodesEqualsTheReference) {
+  const auto widths = [](int b, int g) { return test::WidthPair{BitWidth::integer(b), BitWidth::integer(g)}; };
+  compare(widths(15, 12), {ErrorWeights::kRequantised, 16, true, true, 1});
+  compare(widths(16, 9), {ErrorWeights::kRequantised, 16, true, false, 2});
+  compare(widths(16, 16), {ErrorWeights::kShared, 24, false, true, 0});
+  compare(widths(8, 16), {ErrorWeights::kShared, 24, true, false, 1});
+}
+
 TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   const test::WidthPair widths{BitWidth::integer(8), BitWidth::integer(8)};
   for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
@@ -60,6 +78,9 @@ TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ExactStep, ::testing::ValuesIn(test::backend_shapes()),
+                         [](const auto& shape) { return std::string(shape.param.reason); });
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ExactGroups, ::testing::ValuesIn(ExactGroups::shapes()),
                          [](const auto& shape) { return std::string(shape.param.reason); });
 
 /// 8 x 8 bits, all codes 255, batch 128 and 256 on 32x32: 131,072 and 262,144 terms of 65,025, beyond any int32.

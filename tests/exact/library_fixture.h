@@ -90,6 +90,12 @@ inline std::vector<NamedShape> backend_shapes() {
       {"kernel_larger_than_input", conv_shape(3, 3, 3, 16, 16, 5, 1, 2)},
       {"padding_larger_than_kernel", conv_shape(2, 5, 5, 16, 16, 3, 1, 4)},
       {"groups2", conv_shape(2, 8, 8, 16, 32, 3, 1, 1, 2)},
+      // Slices of pixels: of three channels too few to be worth it, odd ones, four, a block and a rest, no neighbours.
+      {"groups4_of_3", conv_shape(2, 6, 6, 12, 16, 3, 1, 1, 4)},
+      {"groups3_odd_stride2", conv_shape(3, 9, 7, 15, 21, 3, 2, 1, 3)},
+      {"groups8_of_4", conv_shape(1, 6, 6, 32, 32, 3, 1, 1, 8)},
+      {"groups2_above_16", conv_shape(1, 5, 6, 40, 72, 3, 1, 1, 2)},
+      {"groups2_1x1", conv_shape(5, 4, 3, 16, 24, 1, 1, 0, 2)},
       {"depthwise", conv_shape(2, 7, 7, 24, 24, 3, 1, 1, 24)},
       // Channels are lanes of 16: one, one fewer, as many, one more, many; a prime map; strides; odd widths, whose last
       // pair of positions has one; edges on every side.
