@@ -219,7 +219,7 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
   }
   input.bitops.batch = input.batch;
   try {
-    require_matching_patterns(input.plan, workload.quantised_layers(), workload.model);
+    require_matching_patterns(input.plan, workload);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument((sets(line, "precision.layers") ? "--set " : scheduled.origin + ": ") + error.what());
   }

@@ -2,6 +2,7 @@
 #include "cli/cpt_command_line.h"
 
 #include <algorithm>
+#include <cctype>
 #include <stdexcept>
 
 #include "cli/cpt_values.h"
@@ -123,10 +124,10 @@ class CifarMapper {
                        "where to get it");
     }
     mapping_.set_text("name", arch);
-    mapping_.set_text("model.name", mobilenet ? "mobilenet_v2" : kModelPrefix + depth);
-    mapping_.set("model.classes", std::to_string(classes));
-    mapping_.set_text("data.name", dataset);
-    mapping_.set_text("data.path", values_.text("datadir", ""));
+    mapping_.set_text("model.name", mobilenet ? "mobilenet_v2" : kModelPrefix + depth, "arch");
+    mapping_.set("model.classes", std::to_string(classes), "arch");
+    mapping_.set_text("data.name", dataset, "dataset");
+    mapping_.set_text("data.path", values_.text("datadir", ""), "datadir");
     mapping_.result.run = std::filesystem::path(values_.text("save_folder", "save_checkpoints")) / arch;
     if (values_.has("workers"))
       mapping_.note("--workers has no effect: images are prepared by the training's own threads (--threads)");
@@ -137,12 +138,12 @@ class CifarMapper {
 
   void run_length() {
     iters_ = values_.integer("iters", 64000);
-    mapping_.set("train.steps", std::to_string(iters_));
-    mapping_.set("train.batch", std::to_string(values_.integer("batch_size", 128)));
+    mapping_.set("train.steps", std::to_string(iters_), "iters");
+    mapping_.set("train.batch", std::to_string(values_.integer("batch_size", 128)), "batch_size");
     const std::int64_t every = values_.integer("eval_every", 390);
-    mapping_.set("train.evaluate_every", std::to_string(every));
-    mapping_.set("train.checkpoint_every", std::to_string(every));
-    mapping_.set("train.log_every", std::to_string(values_.integer("print_freq", 10)));
+    mapping_.set("train.evaluate_every", std::to_string(every), "eval_every");
+    mapping_.set("train.checkpoint_every", std::to_string(every), "eval_every");
+    mapping_.set("train.log_every", std::to_string(values_.integer("print_freq", 10)), "print_freq");
   }
 
   void learning_rate() {
@@ -155,25 +156,25 @@ class CifarMapper {
       for (const std::int64_t point : {std::int64_t{32000}, std::int64_t{48000}}) {
         if (point < iters_) points += (points.empty() ? "" : ", ") + std::to_string(point);
       }
-      mapping_.set("learning_rate.schedule", points.empty() ? "constant" : "piecewise");
+      mapping_.set("learning_rate.schedule", points.empty() ? "constant" : "piecewise", "lr_schedule");
       if (!points.empty()) {
         if (iters_ != 64000) mapping_.set("learning_rate.points", "[" + points + "]");
-        mapping_.set("learning_rate.factor", ratio);
+        mapping_.set("learning_rate.factor", ratio, "step_ratio");
       } else {
         mapping_.note(
             "--lr_schedule piecewise decays at steps 32000 and 48000, and this run ends before: the rate is constant");
       }
     } else if (schedule == "linear") {
-      mapping_.set("learning_rate.schedule", "linear");
+      mapping_.set("learning_rate.schedule", "linear", "lr_schedule");
     } else if (schedule == "anneal_cosine") {
-      mapping_.set("learning_rate.schedule", "anneal_cosine");
-      mapping_.set("learning_rate.factor", ratio);
+      mapping_.set("learning_rate.schedule", "anneal_cosine", "lr_schedule");
+      mapping_.set("learning_rate.factor", ratio, "step_ratio");
       if (warm_up) mapping_.note("--warm_up has no effect with anneal_cosine; the paper's code ignores it, too");
       warm_up = false;
     } else {
       throw UsageError("--lr_schedule is '" + schedule + "': one of piecewise, linear, anneal_cosine is needed");
     }
-    if (warm_up) mapping_.set("learning_rate.warm_up", "true");
+    if (warm_up) mapping_.set("learning_rate.warm_up", "true", "warm_up");
   }
 
   void averaging() {
@@ -184,8 +185,8 @@ class CifarMapper {
     }
     const std::int64_t start = values_.integer("swa_start", 0);
     // The paper's code counts steps from 1, so that 0 averages from the first multiple of the frequency on.
-    mapping_.set("swa.start", std::to_string(std::max<std::int64_t>(start, 1)));
-    mapping_.set("swa.freq", std::to_string(values_.integer("swa_freq", 1170)));
+    mapping_.set("swa.start", std::to_string(std::max<std::int64_t>(start, 1)), "swa_start");
+    mapping_.set("swa.freq", std::to_string(values_.integer("swa_freq", 1170)), "swa_freq");
   }
 
   const CptValues& values_;
@@ -232,6 +233,23 @@ CptRun map_cpt_arguments(const std::map<std::string, std::vector<std::string>>& 
   const CptValues values(paper);
   refuse_cpt_options(values);
   return is_imagenet_line(values) ? map_imagenet_line(values) : CifarMapper(values).map();
+}
+
+std::string with_option_names(const std::string& message, const std::map<std::string, std::string>& options) {
+  const auto part_of_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  std::string names;
+  for (const auto& [key, option] : options) {
+    for (std::size_t at = message.find(key); at != std::string::npos; at = message.find(key, at + 1)) {
+      const std::size_t end = at + key.size();
+      const bool longer =
+          end < message.size() && (part_of_name(message[end]) ||
+                                   (message[end] == '.' && end + 1 < message.size() && part_of_name(message[end + 1])));
+      if (longer || (at > 0 && (part_of_name(message[at - 1]) || message[at - 1] == '.'))) continue;
+      names += (names.empty() ? "" : ", ") + ("--" + option) + " is " + key;
+      break;
+    }
+  }
+  return names.empty() ? message : message + (message.ends_with('.') ? " " : "; ") + "of the paper's options " + names;
 }
 
 }  // namespace bitcycle::cli

@@ -26,10 +26,13 @@ std::vector<std::string> cpt_option_names();
 
 struct CptRun {
   std::vector<ConfigOverride> keys;
-  std::filesystem::path run;       // <save_folder>/<arch>, as the paper's code does
-  std::vector<std::string> notes;  // options that are accepted and have no effect here, and why
+  std::map<std::string, std::string> options;  // by key: the option, without dashes, that its value is of
+  std::filesystem::path run;                   // <save_folder>/<arch>, as the paper's code does
+  std::vector<std::string> notes;              // options that are accepted and have no effect here, and why
 };
 /// Throws UsageError for wrong values and refused options, std::runtime_error for a model that is not there.
 CptRun map_cpt_arguments(const std::map<std::string, std::vector<std::string>>& paper);
+/// The message with the options that the keys in it are of: "...; --swa_freq is swa.freq".
+std::string with_option_names(const std::string& message, const std::map<std::string, std::string>& options);
 
 }  // namespace bitcycle::cli

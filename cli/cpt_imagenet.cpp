@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <stdexcept>
+#include <utility>
 
 #include "cli/cpt_values.h"
 #include "cli/exit_code.h"
@@ -26,6 +27,44 @@ void refuse_cifar_options(const CptValues& values, const std::string& arch) {
   }
 }
 
+/// First and last width of both passes, which name the folder.
+struct WidthsOfRun {
+  std::pair<std::int64_t, std::int64_t> forward, gradient;
+  bool is_static = false;  // by schedules from a width to itself, and no --is_cyclic_precision
+};
+
+/// The paper's program wants both schedules, for static training too. Without --is_cyclic_precision it takes its widths
+/// from --num_bits and --num_grad_bits, whose 0 is float32, and still names the folder by the schedules: here a folder
+/// has the name of what it holds, and schedules that nothing would follow are refused.
+WidthsOfRun widths_of(const CptValues& values, const std::string& arch) {
+  WidthsOfRun widths;
+  widths.forward = values.range("cyclic_num_bits_schedule", "--arch " + arch);
+  widths.gradient = values.range("cyclic_num_grad_bits_schedule", "--arch " + arch);
+  if (values.has("is_cyclic_precision")) return widths;
+  if (values.has("num_bits") || values.has("num_grad_bits")) {
+    widths.forward.first = widths.forward.second = values.integer("num_bits", 0);
+    widths.gradient.first = widths.gradient.second = values.integer("num_grad_bits", 0);
+    return widths;
+  }
+  widths.is_static = true;
+  for (const auto& [name, range] : {std::pair{"cyclic_num_bits_schedule", widths.forward},
+                                    std::pair{"cyclic_num_grad_bits_schedule", widths.gradient}}) {
+    if (range.first == range.second) continue;
+    throw UsageError("--" + std::string(name) + " " + std::to_string(range.first) + " " + std::to_string(range.second) +
+                     " without --is_cyclic_precision trains in float32 in the paper's ImageNet code: add "
+                     "--is_cyclic_precision; static training is MIN = MAX, float32 is --num_bits 0 --num_grad_bits 0");
+  }
+  return widths;
+}
+
+std::string folder_name(const std::string& arch, const WidthsOfRun& widths, std::int64_t periods) {
+  const auto text_of = [](const std::pair<std::int64_t, std::int64_t>& range) {
+    return std::to_string(range.first) + "_" + std::to_string(range.second);
+  };
+  return arch + "_num_bit_" + text_of(widths.forward) + "_grad_bit_" + text_of(widths.gradient) + "_period_" +
+         std::to_string(periods);
+}
+
 }  // namespace
 
 bool is_imagenet_line(const CptValues& values) {
@@ -40,8 +79,7 @@ CptRun map_imagenet_line(const CptValues& values) {
     throw UsageError("--dataset is '" + dataset + "', and --arch " + arch +
                      " is trained on imagenet: the other sets of the paper's ImageNet code do not run");
   }
-  const auto forward = values.range("cyclic_num_bits_schedule", "--arch " + arch);
-  const auto gradient = values.range("cyclic_num_grad_bits_schedule", "--arch " + arch);
+  const WidthsOfRun widths = widths_of(values, arch);
   if (!values.has("datadir")) {
     throw UsageError("--datadir is missing: a folder that holds train/ and val/; `bitcycle data --help` says more");
   }
@@ -59,24 +97,30 @@ CptRun map_imagenet_line(const CptValues& values) {
   const std::int64_t periods = values.integer("num_cyclic_period", 32);
 
   CptMapping mapping{values, {}};
-  const std::string name = arch + "_num_bit_" + std::to_string(forward.first) + "_" + std::to_string(forward.second) +
-                           "_grad_bit_" + std::to_string(gradient.first) + "_" + std::to_string(gradient.second) +
-                           "_period_" + std::to_string(periods);
+  const std::string name = folder_name(arch, widths, periods);
   mapping.result.run = std::filesystem::path(values.text("save_folder", "save_checkpoints")) / name;
   mapping.set_text("name", name);
-  mapping.set_text("model.name", arch);
+  mapping.set_text("model.name", arch, "arch");
   mapping.set("model.classes", std::to_string(images.classes.size()));
   mapping.set_text("data.name", "imagefolder");
-  mapping.set_text("data.path", folder);
+  mapping.set_text("data.path", folder, "datadir");
   if (values.has("workers")) {
-    mapping.set("data.workers", std::to_string(std::clamp<std::int64_t>(values.integer("workers", 32), 1, 256)));
+    mapping.set("data.workers", std::to_string(std::clamp<std::int64_t>(values.integer("workers", 32), 1, 256)),
+                "workers");
   }
-  mapping.set("train.steps", std::to_string(epochs * steps));
-  mapping.set("train.batch", std::to_string(batch));
+  mapping.set("train.steps", std::to_string(epochs * steps), "epoch");
+  mapping.set("train.batch", std::to_string(batch), "batch_size");
   mapping.set("train.evaluate_every", std::to_string(steps));
   mapping.set("train.checkpoint_every", std::to_string(steps));
-  mapping.set("train.log_every", std::to_string(values.integer("print_freq", 10)));
-  map_cpt_precision(mapping, 32);
+  mapping.set("train.log_every", std::to_string(values.integer("print_freq", 10)), "print_freq");
+  if (widths.is_static) {
+    map_cpt_static_precision(mapping);
+    mapping.note("--cyclic_num_bits_schedule and --cyclic_num_grad_bits_schedule from a width to itself are static " +
+                 std::to_string(widths.forward.first) + "/" + std::to_string(widths.gradient.first) +
+                 " bits, with --is_cyclic_precision or without");
+  } else {
+    map_cpt_precision(mapping, 32);
+  }
   map_cpt_sgd(mapping);
   std::string points;
   for (std::int64_t epoch = kEpochsOfARate; epoch < epochs; epoch += kEpochsOfARate) {

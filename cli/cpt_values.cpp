@@ -25,12 +25,12 @@ void map_width(CptMapping& mapping, const std::string& key, const std::string& c
   const CptValues& values = mapping.values;
   if (values.has("is_cyclic_precision")) {
     const auto [low, high] = values.range(cyclic, "--is_cyclic_precision");
-    mapping.set(key + ".schedule", low == high ? "constant" : "cyclic_cosine");
+    mapping.set(key + ".schedule", low == high ? "constant" : "cyclic_cosine", cyclic);
     if (low != high) {
-      mapping.set(key + ".min", std::to_string(low));
-      mapping.set(key + ".cycles", std::to_string(values.integer("num_cyclic_period", periods)));
+      mapping.set(key + ".min", std::to_string(low), cyclic);
+      mapping.set(key + ".cycles", std::to_string(values.integer("num_cyclic_period", periods)), "num_cyclic_period");
     }
-    mapping.set(key + ".max", std::to_string(high));
+    mapping.set(key + ".max", std::to_string(high), cyclic);
     return;
   }
   // 0 bits is the paper's default, and means not quantised.
@@ -39,8 +39,8 @@ void map_width(CptMapping& mapping, const std::string& key, const std::string& c
     mapping.note("--" + cyclic + " has no effect without --is_cyclic_precision; the paper's code ignores it, too" +
                  (bits == 0 ? "; as --" + constant + " is 0 or not given, this is float32" : ""));
   }
-  mapping.set(key + ".schedule", "constant");
-  mapping.set(key + ".max", bits == 0 ? "float32" : std::to_string(bits));
+  mapping.set(key + ".schedule", "constant", constant);
+  mapping.set(key + ".max", bits == 0 ? "float32" : std::to_string(bits), constant);
 }
 
 }  // namespace
@@ -48,6 +48,14 @@ void map_width(CptMapping& mapping, const std::string& key, const std::string& c
 std::string CptValues::text(const std::string& name, const std::string& fallback) const {
   const auto found = paper_.find(name);
   return found == paper_.end() || found->second.empty() ? fallback : found->second.front();
+}
+
+std::string CptValues::joined(const std::string& name) const {
+  std::string all;
+  if (const auto found = paper_.find(name); found != paper_.end()) {
+    for (const auto& value : found->second) all += (all.empty() ? "" : " ") + value;
+  }
+  return all;
 }
 
 std::int64_t CptValues::integer(const std::string& name, std::int64_t fallback) const {
@@ -70,7 +78,18 @@ std::pair<std::int64_t, std::int64_t> CptValues::range(const std::string& name, 
   return {parse_integer(name, found->second[0]), parse_integer(name, found->second[1])};
 }
 
-void CptMapping::set_text(const std::string& key, const std::string& value) { set(key, nlohmann::json(value).dump()); }
+void CptMapping::set(const std::string& key, const std::string& yaml, const std::string& option) {
+  std::string origin = "the paper's command line";
+  if (!option.empty()) {
+    origin = "--" + option + (values.has(option) ? " " + values.joined(option) : ", which is not given");
+    result.options[key] = option;
+  }
+  result.keys.push_back({key, yaml, origin});
+}
+
+void CptMapping::set_text(const std::string& key, const std::string& value, const std::string& option) {
+  set(key, nlohmann::json(value).dump(), option);
+}
 
 void refuse_cpt_options(const CptValues& values) {
   const auto no = [&](const std::string& name, const std::string& reason) {
@@ -107,10 +126,19 @@ void map_cpt_precision(CptMapping& mapping, std::int64_t periods) {
   }
 }
 
+void map_cpt_static_precision(CptMapping& mapping) {
+  for (const auto& [key, option] : {std::pair{"precision.forward", "cyclic_num_bits_schedule"},
+                                    std::pair{"precision.gradient", "cyclic_num_grad_bits_schedule"}}) {
+    const std::int64_t width = mapping.values.range(option, "static training").second;
+    mapping.set(std::string(key) + ".schedule", "constant", option);
+    mapping.set(std::string(key) + ".max", std::to_string(width), option);
+  }
+}
+
 void map_cpt_sgd(CptMapping& mapping) {
-  mapping.set("optimizer.lr", mapping.values.number("lr", "0.1"));
-  mapping.set("optimizer.momentum", mapping.values.number("momentum", "0.9"));
-  mapping.set("optimizer.weight_decay", mapping.values.number("weight_decay", "1e-4"));
+  mapping.set("optimizer.lr", mapping.values.number("lr", "0.1"), "lr");
+  mapping.set("optimizer.momentum", mapping.values.number("momentum", "0.9"), "momentum");
+  mapping.set("optimizer.weight_decay", mapping.values.number("weight_decay", "1e-4"), "weight_decay");
 }
 
 }  // namespace bitcycle::cli

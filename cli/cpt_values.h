@@ -18,6 +18,8 @@ class CptValues {
 
   bool has(const std::string& name) const { return paper_.count(name) != 0; }
   std::string text(const std::string& name, const std::string& fallback) const;
+  /// All its values, as they were written.
+  std::string joined(const std::string& name) const;
   /// Throw UsageError for what is no number.
   std::int64_t integer(const std::string& name, std::int64_t fallback) const;
   std::string number(const std::string& name, const std::string& fallback) const;
@@ -33,8 +35,9 @@ struct CptMapping {
   const CptValues& values;
   CptRun result;
 
-  void set(const std::string& key, const std::string& yaml) { result.keys.push_back({key, yaml}); }
-  void set_text(const std::string& key, const std::string& value);
+  /// `option`: of the paper's program, that the value is of; none where it follows from several.
+  void set(const std::string& key, const std::string& yaml, const std::string& option = "");
+  void set_text(const std::string& key, const std::string& value, const std::string& option = "");
   void note(const std::string& text) { result.notes.push_back(text); }
 };
 
@@ -42,6 +45,8 @@ struct CptMapping {
 void refuse_cpt_options(const CptValues& values);
 /// Widths of both schedules, `periods` where --num_cyclic_period is not given.
 void map_cpt_precision(CptMapping& mapping, std::int64_t periods);
+/// Widths of both schedules, constant: the ends of --cyclic_num_bits_schedule and its like, which are equal.
+void map_cpt_static_precision(CptMapping& mapping);
 /// optimizer.lr, momentum, weight_decay.
 void map_cpt_sgd(CptMapping& mapping);
 

@@ -31,6 +31,11 @@ void ProgressReport::clear() {
   drawn_ = false;
 }
 
+std::string ProgressReport::width_text(std::int64_t steps_done) const {
+  const BitWidth width = plan_.at(steps_done - 1).forward;
+  return width.is_float32() ? "in float32" : "at " + width.text() + " bits";
+}
+
 void ProgressReport::on_start(const std::string& text) {
   clear();
   console_.notes() << text << std::endl;
@@ -48,10 +53,11 @@ void ProgressReport::on_step(const Progress& progress) {
   last_ = now;
   const std::string quality = progress.perplexity ? "perplexity " + figures(*progress.perplexity)
                                                   : "accuracy " + padded(fixed(progress.train_accuracy, 1), 4) + " %";
-  std::string line = step_text(progress.step, progress.steps) + "  bits " + std::to_string(progress.forward_bits) +
-                     "/" + std::to_string(progress.gradient_bits) + "  loss " + fixed(progress.loss, 3) + "  " +
-                     quality + "  " + fixed(progress.images_per_second, 0) +
-                     (progress.perplexity ? " tokens/s" : " images/s") + "  ETA " + clock(progress.seconds_left);
+  const LayerWidths widths = plan_.at(progress.step - 1);
+  std::string line = step_text(progress.step, progress.steps) + "  bits " + widths.forward.text() + "/" +
+                     widths.gradient.text() + "  loss " + fixed(progress.loss, 3) + "  " + quality + "  " +
+                     fixed(progress.images_per_second, 0) + (progress.perplexity ? " tokens/s" : " images/s") +
+                     "  ETA " + clock(progress.seconds_left);
   if (!live_) {
     console_.notes() << line << std::endl;
     return;
@@ -73,8 +79,8 @@ void ProgressReport::on_evaluation(const EvaluationRecord& record, double best) 
       << fixed(record.epoch, 1);
   if (record.text) {
     const auto of = [](double loss) { return fixed(perplexity(loss), 2); };
-    out << "  perplexity: validation " << of(record.text->validation) << ", test " << of(record.test_loss) << " at "
-        << record.forward_bits << " bits";
+    out << "  perplexity: validation " << of(record.text->validation) << ", test " << of(record.test_loss) << " "
+        << width_text(record.step);
     if (record.text->validation_max_width != record.text->validation) {
       out << ", " << of(record.text->validation_max_width) << " and " << of(record.text->test_max_width)
           << " at the largest width";
@@ -83,7 +89,7 @@ void ProgressReport::on_evaluation(const EvaluationRecord& record, double best) 
         << figures(record.paper_gbitops) << " GBitOPs  digest " << to_text(record.digest).substr(0, 8) << std::endl;
     return;
   }
-  out << "  test accuracy " << fixed(record.test_accuracy, 2) << " % at " << record.forward_bits << " bits";
+  out << "  test accuracy " << fixed(record.test_accuracy, 2) << " % " << width_text(record.step);
   if (record.test_accuracy_max_width != record.test_accuracy) {
     out << ", " << fixed(record.test_accuracy_max_width, 2) << " % at the largest width";
   }

@@ -8,12 +8,16 @@
 
 #include "cli/console.h"
 #include "nn/train/trainer.h"
+#include "sim/schedule/precision_plan.h"
 
 namespace bitcycle::cli {
 
 class ProgressReport : public TrainListener {
  public:
-  explicit ProgressReport(Console& console) : console_(console), live_(console.terminal() && !console.quiet()) {}
+  ProgressReport(Console& console, const Config& config)
+      : console_(console),
+        plan_(precision_spec(config), config.train.steps),
+        live_(console.terminal() && !console.quiet()) {}
   ~ProgressReport() override { clear(); }
   ProgressReport(const ProgressReport&) = delete;
   ProgressReport& operator=(const ProgressReport&) = delete;
@@ -28,7 +32,11 @@ class ProgressReport : public TrainListener {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// "at 8 bits", or "in float32", which records call 32 bits.
+  std::string width_text(std::int64_t steps_done) const;
+
   Console& console_;
+  const PrecisionPlan plan_;
   bool live_;
   bool drawn_ = false;
   std::int64_t steps_ = 0;

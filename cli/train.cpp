@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "cli/exit_code.h"
 #include "cli/expected_digest.h"
 #include "cli/format.h"
+#include "cli/idle_settings.h"
 #include "cli/inputs.h"
 #include "cli/interrupt.h"
 #include "cli/price.h"
@@ -78,7 +81,24 @@ struct Task {
   std::optional<Digest128> expect;
   bool expect_is_given = false;  // by --expect
   std::vector<std::string> notes;
+  std::map<std::string, std::string> options;  // of the paper's command line, by key
 };
+
+/// What is said of keys is said of the paper's options, too.
+template <typename Act>
+auto in_words_of_options(const std::map<std::string, std::string>& options, const Act& act) {
+  try {
+    return act();
+  } catch (const fs::filesystem_error&) {
+    throw;
+  } catch (const std::invalid_argument& error) {
+    if (options.empty()) throw;
+    throw std::invalid_argument(with_option_names(error.what(), options));
+  } catch (const std::runtime_error& error) {
+    if (options.empty()) throw;
+    throw std::runtime_error(with_option_names(error.what(), options));
+  }
+}
 
 /// runs/NAME; runs/NAME-seedS where the command line gives another seed than the file does, so that the seeds of one
 /// config do not meet in one folder.
@@ -107,7 +127,8 @@ Task read_task(const CommandLine& line, const SplitArguments& split) {
     CptRun paper = map_cpt_arguments(split.paper);
     auto keys = paper.keys;
     for (auto& override : line.overrides()) keys.push_back(std::move(override));
-    task.config = parse_config("", "command line", keys);
+    task.options = paper.options;
+    task.config = in_words_of_options(task.options, [&] { return parse_config("", "command line", keys); });
     task.run = paper.run;
     task.notes = std::move(paper.notes);
   }
@@ -136,7 +157,8 @@ StaticTraining static_training(const Config& config) {
   const LayerWidths widths = plan.max();
   const auto text_of = [](const LayerWidths& pair) { return pair.forward.text() + "/" + pair.gradient.text(); };
   const auto layers = model_workload(config).quantised_layers();
-  const std::string text = "static " + text_of(widths) + " bits";
+  const bool float32 = widths.forward.is_float32() && widths.gradient.is_float32();
+  const std::string text = float32 ? "float32" : "static " + text_of(widths) + " bits";
   if (std::any_of(layers.begin(), layers.end(), [&](const auto& layer) { return plan.max(layer) != widths; })) {
     return {text, "layers with a schedule of their own are compared with its largest widths"};
   }
@@ -276,6 +298,7 @@ int run_train(const std::vector<std::string>& arguments) {
   Console console(line.json(), line.quiet());
   Task task = read_task(line, split);
   for (const auto& text : unreached_points(task.config)) console.warning(text);
+  for (const auto& text : idle_settings(task.config)) console.warning(text);
   for (const auto& note : task.notes) console.notes() << "bitcycle: note: " << note << std::endl;
 
   TrainOptions options;
@@ -297,8 +320,9 @@ int run_train(const std::vector<std::string>& arguments) {
   const auto device = make_device(task.config.execution, line);
   InterruptGuard interrupt;
   options.stop = interrupt.stop();
-  ProgressReport report(console);
-  const TrainSummary summary = train(task.config, *device, options, report);
+  ProgressReport report(console, task.config);
+  const TrainSummary summary =
+      in_words_of_options(task.options, [&] { return train(task.config, *device, options, report); });
   report.clear();
 
   console.json(summary_object(summary, task));

@@ -85,7 +85,7 @@ Workload any_workload() {
 
 ScheduleReport schedule_report(const std::string& name, const PrecisionPlan& plan, const Workload& workload,
                                const LayerWidths* baseline, const std::string& layer) {
-  require_matching_patterns(plan, workload.quantised_layers(), workload.model);
+  require_matching_patterns(plan, workload);
   Workload shown = workload;
   if (!layer.empty()) {
     std::erase_if(shown.matrix, [&](const MatrixOperation& operation) { return operation.layer != layer; });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/workload.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -50,15 +51,29 @@ std::vector<std::vector<std::string>> groups_of_layers(const PrecisionPlan& plan
   return groups;
 }
 
-void require_matching_patterns(const PrecisionPlan& plan, const std::vector<std::string>& layers,
-                               const std::string& model) {
+void require_matching_patterns(const PrecisionPlan& plan, const Workload& workload) {
+  const std::vector<std::string> layers = workload.quantised_layers();
   const auto unmatched = plan.unmatched(layers);
   if (unmatched.empty()) return;
-  std::string message = "precision.layers: the pattern '" + unmatched.front() + "' matches no layer of " + model;
-  if (const std::string match = nearest_name(unmatched.front(), layers); !match.empty()) {
-    message += "; did you mean '" + match + "'?";
+  const std::string& pattern = unmatched.front();
+  std::string message = "precision.layers: the pattern '" + pattern + "' matches no ";
+  std::string float32;
+  for (const auto& operation : workload.matrix) {
+    if (operation.quantised) continue;
+    const auto left = plan.unmatched({operation.layer});
+    if (std::find(left.begin(), left.end(), pattern) == left.end()) float32 = operation.layer;
+  }
+  if (!float32.empty()) {
+    message += "quantised layer of " + workload.model + ": " + float32 +
+               " is float32 whatever the schedule says. model.first_layer=quantised and model.projections=quantised "
+               "give the first layer and the shortcuts' convolutions widths; classifiers have none.";
   } else {
-    message += ".";
+    message += "layer of " + workload.model;
+    if (const std::string match = nearest_name(pattern, layers); !match.empty()) {
+      message += "; did you mean '" + match + "'?";
+    } else {
+      message += ".";
+    }
   }
   message += " Its quantised layers are ";
   if (layers.size() > 4) message += layers[0] + ", " + layers[1] + ", ... " + layers.back();

@@ -94,8 +94,7 @@ std::vector<std::vector<std::string>> groups_of_layers(const PrecisionPlan& plan
                                                        const std::vector<std::string>& layers);
 
 /// Throws std::invalid_argument where a pattern of precision.layers matches none of the layers that the schedule gives
-/// widths to; `model` names what they belong to. Training, pricing and showing a schedule all ask here.
-void require_matching_patterns(const PrecisionPlan& plan, const std::vector<std::string>& layers,
-                               const std::string& model);
+/// widths to, and says where it matches layers that are float32. Training, pricing and showing a schedule all ask here.
+void require_matching_patterns(const PrecisionPlan& plan, const Workload& workload);
 
 }  // namespace bitcycle

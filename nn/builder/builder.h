@@ -73,11 +73,21 @@ struct LanguageSizes {
 /// State of learning_rate.schedule plateau (2): the lowest validation loss so far, 0 where there was none; the falls.
 inline constexpr const char* kPlateauState = "plateau";
 
+/// Which of a kind of convolutions are quantised: those of the published network, all, or none.
+enum class LayerChoice : std::uint8_t { kPublished, kQuantised, kFloat32 };
+
+/// `published`: whether the published network quantises them.
+inline bool is_quantised(LayerChoice choice, bool published) {
+  return choice == LayerChoice::kPublished ? published : choice == LayerChoice::kQuantised;
+}
+
 /// What a network's step is to do, and how it quantises.
 struct Options {
   std::int64_t batch = 1;
   /// Height and width of the images; 0: the model's own. A model may take one size alone.
   std::int64_t image_size = 0;
+  /// Of image networks: the first convolution, and those of shortcuts.
+  LayerChoice first_layer = LayerChoice::kPublished, projections = LayerChoice::kPublished;
   /// Of language models.
   LanguageSizes language;
   /// Forward, loss and gradients, with this batch's statistics and ranges; else forward and loss with running ones.

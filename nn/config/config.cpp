@@ -16,6 +16,7 @@
 #include "cost_models/yaml_depth.h"
 #include "nn/config/config_error.h"
 #include "nn/config/config_table.h"
+#include "nn/config/config_values.h"
 #include "nn/config/language_checks.h"
 #include "nn/io/atomic_file.h"
 #include "sim/nearest_name.h"
@@ -174,7 +175,7 @@ class Reader {
   }
 
   void apply(const ConfigOverride& change) {
-    const std::string at = "--set " + change.key + "=" + change.value;
+    const std::string at = change.origin.empty() ? "--set " + change.key + "=" + change.value : change.origin;
     const auto* entry = find_entry(change.key);
     if (entry == nullptr) {
       if (is_section(change.key))
@@ -377,8 +378,18 @@ void check_config(const Config& config) {
                         " numbers: three are needed, of red, green and blue, or none");
     }
   }
+  for (const double mean : config.data.mean) {
+    if (mean > 1.0) {
+      throw ConfigError("data.mean holds " + write_real(mean) +
+                        ": it is the mean of pixel / 255, so 0 to 1; divide means of pixels by 255");
+    }
+  }
+  constexpr double kLeastDeviation = 1e-6, kMostDeviation = 1e6;
   for (const double deviation : config.data.deviation) {
-    if (static_cast<float>(deviation) <= 0.0F) throw ConfigError("data.deviation holds 0; pixels are divided by it");
+    if (deviation < kLeastDeviation || deviation > kMostDeviation) {
+      throw ConfigError("data.deviation holds " + write_real(deviation) +
+                        "; pixel / 255 - mean is divided by it, so it must be 1e-06 to 1e+06");
+    }
   }
   if (config.data.name == "imagefolder" && config.data.image_size > config.data.resize) {
     throw ConfigError("data.image_size is " + std::to_string(config.data.image_size) + ", and data.resize is " +

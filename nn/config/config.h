@@ -20,6 +20,8 @@ struct ModelConfig {
   std::int64_t classes = 10;
   std::string initial_weights;         // path of a safetensors file; empty: drawn from train.seed
   std::string initial_weights_digest;  // XXH3-128 of that file; train records it
+  // Image networks: published, quantised, float32.
+  std::string first_layer = "published", projections = "published";
   // Language models.
   std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
   double dropout = 0.0;
@@ -131,6 +133,7 @@ struct Config {
 struct ConfigOverride {
   std::string key;
   std::string value;
+  std::string origin = {};  // what was written on the command line, where it was not that
 };
 ConfigOverride parse_override(const std::string& text);
 

@@ -18,7 +18,11 @@ Json section() { return {{"type", "object"}, {"additionalProperties", false}, {"
 /// A default as JSON: by what the schema says of its type, since YAML's text alone does not tell 8 from "8".
 Json default_of(const std::string& yaml) {
   const YAML::Node node = YAML::Load(yaml);
-  if (!node.IsScalar()) return Json::array();  // lists are empty by default
+  if (node.IsSequence()) {
+    Json list = Json::array();
+    for (const auto& item : node) list.push_back(default_of(YAML::Dump(item)));
+    return list;
+  }
   const bool quoted = node.Tag() == "!";
   Json value = quoted ? Json() : Json::parse(node.Scalar(), nullptr, false);
   return value.is_discarded() || value.is_null() ? Json(node.Scalar()) : value;

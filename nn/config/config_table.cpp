@@ -210,7 +210,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(text(
       "model.name", FIELD(model.name),
       "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164, mobilenet_v2 (32x32 images); resnet18, 34, 50 "
-      "(images of data.image_size); ptb_lstm (texts)"));
+      "(images of data.image_size; imagenet_resnet18 and so on mean the same); ptb_lstm, transformer_lm (texts)"));
   t.push_back(
       count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
@@ -220,6 +220,11 @@ std::vector<ConfigTableEntry> make_table() {
       text("model.initial_weights_digest", FIELD(model.initial_weights_digest),
            "XXH3-128 of that file; `train` records it in the run folder, and a file with another one is an error"));
 
+  t.push_back(choice("model.first_layer", FIELD(model.first_layer), {"published", "quantised", "float32"},
+                     "image networks: the first convolution: as the paper's code has it (float32 in resnet18, 34, 50, "
+                     "else quantised), at the widths of the schedule, or float32"));
+  t.push_back(choice("model.projections", FIELD(model.projections), {"published", "quantised", "float32"},
+                     "image networks: the 1x1 convolutions of shortcuts: the same choice"));
   t.push_back(count("model.vocabulary", FIELD(model.vocabulary), 2, 10'000'000,
                     "language models: words of the dictionary; at least those of the training text"));
   t.push_back(
@@ -260,11 +265,12 @@ std::vector<ConfigTableEntry> make_table() {
                     "imagefolder: height and width of the network's images"));
   t.push_back(count("data.resize", FIELD(data.resize), 1, 4096,
                     "imagefolder: an evaluation scales the short side to this, and takes the centre"));
-  t.push_back(reals("data.mean", FIELD(data.mean),
-                    "of pixel / 255, three numbers: x = (pixel / 255 - mean) / deviation; empty: the data set's own "
-                    "(imagefolder: 0.485, 0.456, 0.406)"));
+  t.push_back(
+      reals("data.mean", FIELD(data.mean),
+            "of pixel / 255, three numbers, 0 to 1: x = (pixel / 255 - mean) / deviation; empty: the data set's own "
+            "(imagefolder: 0.485, 0.456, 0.406)"));
   t.push_back(reals("data.deviation", FIELD(data.deviation),
-                    "the same, above 0; empty: the data set's own (imagefolder: 0.229, 0.224, 0.225)"));
+                    "the same, 1e-6 to 1e6; empty: the data set's own (imagefolder: 0.229, 0.224, 0.225)"));
   t.push_back(not_identity(count("data.workers", FIELD(data.workers), 0, 256,
                                  "imagefolder: threads that read and decode images, ahead of the steps; 0: as many as "
                                  "`threads`")));
@@ -280,8 +286,9 @@ std::vector<ConfigTableEntry> make_table() {
                     "steps between evaluations; the last step is always evaluated"));
   t.push_back(not_identity(count("train.checkpoint_every", FIELD(train.checkpoint_every), 1, kAnyCount,
                                  "steps between checkpoints; the last step always has one")));
-  t.push_back(
-      not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount, "steps between progress lines")));
+  t.push_back(not_identity(count("train.log_every", FIELD(train.log_every), 1, kAnyCount,
+                                 "steps between progress lines, of which one in 10 seconds is printed (on a terminal "
+                                 "ten a second), and between points of TensorBoard")));
   t.push_back(not_identity(count("train.evaluation_batch", FIELD(train.evaluation_batch), 0, 65536,
                                  "images at a time in evaluation; 0: train.batch")));
   t.push_back(count("train.time_steps", FIELD(train.time_steps), 1, 65536,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/config/language_checks.h"
 
+#include <utility>
+
 #include "nn/config/config_error.h"
 #include "nn/config/config_values.h"
 #include "nn/data/corpus.h"
@@ -46,6 +48,12 @@ void check_language(const Config& config) {
                                                : "set it to ptb, wikitext or text"));
   }
   if (reads == Reads::kImages) return;
+  for (const auto& [key, choice] : {std::pair{"model.first_layer", &config.model.first_layer},
+                                    std::pair{"model.projections", &config.model.projections}}) {
+    if (*choice == "published") continue;
+    throw ConfigError(std::string(key) + " is " + *choice + ": " + config.model.name +
+                      " reads texts and has no such layer; leave the key out");
+  }
   if (config.swa.start > 0) {
     throw ConfigError("swa.start is " + std::to_string(config.swa.start) +
                       ": weights of language models are not averaged; set it to 0");

@@ -69,6 +69,7 @@ struct ImageFolderScan {
   std::vector<std::string> classes;
   FolderIndex index;
   std::vector<std::string> empty, other_pictures, ignored;
+  std::size_t beside = 0;  // JPEG files that are in no class folder
 
   explicit ImageFolderScan(const fs::path& part) : root(part) {
     index.root_ = part;
@@ -88,7 +89,7 @@ struct ImageFolderScan {
                                       " JPEG files and no class folders: put the files of each class into a folder of "
                                       "its name");
     }
-    if (loose > 0) ignored.push_back(std::to_string(loose) + " JPEG files beside the class folders");
+    beside = loose;
     if (!other_pictures.empty()) {
       complain(part, "holds pictures that are no JPEG files: " + listed(other_pictures) +
                          "; JPEG is the kind that is read, so convert them or take them out of the folder");
@@ -213,9 +214,17 @@ ImageFolder read_image_folder(const fs::path& folder) {
   }
   ImageFolder result{std::move(train.classes), std::move(train.index), std::move(test.index), {}};
   for (const auto* scan : {&train, &test}) {
+    if (scan->beside > 0) {
+      const bool one = scan->beside == 1;
+      result.warnings.push_back(scan->root.string() + ": " + std::to_string(scan->beside) +
+                                (one ? " JPEG file lies" : " JPEG files lie") + " beside the class folders and " +
+                                (one ? "is" : "are") + " left out: an image belongs into the folder of its class");
+    }
     if (scan->ignored.empty()) continue;
-    result.warnings.push_back(scan->root.string() + ": " + listed(scan->ignored) +
-                              (scan->ignored.size() == 1 ? " is" : " are") + " left out: no JPEG file's name");
+    const bool one = scan->ignored.size() == 1;
+    result.warnings.push_back(scan->root.string() + ": " + listed(scan->ignored) + (one ? " is" : " are") +
+                              " left out: only files named .jpg, .jpeg, .jpe or .jfif are read, and none whose name "
+                              "begins with a dot");
   }
   return result;
 }

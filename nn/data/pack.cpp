@@ -294,6 +294,7 @@ PackIndex write_pack(const ImageFolder& folder, const fs::path& out, std::int64_
   PackIndex index;
   index.resize = resize;
   index.classes = folder.classes;
+  remove_orphans_of(out);  // of a process that was killed
   NewFile file(out);
   file.write(kBegin);
   std::uint64_t offset = kBegin.size();

@@ -117,7 +117,7 @@ ExportResult export_run(const fs::path& run, Device& device, const ExportOptions
   const Checkpoint checkpoint = folder.read_checkpoint(options.checkpoint, result.warnings);
   for (auto& text : damage_of_records(folder)) result.warnings.push_back(std::move(text));
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
-  const InferenceGraph graph = inference_graph(config.model.name, config.model.classes, image_size_of(config));
+  const InferenceGraph graph = inference_graph(config);
   const PrecisionPlan plan(precision_spec(config), config.train.steps);
   std::vector<std::string> graph_layers;
   std::vector<BitWidth> widths;

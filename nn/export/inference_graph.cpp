@@ -3,8 +3,9 @@
 
 #include <map>
 #include <stdexcept>
+#include <utility>
 
-#include "nn/builder/builder.h"
+#include "nn/builder/image_layers.h"
 #include "nn/models/model.h"
 
 namespace bitcycle {
@@ -78,12 +79,27 @@ class Reader {
 
 }  // namespace
 
-InferenceGraph inference_graph(const std::string& model, std::int64_t classes, std::int64_t image_size) {
-  builder::Options options;
-  options.image_size = image_size;
+namespace {
+
+InferenceGraph graph_of(const std::string& model, std::int64_t classes, builder::Options options) {
   options.training = false;
   options.widest = [](const std::string&) { return LayerWidths{BitWidth::integer(8), BitWidth::integer(8)}; };
   return Reader(*write_model(model, classes, options)).result();
+}
+
+}  // namespace
+
+InferenceGraph inference_graph(const std::string& model, std::int64_t classes, std::int64_t image_size) {
+  builder::Options options;
+  options.image_size = image_size;
+  return graph_of(model, classes, std::move(options));
+}
+
+InferenceGraph inference_graph(const Config& config) {
+  builder::Options options;
+  options.image_size = image_size_of(config);
+  builder::choose_layers(config, options);
+  return graph_of(config.model.name, config.model.classes, std::move(options));
 }
 
 }  // namespace bitcycle

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/config/config.h"
 #include "sim/ops/conv_shape.h"
 
 namespace bitcycle {
@@ -36,5 +37,7 @@ struct InferenceGraph {
 
 /// Of the evaluation program of a model.
 InferenceGraph inference_graph(const std::string& model, std::int64_t classes, std::int64_t image_size = 0);
+/// The same of a config, which may have layers in float32.
+InferenceGraph inference_graph(const Config& config);
 
 }  // namespace bitcycle

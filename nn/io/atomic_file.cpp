@@ -146,12 +146,16 @@ void write_output(const std::filesystem::path& path, std::string_view bytes) {
   if (file.close() != 0) throw_file_error("cannot close", path, errno);
 }
 
-void remove_orphans(const std::filesystem::path& folder) {
+namespace {
+
+/// Removes NAME.tmp<process> where that process is gone; `of`: this NAME alone, empty: any.
+void remove_orphans_in(const std::filesystem::path& folder, const std::string& of) {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
     const auto mark = name.rfind(kBeside);
     if (mark == std::string::npos || !entry.is_regular_file(ignored)) continue;
+    if (!of.empty() && name.compare(0, mark, of) != 0) continue;
     pid_t writer = 0;
     const char* begin = name.data() + mark + std::strlen(kBeside);
     const char* end = name.data() + name.size();
@@ -161,6 +165,14 @@ void remove_orphans(const std::filesystem::path& folder) {
     const bool gone = writer == ::getpid() || (::kill(writer, 0) != 0 && errno == ESRCH);
     if (gone) std::filesystem::remove(entry.path(), ignored);
   }
+}
+
+}  // namespace
+
+void remove_orphans(const std::filesystem::path& folder) { remove_orphans_in(folder, ""); }
+
+void remove_orphans_of(const std::filesystem::path& file) {
+  remove_orphans_in(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."), file.filename().string());
 }
 
 std::string read_file(const std::filesystem::path& path) {

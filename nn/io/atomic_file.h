@@ -34,6 +34,8 @@ void make_folder(const std::filesystem::path& path);
 std::string remedy_for(int error);
 /// Removes what a killed process left half written in a folder: NAME.tmp<process>, where that process is gone.
 void remove_orphans(const std::filesystem::path& folder);
+/// The same of one file's name alone: FILE.tmp<process>, in a folder that may hold other programs' files.
+void remove_orphans_of(const std::filesystem::path& file);
 /// All bytes of a file, or of a pipe up to 1 GiB. Throws std::runtime_error with path and reason; a folder or device
 /// is one.
 std::string read_file(const std::filesystem::path& path);

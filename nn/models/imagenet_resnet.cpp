@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ResNet-18, 34 and 50 for ImageNet as Cyclic Precision Training has them, on 224x224 images or of the size that the
-// builder's options say. The convolutions inside the blocks are quantised; the first one, the projections of shortcuts
-// and the classifier are float32. Parameter names are those of the paper's code.
+// builder's options say. The convolutions inside the blocks are quantised; the first one and the projections of
+// shortcuts are float32 unless the options say otherwise, and the classifier is float32. Parameter names are those of
+// the paper's code.
 #include "nn/builder/builder.h"
 #include "nn/models/model.h"
 
@@ -34,7 +35,8 @@ Value* write_block(Builder& b, const std::string& name, Value* x, std::int64_t w
   }
   Value* shortcut = x;
   if (stride != 1 || x->c != channels) {
-    shortcut = conv_norm(b, x, {name + ".downsample.0", channels, 1, stride, 0, 1, false}, name + ".downsample.1");
+    const bool quantised = is_quantised(b.options().projections, false);
+    shortcut = conv_norm(b, x, {name + ".downsample.0", channels, 1, stride, 0, 1, quantised}, name + ".downsample.1");
   }
   return relu(b, add(b, y, shortcut));
 }
@@ -44,7 +46,8 @@ void write_imagenet_resnet(Builder& b, const std::string& name, std::int64_t cla
   const std::int64_t blocks_of[2][4] = {{2, 2, 2, 2}, {3, 4, 6, 3}};
   const auto& blocks = blocks_of[depth == "18" ? 0 : 1];
   const std::int64_t size = b.options().image_size > 0 ? b.options().image_size : kImageSize;
-  Value* x = relu(b, conv_norm(b, b.images(size, size, 3), {"conv1", 64, 7, 2, 3, 1, false}, "bn1"));
+  const bool first = is_quantised(b.options().first_layer, false);
+  Value* x = relu(b, conv_norm(b, b.images(size, size, 3), {"conv1", 64, 7, 2, 3, 1, first}, "bn1"));
   x = max_pool(b, x, "maxpool", {3, 2, 1});
   for (std::size_t group = 0; group < 4; ++group) {
     for (std::int64_t block = 0; block < blocks[group]; ++block) {

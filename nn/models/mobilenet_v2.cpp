@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MobileNetV2 for CIFAR as Cyclic Precision Training has it: inverted residual blocks with depthwise convolutions on
-// 32x32 images. Every convolution is quantised, depthwise and shortcut ones too; the classifier is float32. Parameter
-// names are those of the paper's code.
+// 32x32 images. Every convolution is quantised, depthwise and shortcut ones too, unless the options say otherwise; the
+// classifier is float32. Parameter names are those of the paper's code.
 #include "nn/builder/builder.h"
 #include "nn/models/model.h"
 
@@ -26,12 +26,15 @@ Value* write_block(Builder& b, const std::string& name, Value* x, const Group& g
   y = batch_norm(b, conv(b, y, {name + ".conv3", group.channels, 1, 1, 0}), name + ".bn3");
   if (stride != 1) return y;
   if (x->c == group.channels) return add(b, y, x);
-  return add(b, y, batch_norm(b, conv(b, x, {name + ".shortcut", group.channels, 1, 1, 0}), name + ".bn4"));
+  const bool quantised = is_quantised(b.options().projections, true);
+  Value* shortcut = conv(b, x, {name + ".shortcut", group.channels, 1, 1, 0, 1, quantised});
+  return add(b, y, batch_norm(b, shortcut, name + ".bn4"));
 }
 
 void write_mobilenet_v2(Builder& b, const std::string&, std::int64_t classes) {
   b.result().parameters.initial = ParameterStore::Initial::kUniform;
-  Value* x = relu(b, batch_norm(b, conv(b, b.images(32, 32, 3), {"conv1", 32}), "bn1"));
+  const bool first = is_quantised(b.options().first_layer, true);
+  Value* x = relu(b, batch_norm(b, conv(b, b.images(32, 32, 3), {"conv1", 32, 3, 1, 1, 1, first}), "bn1"));
   int number = 0;
   for (const Group& group : kGroups) {
     ++number;

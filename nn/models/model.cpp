@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "nn/builder/builder.h"
+#include "nn/builder/image_layers.h"
 #include "nn/builder/language_sizes.h"
 #include "sim/program/products.h"
 
@@ -109,6 +110,7 @@ Workload workload_of_model(const std::string& name, std::int64_t classes, builde
 Workload model_workload(const Config& config) {
   builder::Options options;
   options.image_size = image_size_of(config);
+  builder::choose_layers(config, options);
   options.language = builder::language_sizes(config);
   // Words of a sequence know each other: it is priced as a whole.
   if (model_reads(config.model.name) != Reads::kSequences) options.language.time_steps = 1;

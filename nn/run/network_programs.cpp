@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "nn/builder/image_layers.h"
 #include "nn/builder/language_sizes.h"
 #include "nn/data/dataset.h"
 #include "nn/models/model.h"
@@ -39,6 +40,7 @@ builder::Options builder_options(const Config& config, std::int64_t batch) {
   options.batch = batch;
   options.seed = config.train.seed;
   options.image_size = image_size_of(config);
+  builder::choose_layers(config, options);
   options.language = builder::language_sizes(config);
   const PrecisionConfig& precision = config.precision;
   options.quantisation = {precision.stochastic, precision.zero_on_grid, precision.error_weights,

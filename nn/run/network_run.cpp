@@ -60,7 +60,7 @@ NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& dev
     layers_.push_back(layer.name);
     max_widths_.push_back(plan_.own_max(layer.name));
   }
-  require_matching_patterns(plan_, layers_, config.model.name);
+  if (!plan_.unmatched(layers_).empty()) require_matching_patterns(plan_, model_workload(config));
   std::vector<BitWidth> widest;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const BitWidth max = max_widths_[i].forward;

@@ -21,6 +21,8 @@ bool same_folder(const fs::path& a, const fs::path& b) {
 void check_common_keys(const Config& config, const Config& parent) {
   static const std::vector<std::string> common{"model.name",
                                                "model.classes",
+                                               "model.first_layer",
+                                               "model.projections",
                                                "data.name",
                                                "data.train_images",
                                                "data.test_images",

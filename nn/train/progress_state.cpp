@@ -24,6 +24,7 @@ std::map<std::string, std::string> to_metadata(const ProgressState& state) {
                                               {"loss_count", std::to_string(state.loss_count)},
                                               {"min_scale_bound", std::to_string(state.min_scale_bound)},
                                               {"data_checksum", state.data_checksum}};
+  if (state.evaluation_missing) metadata[kEvaluationMissing] = "true";
   if (state.swa_models > 0) {
     metadata["swa_models"] = std::to_string(state.swa_models);
     metadata["swa_accuracy"] = exact(state.swa_accuracy);
@@ -62,6 +63,7 @@ ProgressState from_metadata(const std::map<std::string, std::string>& metadata, 
   state.loss_count = integer("loss_count");
   state.min_scale_bound = integer("min_scale_bound");
   state.data_checksum = text("data_checksum");
+  state.evaluation_missing = metadata.count(kEvaluationMissing) != 0;
   if (metadata.count("swa_models") != 0) {
     state.swa_models = integer("swa_models");
     state.swa_accuracy = number("swa_accuracy");

@@ -17,12 +17,16 @@ struct ProgressState {
   std::int64_t loss_count = 0;
   std::int64_t min_scale_bound = 0;
   std::string data_checksum;
-  std::int64_t swa_models = 0;  // averaged so far
-  double swa_accuracy = -1.0;   // of the newest average
+  bool evaluation_missing = false;  // of this very step: an image of it could not be read
+  std::int64_t swa_models = 0;      // averaged so far
+  double swa_accuracy = -1.0;       // of the newest average
   double best_swa_accuracy = -1.0;
   // Of a text: the lowest validation loss, and the test loss of that evaluation. Below 0: none yet.
   double best_loss = -1.0, best_test_loss = -1.0;
 };
+
+/// Metadata of a checkpoint whose step was to be evaluated and was not.
+inline constexpr const char* kEvaluationMissing = "evaluation_missing";
 
 std::map<std::string, std::string> to_metadata(const ProgressState& state);
 /// Throws std::runtime_error naming `origin` and the key that is missing or malformed.

@@ -13,6 +13,7 @@
 #include "nn/config/config_error.h"
 #include "nn/config/recorded_config.h"
 #include "nn/io/atomic_file.h"
+#include "nn/train/progress_state.h"
 #include "nn/train/run_extension.h"
 #include "nn/train/run_key.h"
 #include "nn/train/run_records.h"
@@ -281,6 +282,10 @@ void RunFolder::check_origin(const Checkpoint& checkpoint, const fs::path& path)
   if (same_key && static_cast<std::int64_t>(scan(config).steps.records.size()) >= checkpoint.step) return;
   throw std::runtime_error("'" + path.string() + "' was written by a run of another config than '" +
                            (path_ / kConfig).string() + "'");
+}
+
+bool RunFolder::evaluation_is_missing(std::int64_t step) const {
+  return checkpoint_metadata(path_ / kCheckpoints / checkpoint_name(step)).count(kEvaluationMissing) != 0;
 }
 
 std::vector<std::string> RunFolder::foreign_checkpoints() const {

@@ -133,8 +133,10 @@ class RunFolder {
   /// The checkpoint that training goes on from: the newest whole one whose records are whole, too; none where the run
   /// has none at all. Throws std::runtime_error where there are checkpoints and nothing can be gone on from.
   std::optional<Checkpoint> resume_point(std::vector<std::string>& warnings) const;
-  /// Cuts every record after `step` steps.
-  void truncate_to(std::int64_t step);
+  /// Cuts every record after `step` steps; `evaluated`: false: that step's evaluation, too.
+  void truncate_to(std::int64_t step, bool evaluated = true);
+  /// Appends the digests of a step, or puts them where others are recorded of it.
+  void record_digests_of(const DigestRecord& record);
 
   /// True where the records carry checksums; those of earlier versions do not.
   bool is_sealed() const;
@@ -173,6 +175,8 @@ class RunFolder {
   /// Throws where the checkpoint says that it is of a run of another config.
   void check_origin(const Checkpoint& checkpoint, const std::filesystem::path& path) const;
   Recorded recorded() const;
+  /// Whether the checkpoint of this step says so.
+  bool evaluation_is_missing(std::int64_t step) const;
   RecordScan<StepRecord> scan_steps() const;
   RecordScan<WidthRecord> scan_widths() const;
   RecordScan<EvaluationRecord> scan_evaluations(const Config& config) const;

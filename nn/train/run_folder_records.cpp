@@ -147,8 +147,12 @@ RunFolder::Recorded RunFolder::recorded() const {
   const Config config = this->config();
   const std::int64_t first = config.fork.step, last = config.train.steps;
   const Scans scans = scan(config);
-  return {static_cast<std::int64_t>(scans.steps.records.size()), scans.widths_until,
-          recorded_up_to(scans.evaluations.records, {config.train.evaluate_every, first}, last),
+  std::int64_t evaluations = recorded_up_to(scans.evaluations.records, {config.train.evaluate_every, first}, last);
+  // The newest checkpoint may say that its step is yet to be evaluated.
+  if (const auto steps = checkpoint_steps(); !steps.empty() && steps.back() == evaluations + 1) {
+    if (evaluation_is_missing(steps.back())) ++evaluations;
+  }
+  return {static_cast<std::int64_t>(scans.steps.records.size()), scans.widths_until, evaluations,
           recorded_up_to(scans.roots.records, {config.digest.every, first}, last)};
 }
 
@@ -225,10 +229,17 @@ std::optional<Checkpoint> RunFolder::resume_point(std::vector<std::string>& warn
                            ". Restore the files from a copy, or start again with --restart (this folder is kept)");
 }
 
-void RunFolder::truncate_to(std::int64_t step) {
+void RunFolder::record_digests_of(const DigestRecord& record) {
+  const auto recorded = recorded_digest(record.step);
+  if (recorded && *recorded == record.root) return;
+  if (recorded) digests_.cut([&](const std::string& line) { return parse_digest_record(line).step < record.step; });
+  append(record);
+}
+
+void RunFolder::truncate_to(std::int64_t step, bool evaluated) {
   steps_.cut([&](const std::string& line) { return parse_step(line).step < step; });
   widths_.cut([&](const std::string& line) { return parse_widths(line).step < step; });
-  metrics_.cut([&](const std::string& line) { return parse_evaluation(line).step <= step; });
+  metrics_.cut([&](const std::string& line) { return parse_evaluation(line).step < step + (evaluated ? 1 : 0); });
   digests_.cut([&](const std::string& line) { return parse_digest_record(line).step <= step; });
   remove_what_follows(step);
 }

@@ -113,8 +113,9 @@ void Training::begin() {
   } else {
     state_.swa_models = 0;  // a fork may leave its parent's averages behind
   }
+  if (!config_.fork.run.empty() && state_.step <= config_.fork.step) state_.evaluation_missing = false;  // the parent's
   checkpoint_step_ = state_.step;
-  folder_->truncate_to(state_.step);
+  folder_->truncate_to(state_.step, !state_.evaluation_missing);
   const auto recorded = folder_->widths();
   if (!recorded.empty()) widths_ = recorded.back();
   open_tensorboard();
@@ -125,6 +126,7 @@ void Training::begin() {
 void Training::steps() {
   const std::int64_t first = state_.step, last = config_.train.steps;
   meter_.expect(last - first);
+  if (state_.evaluation_missing) look(true);
   bool started = false;  // the step of this round, by the one before
   for (std::int64_t step = first; step < last; ++step) {
     if (!started && stop_wanted(step - first)) {
@@ -146,18 +148,7 @@ void Training::steps() {
     const StepResult result = run_.finish();
     meter_.add(seconds_since(begun));
     record(step, result);
-    const std::int64_t done = state_.step;
-    bool best = false;
-    const bool evaluation = due(done, config_.train.evaluate_every);
-    if (evaluation && averages(done)) explained([&] { average_->add(run_.state(), done); });
-    Measured measured;
-    if (evaluation) measured = explained([&] { return measure(); });
-    if (looked_at(done)) {
-      digest_ = digest_state(run_.state());
-      folder_->append(DigestRecord{done, digest_.root, digest_.tensors});
-    }
-    if (evaluation) best = explained([&] { return evaluate(measured); });
-    if (best || due(done, config_.train.checkpoint_every)) write_checkpoint();
+    look(false);
     if (unreadable) save_and_rethrow(unreadable);
   }
 }
@@ -170,15 +161,56 @@ void Training::start(std::int64_t step) {
   }
 }
 
+void Training::look(bool missing) {
+  const std::int64_t done = state_.step;
+  const bool evaluation = missing || due(done, config_.train.evaluate_every);
+  std::vector<NamedTensor> averages_before;
+  Measured measured;
+  if (evaluation) {
+    if (averages(done)) averages_before = average_->save();
+    try {
+      if (averages(done)) average_->add(run_.state(), done);
+      measured = measure();
+    } catch (const DataError& error) {
+      save_before_evaluation(error, averages_before);
+    }
+  }
+  if (missing || looked_at(done)) {
+    digest_ = digest_state(run_.state());
+    const DigestRecord record{done, digest_.root, digest_.tensors};
+    missing ? folder_->record_digests_of(record) : folder_->append(record);
+  }
+  const bool best = evaluation && evaluate(measured);
+  if (best || missing || due(done, config_.train.checkpoint_every)) write_checkpoint();
+}
+
+namespace {
+
+/// The run was saved, and how it goes on.
+std::string saved_text(std::int64_t step) {
+  return ". The run is saved at step " + std::to_string(step) +
+         ", and the same command goes on when the set is again as it was when the run began; a file that was "
+         "broken then already must be mended, which makes another set of it: start again with --restart";
+}
+
+}  // namespace
+
+void Training::save_before_evaluation(const DataError& error, const std::vector<NamedTensor>& averages) {
+  if (!state_.evaluation_missing) {
+    const StateDigest digest = digest_state(run_.state());
+    folder_->append(DigestRecord{state_.step, digest.root, digest.tensors});
+    state_.evaluation_missing = true;
+    write_checkpoint(averages);
+  }
+  throw DataError(error.what() + saved_text(state_.step) + ". The evaluation of that step comes first then");
+}
+
 void Training::save_and_rethrow(const std::exception_ptr& error) {
   if (state_.step != checkpoint_step_) write_checkpoint();
   try {
     std::rethrow_exception(error);
   } catch (const DataError& reason) {
-    throw DataError(
-        std::string(reason.what()) + ". The run is saved at step " + std::to_string(state_.step) +
-        ", and the same command goes on when the set is again as it was when the run began; a file that was "
-        "broken then already must be mended, which makes another set of it: start again with --restart");
+    throw DataError(reason.what() + saved_text(state_.step));
   }
 }
 

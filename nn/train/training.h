@@ -72,17 +72,6 @@ class Training {
     return options_.stop_after > 0 && done_here >= options_.stop_after;
   }
 
-  /// An evaluation, or a pass for an average, that cannot read an image leaves the run as its last checkpoint has it.
-  template <typename Act>
-  auto explained(Act&& act) {
-    try {
-      return act();
-    } catch (const DataError& error) {
-      throw DataError(std::string(error.what()) + ". Nothing of this evaluation was written, " + last_checkpoint_ +
-                      ", and the same command goes on when the file can be read");
-    }
-  }
-
   void steps();
 
   /// Begins a step. Where an image of it cannot be read, what was trained before is saved.
@@ -98,6 +87,7 @@ class Training {
 
   struct Measured {
     EvaluationResult test, test_max_width;  // at the widths of the step just done, and at the largest
+    double average = 0.0;                   // accuracy of the averaged weights, where the step adds to them
     std::optional<TextLosses> text;
     double decisive = 0.0;  // accuracy, or validation loss, which tells the best checkpoint
     double decisive_test_loss = 0.0;
@@ -107,9 +97,16 @@ class Training {
   /// True where this is the best so far.
   bool evaluate(const Measured& measured);
 
-  void evaluate_average(EvaluationRecord& evaluation);
+  void record_average(EvaluationRecord& evaluation, double accuracy);
 
-  void write_checkpoint();
+  /// What is due after a step. `missing`: its evaluation alone, of a run that was stopped by it.
+  void look(bool missing);
+  /// An image of the evaluation cannot be read: what was trained is saved, and the evaluation comes first when the
+  /// training goes on. `averages`: as they were before it.
+  [[noreturn]] void save_before_evaluation(const DataError& error, const std::vector<NamedTensor>& averages);
+
+  void write_checkpoint() { write_checkpoint(average_ ? average_->save() : std::vector<NamedTensor>{}); }
+  void write_checkpoint(const std::vector<NamedTensor>& averages);
 
   TrainSummary summary();
 

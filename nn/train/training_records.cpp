@@ -76,6 +76,8 @@ Training::Measured Training::measure() {
   measured.decisive = !measured.text ? test.accuracy
                       : max_decides  ? measured.text->validation_max_width
                                      : measured.text->validation;
+  if (averages(done)) measured.average = average_->evaluate(done).accuracy;
+  // Last, since it may change the state: what cannot be read must leave it as it was.
   run_.note_validation(measured.text ? measured.decisive : test.loss);
   return measured;
 }
@@ -99,7 +101,7 @@ bool Training::evaluate(const Measured& measured) {
   evaluation.min_scale_bound = state_.min_scale_bound;
   evaluation.digest = digest_.root;
   evaluation.seconds = seconds_since(start_);
-  if (averages(done)) evaluate_average(evaluation);
+  if (averages(done)) record_average(evaluation, measured.average);
   folder_->append(evaluation);
   on_tensorboard([&] {
     tensorboard_->add(evaluation);
@@ -108,6 +110,7 @@ bool Training::evaluate(const Measured& measured) {
   state_.loss_sum = 0.0;
   state_.loss_count = 0;
   state_.min_scale_bound = 0;
+  state_.evaluation_missing = false;
   const bool best = measured.text ? state_.best_loss < 0.0 || measured.decisive < state_.best_loss
                                   : measured.decisive > state_.best_accuracy;
   if (best) {
@@ -119,14 +122,14 @@ bool Training::evaluate(const Measured& measured) {
   return best;
 }
 
-void Training::evaluate_average(EvaluationRecord& evaluation) {
+void Training::record_average(EvaluationRecord& evaluation, double accuracy) {
   evaluation.swa_models = state_.swa_models = average_->models();
-  evaluation.swa_accuracy = state_.swa_accuracy = average_->evaluate(evaluation.step).accuracy;
+  evaluation.swa_accuracy = state_.swa_accuracy = accuracy;
   evaluation.swa_digest = average_->digest();
   state_.best_swa_accuracy = std::max(state_.best_swa_accuracy, state_.swa_accuracy);
 }
 
-void Training::write_checkpoint() {
+void Training::write_checkpoint(const std::vector<NamedTensor>& averages) {
   if (const auto name = non_finite_state(run_.state()); !name.empty()) {
     throw NonFiniteError("step " + std::to_string(state_.step - 1) + ": " + name + " is not finite");
   }
@@ -138,7 +141,6 @@ void Training::write_checkpoint() {
   checkpoint.best_step = state_.best_step;
   TensorStream tensors;
   tensors.entries = state_entries(run_.state());
-  const std::vector<NamedTensor> averages = average_ ? average_->save() : std::vector<NamedTensor>{};
   for (const auto& tensor : averages) {
     tensors.entries.push_back({tensor.name, "F32", tensor.shape, sizeof(float) * tensor.data.size()});
   }

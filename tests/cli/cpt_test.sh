@@ -27,6 +27,7 @@ test_cifar_line_parses_and_wants_the_data() {
   is_error
   contains "$err" "PATH"
   lacks "$err" "unknown option"
+  contains "$err" "--datadir is data.path"
 }
 
 test_cifar_line_trains() {
@@ -101,10 +102,19 @@ test_imagenet_program_has_its_own_arguments() {
     is_error
     contains "$err" "${option%% *}"
   done
-  # Widths without --is_cyclic_precision are those of --num_bits, and 0 is float32.
+  # Without --is_cyclic_precision a width to itself is static training, and nothing else is in a folder of that name.
   # shellcheck disable=SC2086
-  run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --set model.classes=7
-  contains "$out" "as --num_bits is 0 or not given, this is float32"
+  run 1 "$BITCYCLE" train $common --cyclic_num_bits_schedule 6 6 --epoch 2 --set model.classes=7
+  contains "$out" "are static 6/8 bits, with --is_cyclic_precision or without"
+  # shellcheck disable=SC2086
+  run 2 "$BITCYCLE" train $common --cyclic_num_bits_schedule 3 8
+  contains "$err" "--cyclic_num_bits_schedule 3 8 without --is_cyclic_precision trains in float32"
+  # shellcheck disable=SC2086
+  run 0 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --num_bits 0 --num_grad_bits 0 --epoch 1 \
+    --batch_size 4 --save_folder logs --set data.image_size=32 --set data.resize=40
+  contains "$out" "% in float32"
+  lacks "$out" "32 bits"
+  [ -d logs/resnet18_num_bit_0_0_grad_bit_0_0_period_32 ] || failed "the folder has another name: $(ls logs)"
   run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data --epoch 3
   contains "$err" "--epoch belongs to the paper's ImageNet code"
 }
@@ -127,7 +137,8 @@ test_averaged_weights_of_the_published_code() {
   grep -q '"swa_models":2' save_checkpoints/cifar100_resnet_8/metrics.jsonl || failed "no second average"
   # shellcheck disable=SC2086
   run 1 "$BITCYCLE" train $common --swa_start 2 --swa_freq 3
-  contains "$err" "swa.freq is 3, and train.evaluate_every is 2"
+  contains "$err" "--swa_freq 3: swa.freq is 3, and train.evaluate_every is 2"
+  contains "$err" "of the paper's options --swa_freq is swa.freq, --eval_every is train.evaluate_every"
   # shellcheck disable=SC2086
   run 1 "$BITCYCLE" train $common --swa_freq 3 --set data.train_images=5000000
   contains "$out$err" "--swa_freq has no effect without --swa_start"
@@ -159,7 +170,7 @@ test_wrong_values_are_errors() {
   contains "$err" "did you mean '--cyclic_num_bits_schedule'?"
   mkdir photographs
   run 2 "$BITCYCLE" train --arch resnet18 --datadir photographs --epoch 999999999999 \
-    --cyclic_num_bits_schedule 4 8 --cyclic_num_grad_bits_schedule 8 8
+    --is_cyclic_precision --cyclic_num_bits_schedule 4 8 --cyclic_num_grad_bits_schedule 8 8
   is_error
   contains "$err" "--epoch is 999999999999: 1 to 100000 are possible"
   tiny config.yaml

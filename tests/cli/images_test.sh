@@ -44,6 +44,11 @@ test_a_folder_is_counted_and_what_is_broken_is_listed() {
   contains "$out" "images/train/cat/3.jpg' cannot be read: it is cut off"
   contains "$out" "images/val/dog/1.jpg' cannot be read: it is a PNG file"
   contains "$out" '"images": 16,'
+  cp images/train/dog/1.jpg images/train/loose.jpg
+  touch images/train/cat/notes.txt images/train/cat/more.txt
+  run 1 "$BITCYCLE" data images
+  contains "$out$err" "images/train: 1 JPEG file lies beside the class folders and is left out"
+  contains "$out$err" "cat/more.txt, cat/notes.txt are left out: only files named .jpg"
   rm -r images/val/dog
   run 1 "$BITCYCLE" data images
   is_error
@@ -81,6 +86,70 @@ test_training_over_a_folder_resumes_to_the_same_bits_whatever_reads() {
   run 1 "$BITCYCLE" train config.yaml --out stopped "${constant[@]}"
   is_error
   contains "$err" "are not those that stopped was trained on"
+}
+
+test_a_broken_picture_of_val_loses_no_step() {
+  make_images images
+  image_config config.yaml images
+  local -a options=(--set train.evaluate_every=3 --set train.checkpoint_every=8 --set learning_rate.schedule=plateau
+    --set precision.forward.schedule=constant --set swa.start=3 --set swa.freq=3)
+  run 0 "$BITCYCLE" train config.yaml --out whole --json "${options[@]}"
+  local whole
+  whole=$(json digest)
+  # The evaluation of step 3 meets a file that is cut off: the steps before it are saved, and it comes first later.
+  mv images/val/dog/1.jpg kept.jpg
+  head -c 400 kept.jpg >images/val/dog/1.jpg
+  truncate -r kept.jpg images/val/dog/1.jpg
+  local try
+  for try in 1 2; do
+    run 1 "$BITCYCLE" train config.yaml --out broken "${options[@]}"
+    is_error
+    contains "$err" "images/val/dog/1.jpg"
+    contains "$err" "The run is saved at step 3"
+    contains "$err" "makes another set of it: start again with --restart"
+    equal "$(ls broken/checkpoints)" step-00000003.safetensors "checkpoints at try $try"
+  done
+  [ ! -s broken/metrics.jsonl ] || ! grep -q '"step"' broken/metrics.jsonl || failed "an evaluation was recorded"
+  # What waits for its evaluation is whole.
+  run 0 "$BITCYCLE" cost broken
+  mv kept.jpg images/val/dog/1.jpg
+  run 0 "$BITCYCLE" train config.yaml --out broken --json "${options[@]}"
+  contains "$err" "resumed at step 3 of 8"
+  equal "$(json digest)" "$whole" "digests of the run that was stopped"
+  local file
+  for file in steps.csv widths.csv digests.jsonl cost.csv; do
+    cmp "whole/$file" "broken/$file" || failed "$file differs"
+  done
+  equal "$(grep -o '"step":[0-9]*.*"digest":"[0-9a-f]*"' broken/metrics.jsonl)" \
+    "$(grep -o '"step":[0-9]*.*"digest":"[0-9a-f]*"' whole/metrics.jsonl)" "evaluations"
+  equal "$(grep -o '"swa_models.*"swa_digest":"[0-9a-f]*"' broken/metrics.jsonl)" \
+    "$(grep -o '"swa_models.*"swa_digest":"[0-9a-f]*"' whole/metrics.jsonl)" "averages"
+}
+
+test_networks_of_imagenet_with_integers_everywhere() {
+  make_images images
+  image_config config.yaml images
+  local -a network=(--set model.name=imagenet_resnet18 --set train.batch=2)
+  local -a integers=(--set model.first_layer=quantised --set model.projections=quantised)
+  run 1 "$BITCYCLE" train config.yaml "${network[@]}" --set 'precision.layers=[{match: conv1, forward: 8}]'
+  is_error
+  contains "$err" "the pattern 'conv1' matches no quantised layer of"
+  contains "$err" "conv1 is float32 whatever the schedule says. model.first_layer=quantised"
+  local device
+  for device in cpu cuda-on-host; do
+    run 0 "$BITCYCLE" verify config.yaml --device $device --against reference --steps 1 "${network[@]}" "${integers[@]}"
+  done
+  # Strided 7x7 and 1x1 products of codes, priced by the schedule's widths.
+  run 0 "$BITCYCLE" program config.yaml "${network[@]}" "${integers[@]}"
+  contains "$out" "group2_layer0.downsample.0"
+  local paper other
+  run 0 "$BITCYCLE" cost config.yaml "${network[@]}" --json
+  paper=$(json executed_gbitops)
+  run 0 "$BITCYCLE" cost config.yaml "${network[@]}" "${integers[@]}" --json
+  other=$(json executed_gbitops)
+  [ "$paper" != "$other" ] || failed "integers in place of float32 cost the same: $paper"
+  run 1 "$BITCYCLE" train config.yaml "${network[@]}" --set model.first_layer=int8
+  contains "$err" "published, quantised, float32"
 }
 
 test_a_pack_gives_the_folders_evaluation_and_its_own_identity() {
@@ -135,6 +204,13 @@ test_a_pack_replaces_a_pack_and_nothing_else() {
   is_error
   contains "$err" "file-size limit"
   [ -z "$(ls ./*limited* 2>/dev/null)" ] || failed "a part of a pack is left: $(ls ./*limited*)"
+  # What a killed process left goes with the next pack of that name; other files stay.
+  local gone
+  gone=$(bash -c 'echo $$')
+  touch "set.pack.tmp$gone" "other.pack.tmp$gone"
+  run 0 "$BITCYCLE" data images --pack set.pack --resize 40
+  [ ! -e "set.pack.tmp$gone" ] || failed "a temporary file of a killed process stays"
+  [ -e "other.pack.tmp$gone" ] || failed "another file was removed"
 }
 
 test_sets_and_models_that_do_not_fit_are_refused() {
@@ -148,6 +224,10 @@ test_sets_and_models_that_do_not_fit_are_refused() {
   contains "$err" "model.classes is 3, data 'imagefolder' has 2 classes"
   run 1 "$BITCYCLE" train config.yaml --set 'data.mean=[0.5]'
   contains "$err" "data.mean has 1 numbers"
+  run 1 "$BITCYCLE" train config.yaml --set 'data.mean=[123.7, 116.3, 103.5]'
+  contains "$err" "data.mean holds 123.7: it is the mean of pixel / 255, so 0 to 1"
+  run 1 "$BITCYCLE" train config.yaml --set 'data.deviation=[1e-30, 1, 1]'
+  contains "$err" "data.deviation holds 1e-30"
   run 1 "$BITCYCLE" train config.yaml --set data.path=nowhere
   contains "$err" "is no folder and no pack"
   [ ! -e runs ] || failed "a refused run left a folder"

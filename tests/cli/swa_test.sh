@@ -61,6 +61,17 @@ test_frequency_must_meet_the_evaluations() {
   contains "$err" "swa.freq is 6, and train.evaluate_every is 4"
 }
 
+test_settings_that_cannot_act_are_said() {
+  swa_config config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out a --set train.steps=4 --set swa.start=5 --set swa.freq=8 \
+    --set learning_rate.warm_up=true
+  contains "$err" "the first average would be made after step 8, and the run has 4 steps"
+  contains "$err" "learning_rate.warm_up_steps is 400 and the run has 4 steps"
+  run 0 "$BITCYCLE" train config.yaml --out b --set train.steps=4 --set swa.start=0 --set learning_rate.warm_up_lr=0.5
+  contains "$err" "swa.freq is 4 and has no effect: swa.start is 0"
+  contains "$err" "learning_rate.warm_up_lr has no effect: learning_rate.warm_up is false"
+}
+
 test_the_best_checkpoint_is_that_of_the_chosen_width() {
   tiny config.yaml
   run 0 "$BITCYCLE" train config.yaml --out a --json

@@ -115,6 +115,7 @@ TEST(ConfigSchema, TakesAConfigWithEveryKeyAndItsOwnDefaults) {
     EXPECT_EQ(misfit(at["properties"][rest]["default"], at["properties"][rest], key.key), "");
     EXPECT_EQ(at["properties"][rest]["description"], key.meaning);
   }
+  EXPECT_EQ(schema()["properties"]["learning_rate"]["properties"]["points"]["default"], Json::parse("[0.5, 0.75]"));
 }
 
 TEST(ConfigSchema, RefusesWhatTheReaderRefuses) {

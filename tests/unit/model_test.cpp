@@ -114,6 +114,26 @@ TEST(Model, ResNet18QuantisesTheConvolutionsOfItsBlocksAlone) {
   EXPECT_NE(network->parameters.find("group2_layer0.conv1.quantize_input.running_range"), nullptr);
 }
 
+TEST(Model, FirstLayerAndProjectionsAreQuantisedOrFloat32WhereTheOptionsSaySo) {
+  using builder::LayerChoice;
+  const auto layers = [](const char* model, LayerChoice first, LayerChoice projections) {
+    builder::Options chosen = options();
+    chosen.first_layer = first;
+    chosen.projections = projections;
+    return write_model(model, 10, chosen)->layers.size();
+  };
+  constexpr auto kPublished = LayerChoice::kPublished, kQuantised = LayerChoice::kQuantised,
+                 kFloat32 = LayerChoice::kFloat32;
+  EXPECT_EQ(layers("resnet18", kQuantised, kPublished), 17U);
+  EXPECT_EQ(layers("resnet18", kQuantised, kQuantised), 20U);
+  EXPECT_EQ(layers("resnet50", kPublished, kQuantised), 48U + 4U);
+  EXPECT_EQ(layers("resnet18", kFloat32, kFloat32), 16U);
+  EXPECT_EQ(layers("resnet8", kPublished, kPublished), 9U);
+  EXPECT_EQ(layers("resnet8", kFloat32, kPublished), 8U);
+  EXPECT_EQ(layers("resnet8", kPublished, kFloat32), 7U);
+  EXPECT_EQ(layers("mobilenet_v2", kFloat32, kFloat32) + 5, layers("mobilenet_v2", kQuantised, kQuantised));
+}
+
 TEST(Model, Resnet8HasTheParametersOfThePapersCodeAndTheRunningRanges) {
   const auto network = write_model("resnet8", 10, options());
   std::set<std::string> names, ranges;
