@@ -18,6 +18,9 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     a.s = geometry(s);
     const std::int64_t taps = s.kh * s.kw, planes = (taps + 15) / 16;
     a.planes = static_cast<std::int32_t>(planes);
+    // One tap would leave a block's columns empty: slices of sixteen channels take the place of taps.
+    a.slices = taps == 1 && s.o % 16 == 0 ? Kernel::kMostSlices : 1;
+    while (s.c % (std::int64_t{16} * a.slices) != 0 && a.slices > 1) a.slices /= 2;
     const PatchShape patch{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
     // Three chunks are in shared memory at once, and leave room for another kernel's blocks.
     const auto most = std::min(static_cast<std::int64_t>(runtime_->shared_bytes()), kMostPatchBytes);
@@ -25,8 +28,9 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     for (std::int64_t pixels = Kernel::kMostPixels; bytes == 0 || bytes > most; pixels = pixels * 3 / 4) {
       a.tiling = tiling_of(patch, Kernel::kMostPositions, std::max(pixels, taps));
       a.pixels = a.tiling.pixels();
+      a.pitch = a.slices == 1 ? a.pixels : a.pixels | 1;
       a.positions = static_cast<std::int32_t>(rounded_up(a.tiling.positions(), 32));
-      bytes = Kernel::shared_bytes(a.pixels, a.positions, planes);
+      bytes = Kernel::shared_bytes(a.stage_pixels(), a.positions, planes);
     }
     a.g = args.g.codes;
     a.x = args.x.codes;
@@ -41,12 +45,13 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     };
     Kernel::set_offsets(a);
     a.row_tiles = tiles_of(s.o, Kernel::kRows);
-    a.column_tiles = tiles_of(s.c, Kernel::kColumns);
-    a.group_tiles = tiles_of(taps + planes, Kernel::kGroups);
-    // A block a multiprocessor, each with as many chunks as there are for it, but none so many that a 32-bit sum could
-    // overflow.
+    a.column_tiles = tiles_of(s.c, std::int64_t{Kernel::kColumns} * a.slices);
+    a.group_tiles = tiles_of(a.regular_groups() + planes, Kernel::kGroups);
+    // A block a multiprocessor, two where each still has many chunks, each with as many chunks as there are for it, but
+    // none so many that a 32-bit sum could overflow.
     const std::int64_t tiles = std::int64_t{a.row_tiles.value} * a.column_tiles.value * a.group_tiles.value;
-    const std::int64_t parts = std::max<std::int64_t>(1, runtime_->processors() / tiles);
+    const std::int64_t at_once = t.chunks * tiles >= std::int64_t{16} * runtime_->processors() ? 2 : 1;
+    const std::int64_t parts = std::max<std::int64_t>(1, at_once * runtime_->processors() / tiles);
     a.part = static_cast<std::int32_t>(std::clamp<std::int64_t>((t.chunks + parts - 1) / parts, 1, Kernel::kMostPart));
     const std::int64_t blocks = tiles * std::max<std::int64_t>(1, (t.chunks + a.part - 1) / a.part);
     launch<Kernel>(static_cast<int>(blocks), static_cast<std::size_t>(bytes), a,

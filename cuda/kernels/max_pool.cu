@@ -6,8 +6,8 @@ namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
 std::vector<gpu::KernelEntry> max_pool_kernels() {
   return {
-      BITCYCLE_KERNEL(MaxPoolKernel),
-      BITCYCLE_KERNEL(MaxPoolBackwardKernel),
+      BITCYCLE_KERNEL(MaxPoolKernel<1>),         BITCYCLE_KERNEL(MaxPoolKernel<4>),
+      BITCYCLE_KERNEL(MaxPoolBackwardKernel<1>), BITCYCLE_KERNEL(MaxPoolBackwardKernel<4>),
       BITCYCLE_KERNEL(NormSumsPrepareKernel),
   };
 }

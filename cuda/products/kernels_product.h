@@ -194,7 +194,9 @@ struct ErrorProductKernel {
   };
   static constexpr int kSharedBytes = Tile::kEnd;
 
-  static constexpr int kAhead = 2;  // rows whose operands are on their way together
+  // Rows whose operands are on their way together: more where registers are left, as eight warps of a multiprocessor
+  // have few requests in flight otherwise.
+  static constexpr int kAhead = kMinBlocks == 3 ? 2 : 4;
   struct FromMemory {
     std::int32_t at, offsets;  // at: of the quad; -1: none
     std::uint32_t codes, mask;

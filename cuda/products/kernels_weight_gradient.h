@@ -93,7 +93,7 @@ struct WeightGradientProductKernel : WeightGradientShape<LG, LX, MT> {
         continue;
       }
       std::uint32_t words[LX][2][2];
-      read_codes<LX>(words, bytes + own.at[step][i], 16 * a.pixels);
+      read_codes<LX>(words, bytes + own.at[step][i], 16 * a.pitch);
       BITCYCLE_UNROLL
       for (int limb = 0; limb < LX; ++limb) {
         const std::uint32_t channels[1][4] = {
@@ -116,7 +116,7 @@ struct WeightGradientProductKernel : WeightGradientShape<LG, LX, MT> {
     if (thread_index() < chunks) {
       shared_store(shared_memory<Record>(kRecords) + thread_index(), Shape::record_of(a, begin + thread_index()));
     }
-    // A chunk's pixels, their distances in bytes, with the tile's first channel; a thread reads what it writes.
+    // A chunk's pixels, their distances in bytes, with the tile's first channel.
     BITCYCLE_UNROLL_BY(1)
     for (int i = thread_index(); i < a.pixels; i += kThreads) {
       PatchItem item = pixel_item(t, i);

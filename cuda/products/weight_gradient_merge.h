@@ -74,6 +74,7 @@ struct WeightGradientMerge {
   BITCYCLE_DEVICE static void add_to_grid(const Args& a, const std::uint32_t* words, Sum* sums) {
     const Tile tile = shared_load(shared_memory<Tile>(0));  // not kept in registers
     const int taps = a.s.taps(), regular = taps * a.s.c, columns = regular + taps;
+    const int group_step = a.slices > 1 ? 16 : a.s.c;  // columns from a group's to the next one's
     const int column = thread_index() % 16, row = thread_index() / 16;
     const auto sum_at = [&](const std::uint32_t* from) {
       Sum sum = 0;
@@ -98,14 +99,14 @@ struct WeightGradientMerge {
       if (tile.column + column < a.s.c) {
         Sum* at = to + tile.group * a.s.c + tile.column + column;
         BITCYCLE_UNROLL
-        for (int i = 0; i < kGroups; ++i, at += a.s.c) {
+        for (int i = 0; i < kGroups; ++i, at += group_step) {
           if (i >= tile.taps) break;
           atomic_add(at, sum_at(of_x + offset + i * kGroupWords));
         }
       }
       BITCYCLE_UNROLL_BY(1)
       for (int i = tile.taps; i < tile.groups; ++i) {
-        const int tap = 16 * (tile.group + i - taps) + column;
+        const int tap = 16 * (tile.group + i - a.regular_groups()) + column;
         if (tap < taps) atomic_add(to + regular + tap, sum_at(of_existence + offset + i * kGroupWords));
       }
     }
@@ -117,8 +118,9 @@ struct WeightGradientMerge {
         const int word = (group * LX + limb) * 16 + tile_of<LX>(column) * 8 + column_of<LX>(column);
         sum = static_cast<Sum>(sum + (static_cast<Sum>(shared_load(words + kSumWords + word)) << (8 * limb)));
       }
-      atomic_add(
-          sums + static_cast<std::int64_t>(a.s.o) * columns + (tile.group + group) * a.s.c + tile.column + column, sum);
+      atomic_add(sums + static_cast<std::int64_t>(a.s.o) * columns + tile.group * a.s.c + group * group_step +
+                     tile.column + column,
+                 sum);
     }
   }
 };

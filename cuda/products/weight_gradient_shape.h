@@ -10,10 +10,11 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-/// A block has 16 MT output channels, 16 input channels and ten groups of columns: a group is a tap, or sixteen columns
-/// that are 1 where a tap exists, whose products are the sums of gradient codes that the offsets need. It goes through
-/// chunks of positions, whose pixels it keeps in shared memory as they are in memory, channels innermost.
-/// LG, LX: limbs of gradient and activation codes.
+/// A block has 16 MT output channels, and ten groups of sixteen columns: a group is a tap of sixteen input channels, or
+/// sixteen columns that are 1 where a tap exists, whose products are the sums of gradient codes that the offsets need.
+/// The channels of all taps are the same slice of sixteen, but a kernel of 1 x 1 has up to eight slices a block. It
+/// goes through chunks of positions, whose pixels it keeps in shared memory slice by slice, channels innermost. LG, LX:
+/// limbs of gradient and activation codes.
 template <int LG, int LX, int MT>
 struct WeightGradientShape {
   static constexpr int kThreads = 128, kMinBlocks = 2;
@@ -23,6 +24,7 @@ struct WeightGradientShape {
   // no more, because much of a block's work is each warp's: finding its position, adding up its sums.
   static constexpr int kOwnGroups = 5, kGroups = 2 * kOwnGroups, kHalves = 2, kSteps = 4, kStages = 3;
   static constexpr int kMostGroups = StreamedRows::kMostTaps + StreamedRows::kMostTaps / 16;
+  static constexpr int kMostSlices = 8;
   static constexpr int kItems = 6;  // pixels of a thread
   static constexpr int kMostPositions = 32 * kHalves * kSteps, kMostPixels = kItems * kThreads, kMostPart = 128;
   static_assert(kMostPart <= kThreads);
@@ -43,12 +45,17 @@ struct WeightGradientShape {
     const void *g, *x;
     const std::uint8_t* existence;  // (planes, out_h * out_w, 16)
     WeightGradientSums sums;
+    std::int32_t slices;             // of sixteen input channels; more than one: of a kernel of 1 x 1
     std::int32_t planes;             // of sixteen taps
     std::int32_t pixels, positions;  // of a chunk; positions in shared memory, a multiple of 32
+    std::int32_t pitch;              // pixels from one plane of sixteen bytes to the next: where slices are copied
+                                     // together they lie in different banks
     std::int32_t part;               // chunks of a block
     Divisor row_tiles, column_tiles, group_tiles;
     // Of groups in a stage: from a position's pixel or, existence, from the position.
     std::int32_t offsets[kMostGroups];
+    BITCYCLE_HD std::int32_t regular_groups() const { return s.kh * s.kw * slices; }
+    BITCYCLE_HD std::int32_t stage_pixels() const { return pitch * slices; }
     bool exact;               // every position of every chunk exists
     bool segments;            // sixteen channels of a pixel are 16-byte segments of memory, in both operands
     bool constant_existence;  // every chunk has the same
@@ -59,15 +66,20 @@ struct WeightGradientShape {
     std::int32_t in_h, in_w, n, h, w;
     std::uint32_t existence;  // bytes
   };
-  /// Bytes of a stage: pixels, gradients, existence.
+  /// Bytes of a stage: pixels of all slices, gradients, existence.
   static std::int64_t stage_bytes(std::int64_t pixels, std::int64_t positions, std::int64_t planes) {
     return 16 * (pixels * LX + positions * (LG * MT + planes));
   }
   static void set_offsets(Args& a) {
-    const std::int32_t taps = a.s.kh * a.s.kw;
-    for (std::int32_t i = 0; i < taps + a.planes; ++i) {
-      a.offsets[i] = i < taps ? 16 * (i / a.s.kw * a.tiling.patch_w + i % a.s.kw)
-                              : static_cast<std::int32_t>(stage_bytes(a.pixels, a.positions, i - taps));
+    const std::int32_t regular = a.regular_groups();
+    for (std::int32_t i = 0; i < regular + a.planes; ++i) {
+      if (i >= regular) {
+        a.offsets[i] = static_cast<std::int32_t>(stage_bytes(a.stage_pixels(), a.positions, i - regular));
+      } else if (a.slices > 1) {
+        a.offsets[i] = 16 * LX * a.pitch * i;
+      } else {
+        a.offsets[i] = 16 * (i / a.s.kw * a.tiling.patch_w + i % a.s.kw);
+      }
     }
   }
   /// Bytes of shared memory.
@@ -84,7 +96,7 @@ struct WeightGradientShape {
   /// A block's part of the work.
   struct Tile {
     std::int32_t row, column, group, part;  // first output channel, first input channel, first group; of the chunks
-    std::int32_t groups, taps;              // that it has; of them taps
+    std::int32_t groups, taps;              // that it has; of them regular ones: taps, or slices of the one tap
     std::int32_t g, stage_bytes;            // of a stage: where gradients begin
     BITCYCLE_DEVICE bool sums_columns() const { return row == 0; }
   };
@@ -93,14 +105,14 @@ struct WeightGradientShape {
     int column = divide(index, a.row_tiles);
     tile.row = index * kRows;
     int group = divide(column, a.column_tiles);
-    tile.column = column * kColumns;
+    tile.column = column * kColumns * a.slices;
     tile.part = divide(group, a.group_tiles);
     tile.group = group * kGroups;
     // Existence does not depend on the input channel: the first ones' blocks have it.
-    const int taps = a.s.taps() - tile.group, groups = column == 0 ? taps + a.planes : taps;
+    const int taps = a.regular_groups() - tile.group, groups = column == 0 ? taps + a.planes : taps;
     tile.groups = groups < kGroups ? groups : kGroups;
     tile.taps = taps < 0 ? 0 : (taps < kGroups ? taps : kGroups);
-    tile.g = 16 * LX * a.pixels;
+    tile.g = 16 * LX * a.stage_pixels();
     tile.stage_bytes = tile.g + 16 * (LG * MT + a.planes) * a.positions;
     return tile;
   }

@@ -58,15 +58,31 @@ struct WeightGradientStage {
       memcpy(&r.n, &high, sizeof high);
     }
     auto* to = shared_memory<std::uint8_t>(Shape::kStageBegin + stage * tile.stage_bytes + 16 * thread_index());
-    BITCYCLE_UNROLL
-    for (int k = 0; k < Shape::kItems; ++k) {
-      if (thread_index() + k * kThreads >= a.pixels) break;
-      const PatchItem item = shared_load(shared_memory<PatchItem>(Shape::kPixelItems) + thread_index() + k * kThreads);
-      bool exists = static_cast<std::uint32_t>(r.in_h + item.row()) < static_cast<std::uint32_t>(t.in_h) &&
-                    static_cast<std::uint32_t>(r.in_w + item.column()) < static_cast<std::uint32_t>(t.in_w);
-      if (!a.exact) exists = exists && r.n + item.image() < t.n;
-      copy_codes<LX, Segments>(to + k * 16 * kThreads, 16 * a.pixels, a.x,
-                               r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column, exists);
+    const auto pixel_exists = [&](const PatchItem& item) {
+      return static_cast<std::uint32_t>(r.in_h + item.row()) < static_cast<std::uint32_t>(t.in_h) &&
+             static_cast<std::uint32_t>(r.in_w + item.column()) < static_cast<std::uint32_t>(t.in_w) &&
+             (a.exact || r.n + item.image() < t.n);
+    };
+    if (a.slices == 1) {
+      BITCYCLE_UNROLL
+      for (int k = 0; k < Shape::kItems; ++k) {
+        if (thread_index() + k * kThreads >= a.pixels) break;
+        const PatchItem item =
+            shared_load(shared_memory<PatchItem>(Shape::kPixelItems) + thread_index() + k * kThreads);
+        copy_codes<LX, Segments>(to + k * 16 * kThreads, 16 * a.pitch, a.x,
+                                 r.pixel + static_cast<std::uint32_t>(item.distance), a.s.c - tile.column,
+                                 pixel_exists(item));
+      }
+    } else {  // neighbouring threads copy neighbouring slices of a pixel
+      const int slice = thread_index() % a.slices, step = kThreads / a.slices;
+      auto* plane = to - 16 * thread_index() + 16 * LX * slice * a.pitch;
+      const std::uint32_t first = r.pixel + static_cast<std::uint32_t>(16 * LX * slice);
+      BITCYCLE_UNROLL_BY(2)
+      for (int pixel = thread_index() / a.slices; pixel < a.pixels; pixel += step) {
+        const PatchItem item = shared_load(shared_memory<PatchItem>(Shape::kPixelItems) + pixel);
+        copy_codes<LX, Segments>(plane + 16 * pixel, 16 * a.pitch, a.x,
+                                 first + static_cast<std::uint32_t>(item.distance), 16, pixel_exists(item));
+      }
     }
     BITCYCLE_UNROLL
     for (int k = 0; k < Shape::kMostPositions / kThreads; ++k, to += 16 * kThreads) {

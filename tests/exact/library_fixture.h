@@ -89,6 +89,10 @@ inline std::vector<NamedShape> backend_shapes() {
       {"odd_number_of_slices", conv_shape(2, 6, 7, 48, 48, 3, 1, 1)},
       {"kernel_larger_than_input", conv_shape(3, 3, 3, 16, 16, 5, 1, 2)},
       {"padding_larger_than_kernel", conv_shape(2, 5, 5, 16, 16, 3, 1, 4)},
+      {"many_channels_of_few_pixels", conv_shape(1, 5, 5, 256, 8, 3, 1, 1)},
+      // Slices of channels in the place of taps: eight and two a block, an odd number of pixels, images left over.
+      {"slices_of_1x1", conv_shape(3, 7, 5, 256, 32, 1, 1, 0)},
+      {"slices_of_1x1_stride2", conv_shape(5, 9, 7, 96, 48, 1, 2, 0)},
       {"groups2", conv_shape(2, 8, 8, 16, 32, 3, 1, 1, 2)},
       // Slices of pixels: of three channels too few to be worth it, odd ones, four, a block and a rest, no neighbours.
       {"groups4_of_3", conv_shape(2, 6, 6, 12, 16, 3, 1, 1, 4)},
