@@ -17,6 +17,7 @@
 #include "sim/cpu/float_kernels.h"
 #include "sim/cpu/language_rows.h"
 #include "sim/cpu/max_pool_row.h"
+#include "sim/cpu/winograd_kernels.h"
 
 namespace bitcycle::cpu {
 
@@ -382,6 +383,7 @@ struct KernelTable {
   /// Whether some exponent is all ones.
   bool (*non_finite)(const float* x, std::int64_t count);
   LanguageRows language;
+  WinogradKernels winograd = {};
 };
 
 #define BITCYCLE_ISA(enumerator, name, kernels, condition) extern const KernelTable kernels;

@@ -102,9 +102,10 @@ void tap_gradient(const TapGradient& tap) {
 }
 
 #include "sim/cpu/tables.inl"
+#include "sim/cpu/winograd.inl"
 
 }  // namespace
 
-const KernelTable kAvx2Kernels = table_named("avx2");
+const KernelTable kAvx2Kernels = with_winograd(table_named("avx2"));
 
 }  // namespace bitcycle::cpu

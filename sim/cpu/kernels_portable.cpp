@@ -37,6 +37,9 @@ namespace {
 #include "sim/cpu/products_floats.inl"
 #endif
 #include "sim/cpu/tables.inl"
+#if defined(BITCYCLE_SSE2_KERNELS)
+#include "sim/cpu/winograd.inl"
+#endif
 // clang-format on
 
 }  // namespace
@@ -45,7 +48,11 @@ namespace {
 extern const KernelTable kPlainKernels;
 const KernelTable kPlainKernels = table_named("plain");
 #else
+#if defined(BITCYCLE_SSE2_KERNELS)
+const KernelTable kPortableKernels = with_winograd(table_named("portable"));
+#else
 const KernelTable kPortableKernels = table_named("portable");
+#endif
 #endif
 
 }  // namespace bitcycle::cpu

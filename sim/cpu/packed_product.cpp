@@ -147,6 +147,11 @@ PackedProduct::PackedProduct(const ConvShape& s, bool error_pass, const KernelTa
       phases.push_back(std::move(phase));
     }
   }
+  has_winograd = kernels.winograd.weights != nullptr && kh == 3 && kw == 3 && stride == 1 &&
+                 in_c <= kMaxWinogradChannels && out_h > 0 && out_w > 0;
+  if (has_winograd) {
+    winograd = WinogradProduct(phases.front().offsets.data(), row_pitch, plane, groups, blocks, out_h, out_w);
+  }
 }
 
 bool fit_words(const KernelTable& kernels, const std::int32_t* codes, std::int64_t rows, std::int64_t channels,
@@ -217,6 +222,8 @@ void PackedProduct::pack_limbs(const KernelTable& kernels, Workers& workers, int
       }
     }
   });
+  by_winograd = has_winograd && limbs == 1 && !words;
+  if (by_winograd) winograd.set_weights(kernels, out);
   std::int32_t* narrow = correction32.zeroed(classes() * lanes);
   double* wide = correction.zeroed(classes() * lanes);
   double* true_sums = weight_sums.zeroed(classes() * lanes);

@@ -10,6 +10,7 @@
 
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
+#include "sim/cpu/winograd.h"
 #include "sim/cpu/workers.h"
 #include "sim/ops/conv_shape.h"
 
@@ -66,10 +67,13 @@ struct PackedProduct {
   std::vector<double> terms;                          // (classes): n, taps that exist times channels
   std::vector<std::vector<std::int64_t>> class_taps;  // (classes): the taps that exist
   std::int64_t limb_bytes = 0;                        // packed bytes of one limb, all phases
+  bool has_winograd = false;                          // of weights of one byte
 
   /// Of this step's weights.
   int limbs = 1;
   double weight_offset = 0.0;
+  bool by_winograd = false;
+  WinogradProduct winograd;
   Scratch<char> packed;                // by phase: (blocks of all limbs, runs, run groups, 16 lanes, 4 bytes)
   Scratch<std::int32_t> correction32;  // (classes, lanes)
   Scratch<double> correction;          // (classes, lanes)
@@ -78,8 +82,14 @@ struct PackedProduct {
   std::int64_t classes() const { return row_classes * column_classes; }
   std::int64_t pixel_in() const { return in_pitch != 0 ? in_pitch : in_c; }
   std::int64_t pixel_out() const { return out_pitch != 0 ? out_pitch : out_c; }
-  /// Tiles read 32 pixels, and whole multiples of 64 bytes of each.
-  std::int64_t staged_bytes() const { return staged_rows * row_pitch + (tiles ? 32 * pixel_step + 64 : 0); }
+  /// Tiles read 32 pixels, and whole multiples of 64 bytes of each; odd maps under minimal filtering a row more.
+  std::int64_t staged_bytes() const {
+    return staged_rows * row_pitch + (tiles ? 32 * pixel_step + 64 : 0) + (has_winograd ? row_pitch : 0);
+  }
+  /// Output rows of a phase whose sums are made together, each as long as a row of staged columns.
+  std::int64_t rows_of_sums(const ProductPhase& phase) const {
+    return by_winograd ? winograd.rows_at_once() : phase.rows_at_once;
+  }
   std::int64_t staged_columns() const { return column_phases * columns; }
 
   /// Integers codes[out * out_step + tap * tap_step + in * in_step], below 2^24 in magnitude, as limbs of

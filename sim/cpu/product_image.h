@@ -17,6 +17,7 @@ namespace bitcycle::cpu {
 struct ProductScratch {
   Scratch<char> staged[2];  // of each byte of the codes
   Scratch<std::int32_t> channel_sums[2], sums[2], position_sums;
+  WinogradScratch winograd;
   const PackedProduct* margins_of = nullptr;  // whose margins `staged` and `channel_sums` hold
 
   template <typename Visit>
@@ -27,6 +28,7 @@ struct ProductScratch {
       visit(a.sums[i], b.sums[i]);
     }
     visit(a.position_sums, b.position_sums);
+    WinogradScratch::each_scratch(a.winograd, b.winograd, visit);
   }
 };
 
@@ -119,7 +121,8 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
     RowProduct row = row_product_of(p, phase);
     std::int32_t* sums[2] = {nullptr, nullptr};
     constexpr std::int64_t kTilePixels = 16;
-    const std::int64_t most = (phase.rows_at_once - 1) * p.columns + phase.pixels + kTilePixels;
+    const std::int64_t together = p.rows_of_sums(phase);
+    const std::int64_t most = together * p.columns + kTilePixels;
     for (int limb = 0; limb < codes.limbs; ++limb) {
       sums[limb] = scratch.sums[limb].need(most * p.lanes * p.limbs);
     }
@@ -148,12 +151,15 @@ void product_image(const KernelTable& kernels, const PackedProduct& p, const Pro
       const std::int64_t staged_row = phase.origin_row + i * phase.row_step;
       const std::int64_t out_row = phase.first_row + i * phase.step;
       const std::int64_t table = p.row_class[static_cast<std::size_t>(out_row)] * phase.pixels;
-      const std::int64_t within = i % phase.rows_at_once;
+      const std::int64_t within = i % together;
       for (int limb = 0; limb < codes.limbs; ++limb) {
-        if (within == 0) {
+        if (within == 0 && p.by_winograd) {
+          p.winograd.rows(kernels, row_origin(p, phase, scratch, i, limb), std::min(together, phase.rows - i),
+                          sums[limb], p.columns * p.lanes, scratch.winograd);
+        } else if (within == 0) {
           row.x = row_origin(p, phase, scratch, i, limb);
           row.sums = sums[limb];
-          row.pixels = (std::min(phase.rows_at_once, phase.rows - i) - 1) * p.columns + pixels;
+          row.pixels = (std::min(together, phase.rows - i) - 1) * p.columns + pixels;
           kernels.row_product(row);
         }
         box.sums = scratch.channel_sums[limb].data() + staged_row * p.staged_columns() + phase.origin_column;

@@ -40,6 +40,10 @@ WeightGradient::WeightGradient(const ConvShape& shape, const KernelTable& kernel
     for (std::int64_t kw = 0; kw < shape.kw; ++kw) valid_.push_back(valid_outputs(shape, kh, kw));
   }
   if (tiles_) plan_tiles();
+  has_winograd_ = WinogradGradient::takes(kernels, shape);
+  if (!has_winograd_) return;
+  winograd_ = WinogradGradient(shape, x_lanes_, x_pitch_, g_lanes_, g_pitch_);
+  images_at_once_ = winograd_.images_at_once();
 }
 
 void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
@@ -58,6 +62,7 @@ void WeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
   partial.wide = false;
   partial.pending = 0;
   partial.used = true;
+  if (has_winograd_) winograd_.clear(partial.winograd);
   if (tiles_) return;
   partial.total_g.need(g_limbs * taps * g_lanes_);
   partial.total_x.need(x_limbs * taps * x_lanes_);
@@ -94,8 +99,16 @@ void WeightGradient::flush(Partial& partial) const {
 void WeightGradient::add(const KernelTable& kernels, const ByteCodes& x, const ByteCodes& g, std::int64_t count,
                          std::int64_t short_row, Partial& partial) const {
   const std::int64_t positions = count * shape_.out_h() * shape_.out_w();
-  if (partial.pending + positions > kMaxPositions) flush(partial);
+  const bool full = partial.pending + positions > kMaxPositions;
+  if (has_winograd_ && (full || partial.winograd.positions + positions > WinogradGradient::kMaxPositions)) {
+    winograd_.fold(partial.winograd, partial.sums.data());
+  }
+  if (full) flush(partial);
   partial.pending += positions;
+  if (has_winograd_) {
+    winograd_.add(kernels, x.limb[0], g.limb[0], count, partial.winograd, partial.sum_x.data(), partial.sum_g.data());
+    return;
+  }
   stage(kernels, x, g, count, short_row, partial);
   accumulate(kernels, count, partial, partial.sums.data());
   partial.fresh = false;
@@ -235,6 +248,12 @@ void WeightGradient::finish(const KernelTable& kernels, Workers& workers, std::v
   const std::int64_t taps = s.kh * s.kw;
   const WeightGradientScale scale = weight_gradient_scale(*g.affine, *x.affine);
   const int x_limbs = byte_limbs(x.width), g_limbs = byte_limbs(g.width);
+  if (has_winograd_) {
+    workers.each(static_cast<std::int64_t>(partials.size()), [&](int, std::int64_t i) {
+      Partial& partial = partials[static_cast<std::size_t>(i)];
+      if (partial.used) winograd_.fold(partial.winograd, partial.sums.data());
+    });
+  }
   const auto sum_of = [&](const Scratch<std::int64_t> Partial::*total, const Scratch<std::int32_t> Partial::*sums,
                           std::int64_t at) {
     std::int64_t sum = 0;

@@ -14,6 +14,7 @@
 #include "sim/cpu/byte_limbs.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/scratch.h"
+#include "sim/cpu/winograd_gradient.h"
 #include "sim/cpu/workers.h"
 #include "sim/ops/conv_shape.h"
 #include "sim/quantisers/affine.h"
@@ -45,9 +46,10 @@ class WeightGradient {
     Scratch<std::int32_t*> targets;                 // (kh)
     Scratch<const std::int32_t*> sets;              // of the first thread: where the threads' sums lie
     Scratch<std::uint8_t> nothing;                  // tiles: codes where there is none, of x and of g
-    std::int64_t pending = 0;                       // positions since the narrow sums were added to the wide ones
-    bool used = false, wide = false;                // wide: the totals are in use
-    bool fresh = false;                             // tiles: the narrow sums hold nothing yet
+    WinogradGradient::State winograd;
+    std::int64_t pending = 0;         // positions since the narrow sums were added to the wide ones
+    bool used = false, wide = false;  // wide: the totals are in use
+    bool fresh = false;               // tiles: the narrow sums hold nothing yet
 
     template <typename Visit>
     static void each_scratch(Partial& a, const Partial& b, const Visit& visit) {
@@ -63,6 +65,7 @@ class WeightGradient {
       visit(a.nothing, b.nothing);
       visit(a.sum_g, b.sum_g);
       visit(a.sum_x, b.sum_x);
+      WinogradGradient::State::each_scratch(a.winograd, b.winograd, visit);
     }
   };
 
@@ -107,6 +110,8 @@ class WeightGradient {
   std::int64_t x_row_ = 0, x_copy_ = 0, x_image_ = 0, g_row_ = 0, g_image_ = 0;  // bytes
   std::int64_t images_at_once_ = 1;
   std::vector<TapRectangle> valid_;  // (taps)
+  bool has_winograd_ = false;        // which makes the products, before they are added to the narrow sums
+  WinogradGradient winograd_;
   bool tiles_ = false;
   std::int64_t tile_columns_ = 0, image_positions_ = 0;
   std::vector<std::vector<std::int32_t>> x_pixels_;  // (phases, positions): the pixel, -1 where there is none

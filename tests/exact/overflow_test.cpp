@@ -10,8 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "sim/cpu/isa.h"
-#include "sim/cpu/packed_product.h"
 #include "tests/exact/library_fixture.h"
 #include "tests/golden/devices.h"
 
@@ -41,14 +39,13 @@ std::vector<Int128> accumulators(KernelLibrary& library, Pass pass, const ConvSh
   return test::download<Int128>(library, sums.as<Int128>(), size);
 }
 
-/// x all codes 2^b - 1, dy all 2^b - 1: every weight gradient is (2^b - 1)^2 times the number of positions of its tap.
-/// Four channels are what tensor cores take, one runs in the direct kernels.
-void expect_weight_gradient(KernelLibrary& library, std::int64_t batch, std::int64_t channels, BitWidth width) {
-  const ConvShape s = test::conv_shape(batch, 32, 32, channels, channels, 3, 1, 1);
+/// x all one code, dy all 2^b - 1: every weight gradient of the 3 x 3 taps is their product times the number of
+/// positions of its tap.
+void expect_weight_gradient(KernelLibrary& library, const ConvShape& s, std::uint32_t code, BitWidth width) {
   const auto size = static_cast<std::size_t>(s.weight_size());
   const std::uint32_t top = width.max_code();
   Buffer qx =
-      test::upload_codes(library, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), top), width);
+      test::upload_codes(library, std::vector<std::uint32_t>(static_cast<std::size_t>(s.input_size()), code), width);
   Buffer qg = test::code_buffer(library, width, s.output_size());
   Buffer affine = test::upload(library, std::vector<Affine>{identity_affine(width)});
   Buffer dy =
@@ -75,22 +72,34 @@ void expect_weight_gradient(KernelLibrary& library, std::int64_t batch, std::int
   library.conv_backward(args);
   const auto values = test::download<float>(library, dw);
   const auto sums = accumulators(library, Pass::kWeightGradient, s, args.x, args.g, weights.get(), s.weight_size());
-  bool overflows_int32 = false;
   for (std::size_t e = 0; e < size; ++e) {
-    const std::int64_t tap = static_cast<std::int64_t>(e) / channels % 9;
-    const std::int64_t terms = batch * valid_outputs(s, tap / 3, tap % 3).size();
-    const Int128 expected = static_cast<Int128>(top) * top * terms;
+    const std::int64_t tap = static_cast<std::int64_t>(e) / s.c % 9;
+    const std::int64_t terms = s.n * valid_outputs(s, tap / 3, tap % 3).size();
+    const Int128 expected = static_cast<Int128>(code) * top * terms;
     EXPECT_TRUE(sums[e] == expected) << library.name() << " tap " << tap;
     EXPECT_EQ(values[e], static_cast<float>(static_cast<double>(expected))) << library.name() << " tap " << tap;
-    overflows_int32 = overflows_int32 || expected > INT32_MAX;
   }
-  EXPECT_TRUE(overflows_int32) << "the case is not the one that it is meant to be";
+}
+/// The largest codes on 32 x 32. Four channels are what tensor cores take, one runs in the direct kernels.
+void expect_weight_gradient(KernelLibrary& library, std::int64_t batch, std::int64_t channels, BitWidth width) {
+  const Int128 top = width.max_code();
+  EXPECT_TRUE(top * top * batch * 1024 > INT32_MAX) << "the case is not the one that it is meant to be";
+  expect_weight_gradient(library, test::conv_shape(batch, 32, 32, channels, channels, 3, 1, 1), width.max_code(),
+                         width);
 }
 
 TEST(Overflow, weight_gradient_of_8_bits_at_batch_128_and_256_on_32x32_is_exact) {
   for (const auto& library : all_libraries()) {
     for (const std::int64_t batch : {128, 256}) expect_weight_gradient(*library, batch, 1, BitWidth::integer(8));
     expect_weight_gradient(*library, 512, 4, BitWidth::integer(8));
+  }
+}
+
+/// Minimal filtering makes 4 times the sum of g (x - 128), of which 32 bits hold 16448 terms: an image of 64 x 257.
+TEST(Overflow, weight_gradients_at_the_limit_of_minimal_filtering_are_exact) {
+  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{64, 257}, {59, 279}}) {
+    const ConvShape s = test::conv_shape(2, height, width, 1, 1, 3, 1, 1);
+    for (const auto& library : all_libraries()) expect_weight_gradient(*library, s, 0, BitWidth::integer(8));
   }
 }
 
@@ -110,13 +119,14 @@ std::vector<float> extreme_rows(std::int64_t rows, std::int64_t columns) {
   return master;
 }
 
-/// A forward product of all codes 2^b - 1 with the master weights given: y and, where asked for, its exact sums.
-std::vector<float> forward_of_top_codes(KernelLibrary& library, const ConvShape& s,
-                                        const std::vector<float>& master_values, BitWidth width,
-                                        std::vector<Int128>* sums = nullptr) {
+/// A forward product of codes that are all the same with the master weights given: y and, where asked for, its exact
+/// sums.
+std::vector<float> forward_of_codes(KernelLibrary& library, const ConvShape& s, std::uint32_t code,
+                                    const std::vector<float>& master_values, BitWidth width,
+                                    std::vector<Int128>* sums = nullptr) {
   Buffer master = test::upload(library, master_values);
-  const auto top = static_cast<float>(width.max_code());
-  Buffer x = test::upload(library, std::vector<float>(static_cast<std::size_t>(s.input_size()), top));
+  const auto value = static_cast<float>(code);
+  Buffer x = test::upload(library, std::vector<float>(static_cast<std::size_t>(s.input_size()), value));
   Buffer qx = test::code_buffer(library, width, s.input_size());
   Buffer affine = test::upload(library, std::vector<Affine>{identity_affine(width)});
   Buffer y(library, static_cast<std::size_t>(s.output_size()) * sizeof(float));
@@ -136,6 +146,26 @@ std::vector<float> forward_of_top_codes(KernelLibrary& library, const ConvShape&
     *sums = accumulators(library, Pass::kForward, s, args.codes, {}, weights.get(), s.output_size());
   }
   return test::download<float>(library, y);
+}
+std::vector<float> forward_of_top_codes(KernelLibrary& library, const ConvShape& s,
+                                        const std::vector<float>& master_values, BitWidth width,
+                                        std::vector<Int128>* sums = nullptr) {
+  return forward_of_codes(library, s, width.max_code(), master_values, width, sums);
+}
+
+/// Minimal filtering makes 4 times the sum of w (q - 128), of which 1827 channels of nine taps are the most that 32
+/// bits hold.
+TEST(Overflow, forward_convolutions_at_the_limit_of_minimal_filtering_are_exact) {
+  for (const std::int64_t channels : {1827, 1828}) {
+    const ConvShape s = test::conv_shape(1, 3, 3, channels, 2, 3, 1, 1);
+    std::vector<float> master(static_cast<std::size_t>(s.weight_size()), 255.0F);
+    for (std::int64_t o = 0; o < s.o; ++o) master[static_cast<std::size_t>(o * 9 * channels)] = 0.0F;
+    for (const auto& library : all_libraries()) {
+      for (const float value : forward_of_codes(*library, s, 0, master, BitWidth::integer(8))) {
+        EXPECT_EQ(value, 0.0F) << library->name() << " channels " << channels;
+      }
+    }
+  }
 }
 
 TEST(Overflow, forward_reductions_above_the_int32_limits_are_exact) {
@@ -265,24 +295,6 @@ TEST(Overflow, error_passes_on_the_shared_grid_at_the_limit_of_words_are_exact) 
       }
     }
   }
-}
-
-TEST(Overflow, words_are_taken_for_weights_up_to_their_limit_and_no_further) {
-  const cpu::KernelTable& kernels = *cpu::isa_entry(Isa::kPortable)->kernels;
-  if (kernels.group != 2) GTEST_SKIP() << "the products of this processor are not made of words";
-  cpu::Scratch<std::int32_t> sums;
-  const auto fit = [&](std::int64_t rows, std::int32_t first, std::int32_t second) {
-    std::vector<std::int32_t> codes;
-    for (std::int64_t r = 0; r < rows; ++r) codes.insert(codes.end(), {first, second});
-    return cpu::fit_words(kernels, codes.data(), rows, 2, sums);
-  };
-  EXPECT_TRUE(fit(256, 32767, 1));
-  EXPECT_TRUE(fit(256, 1, -32767));
-  EXPECT_FALSE(fit(257, 32767, 1));
-  EXPECT_FALSE(fit(257, 1, -32767));
-  EXPECT_TRUE(fit(8388607, 1, 0));
-  EXPECT_FALSE(fit(8388608, 1, 0));
-  EXPECT_FALSE(fit(1, 0, 32768)) << "no word";
 }
 
 TEST(Overflow, sums_of_32_bit_codes_need_and_have_128_bits) {
