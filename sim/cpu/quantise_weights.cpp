@@ -221,20 +221,26 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   }
   const int error_limbs = shared ? args.error_grid_bits / 8 : own_limbs;
   const std::int32_t error_offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;
+  // Codes of one group.
+  const auto pack_error = [&](PackedProduct& product, const std::int32_t* codes) {
+    const std::int64_t channels = s.c_per_group(), outputs = s.o_per_group();
+    if (shared && own_limbs == 1 && fit_words(kernels_, codes, outputs * taps, channels, weights.word_sums)) {
+      product.pack_words(kernels_, workers_, codes, 1, channels, taps * channels);
+    } else {
+      product.pack(kernels_, workers_, error_limbs, error_offset, codes, 1, channels, taps * channels);
+    }
+  };
   if (packed && args.for_error_pass && !weights.groups.error.empty()) {
     const std::int32_t* codes = widened(error, size, weights.wide_codes);
     for (PackedProduct& product : weights.groups.error) {
-      product.pack(kernels_, workers_, error_limbs, error_offset, codes, 1, s.c_per_group(), taps * s.c_per_group());
+      pack_error(product, codes);
       codes += group_size;
     }
   }
   if (packed && args.for_error_pass && weights.fast_error && error.narrow() != nullptr) {
     weights.error.pack(kernels_, workers_, own_limbs, 0, error.narrow(), 1, s.c, taps * s.c);
-  } else if (packed && args.for_error_pass && weights.fast_error && own_limbs == 1 && args.error_grid_bits == 16 &&
-             fit_words(kernels_, error.wide(), s.o * taps, s.c, weights.word_sums)) {
-    weights.error.pack_words(kernels_, workers_, error.wide(), 1, s.c, taps * s.c);
   } else if (packed && args.for_error_pass && weights.fast_error) {
-    weights.error.pack(kernels_, workers_, error_limbs, error_offset, error.wide(), 1, s.c, taps * s.c);
+    pack_error(weights.error, error.wide());
   }
   reference::note_step_bound(args, base);
 }

@@ -173,15 +173,13 @@ inline Longs squares(Ints x) {
 }
 /// rint of binary32 numbers below 2^51 in magnitude: added to 1.5 * 2^52 in binary64, the low bits are the integer.
 inline Longs rounded_long(Floats x) {
-  constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   const __m256d magic = _mm256_set1_pd(0x1.8p52);
   const auto convert = [&](__m128 four) {
     return _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(_mm256_cvtps_pd(four), magic)),
                             _mm256_castpd_si256(magic));
   };
-  const __m256 a = _mm256_round_ps(x.a, kNearest), b = _mm256_round_ps(x.b, kNearest);
-  return {{convert(_mm256_castps256_ps128(a)), convert(_mm256_extractf128_ps(a, 1)), convert(_mm256_castps256_ps128(b)),
-           convert(_mm256_extractf128_ps(b, 1))}};
+  return {{convert(_mm256_castps256_ps128(x.a)), convert(_mm256_extractf128_ps(x.a, 1)),
+           convert(_mm256_castps256_ps128(x.b)), convert(_mm256_extractf128_ps(x.b, 1))}};
 }
 
 // Philox words, one block a 64-bit lane: the low 32 bits of a lane count, the others are left over.
