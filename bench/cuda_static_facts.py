@@ -3,9 +3,10 @@
 """Facts about the CUDA kernels that need no GPU, as the Markdown tables of bench/results/cuda-static.md.
 
 1. Registers, spills and blocks that fit a multiprocessor, of every kernel and target (nvcc -Xptxas -v).
-2. Launches, bytes and tensor-core operations of a training step of resnet74 (batch 128) and of resnet50 (batch 256,
-   224 x 224), 8/8 bits, error pass `shared`, by kernel, as the backend records it (tests
-   CudaOnHostTraining.TheStepOf...IsAFewHundredLaunches), and the least time that they take on a GPU: bytes over memory
+2. Launches, bytes and tensor-core operations of a training step of resnet74 (batch 128), of resnet50 (batch 256,
+   224 x 224), of ptb_lstm (1 x 800, 20 x 35 words) and of transformer_lm (6 layers, d 512, 2,048 words), 8/8 bits,
+   error pass `shared`, by kernel, as the backend records it (tests CudaOnHostTraining and CudaOnHostLanguage,
+   TheStepOf...IsAFewHundredLaunches), and the least time that they take on a GPU: bytes over memory
    bandwidth, operations over the int8 rate, or the binary32 rate for float32 products, all of the data sheets.
 
 Usage: python3 bench/cuda_static_facts.py [BUILD]   (from the project's root; nvcc on the PATH; BUILD, default build,
@@ -116,22 +117,22 @@ def first_table():
             print(row + f" {shared} | {blocks} ({4 * blocks}) |")
 
 
-def second_table(build, model):
+def second_table(build, suite, model):
     run = subprocess.run([build / "tests/test_cuda_on_host",
-                          f"--gtest_filter=CudaOnHostTraining.TheStepOf{model}IsAFewHundredLaunches"],
+                          f"--gtest_filter={suite}.TheStepOf{model}IsAFewHundredLaunches"],
                          capture_output=True, text=True, check=False)
     if run.returncode != 0:
         sys.exit(f"{build}/tests/test_cuda_on_host: {run.stdout}{run.stderr}")
     print(re.search(r"^\d+ launches.*$", run.stdout, re.M).group(0))
     print()
-    rows = re.findall(r"^\| ([a-z ,-]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
+    rows = re.findall(r"^\| ([a-z0-9 ,-]+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", run.stdout, re.M)
     print("| kernel | launches | in parallel branches | MB | GMAC | " + " | ".join(f"{gpu}, ms" for gpu in GPUS) + " |")
     print("|---|---|---|---|---|" + "---|" * len(GPUS))
     sums = [0, 0, 0.0, 0.0, [0.0] * len(GPUS)]
     for kernel, launches, beside, megabytes, gmacs in sorted(rows, key=lambda row: -float(row[3])):
         count, macs = float(megabytes) * 1e6, float(gmacs) * 1e9
         # Products in plain loops, float32 ones here, have no bytes in the record.
-        times = [1e3 * max(count / bandwidth, 2 * macs / (float32 if kernel.endswith("direct") else int8))
+        times = [1e3 * max(count / bandwidth, 2 * macs / (float32 if kernel.endswith(("direct", "float32")) else int8))
                  for bandwidth, int8, float32 in GPUS.values()]
         if count >= 1e6 or macs >= 1e9:
             print(f"| {kernel} | {launches} | {beside} | {megabytes} | {gmacs} | " + " | ".join(f"{t:.3f}" for t in times) + " |")
@@ -144,6 +145,7 @@ def second_table(build, model):
 if __name__ == "__main__":
     first_table()
     print()
-    for name in ("Resnet74", "Resnet50"):
+    for tests, name in (("CudaOnHostTraining", "Resnet74"), ("CudaOnHostTraining", "Resnet50"),
+                        ("CudaOnHostLanguage", "PtbLstm"), ("CudaOnHostLanguage", "TransformerLm")):
         print(f"\n{name}:")
-        second_table(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve(), name)
+        second_table(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "build").resolve(), tests, name)

@@ -24,13 +24,33 @@ copy_program() {
   done < <(ldd "$1" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }')
 }
 
+# A text in the format of Penn Treebank's files, of 2,000 words, some of them frequent: no data are needed for it.
+make_text() {
+  mkdir -p "$1" && awk -v folder="$1" 'BEGIN {
+    seed = 1
+    split("train valid test", parts, " ")
+    for (p = 1; p <= 3; ++p) {
+      file = folder "/ptb." parts[p] ".txt"
+      if (p == 1) for (w = 0; w < 2000; ++w) printf " w%d%s", w, (w % 20 == 19 ? " <unk> \n" : "") > file
+      for (line = 0; line < (p == 1 ? 2000 : 100); ++line) {
+        for (i = 0; i < 12; ++i) {
+          seed = (seed * 16807) % 2147483647
+          printf " w%d", seed % (i % 2 == 0 ? 2000 : 40) > file
+        }
+        printf " \n" > file
+      }
+      close(file)
+    }
+  }' || die "cannot write a text into $1"
+}
+
 # expected STAGE NAME DIGEST ARGUMENT...: a row of expected.tsv; DIGEST '-' is computed here, on the CPU.
 expected() {
   local stage=$1 name=$2 digest=$3 folder
   shift 3
   if [ "$digest" = - ]; then
     folder=$(mktemp -d) || die "cannot make a temporary folder"
-    digest=$(cd -- "$root" && "$build_dir/cli/bitcycle" train "$@" --device cpu --out "$folder/run" --quiet --json 2>"$folder/err" |
+    digest=$(cd -- "$bundle" && "$build_dir/cli/bitcycle" train "$@" --device cpu --out "$folder/run" --quiet --json 2>"$folder/err" |
       sed -n 's/^ *"digest": "\([0-9a-f]*\)".*/\1/p')
     [ -n "$digest" ] || die "the CPU gave no digest for $name: $(cat "$folder/err")"
     rm -rf "$folder"
@@ -39,7 +59,7 @@ expected() {
 }
 
 make_gpu_bundle() {
-  local bundle file size resnet74
+  local bundle file size resnet74 text
   [ -x "$build_dir/tests/test_gpu" ] || die "this build has no CUDA: the CUDA Toolkit 12.0 or newer (nvcc on the PATH) is needed for --gpu-bundle"
   [ ! -e "$1" ] || [ -f "$1/expected.tsv" ] || [ -z "$(ls -A -- "$1")" ] || die "'$1' holds other files and no bundle; name another folder"
   bundle=$1.new
@@ -54,6 +74,10 @@ make_gpu_bundle() {
   printf '%s%s\n' "$(git -C "$root" rev-parse HEAD 2>/dev/null || echo 'of no known commit')" \
     "$(git -C "$root" diff --quiet 2>/dev/null || echo ', changed')" >"$bundle/commit"
 
+  make_text "$bundle/text"
+  text="--set data.path=text --set train.steps=4 --set train.evaluate_every=100000 --set train.checkpoint_every=100000
+ --set precision.forward.cycles=1 --set eval.streams=10"
+
   # The paper's batch and schedule on generated images, which have 10 classes.
   resnet74="configs/experiments/cifar100/resnet74-cpt-3-8.yaml --set data.name=synthetic --set model.classes=10
  --set train.batch=128 --set precision.forward.cycles=2 --set train.evaluate_every=100000 --set train.checkpoint_every=100000"
@@ -65,6 +89,10 @@ SANITIZER_FILTER='*DeviceStep.EveryVariant*/odd_channels:*DeviceStep.EveryVarian
 TRAIN_SET=cifar100
 TRAIN_CONFIGS=(configs/experiments/cifar100/resnet38-cpt-3-8.yaml configs/experiments/cifar100/resnet38-static-8.yaml)
 TRAIN_OPTIONS=()
+LANGUAGE=('ptb_lstm|configs/ptb.yaml' 'transformer|configs/ptb-transformer.yaml'
+  'attention|configs/ptb-transformer.yaml --set model.quantise=linears+attention')
+LANGUAGE_OPTIONS=(--set data.path=text --set train.steps=200 --set train.evaluate_every=100000
+  --set train.checkpoint_every=100000 --set eval.streams=10)
 END
   say "$program: digests of the CPU"
   # shellcheck disable=SC2086  # lists of words
@@ -75,6 +103,10 @@ END
     expected digests 'resnet74, CPT 3-8/8, 20 steps, error pass shared' - $resnet74 --set train.steps=20
     expected digests 'resnet74, CPT 3-8/8, 20 steps, error pass requantised' - $resnet74 --set train.steps=20 \
       --set precision.error_weights=requantised
+    expected language 'ptb_lstm 1 x 800, 4 steps' - configs/ptb.yaml $text
+    expected language 'transformer_lm 4 x 256, linears, 4 steps' - configs/ptb-transformer.yaml $text
+    expected language 'transformer_lm 4 x 256, linears and attention, 4 steps' - configs/ptb-transformer.yaml \
+      --set model.quantise=linears+attention $text
   }
   say "$program: outcomes of the reference"
   BITCYCLE_OUTCOMES=$bundle/outcomes.tsv BITCYCLE_TEST_DEVICE=reference "$build_dir/tests/test_gpu" \

@@ -7,25 +7,28 @@
 # hour, and says what every outcome means.
 set -u
 bundle=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-all_stages=(smoke digests tests limits speed peers sanitizer train)
-declare -A limit=([smoke]=20 [digests]=60 [tests]=80 [limits]=20 [speed]=120 [peers]=150 [sanitizer]=120 [train]=420)
+all_stages=(smoke digests language tests limits speed peers sanitizer train ptb)
+declare -A limit=([smoke]=20 [digests]=60 [tests]=80 [limits]=20 [speed]=120 [peers]=150 [sanitizer]=120 [train]=420
+  [language]=120 [ptb]=300)
 
 usage() {
   cat <<END
 Usage: run [OPTION]... [STAGE]...        the stages, in their order; default: all
        run put PART [FOLDER]             keeps a part of a data set; unpacks and checks it with the last one
-       run parts SET FOLDER OUT          makes such parts, where the data are: SET is cifar10 or cifar100
+       run parts SET FOLDER OUT          makes such parts, where the data are: SET is cifar10, cifar100 or ptb
        run kernel NAME                   one kernel against the reference: "convolution error", "sgd", ...
 
 Stages and their limits in seconds:
   smoke      ${limit[smoke]}    the device, its shared memory, one training step and its digest
   digests    ${limit[digests]}    whole trainings against the digests that a CPU gave
+  language   ${limit[language]}   language models: digests, and milliseconds a step
   tests      ${limit[tests]}    every operation, on all shapes and widths, against the reference's recorded results
   limits     ${limit[limits]}    what the GPU can do at best: bandwidth, tensor cores, launches
   speed      ${limit[speed]}   a step of resnet74: time, kernels one by one, memory; with and without a graph
   peers      ${limit[peers]}   PyTorch beside it: float32, TF32, mixed precision, fake quantisation
   sanitizer  ${limit[sanitizer]}   compute-sanitizer's memcheck and racecheck on two small shapes
   train      ${limit[train]}   the paper's run of resnet38 on CIFAR-100, CPT 3-8 and static 8 bits
+  ptb        ${limit[ptb]}   an LSTM and a Transformer on Penn Treebank, six epochs each
 
 Options:
   --out FOLDER      where results go; default: results beside this file
@@ -104,8 +107,12 @@ measured() {
   fi
   awk -v name="$name" -v batch="$BATCH" '
     /"images_per_second":/ { gsub(/[^0-9.e+]/, "", $2); rate = $2 }
+    /"tokens_per_second":/ { gsub(/[^0-9.e+]/, "", $2); tokens = $2 }
+    /"steps":/ { gsub(/[^0-9]/, "", $2); if (steps == 0) steps = $2 }
+    /"seconds":/ { gsub(/[^0-9.e+]/, "", $2); seconds = $2 }
     /"device_memory_bytes":/ { gsub(/[^0-9]/, "", $2); memory = $2 }
-    END { printf "%s: %.3f ms a step, %.0f images/s, %.0f MB\n", name, (rate > 0 ? 1000 * batch / rate : 0), rate, memory / 1e6 }' \
+    END { if (tokens > 0) printf "%s: %.0f words/s, %.3f s for %d steps, %.0f MB\n", name, tokens, seconds, steps, memory / 1e6
+          else printf "%s: %.3f ms a step, %.0f images/s, %.0f MB\n", name, (rate > 0 ? 1000 * batch / rate : 0), rate, memory / 1e6 }' \
     "$out/$name.json"
 }
 
@@ -128,6 +135,35 @@ stage_smoke() {
 }
 
 stage_digests() { compare_digests digests; }
+
+stage_language() {
+  local status=0 one
+  compare_digests language || status=1
+  local -a words
+  for one in "${LANGUAGE[@]}"; do
+    read -r -a words <<<"${one#*|}"
+    measured "step-${one%%|*}" "${words[@]}" "${LANGUAGE_OPTIONS[@]}" --out "$out/runs/step-${one%%|*}" --restart || status=1
+    measured "profile-${one%%|*}" "${words[@]}" "${LANGUAGE_OPTIONS[@]}" --profile "$PROFILE_STEPS" || status=1
+    launches "profile-${one%%|*}"
+  done
+  found "$(grep -h '^step-' "$log" | sed 's/ a step.*//' | tr '\n' ';')"
+  return "$status"
+}
+
+stage_ptb() {
+  local status=0 one start
+  [ -f "$data/ptb.ok" ] || skip "no data: 'run put PART' of ptb first"
+  local -a words
+  for one in "${LANGUAGE[@]}"; do
+    start=$(now)
+    read -r -a words <<<"${one#*|}"
+    (cd -- "$bundle" && "$bitcycle" train "${words[@]}" --set data.path="$data/ptb" --device "$device" \
+      --out "$out/runs/ptb-${one%%|*}") || status=1
+    say "${one%%|*}: $(since "$start") s"
+  done
+  found "$(grep -hE '^  (test perplexity|digest)' "$log" | sed 's/  */ /g' | tr '\n' ';')"
+  return "$status"
+}
 
 stage_tests() {
   local shards=8 i status=0 passed=0 failed=0 skipped=0
@@ -229,7 +265,7 @@ files_of() {
   for entry in $SET_BYTES; do
     [ "${entry%%/*}" != "$1" ] || { entry=${entry#*/}; files+=("${entry%%=*}"); }
   done
-  [ ${#files[@]} -gt 0 ] || wrong "'$1' is no set: cifar10 or cifar100"
+  [ ${#files[@]} -gt 0 ] || wrong "'$1' is no set: cifar10, cifar100 or ptb"
 }
 
 # check_sizes SET FOLDER: whether each file of the set is there, with its size.
@@ -291,6 +327,8 @@ advice() {
     smoke) echo "nothing else can be right before this is: read smoke.log; 'run kernel NAME' checks one kernel" ;;
     digests) echo "digests.log names the first tensor that differs; 'run kernel NAME' checks its kernel by itself" ;;
     tests) echo "tests.log has the first failures, tests-N.log all; 'run kernel NAME' runs one kernel's alone" ;;
+    language) echo "language.log names the first tensor that differs" ;;
+    ptb) echo "the runs go on from their checkpoints: run ptb again" ;;
     limits) echo "read limits.log; the other stages do not need it, the report's shares do" ;;
     speed) echo "read speed.log; --limit speed=SECONDS gives it more time" ;;
     peers) echo "read peers.log; the other stages do not need it" ;;
@@ -342,7 +380,8 @@ run_stage() {
 # Records of 3,073 bytes (cifar10) or 3,074 bytes (cifar100).
 SET_BYTES="cifar10/data_batch_1.bin=30730000 cifar10/data_batch_2.bin=30730000 cifar10/data_batch_3.bin=30730000
   cifar10/data_batch_4.bin=30730000 cifar10/data_batch_5.bin=30730000 cifar10/test_batch.bin=30730000
-  cifar100/train.bin=153700000 cifar100/test.bin=30740000"
+  cifar100/train.bin=153700000 cifar100/test.bin=30740000
+  ptb/ptb.train.txt=5101618 ptb/ptb.valid.txt=399782 ptb/ptb.test.txt=449945"
 out=$bundle/results data=${TMPDIR:-/tmp}/bitcycle-data device=cuda report="" inner="" stages=()
 log=${log:-/dev/null}
 # shellcheck source=/dev/null

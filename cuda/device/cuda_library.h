@@ -74,9 +74,12 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   /// Operations of language models, a launch or a few each (nodes.h).
   bool has_kernel(const Operation& operation) const override;
   void run_node(const Operation& operation, const StepMemory& memory) override;
+  /// Whole LSTM layers (lstm_layer.h).
+  const std::vector<FusedEntry>* own_entries() const override;
 
  private:
   friend class NodeLauncher;
+  friend class LstmLayerLauncher;
   /// Kernels index with 32 bits.
   static std::uint32_t elements(std::int64_t size, const char* operation) {
     if (size > INT32_MAX) {

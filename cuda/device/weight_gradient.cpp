@@ -4,6 +4,7 @@
 
 #include "cuda/device/cuda_library.h"
 #include "cuda/products/kernels_weight_gradient.h"
+#include "cuda/products/matmul_gradient.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
@@ -72,6 +73,26 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
   const ConvShape& s = args.shape;
   const Geometry g = geometry(s);
   const int lg = limbs_of(args.g.width), lx = limbs_of(args.x.width);
+  // Rows of a linear layer, of a sequence too.
+  const bool bytes = args.g.width.is_integer() && lg == 1 && args.x.width.is_integer() && lx == 1;
+  const std::int64_t rows = s.n * s.w;
+  if (bytes && s.h == 1 && s.kh * s.kw == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1 && s.o % 4 == 0 &&
+      s.c % 4 == 0 && rows <= MatmulGradientKernel::kMostRows) {
+    constexpr std::int64_t kSide = MatmulGradientKernel::kSide;
+    MatmulGradientKernel::Args matrix{};
+    matrix.own = {static_cast<const std::uint8_t*>(args.g.codes), static_cast<const std::uint8_t*>(args.x.codes),
+                  args.g.affine, args.x.affine};
+    matrix.count = 1;
+    matrix.rows = static_cast<std::int32_t>(rows);
+    matrix.outputs = g.o;
+    matrix.inputs = g.c;
+    matrix.column_tiles = static_cast<std::int32_t>((s.c + kSide - 1) / kSide);
+    matrix.dw = args.dw;
+    launch<MatmulGradientKernel>(static_cast<int>((s.o + kSide - 1) / kSide * matrix.column_tiles),
+                                 MatmulGradientKernel::kSharedBytes, matrix,
+                                 {s.macs(), s.output_size() + s.input_size() + 4 * s.weight_size()});
+    return;
+  }
   const bool small = s.kh * s.kw <= StreamedRows::kMostTaps && s.out_h() * s.out_w() <= kMostPositions;
   if (small && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
       fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/cuda_library.h"
+#include "cuda/kernels/kernels_matrix_weights.h"
 #include "cuda/kernels/kernels_weights.h"
 #include "cuda/products/tile_product.h"
 #include "sim/ops/conv_shape.h"
@@ -201,19 +202,28 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   error_jobs_.push_back(error);
 }
 
-/// The weights that came since are a group: three launches, a branch of their own, tables in device memory that are
+/// The weights that came since are a group: a few launches, a branch of their own, tables in device memory that are
 /// uploaded where they changed (a width, mostly).
 void CudaLibrary::close_weights() {
   if (jobs_.empty()) return;
   blocks_.clear();
-  std::size_t forward_blocks = 0;
-  for (const bool error : {false, true}) {
+  // Matrices whose error pass has the forward codes on one grid are made in tiles, all others channel by channel.
+  const auto is_matrix = [&](std::size_t j) {
+    const WeightsJob& job = jobs_[j];
+    return job.s.kh * job.s.kw == 1 && job.s.groups == 1 && job.shared_grid && error_jobs_[j];
+  };
+  enum Part : std::size_t { kForward, kMatrix, kError, kTiles, kParts };
+  std::array<std::size_t, kParts> counts{};
+  for (std::size_t part = 0; part < kParts; ++part) {
+    const std::size_t before = blocks_.size();
+    const bool error = part == kError || part == kTiles, matrices = part == kMatrix || part == kTiles;
     for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
-      if (error && !error_jobs_[j]) continue;
-      const std::int32_t channels = error ? jobs_[j].s.c : jobs_[j].s.o;
+      if ((error && !error_jobs_[j]) || is_matrix(j) != matrices) continue;
+      const Geometry& s = jobs_[j].s;
+      const std::int32_t channels = part == kTiles ? QuantiseErrorTilesKernel::tiles(s.c, s.o) : error ? s.c : s.o;
       for (std::int32_t c = 0; c < channels; ++c) blocks_.push_back({j, static_cast<std::uint32_t>(c)});
     }
-    if (!error) forward_blocks = blocks_.size();
+    counts[part] = blocks_.size() - before;
   }
   if (weight_groups_ == weights_.size()) weights_.emplace_back();
   WeightGroup& group = weights_[weight_groups_++];
@@ -231,19 +241,21 @@ void CudaLibrary::close_weights() {
   update(group.blocks, blocks_, group.device_blocks);
   const WeightsTable table{group.device_jobs.as<WeightsJob>(), group.device_blocks.as<WeightsBlock>(),
                            static_cast<std::uint32_t>(jobs_.size())};
-  WeightsTable errors = table;
-  errors.blocks += forward_blocks;
-  const std::size_t error_blocks = blocks_.size() - forward_blocks;
+  std::array<WeightsTable, kParts> parts{table, table, table, table};
+  for (std::size_t part = 1; part < kParts; ++part) parts[part].blocks = parts[part - 1].blocks + counts[part - 1];
   jobs_.clear();
   error_jobs_.clear();
   const int outer = branch_;
   branch_ = ++branches_;
   push<ResetWeightsKernel>(1, 0, {table});
-  push<QuantiseWeightsKernel>(static_cast<int>(forward_blocks), QuantiseWeightsKernel::kSharedBytes, {table});
-  if (error_blocks != 0) {
-    push<QuantiseErrorWeightsKernel>(static_cast<int>(error_blocks), QuantiseErrorWeightsKernel::kSharedBytes,
-                                     {errors});
-  }
+  const auto push_part = [&](auto kernel, Part part) {
+    using Kernel = typename decltype(kernel)::type;
+    if (counts[part] != 0) push<Kernel>(static_cast<int>(counts[part]), Kernel::kSharedBytes, {parts[part]});
+  };
+  push_part(std::type_identity<QuantiseWeightsKernel>{}, kForward);
+  push_part(std::type_identity<QuantiseMatrixKernel>{}, kMatrix);
+  push_part(std::type_identity<QuantiseErrorWeightsKernel>{}, kError);
+  push_part(std::type_identity<QuantiseErrorTilesKernel>{}, kTiles);
   branch_ = outer;
 }
 

@@ -81,9 +81,19 @@ std::optional<Match> any_node(const Candidates& c, int node) {
   return match;
 }
 
-std::vector<KernelEntry> entries_with_reference() {
+/// The library's own patterns, then those of all libraries.
+std::vector<FusedEntry> fused_entries_of(const KernelLibrary& library) {
+  std::vector<FusedEntry> all;
+  if (const auto* nodes = dynamic_cast<const NodeKernels*>(&library); nodes != nullptr) {
+    if (const auto* own = nodes->own_entries(); own != nullptr) all = *own;
+  }
+  all.insert(all.end(), fused_entries().begin(), fused_entries().end());
+  return all;
+}
+
+std::vector<KernelEntry> entries_with_reference(const std::vector<FusedEntry>& fused) {
   std::vector<KernelEntry> entries;
-  for (const FusedEntry& entry : fused_entries()) entries.push_back(entry.entry);
+  for (const FusedEntry& entry : fused) entries.push_back(entry.entry);
   entries.push_back({"reference loops", any_node, nullptr, false, true});
   return entries;
 }
@@ -134,7 +144,8 @@ class KernelExecutable final : public Executable {
       : library_(std::move(library)),
         on_host_(library_->on_host()),
         program_(program),
-        entries_(entries_with_reference()),
+        fused_(fused_entries_of(*library_)),
+        entries_(entries_with_reference(fused_)),
         chosen_(choose_kernels(program, entries_, options.kept)),
         uses_(uses_of(chosen_)),
         live_(spans_of(program, chosen_, options.kept, on_host_)),
@@ -173,9 +184,9 @@ class KernelExecutable final : public Executable {
     }
     for (const ChosenKernel& kernel : chosen_) {
       const auto number = static_cast<std::size_t>(kernel.entry - entries_.data());
-      if (number < fused_entries().size()) {
-        launches_.push_back(fused_entries()[number].bind(
-            KernelBinding(program_, kernel, addresses_, *library_, state_->held, held_results_)));
+      if (number < fused_.size()) {
+        launches_.push_back(
+            fused_[number].bind(KernelBinding(program_, kernel, addresses_, *library_, state_->held, held_results_)));
       } else {
         const Operation* operation = &program_.node(kernel.match.nodes.front()).operation;
         // A library may have kernels for single nodes.
@@ -331,6 +342,7 @@ class KernelExecutable final : public Executable {
   std::shared_ptr<KernelLibrary> library_;
   bool on_host_;
   const Program& program_;
+  std::vector<FusedEntry> fused_;
   std::vector<KernelEntry> entries_;
   std::vector<ChosenKernel> chosen_;
   std::vector<KernelUse> uses_;
@@ -371,10 +383,11 @@ class KernelDevice final : public Device {
     return std::make_unique<KernelExecutable>(library_, program, options);
   }
   std::vector<KernelUse> explain(const Program& program, const std::vector<Tensor>& kept) override {
-    return chosen_kernels(program, kept);
+    const std::vector<KernelEntry> entries = entries_with_reference(fused_entries_of(*library_));
+    return uses_of(choose_kernels(program, entries, kept));
   }
   std::size_t step_bytes(const Program& program, const std::vector<Tensor>& kept) override {
-    const std::vector<KernelEntry> entries = entries_with_reference();
+    const std::vector<KernelEntry> entries = entries_with_reference(fused_entries_of(*library_));
     return plan_step(program, spans_of(program, choose_kernels(program, entries, kept), kept, on_host_)).bytes;
   }
   void set_profiling(bool on) override { library_->set_profiling(on); }
@@ -388,7 +401,7 @@ class KernelDevice final : public Device {
 }  // namespace
 
 std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept) {
-  const std::vector<KernelEntry> entries = entries_with_reference();
+  const std::vector<KernelEntry> entries = entries_with_reference(fused_entries());
   return uses_of(choose_kernels(program, entries, kept));
 }
 

@@ -25,7 +25,8 @@ std::optional<Match> linear_backward(const Candidates& c, int node) {
   match.makes = {bias->dbias};
   for (const int reader : c.program().readers(bias->dy)) {
     const auto* product = c.get<ops::FloatProduct>(reader);
-    if (product == nullptr) continue;
+    if (product == nullptr || !same_layer(c, reader, node)) continue;
+    if (product->over.shape.h * product->over.shape.w != 1) continue;
     add(match.nodes, reader);
     match.makes.push_back(product->y);
     const auto* bound = writer_as<ops::ProductBound>(c, product->bound);

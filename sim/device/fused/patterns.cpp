@@ -4,6 +4,8 @@
 namespace bitcycle::fused {
 
 bool is_linear(const Candidates& c, const ops::FloatProduct& product) {
+  // A sequence of positions has one sum a sample in its weight gradient, which a linear layer's kernel has not.
+  if (product.over.shape.h * product.over.shape.w != 1) return false;
   for (const int reader : c.program().readers(product.y)) {
     if (c.any<ops::AddBias>(reader) != nullptr) return true;
   }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps of language models are graphs in which the host takes no part, in any order of blocks and branches.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "cuda/host/host_runtime.h"
+#include "nn/train/trainer.h"
+#include "tests/golden/temporary_folder.h"
+#include "tests/property/run_files.h"
+#include "tests/property/text_fixture.h"
+#include "tests/property/training_fixture.h"
+
+namespace bitcycle::test {
+namespace {
+
+using cuda_on_host::GraphCounts;
+using cuda_on_host::HostOptions;
+using cuda_on_host::make_cuda_device_on_host;
+
+constexpr const char* kLstm = "name: ptb_lstm, vocabulary: 50, layers: 1, embedding: 64, hidden: 64, dropout: 0.5";
+constexpr const char* kAttention =
+    "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
+    "linears+attention";
+
+/// A step with a host operation is not recorded.
+TEST(CudaOnHostLanguage, StepsAndEvaluationsAreGraphs) {
+  for (const auto& [model, optimiser] : {std::pair{kLstm, kPlainSgd}, std::pair{kAttention, kAdamw}}) {
+    const TemporaryFolder folder;
+    make_text(folder.path());
+    const Config config = text_config(folder.path(), model, std::string(kCyclicBytes) + optimiser);
+    RecordingListener listener;
+    train_to(config, *make_cpu_device(), folder.path() / "cpu", listener);
+    for (const std::uint64_t seed : {0U, 17U}) {
+      GraphCounts graphs;
+      HostOptions options;
+      options.processors = seed == 0 ? 132 : 3;
+      options.seed = seed;
+      train_to(config, *make_cuda_device_on_host(options, nullptr, &graphs), folder.path() / "device", listener);
+      expect_same_run(folder.path() / "cpu", folder.path() / "device");
+      std::filesystem::remove_all(folder.path() / "device");
+      EXPECT_GE(graphs.made, 2) << model;      // a training step and an evaluation
+      EXPECT_GE(graphs.replayed, 2) << model;  // the second and the third step
+    }
+  }
+}
+
+/// What a step is on a GPU: launches, how many of them wait for each other, bytes and products by kernel. Prints a
+/// table of bench/results/cuda-static.md.
+GraphCounts counts_of_a_step(const std::string& model, const std::string& train, const std::string& optimiser) {
+  const TemporaryFolder folder;
+  make_text(folder.path(), 2000, 1200);
+  const Config config =
+      text_config(folder.path(), model + ", vocabulary: 10000", std::string(kCyclicBytes) + optimiser, train);
+  const Dataset dataset = load_dataset(config);
+  GraphCounts graphs;
+  HostOptions options;
+  options.processors = 132;
+  options.executes = false;
+  const auto device = make_cuda_device_on_host(options, nullptr, &graphs);
+  NetworkRun run(config, dataset, *device);
+  EXPECT_THROW(run.step(0), NonFiniteError);  // nothing is computed
+  std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
+              static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
+              static_cast<double>(device->memory_bytes()) / 1048576.0);
+  std::printf("| kernel | launches | in branches | MB | GMAC |\n");
+  for (const auto& [name, kernel] : graphs.kernels) {
+    std::printf("| %s | %lld | %lld | %.1f | %.2f |\n", name.c_str(), static_cast<long long>(kernel.launches),
+                static_cast<long long>(kernel.in_branches), static_cast<double>(kernel.bytes) * 1e-6,
+                static_cast<double>(kernel.macs) * 1e-9);
+  }
+  return graphs;
+}
+
+TEST(CudaOnHostLanguage, TheStepOfPtbLstmIsAFewHundredLaunches) {
+  const GraphCounts graphs = counts_of_a_step("name: ptb_lstm, layers: 1, embedding: 800, hidden: 800, dropout: 0.5",
+                                              "steps: 2, batch: 20, time_steps: 35", kPlainSgd);
+  EXPECT_GT(graphs.nodes, 0);
+}
+
+TEST(CudaOnHostLanguage, TheStepOfTransformerLmIsAFewHundredLaunches) {
+  const GraphCounts graphs = counts_of_a_step(
+      "name: transformer_lm, layers: 6, embedding: 512, ffn: 2048, heads: 8, dropout: 0.1, quantise: linears",
+      "steps: 2, batch: 8, time_steps: 256", kAdamw);
+  EXPECT_GT(graphs.nodes, 0);
+}
+
+}  // namespace
+}  // namespace bitcycle::test

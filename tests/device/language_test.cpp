@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Language models on a device have the CPU's digests after every step, and its losses.
+#include <gtest/gtest.h>
+
+#include "tests/golden/devices.h"
+#include "tests/golden/temporary_folder.h"
+#include "tests/property/run_files.h"
+#include "tests/property/text_fixture.h"
+
+namespace bitcycle::test {
+namespace {
+
+struct LanguageCase {
+  const char* name;
+  const char* model;
+  const char* precision;
+  const char* optimiser;
+};
+
+class DeviceLanguage : public ::testing::TestWithParam<LanguageCase> {};
+
+TEST_P(DeviceLanguage, HasTheRecordsOfTheCpu) {
+  const TemporaryFolder folder;
+  make_text(folder.path());
+  const Config config =
+      text_config(folder.path(), GetParam().model, std::string(GetParam().precision) + GetParam().optimiser);
+  RecordingListener listener;
+  const auto cpu = make_cpu_device();
+  train_to(config, *cpu, folder.path() / "cpu", listener);
+  for (const auto& device : tested_devices()) {
+    train_to(config, *device, folder.path() / "device", listener);
+    expect_same_run(folder.path() / "cpu", folder.path() / "device");
+  }
+}
+
+constexpr const char* kWide =
+    "precision: {forward: {schedule: cyclic_cosine, min: 7, max: 10, cycles: 1}, "
+    "gradient: {schedule: constant, max: 12}, error_weights: shared}\n";
+constexpr const char* kRequantised =
+    "precision: {forward: {schedule: constant, max: 8}, gradient: {schedule: constant, max: 8}, "
+    "error_weights: requantised}\n";
+constexpr const char* kFloat32 =
+    "precision: {forward: {schedule: constant, max: float32}, gradient: {schedule: constant, max: float32}}\n";
+constexpr const char* kNag =
+    "optimizer: {name: nag, lr: 0.1, momentum: 0.9, clip: 0.1}\n"
+    "learning_rate: {schedule: cosine, cyclic_min: 0.00001, warm_up: true, warm_up_steps: 1, warm_up_lr: 0.0000001}\n";
+
+// Sizes of the state: what one tile holds and more, and none of them a multiple of a warp in the odd one.
+constexpr const char* kLstm = "name: ptb_lstm, vocabulary: 50, layers: 1, embedding: 64, hidden: 64, dropout: 0.5";
+constexpr const char* kOddLstm = "name: ptb_lstm, vocabulary: 50, layers: 2, embedding: 20, hidden: 28, dropout: 0.2";
+constexpr const char* kTransformer =
+    "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
+    "linears";
+constexpr const char* kAttention =
+    "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
+    "linears+attention";
+constexpr const char* kHead =
+    "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
+    "ffn+head";
+
+INSTANTIATE_TEST_SUITE_P(Cases, DeviceLanguage,
+                         ::testing::Values(LanguageCase{"lstm", kLstm, kCyclicBytes, kPlainSgd},
+                                           LanguageCase{"odd_lstm", kOddLstm, kCyclicBytes, kPlainSgd},
+                                           LanguageCase{"wide_lstm", kLstm, kWide, kPlainSgd},
+                                           LanguageCase{"requantised_lstm", kLstm, kRequantised, kPlainSgd},
+                                           LanguageCase{"transformer", kTransformer, kCyclicBytes, kAdamw},
+                                           LanguageCase{"attention", kAttention, kCyclicBytes, kAdamw},
+                                           LanguageCase{"wide_attention", kAttention, kWide, kAdamw},
+                                           LanguageCase{"ffn_and_head", kHead, kCyclicBytes, kNag},
+                                           LanguageCase{"float32_transformer", kTransformer, kFloat32, kAdamw}),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+}  // namespace
+}  // namespace bitcycle::test
