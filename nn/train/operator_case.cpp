@@ -240,7 +240,7 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
   file.require_text("kind", "operator");
   file.require_text("quantizer", "minmax-affine");
   if (!result.linear) {
-    if (!file.is_text("op", "conv2d")) file.fail("op", "conv2d, linear, matmul, adamw or sgd_clipped");
+    if (!file.is_text("op", "conv2d")) file.fail("op", "conv2d, linear, matmul, adamw, sgd_clipped or swa_average");
     file.require_text("layout", "NCHW");
     file.require_text("weight_layout", "OIHW");
   }

@@ -387,6 +387,7 @@ ReplayReport replay_operator(const std::filesystem::path& case_dir, Device& devi
   if (op == "matmul") return replay_matmul(file, device, out_dir);
   if (op == "adamw") return replay_adamw(file, device, out_dir);
   if (op == "sgd_clipped") return replay_sgd_clipped(file, device, out_dir);
+  if (op == "swa_average") return replay_swa_average(file, out_dir);
   const OperatorCase source = read_operator_case(case_dir);
   if (out_dir) make_folder(*out_dir);  // what cannot be written is said before anything is computed
   const Results results = OperatorReplay(source, device).run();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replaying a recorded operator, compared with what the case records: the quantised convolution or fully connected
-// layer in all three passes and both variants of the error pass; the product of two activations; optimisers
-// (replay_pairs.h).
+// layer in all three passes and both variants of the error pass; the product of two activations; optimisers and
+// averages of weights (replay_pairs.h).
 #pragma once
 
 #include <filesystem>

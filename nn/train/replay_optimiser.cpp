@@ -5,6 +5,7 @@
 
 #include "nn/io/atomic_file.h"
 #include "nn/io/npy.h"
+#include "nn/run/swa_average.h"
 #include "nn/train/operator_comparison.h"
 #include "nn/train/replay_pairs.h"
 #include "sim/program/program.h"
@@ -203,6 +204,49 @@ ReplayReport replay_sgd_clipped(const CaseFile& file, Device& device,
   OperatorResults results;
   results["norm"] = npy_of<double>({source.steps}, norms);
   results["p_after"] = npy_of<float>({source.steps, source.size}, after);
+  return report_of(file, close, results, out_dir);
+}
+
+ReplayReport replay_swa_average(const CaseFile& file, const std::optional<std::filesystem::path>& out_dir) {
+  file.only_keys({"kind", "op", "inputs", "exact", "close", "close_tolerance", "comment"});
+  const std::vector<std::string> inputs{"points", "batch_means", "batch_variances", "batch_sizes"};
+  const auto given = file.names("inputs", inputs);
+  const auto close = file.names("close", {"average", "running_mean", "running_var"});
+  std::vector<std::string> files;
+  for (const auto* names : {&given, &close}) {
+    for (const auto& name : *names) files.push_back(name + ".npy");
+  }
+  file.need_files(files);
+  const auto table = [&](const char* name) {
+    NpyArray array = read_npy(file.folder() / (std::string(name) + ".npy"));
+    if (array.type != NpyType::kFloat32 || array.shape.size() != 2 || array.shape[0] < 1 || array.shape[1] < 1) {
+      file.fail(std::string(name) + ".npy is " + array.shape_text() + "; expected <f4 of two dimensions");
+    }
+    return array;
+  };
+  const NpyArray points = table("points"), means = table("batch_means"), variances = table("batch_variances");
+  const auto sizes = read_npy(file.folder() / "batch_sizes.npy").values<std::int64_t>();
+  const auto batches = static_cast<std::int64_t>(sizes.size());
+  if (means.shape != variances.shape || means.shape[0] != batches ||
+      std::any_of(sizes.begin(), sizes.end(), [](std::int64_t size) { return size < 1 || size > 1'000'000'000; })) {
+    file.fail("batch_sizes.npy has not one number above 0 for each row of batch_means.npy and batch_variances.npy");
+  }
+  const Values all = points.values<float>(), of_means = means.values<float>(), of_variances = variances.values<float>();
+  Values average(static_cast<std::size_t>(points.shape[1]));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    float& mean = average[i % average.size()];
+    mean = swa_average(mean, all[i], static_cast<std::int64_t>(i / average.size()));
+  }
+  const auto channels = static_cast<std::size_t>(means.shape[1]);
+  SwaStatistics mean(channels, 0.0), variance(channels, 1.0);
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
+    mean.add(of_means.data() + k * channels, 1.0, sizes[k]);
+    variance.add(of_variances.data() + k * channels, 1.0, sizes[k]);
+  }
+  OperatorResults results;
+  results["average"] = npy_of<float>({points.shape[1]}, average);
+  results["running_mean"] = npy_of<float>({means.shape[1]}, mean.values());
+  results["running_var"] = npy_of<float>({means.shape[1]}, variance.values());
   return report_of(file, close, results, out_dir);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replaying the operators of language models: products of two activations, and optimisers.
+// Replaying the operators that are no convolution: products of two activations, optimisers, averages of weights.
 #pragma once
 
 #include <filesystem>
@@ -18,5 +18,8 @@ ReplayReport replay_matmul(const CaseFile& file, Device& device, const std::opti
 ReplayReport replay_adamw(const CaseFile& file, Device& device, const std::optional<std::filesystem::path>& out_dir);
 ReplayReport replay_sgd_clipped(const CaseFile& file, Device& device,
                                 const std::optional<std::filesystem::path>& out_dir);
+/// `swa_average`: the mean of points, and batch-norm statistics as means over batches (docs/numerics.md, 9.2). They are
+/// the host's on every device.
+ReplayReport replay_swa_average(const CaseFile& file, const std::optional<std::filesystem::path>& out_dir);
 
 }  // namespace bitcycle

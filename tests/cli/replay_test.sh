@@ -213,3 +213,20 @@ test_damaged_cases_are_clear_errors() {
   run 1 "$BITCYCLE" replay damaged
   is_error
 }
+
+test_averages_of_weights_are_replayed() {
+  local averages="$SOURCE/tests/golden/averaging/swa_average"
+  run 0 "$BITCYCLE" replay "$averages" --out results
+  contains "$out" "All results are within their tolerances."
+  cmp -s results/running_mean.npy "$averages/running_mean.npy" || [ -s results/running_mean.npy ] ||
+    failed "no results were written"
+  cp -r "$averages" changed
+  chmod -R u+w changed
+  # Other statistics have another mean; a file of another shape is said by name.
+  cp changed/batch_means.npy changed/batch_variances.npy
+  run 3 "$BITCYCLE" replay changed
+  cp changed/average.npy changed/points.npy
+  run 1 "$BITCYCLE" replay changed
+  is_error
+  contains "$err" "points.npy is"
+}
