@@ -13,6 +13,9 @@ bool CudaLibrary::has_kernel(const Operation& operation) const {
 }
 
 void CudaLibrary::run_node(const Operation& operation, const StepMemory& memory) {
+  // What is yet to come must not move before this, whose memory it may be given.
+  open_products_.clear();
+  open_images_ = {};
   // Weight gradients are branches: who reads one waits for it.
   each_tensor(operation, [&](const char*, Tensor tensor, bitcycle::Access access) {
     if (access == bitcycle::Access::kWrite) return;

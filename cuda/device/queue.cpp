@@ -72,7 +72,7 @@ void CudaLibrary::write_records(void* device, const void* host, std::size_t byte
   auto* to = static_cast<std::uint8_t*>(device);
   const auto* from = static_cast<const std::uint8_t*>(host);
   // The first ones go with the launch that begins the step.
-  bool begins = in_step_ && used_ == 1;
+  bool begins = in_step_ && used_ == 1 && arguments<StepStartKernel>(0).records == nullptr;
   while (bytes != 0) {
     const std::size_t part = std::min<std::size_t>(bytes, StepStartKernel::kMostBytes);
     if (!begins) launch<StepStartKernel>(1, 0, {});

@@ -177,7 +177,7 @@ class KernelExecutable final : public Executable {
           addresses_[id] = records_.address({static_cast<std::int32_t>(id)});
           if (addresses_[id] != nullptr) break;
           addresses_[id] = at(inputs_.as<std::byte>(), input_plan_);
-          uploads_.push_back(static_cast<std::int32_t>(id));
+          (is_written(spec) ? written_ : uploads_).push_back(static_cast<std::int32_t>(id));
           break;
         case Lifetime::kReport: addresses_[id] = at(device_reports_.as<std::byte>(), reports_[0].plan()); break;
       }
@@ -220,12 +220,15 @@ class KernelExecutable final : public Executable {
 
   StepHandle start(const StepInputs& inputs) override {
     if (started_ - finished_ == reports_.size()) throw std::logic_error("a third step was started");
-    take(inputs);
+    take(inputs, uploads_);
     const Tensor number = program_.find("step");
     // A step that the host takes part in is not recorded.
     const bool recorded = host_copies_.empty();
     if (recorded) library_->begin_step(number ? inputs.value<std::uint32_t>(number) : 0);
     records_.write(inputs);
+    for (const std::int32_t id : written_) {
+      library_->write_records(addresses_[static_cast<std::size_t>(id)], inputs.data({id}), bytes_now({id}));
+    }
     const KernelStep step{samples_, inputs};
     for (const KernelLaunch& launch : launches_) launch(step);
     next_ = launches_.size();
@@ -236,7 +239,8 @@ class KernelExecutable final : public Executable {
   }
 
   void begin(const StepInputs& inputs) override {
-    take(inputs);
+    take(inputs, uploads_);
+    take(inputs, written_);
     records_.write(inputs);
     observed_ = &inputs;
     next_ = 0;
@@ -311,14 +315,23 @@ class KernelExecutable final : public Executable {
       library_->to_device(addresses_[id], host_addresses_[id], bytes);
     });
   }
-  void take(const StepInputs& inputs) {
+  void take(const StepInputs& inputs, const std::vector<std::int32_t>& uploads) {
     require_samples(program_, inputs.samples());
     samples_ = inputs.samples();
-    for (const std::int32_t id : uploads_) {
-      const TensorSpec& spec = program_.spec({id});
-      const std::int64_t size = spec.sample_axis < 0 ? spec.size() : spec.size() / program_.batch() * samples_;
-      library_->to_device(addresses_[static_cast<std::size_t>(id)], inputs.data({id}), bytes_of(spec.element, size));
+    for (const std::int32_t id : uploads) {
+      library_->to_device(addresses_[static_cast<std::size_t>(id)], inputs.data({id}), bytes_now({id}));
     }
+  }
+  /// Of this step's samples.
+  std::size_t bytes_now(Tensor tensor) const {
+    const TensorSpec& spec = program_.spec(tensor);
+    const std::int64_t size = spec.sample_axis < 0 ? spec.size() : spec.size() / program_.batch() * samples_;
+    return bytes_of(spec.element, size);
+  }
+  /// Few words of a text go with the step, in the order of the queue: a copy would wait for the step before.
+  bool is_written(const TensorSpec& spec) const {
+    constexpr std::size_t kMostBytes = 4096;
+    return !on_host_ && spec.element == Element::kInt32 && spec.bytes() <= kMostBytes;
   }
   /// The bytes that the program's tensor has.
   void read_held(const HeldResult& held, const TensorSpec& spec, void* host) {
@@ -351,7 +364,7 @@ class KernelExecutable final : public Executable {
   TensorPlan plan_, input_plan_;
   Buffer lists_, inputs_;
   StepRecords records_;
-  std::vector<std::int32_t> uploads_;  // inputs that are no records
+  std::vector<std::int32_t> uploads_, written_;  // inputs that are no records
   std::array<Report, 2> reports_;
   Buffer device_reports_;
   std::shared_ptr<Buffer> step_memory_;

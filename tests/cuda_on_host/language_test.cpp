@@ -75,14 +75,19 @@ GraphCounts counts_of_a_step(const std::string& model, const std::string& train,
 TEST(CudaOnHostLanguage, TheStepOfPtbLstmIsAFewHundredLaunches) {
   const GraphCounts graphs = counts_of_a_step("name: ptb_lstm, layers: 1, embedding: 800, hidden: 800, dropout: 0.5",
                                               "steps: 2, batch: 20, time_steps: 35", kPlainSgd);
-  EXPECT_GT(graphs.nodes, 0);
+  // A time step is one launch forward and two backward; the rest is the two ends of the network, and the weights.
+  EXPECT_EQ(graphs.kernels.at("lstm step").launches, 35);
+  EXPECT_EQ(graphs.kernels.at("lstm step error").launches, 34);
+  EXPECT_LE(graphs.critical_path, 3 * 35 + 50);
 }
 
 TEST(CudaOnHostLanguage, TheStepOfTransformerLmIsAFewHundredLaunches) {
   const GraphCounts graphs = counts_of_a_step(
       "name: transformer_lm, layers: 6, embedding: 512, ffn: 2048, heads: 8, dropout: 0.1, quantise: linears",
       "steps: 2, batch: 8, time_steps: 256", kAdamw);
-  EXPECT_GT(graphs.nodes, 0);
+  // A linear layer: range, codes, product, bias; range, codes, error product, three for the bias.
+  EXPECT_EQ(graphs.kernels.at("matrix weight gradient").in_branches, 37);
+  EXPECT_LE(graphs.critical_path, 6 * 90 + 20);
 }
 
 }  // namespace

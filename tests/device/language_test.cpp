@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Language models on a device have the CPU's digests after every step, and its losses.
+// Language models on a device, and on the CPU, have the reference's digests after every step, and its losses.
 #include <gtest/gtest.h>
 
 #include "tests/golden/devices.h"
@@ -15,21 +15,23 @@ struct LanguageCase {
   const char* model;
   const char* precision;
   const char* optimiser;
+  const char* train = "steps: 3, batch: 3, time_steps: 5";
 };
 
 class DeviceLanguage : public ::testing::TestWithParam<LanguageCase> {};
 
-TEST_P(DeviceLanguage, HasTheRecordsOfTheCpu) {
+TEST_P(DeviceLanguage, HasTheRecordsOfTheReference) {
   const TemporaryFolder folder;
   make_text(folder.path());
-  const Config config =
-      text_config(folder.path(), GetParam().model, std::string(GetParam().precision) + GetParam().optimiser);
+  const Config config = text_config(folder.path(), GetParam().model,
+                                    std::string(GetParam().precision) + GetParam().optimiser, GetParam().train);
   RecordingListener listener;
-  const auto cpu = make_cpu_device();
-  train_to(config, *cpu, folder.path() / "cpu", listener);
+  train_to(config, *make_reference_device(), folder.path() / "reference", listener);
+  train_to(config, *make_cpu_device(), folder.path() / "cpu", listener);
+  expect_same_run(folder.path() / "reference", folder.path() / "cpu");
   for (const auto& device : tested_devices()) {
     train_to(config, *device, folder.path() / "device", listener);
-    expect_same_run(folder.path() / "cpu", folder.path() / "device");
+    expect_same_run(folder.path() / "reference", folder.path() / "device");
   }
 }
 
@@ -47,6 +49,8 @@ constexpr const char* kNag =
 
 // Sizes of the state: what one tile holds and more, and none of them a multiple of a warp in the odd one.
 constexpr const char* kLstm = "name: ptb_lstm, vocabulary: 50, layers: 1, embedding: 64, hidden: 64, dropout: 0.5";
+// More streams than a tile of rows has, two layers, and inputs that are no multiple of what a warp multiplies at once.
+constexpr const char* kTiledLstm = "name: ptb_lstm, vocabulary: 50, layers: 2, embedding: 40, hidden: 48, dropout: 0.2";
 constexpr const char* kOddLstm = "name: ptb_lstm, vocabulary: 50, layers: 2, embedding: 20, hidden: 28, dropout: 0.2";
 constexpr const char* kTransformer =
     "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
@@ -60,9 +64,12 @@ constexpr const char* kHead =
 
 INSTANTIATE_TEST_SUITE_P(Cases, DeviceLanguage,
                          ::testing::Values(LanguageCase{"lstm", kLstm, kCyclicBytes, kPlainSgd},
+                                           LanguageCase{"tiled_lstm", kTiledLstm, kCyclicBytes, kPlainSgd,
+                                                        "steps: 2, batch: 33, time_steps: 2"},
                                            LanguageCase{"odd_lstm", kOddLstm, kCyclicBytes, kPlainSgd},
                                            LanguageCase{"wide_lstm", kLstm, kWide, kPlainSgd},
                                            LanguageCase{"requantised_lstm", kLstm, kRequantised, kPlainSgd},
+                                           LanguageCase{"float32_lstm", kOddLstm, kFloat32, kPlainSgd},
                                            LanguageCase{"transformer", kTransformer, kCyclicBytes, kAdamw},
                                            LanguageCase{"attention", kAttention, kCyclicBytes, kAdamw},
                                            LanguageCase{"wide_attention", kAttention, kWide, kAdamw},

@@ -12,7 +12,7 @@
 namespace bitcycle::test {
 
 /// A folder with the files of Penn Treebank, of few words: w0, w1, ..., some of them frequent.
-inline void make_text(const std::filesystem::path& folder, int words = 40, int lines = 14) {
+inline void make_text(const std::filesystem::path& folder, int words = 40, int lines = 24) {
   std::uint64_t state = 1;
   for (const char* part : {"train", "valid", "test"}) {
     std::ofstream text(folder / (std::string("ptb.") + part + ".txt"), std::ios::binary);

@@ -142,8 +142,12 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   const ops::Product* integer = nullptr;
   const ops::FloatProduct* float_product = nullptr;
   bool error = false;
+  std::string layer;
   for (const int node : b.kernel.match.nodes) {
     const Operation& operation = program.node(node).operation;
+    if (std::holds_alternative<ops::Product>(operation) || std::holds_alternative<ops::FloatProduct>(operation)) {
+      layer = program.node(node).site.layer;
+    }
     if (const auto* product = std::get_if<ops::Product>(&operation)) {
       if (product->over.pass == Pass::kWeightGradient) integer = product;
       error = error || product->over.pass == Pass::kError;
@@ -191,7 +195,8 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   args.gradient = conv_gradient(b, g_values);
   for (const int reader : program.readers(g_values)) {
     const auto* range = std::get_if<ops::Range>(&program.node(reader).operation);
-    if (range != nullptr) args.g_range = b.address<Range>(range->ranges);
+    // Two layers may share a gradient, each with a range of it.
+    if (range != nullptr && program.node(reader).site.layer == layer) args.g_range = b.address<Range>(range->ranges);
   }
   if (const auto* bound = b.op<ops::ProductBound>(); bound != nullptr) {
     for (int i = 0; b.op<ops::ProductBound>(i) != nullptr; ++i) {
@@ -207,7 +212,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
       }
       const auto* values = std::get_if<ops::FloatProduct>(&node.operation);
       if (values != nullptr && values->over.pass == Pass::kForward && !x_codes.codes &&
-          values->lhs == float_product->lhs && values->over.shape == over.shape) {
+          values->lhs == float_product->lhs && values->over.shape == over.shape && node.site.layer == layer) {
         return values->rhs;
       }
     }

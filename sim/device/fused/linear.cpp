@@ -13,7 +13,7 @@ std::optional<Match> linear_forward(const Candidates& c, int node) {
   if (bias == nullptr) return {};
   const int product = c.program().writer(bias->x);
   const auto* float_product = c.get<ops::FloatProduct>(product);
-  if (float_product == nullptr || float_product->over.shape.h * float_product->over.shape.w != 1) return {};
+  if (float_product == nullptr || !is_linear(c, *float_product)) return {};
   return Match{{node, product}, {}, {bias->y}, {}, {}, {}};
 }
 
@@ -23,10 +23,16 @@ std::optional<Match> linear_backward(const Candidates& c, int node) {
   Match match;
   match.nodes = {node};
   match.makes = {bias->dbias};
+  const auto product_at = [&](int reader) {
+    return same_layer(c, reader, node) ? c.get<ops::FloatProduct>(reader) : nullptr;
+  };
   for (const int reader : c.program().readers(bias->dy)) {
-    const auto* product = c.get<ops::FloatProduct>(reader);
-    if (product == nullptr || !same_layer(c, reader, node)) continue;
-    if (product->over.shape.h * product->over.shape.w != 1) continue;
+    const auto* product = product_at(reader);
+    if (product != nullptr && product->over.pass == Pass::kWeightGradient && !is_linear(c, *product)) return {};
+  }
+  for (const int reader : c.program().readers(bias->dy)) {
+    const auto* product = product_at(reader);
+    if (product == nullptr) continue;
     add(match.nodes, reader);
     match.makes.push_back(product->y);
     const auto* bound = writer_as<ops::ProductBound>(c, product->bound);

@@ -3,14 +3,31 @@
 
 namespace bitcycle::fused {
 
+namespace {
+
+/// A classifier's weight gradient: its grid comes from exact magnitudes. Where it comes from ranges, the layer is one
+/// whose products take codes at other widths, and its float32 products are a convolution's.
+bool is_of_magnitudes(const Candidates& c, const ops::FloatProduct& gradient) {
+  const auto* bound = writer_as<ops::ProductBound>(c, gradient.bound, true);
+  return bound != nullptr && bound->lhs_magnitude;
+}
+
+}  // namespace
+
 bool is_linear(const Candidates& c, const ops::FloatProduct& product) {
   // A sequence of positions has one sum a sample in its weight gradient, which a linear layer's kernel has not.
   if (product.over.shape.h * product.over.shape.w != 1) return false;
-  for (const int reader : c.program().readers(product.y)) {
-    if (c.any<ops::AddBias>(reader) != nullptr) return true;
+  if (product.over.pass == Pass::kWeightGradient) return is_of_magnitudes(c, product);
+  const auto& readers = c.program().readers(product.y);
+  if (std::none_of(readers.begin(), readers.end(), [&](int node) { return c.any<ops::AddBias>(node) != nullptr; })) {
+    return false;
   }
-  const auto* bound = writer_as<ops::ProductBound>(c, product.bound, true);
-  return bound != nullptr && bound->lhs_magnitude;
+  for (const int reader : c.program().readers(product.lhs)) {
+    const auto* gradient = c.any<ops::FloatProduct>(reader);
+    if (gradient == nullptr || gradient->over.pass != Pass::kWeightGradient || gradient->lhs != product.lhs) continue;
+    if (!is_of_magnitudes(c, *gradient)) return false;
+  }
+  return true;
 }
 
 Normalised normalised(const Candidates& c, Tensor z) {
