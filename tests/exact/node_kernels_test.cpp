@@ -303,5 +303,101 @@ TEST(NodeKernels, TablesAndOptimisers) {
   p.compare();
 }
 
+/// Rows by words: one more than a chunk of tokens, more columns than a block has, words that are not there.
+TEST(NodeKernels, RowsByWords) {
+  for (const auto& [rows, c] : {std::pair{1, 1}, std::pair{127, 3}, std::pair{129, 513}, std::pair{40, 4}}) {
+    NodeProgram p;
+    std::vector<std::int32_t> words;
+    for (std::int32_t r = 0; r < rows; ++r) words.push_back(r * r % 23);
+    const Tensor tokens = p.input<std::int32_t>("tokens", Element::kInt32, words, {rows});
+    const Shape shape{rows, 1, 1, c}, table_shape{23, 1, 1, c}, band_shape{7, 1, 1, c};
+    const auto result = [&](const std::string& name, const Shape& extents) {
+      return p.tensor(name, Element::kFloat32, extents);
+    };
+    const Tensor x = p.values("x", shape);
+    p.node(ops::Gather{p.values("table", table_shape), tokens, result("gathered", shape)});
+    p.node(ops::GatherGradient{tokens, x, result("dtable", table_shape)});
+    p.node(ops::BandRows{p.values("band", band_shape), tokens, 4, result("band rows", shape)});
+    p.node(ops::BandRowsGradient{tokens, x, 4, result("dband", band_shape)});
+    p.node(ops::MaskRows{x, tokens, 4, 7, result("masked", shape)});
+    ops::BandLabels labels;
+    labels.tokens = tokens;
+    labels.cutoffs = {4, 11, 23};
+    for (const char* name : {"head", "first", "second"})
+      labels.labels.push_back(p.tensor(name, Element::kInt32, {rows}));
+    p.node(labels);
+    p.compare();
+  }
+}
+
+/// Copies that are one launch of a device, and copies that read what another wrote.
+TEST(NodeKernels, Copies) {
+  for (const std::int64_t c : {1, 4, 7}) {
+    NodeProgram p;
+    const Tensor x = p.values("x", {6, c});
+    ops::Concatenate turned;
+    for (int part = 2; part >= 0; --part) {
+      const Tensor y = p.tensor("part " + std::to_string(part), Element::kFloat32, {2, c});
+      p.node(ops::Slice{x, 2 * part, y});
+      turned.parts.push_back(y);
+    }
+    turned.y = p.tensor("turned", Element::kFloat32, {6, c});
+    p.node(turned);
+    p.node(ops::Store{turned.y, p.state("kept", {6, c})});
+    p.compare();
+  }
+}
+
+TEST(NodeKernels, Grids) {
+  NodeProgram p;
+  const Shape shape{5, 1, 1, 6};
+  const Tensor x = p.values("x", shape), width = p.input<BitWidth>("width", Element::kBitWidth, {BitWidth::integer(5)});
+  for (const auto& [name, groups] :
+       {std::pair{"rows", ops::by_output_channel()}, std::pair{"columns", ops::by_input_channel(1)},
+        std::pair{"all", ops::one_group()}}) {
+    const std::string of = name;
+    const std::int64_t count = groups.count(shape);
+    const Tensor ranges = p.tensor(of + " ranges", Element::kRange, {count});
+    const Tensor grid = p.tensor(of + " grid", Element::kGrid, {count});
+    p.node(ops::Range{x, ranges, groups});
+    p.node(ops::FitGrid{ranges, width, grid, MinScale{0.3F, 0.0}, of == "all" ? kAffineWithZero : kAffine});
+    ops::Quantise quantise;
+    quantise.x = x;
+    quantise.grid = grid;
+    quantise.width = width;
+    quantise.groups = groups;
+    quantise.codes = p.tensor(of + " codes", Element::kCodes8, shape);
+    p.node(quantise);
+    p.node(ops::Dequantise{quantise.result(), p.tensor(of + " values", Element::kFloat32, shape)});
+    p.node(ops::StepBounds{{grid}, p.tensor(of + " bounds", Element::kUint32, {1})});
+    if (count == 1) p.node(ops::RunningRange{ranges, p.state("running", {2})});
+  }
+  const Tensor a = p.tensor("a", Element::kFloat32), sum = p.tensor("sum", Element::kFloat64);
+  p.node(ops::Magnitude{x, a});
+  p.node(ops::SumBound{a, a, sum});
+  p.node(ops::SumBound{a, sum, p.tensor("sum of sums", Element::kFloat64)});
+  p.compare();
+}
+
+TEST(NodeKernels, NesterovsGradient) {
+  for (const double clip : {0.0, 0.5}) {
+    NodeProgram p;
+    const Shape shape{17, 61};
+    ops::Nag nag;
+    const Tensor gradient = p.tensor("g", Element::kFloat32, shape);
+    p.node(ops::Scale{p.values("values", shape), 0.7F, gradient});
+    nag.gradients = {gradient};
+    nag.momenta = {p.state("m", shape)};
+    nag.parameters = {p.state("w", shape)};
+    nag.rate = p.input<float>("rate", Element::kFloat32, {0.01F});
+    nag.rate_before = p.state("rate before v", {1});
+    nag.rule.clip = clip;
+    nag.rule.weight_decay = clip == 0.0 ? 0.0 : 0.1;
+    if (clip > 0.0) nag.norm = p.tensor("norm", Element::kFloat64);
+    p.node(nag);
+    p.compare();
+  }
+}
+
 }  // namespace
 }  // namespace bitcycle
