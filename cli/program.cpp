@@ -148,7 +148,7 @@ int run_program(const std::vector<std::string>& arguments) {
       line.has("evaluation") ? evaluation_program(config, stored_images) : training_program(config, stored_images);
   const Program& program = network->program;
   const std::vector<KernelUse> kernels =
-      name == "reference" ? make_reference_device()->explain(program, {}) : chosen_kernels(program, {});
+      name == "reference" ? make_reference_device()->explain(program, {}) : chosen_kernels(program, {}, name == "cpu");
   const std::string pattern = line.text("layer", "*");
   std::vector<int> shown;
   for (int number = 0; number < static_cast<int>(program.nodes().size()); ++number) {

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "sim/cpu/cpu_library.h"
+#include "sim/cpu/softmax_rows.h"
 #include "sim/number/order_free_sum.h"
 #include "sim/number/ordered_key.h"
 #include "sim/ops/mean_loss.h"
@@ -124,33 +125,21 @@ void CpuLibrary::linear_backward(const LinearBackward& args) {
 void CpuLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
   const auto timing = profile_.time("softmax cross-entropy");
   level(states_);
-  const float inverse_n = args.n == 0 ? 0.0F : 1.0F / static_cast<float>(args.n);
-  float* losses = args.losses != nullptr ? args.losses : losses_.need(args.n);
+  SoftmaxRows rows;
+  rows.logits = args.logits;
+  rows.labels = args.labels;
+  rows.classes = args.classes;
+  rows.inverse_n = args.n == 0 ? 0.0F : 1.0F / static_cast<float>(args.n);
+  rows.dlogits = args.dlogits;
+  rows.losses = args.losses != nullptr ? args.losses : losses_.need(args.n);
   std::atomic<std::int64_t> correct{0};
-  workers_.each(args.n, [&](int thread, std::int64_t n) {
-    const float* z = args.logits + n * args.classes;
-    const std::int64_t label = args.labels[n];
-    float* e = args.dlogits != nullptr ? args.dlogits + n * args.classes
-                                       : states_[static_cast<std::size_t>(thread)].values.need(args.classes);
-    std::int64_t largest = 0;
-    for (std::int64_t j = 1; j < args.classes; ++j) {
-      if (z[j] > z[largest]) largest = j;
-    }
-    const float m = z[largest], z_label = z[label];  // before e, which may be the same memory
-    kernels_.exponentials(z, m, args.classes, e, exp_f32);
-    float sum = 0.0F;
-    for (std::int64_t j = 0; j < args.classes; ++j) sum = sum + e[j];
-    if (args.dlogits != nullptr) {
-      const float of_label = softmax_gradient(e[label], sum, true, inverse_n);
-      kernels_.softmax_gradients(e, args.classes, sum, inverse_n);
-      e[label] = of_label;
-    }
-    losses[n] = softmax_loss(sum, z_label, m);
-    if (largest == label) correct.fetch_add(1, std::memory_order_relaxed);
+  workers_.chunks(args.n, kSummedRows, [&](int thread, std::int64_t begin, std::int64_t end) {
+    correct += softmax_rows(kernels_, rows, begin, end,
+                            states_[static_cast<std::size_t>(thread)].values.need(kSoftmaxScratch));
   });
   LossRecord record;
   record.correct = correct.load();
-  record.loss = mean_loss(std::span<const float>(losses, static_cast<std::size_t>(args.n)));
+  record.loss = mean_loss(std::span<const float>(rows.losses, static_cast<std::size_t>(args.n)));
   *args.record = record;
 }
 

@@ -233,7 +233,8 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   workers_.chunks(s.n, images_at_once, [&](int thread, std::int64_t begin, std::int64_t end) {
     ThreadState& state = states_[static_cast<std::size_t>(thread)];
     begin_thread(state, s.c);
-    for (std::int64_t n = begin; n < end; ++n) {
+    const bool codes_are_there = args.gradient.u == nullptr;
+    for (std::int64_t n = begin; n < end && !codes_are_there; ++n) {
       const std::int64_t chunk = positions_at_once(s.o), positions = images.out_positions_of(n, n + 1);
       for (std::int64_t p = 0; p < positions; p += chunk) {
         const std::int64_t pixels = std::min(chunk, positions - p), count = pixels * s.o;

@@ -37,7 +37,8 @@ CpuLibrary::CpuLibrary(const KernelTable& kernels, int threads)
       partials_(static_cast<std::size_t>(workers_.threads())),
       depthwise_partials_(static_cast<std::size_t>(workers_.threads())),
       ordered_partials_(static_cast<std::size_t>(workers_.threads())),
-      nodes_(kernels_, workers_, profile_) {}
+      nodes_(kernels_, workers_, profile_),
+      summed_(workers_.threads()) {}
 
 void CpuLibrary::begin_images() {
   level(states_);

@@ -17,6 +17,7 @@
 #include "sim/cpu/nodes.h"
 #include "sim/cpu/product_image.h"
 #include "sim/cpu/scratch.h"
+#include "sim/cpu/summed_gradient.h"
 #include "sim/cpu/workers.h"
 #include "sim/device/kernel_library.h"
 #include "sim/device/operation_profile.h"
@@ -25,7 +26,7 @@
 
 namespace bitcycle::cpu {
 
-class CpuLibrary final : public KernelLibrary, public NodeKernels {
+class CpuLibrary final : public KernelLibrary, public NodeKernels, public SummedGradients {
  public:
   CpuLibrary(const KernelTable& kernels, int threads);
 
@@ -43,6 +44,7 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels {
 
   bool has_kernel(const Operation& operation) const override { return Nodes::has(operation); }
   void run_node(const Operation& operation, const StepMemory& memory) override { nodes_.run(operation, memory); }
+  void summed_gradient(const SummedGradient& args) override;
 
 #include "sim/device/kernel_library_overrides.inl"
 
@@ -154,6 +156,8 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels {
   std::int64_t gradient_sum_channels_ = 0;
   OperationProfile profile_;
   Nodes nodes_;
+  SummedGradientKernel summed_;
+  Scratch<float> next_gradient_;  // of a use that is added to those before it
 };
 
 }  // namespace bitcycle::cpu

@@ -70,8 +70,52 @@ void add_products_on_grid(const float* x, float factor, std::int64_t count, floa
   add_values_on_grid(x, count, scale, sums, [&](const Floats& v) { return mul(v, by); });
 }
 
-/// exp_f64 of sim/number/elementary.h, a lane a value, for arguments from -104, whose result rounds to 0 in binary32,
-/// to 0: there 2^k is a normal number, so that ldexp is an exact product.
+/// e[j] = exp_f64(x[j]) of sim/number/elementary.h for a block of arguments of -104 to 0, for which 2^k is a normal
+/// number, so that ldexp is an exact product.
+inline void exponentials_of_block(const double* x, double* e) {
+  const Doubles at = load(x);
+  double product[kLanes], k[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) product[j] = x[j] * 0x1.71547652b82fep+0;
+  const Ints whole = rounded(load(product));
+  const Doubles wholes = to_doubles(whole);
+  store(k, wholes);
+  double low[kLanes], minus_k[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    low[j] = k[j] * 0x1.a39ef35793c76p-33;
+    minus_k[j] = -k[j];
+  }
+  double high[kLanes], r[kLanes], tail[kLanes], square[kLanes];
+  store(high, fused(load(minus_k), all(0x1.62e42fee00000p-1), at));
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    r[j] = high[j] - low[j];
+    tail[j] = (high[j] - r[j]) - low[j];
+    square[j] = r[j] * r[j];
+  }
+  const Doubles rest_of = load(r), tails = load(tail);
+  Doubles p = all(0x1.93974a8c07c9dp-37);
+  p = fused(p, rest_of, all(0x1.6124613a86d09p-33));
+  p = fused(p, rest_of, all(0x1.1eed8eff8d898p-29));
+  p = fused(p, rest_of, all(0x1.ae64567f544e4p-26));
+  p = fused(p, rest_of, all(0x1.27e4fb7789f5cp-22));
+  p = fused(p, rest_of, all(0x1.71de3a556c734p-19));
+  p = fused(p, rest_of, all(0x1.a01a01a01a01ap-16));
+  p = fused(p, rest_of, all(0x1.a01a01a01a01ap-13));
+  p = fused(p, rest_of, all(0x1.6c16c16c16c17p-10));
+  p = fused(p, rest_of, all(0x1.1111111111111p-7));
+  p = fused(p, rest_of, all(0x1.5555555555555p-5));
+  p = fused(p, rest_of, all(0x1.5555555555555p-3));
+  p = fused(p, rest_of, all(0.5));
+  double rest[kLanes];
+  store(rest, fused(load(square), p, fused(tails, rest_of, tails)));
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    const auto bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(k[j]) + 1023) << 52;
+    double power = 0.0;
+    __builtin_memcpy(&power, &bits, sizeof power);
+    e[j] = (1.0 + (r[j] + rest[j])) * power;
+  }
+}
+
+/// Arguments from -104, whose exponential rounds to 0 in binary32, count as -104.
 void exponentials(const float* z, float m, std::int64_t count, float* e, float (*plain)(float)) {
   for (std::int64_t i = 0; i < count; i += kLanes) {
     const std::int64_t lanes = count - i < kLanes ? count - i : kLanes;
@@ -85,49 +129,11 @@ void exponentials(const float* z, float m, std::int64_t count, float* e, float (
       for (std::int64_t j = 0; j < lanes; ++j) e[i + j] = plain(x32[j]);
       continue;
     }
-    double x[kLanes];
+    double x[kLanes], made[kLanes];
     for (std::int64_t j = 0; j < kLanes; ++j) x[j] = static_cast<double>(x32[j] < -104.0F ? -104.0F : x32[j]);
-    const Doubles at = load(x);
-    double product[kLanes], k[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) product[j] = x[j] * 0x1.71547652b82fep+0;
-    const Ints whole = rounded(load(product));
-    const Doubles wholes = to_doubles(whole);
-    store(k, wholes);
-    double low[kLanes], minus_k[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      low[j] = k[j] * 0x1.a39ef35793c76p-33;
-      minus_k[j] = -k[j];
-    }
-    double high[kLanes], r[kLanes], tail[kLanes], square[kLanes];
-    store(high, fused(load(minus_k), all(0x1.62e42fee00000p-1), at));
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      r[j] = high[j] - low[j];
-      tail[j] = (high[j] - r[j]) - low[j];
-      square[j] = r[j] * r[j];
-    }
-    const Doubles rest_of = load(r), tails = load(tail);
-    Doubles p = all(0x1.93974a8c07c9dp-37);
-    p = fused(p, rest_of, all(0x1.6124613a86d09p-33));
-    p = fused(p, rest_of, all(0x1.1eed8eff8d898p-29));
-    p = fused(p, rest_of, all(0x1.ae64567f544e4p-26));
-    p = fused(p, rest_of, all(0x1.27e4fb7789f5cp-22));
-    p = fused(p, rest_of, all(0x1.71de3a556c734p-19));
-    p = fused(p, rest_of, all(0x1.a01a01a01a01ap-16));
-    p = fused(p, rest_of, all(0x1.a01a01a01a01ap-13));
-    p = fused(p, rest_of, all(0x1.6c16c16c16c17p-10));
-    p = fused(p, rest_of, all(0x1.1111111111111p-7));
-    p = fused(p, rest_of, all(0x1.5555555555555p-5));
-    p = fused(p, rest_of, all(0x1.5555555555555p-3));
-    p = fused(p, rest_of, all(0.5));
-    double rest[kLanes];
-    store(rest, fused(load(square), p, fused(tails, rest_of, tails)));
+    exponentials_of_block(x, made);
     float values[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      const auto bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(k[j]) + 1023) << 52;
-      double power = 0.0;
-      __builtin_memcpy(&power, &bits, sizeof power);
-      values[j] = static_cast<float>((1.0 + (r[j] + rest[j])) * power);
-    }
+    for (std::int64_t j = 0; j < kLanes; ++j) values[j] = static_cast<float>(made[j]);
     __builtin_memcpy(e + i, values, static_cast<std::size_t>(lanes) * sizeof(float));
   }
 }

@@ -4,6 +4,11 @@
 
 constexpr std::int64_t kRowLanes = 32;
 
+template <bool kValue>
+struct Constant {
+  static constexpr bool value = kValue;
+};
+
 template <typename Float>
 inline Float joined(Float* lanes) {
   for (std::int64_t half = kRowLanes / 2; half > 0; half /= 2) {
@@ -164,6 +169,154 @@ void sgd_clipped_row(const float* g, float factor, float rate, std::int64_t coun
   for (std::int64_t i = 0; i < count; ++i) w[i] = w[i] - rate * (g[i] * factor);
 }
 
+void nag_row(const NagRow& of) {
+  const float* g = of.g;
+  float *buffer = of.buffer, *w = of.w;
+  const float factor = of.clips ? of.factor : 1.0F, decay = of.decays ? of.decay : 1.0F;  // 1 changes no number
+#pragma GCC ivdep
+  for (std::int64_t i = 0; i < of.count; ++i) {
+    const float gradient = g[i] * factor, before = buffer[i];
+    w[i] = w[i] * decay + of.ahead * before - of.far * gradient;
+    buffer[i] = of.keep * before - of.rate * gradient;
+  }
+}
+
+/// exp_f64 of -scale |x|, which counts as -104 below that: then the functions below are at their ends in binary32.
+inline void decays_of_block(const float* x, double scale, double* e) {
+  double arguments[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    const double v = static_cast<double>(x[j]), argument = v < 0.0 ? scale * v : -scale * v;
+    arguments[j] = argument < -104.0 ? -104.0 : argument;
+  }
+  exponentials_of_block(arguments, e);
+}
+
+inline bool has_nan(const float* x) {
+  int all = 1;
+  for (std::int64_t j = 0; j < kLanes; ++j) all &= x[j] == x[j] ? 1 : 0;
+  return all == 0;
+}
+
+inline void sigmoids_of_block(const float* x, float (*plain)(float), float* y) {
+  if (has_nan(x)) {
+    for (std::int64_t j = 0; j < kLanes; ++j) y[j] = plain(x[j]);
+    return;
+  }
+  double e[kLanes];
+  decays_of_block(x, 1.0, e);
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    const double above = x[j] < 0.0F ? e[j] : 1.0;
+    y[j] = static_cast<float>(above / (1.0 + e[j]));
+  }
+}
+
+inline void tangents_of_block(const float* x, float (*plain)(float), float* y) {
+  if (has_nan(x)) {
+    for (std::int64_t j = 0; j < kLanes; ++j) y[j] = plain(x[j]);
+    return;
+  }
+  double e[kLanes];
+  decays_of_block(x, 2.0, e);
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    const double v = static_cast<double>(x[j]), t = (1.0 - e[j]) / (1.0 + e[j]);
+    const float usual = static_cast<float>(v < 0.0 ? -t : t);
+    const float small = static_cast<float>(__builtin_fma(v * v * v, -0x1.5555555555555p-2, v));
+    const float made = v < 0x1p-12 && v > -0x1p-12 ? small : usual;
+    y[j] = x[j] == 0.0F ? x[j] : made;
+  }
+}
+
+void lstm_cell_row(const LstmCellRow& of) {
+  const std::int64_t c = of.count;
+  for (std::int64_t begin = 0; begin < c; begin += kLanes) {
+    const std::int64_t lanes = c - begin < kLanes ? c - begin : kLanes;
+    float gate[4][kLanes], sum[kLanes] = {}, next[kLanes], squashed[kLanes], output[kLanes], cell[kLanes] = {};
+    for (std::int64_t g = 0; g < 4; ++g) {
+      const float *x = of.x + g * c + begin, *h = of.h + g * c + begin;
+      for (std::int64_t j = 0; j < lanes; ++j) sum[j] = x[j] + h[j];
+      if (g == 2) {
+        tangents_of_block(sum, of.tangent, gate[g]);
+      } else {
+        sigmoids_of_block(sum, of.sigmoid, gate[g]);
+      }
+      __builtin_memcpy(of.gates + g * c + begin, gate[g], static_cast<std::size_t>(lanes) * sizeof(float));
+    }
+    __builtin_memcpy(cell, of.cell + begin, static_cast<std::size_t>(lanes) * sizeof(float));
+    for (std::int64_t j = 0; j < kLanes; ++j) {
+      const float kept = gate[1][j] * cell[j], added = gate[0][j] * gate[2][j];
+      next[j] = kept + added;
+    }
+    tangents_of_block(next, of.tangent, squashed);
+    for (std::int64_t j = 0; j < kLanes; ++j) output[j] = gate[3][j] * squashed[j];
+    const std::size_t bytes = static_cast<std::size_t>(lanes) * sizeof(float);
+    __builtin_memcpy(of.next_cell + begin, next, bytes);
+    __builtin_memcpy(of.squashed + begin, squashed, bytes);
+    __builtin_memcpy(of.output + begin, output, bytes);
+  }
+}
+
+void lstm_gradient_row(const LstmGradientRow& of) {
+  const std::int64_t c = of.count;
+  const float *gi = of.gates, *gf = gi + c, *gg = gf + c, *go = gg + c;
+  float *di = of.dgates, *df = di + c, *dg = df + c, *d_o = dg + c;
+  const float *cell = of.cell, *squashed = of.squashed, *doutput = of.doutput, *dnext = of.dnext_cell;
+  const auto element = [&](std::int64_t j, auto has_next) {
+    const float i = gi[j], f = gf[j], g = gg[j], o = go[j], t = squashed[j], dh = doutput[j];
+    const float square = t * t, slope = 1.0F - square, through = dh * o;
+    float dc = through * slope;
+    if constexpr (decltype(has_next)::value) dc = dnext[j] + dc;
+    const float i_rest = 1.0F - i, f_rest = 1.0F - f, o_rest = 1.0F - o;
+    const float i_slope = i * i_rest, f_slope = f * f_rest, o_slope = o * o_rest;
+    const float g_square = g * g, g_slope = 1.0F - g_square;
+    const float at_i = dc * g, at_f = dc * cell[j], at_g = dc * i, at_o = dh * t;
+    di[j] = at_i * i_slope;
+    df[j] = at_f * f_slope;
+    dg[j] = at_g * g_slope;
+    d_o[j] = at_o * o_slope;
+    of.dcell[j] = dc * f;
+  };
+  if (dnext == nullptr) {
+#pragma GCC ivdep
+    for (std::int64_t j = 0; j < c; ++j) element(j, Constant<false>{});
+  } else {
+#pragma GCC ivdep
+    for (std::int64_t j = 0; j < c; ++j) element(j, Constant<true>{});
+  }
+}
+
+/// Every sum is an integer below 2^53, so that binary64 holds it.
+void add_gradient_rows(const GradientAddend& of) {
+  const Doubles a = all(of.a), b = all(of.b), g = load(of.g_sums), shifted = fused_integers(all(128.0), g, all(0.0));
+  const auto value = [&](std::int64_t i) {
+    return rescaled(a, add(shifted, to_doubles(load(of.sums + i * kLanes))), b, g, all(of.rest[i]));
+  };
+  if (of.is_first) {
+    for (std::int64_t i = 0; i < of.channels; ++i) store(of.totals + i * kLanes, value(i));
+    return;
+  }
+  for (std::int64_t i = 0; i < of.channels; ++i) {
+    store(of.totals + i * kLanes, add(load(of.totals + i * kLanes), value(i)));
+  }
+}
+
+void ordered_sums(const float* const* x, std::int64_t count, float* sums) {
+  const float *a = x[0], *b = x[1], *c = x[2], *d = x[3], *e = x[4], *f = x[5], *g = x[6], *h = x[7];
+  float of_a = sums[0], of_b = sums[1], of_c = sums[2], of_d = sums[3];
+  float of_e = sums[4], of_f = sums[5], of_g = sums[6], of_h = sums[7];
+  for (std::int64_t i = 0; i < count; ++i) {
+    of_a = of_a + a[i];
+    of_b = of_b + b[i];
+    of_c = of_c + c[i];
+    of_d = of_d + d[i];
+    of_e = of_e + e[i];
+    of_f = of_f + f[i];
+    of_g = of_g + g[i];
+    of_h = of_h + h[i];
+  }
+  const float all[kSummedRows] = {of_a, of_b, of_c, of_d, of_e, of_f, of_g, of_h};
+  for (std::int64_t r = 0; r < kSummedRows; ++r) sums[r] = all[r];
+}
+
 constexpr LanguageRows kLanguageRows{.layer_norm = layer_norm,
                                      .layer_norm_gradient = layer_norm_gradient,
                                      .layer_norm_products = layer_norm_products,
@@ -179,5 +332,10 @@ constexpr LanguageRows kLanguageRows{.layer_norm = layer_norm,
                                      .dropped = dropped_row,
                                      .values_of_bytes = values_of_bytes,
                                      .adamw = adamw_row,
+                                     .nag = nag_row,
+                                     .lstm_cell = lstm_cell_row,
+                                     .lstm_cell_gradient = lstm_gradient_row,
+                                     .add_gradient = add_gradient_rows,
+                                     .ordered_sums = ordered_sums,
                                      .squares_on_grid = squares_on_grid,
                                      .sgd_clipped = sgd_clipped_row};

@@ -6,9 +6,9 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "sim/number/elementary.h"
 #include "sim/number/ordered_key.h"
 #include "sim/number/philox.h"
-#include "sim/ops/lstm_rows.h"
 
 namespace bitcycle::cpu {
 namespace {
@@ -25,7 +25,11 @@ constexpr bool kRunsHere =
     std::is_same_v<Op, ops::LayerNormParameterGradient> || std::is_same_v<Op, ops::SgdClipped> ||
     std::is_same_v<Op, ops::Adamw> || std::is_same_v<Op, ops::PairProduct> || std::is_same_v<Op, ops::PairRescale> ||
     std::is_same_v<Op, ops::PairFloatProduct> || std::is_same_v<Op, ops::PairRange> ||
-    std::is_same_v<Op, ops::PairSoftmax> || std::is_same_v<Op, ops::PairSoftmaxGradient>;
+    std::is_same_v<Op, ops::PairSoftmax> || std::is_same_v<Op, ops::PairSoftmaxGradient> ||
+    std::is_same_v<Op, ops::Slice> || std::is_same_v<Op, ops::Concatenate> || std::is_same_v<Op, ops::Transpose> ||
+    std::is_same_v<Op, ops::SliceColumns> || std::is_same_v<Op, ops::ConcatenateColumns> ||
+    std::is_same_v<Op, ops::BandRows> || std::is_same_v<Op, ops::BandRowsGradient> ||
+    std::is_same_v<Op, ops::MaskRows> || std::is_same_v<Op, ops::SoftmaxLoss> || std::is_same_v<Op, ops::Nag>;
 
 }  // namespace
 
@@ -190,11 +194,37 @@ void Nodes::run(const ops::AddPositions& op, const StepMemory& memory) {
 }
 
 void Nodes::run(const ops::LstmCell& op, const StepMemory& memory) {
-  workers_.each(row_count(op, memory), [&](int, std::int64_t row) { run_rows(op, memory, row, row + 1); });
+  const std::int64_t c = memory.last_extent(op.cell);
+  workers_.each(memory.size(op.cell) / c, [&](int, std::int64_t n) {
+    LstmCellRow row;
+    row.x = memory.data<float>(op.x) + n * 4 * c;
+    row.h = memory.data<float>(op.h) + n * 4 * c;
+    row.cell = memory.data<float>(op.cell) + n * c;
+    row.count = c;
+    row.gates = memory.data<float>(op.gates) + n * 4 * c;
+    row.next_cell = memory.data<float>(op.next_cell) + n * c;
+    row.squashed = memory.data<float>(op.squashed) + n * c;
+    row.output = memory.data<float>(op.output) + n * c;
+    row.sigmoid = sigmoid_f32;
+    row.tangent = tanh_f32;
+    kernels_.language.lstm_cell(row);
+  });
 }
 
 void Nodes::run(const ops::LstmCellGradient& op, const StepMemory& memory) {
-  workers_.each(row_count(op, memory), [&](int, std::int64_t row) { run_rows(op, memory, row, row + 1); });
+  const std::int64_t c = memory.last_extent(op.cell);
+  workers_.each(memory.size(op.cell) / c, [&](int, std::int64_t n) {
+    LstmGradientRow row;
+    row.gates = memory.data<float>(op.gates) + n * 4 * c;
+    row.cell = memory.data<float>(op.cell) + n * c;
+    row.squashed = memory.data<float>(op.squashed) + n * c;
+    row.doutput = memory.data<float>(op.doutput) + n * c;
+    if (op.dnext_cell) row.dnext_cell = memory.data<float>(op.dnext_cell) + n * c;
+    row.count = c;
+    row.dgates = memory.data<float>(op.dgates) + n * 4 * c;
+    row.dcell = memory.data<float>(op.dcell) + n * c;
+    kernels_.language.lstm_cell_gradient(row);
+  });
 }
 
 void Nodes::run(const ops::Dropout& op, const StepMemory& memory) {
@@ -226,18 +256,23 @@ void Nodes::run(const ops::Gather& op, const StepMemory& memory) {
 }
 
 void Nodes::run(const ops::GatherGradient& op, const StepMemory& memory) {
-  const TensorSpec& table = memory.spec(op.dtable);
-  const std::int64_t words = table.shape.front(), size = table.size() / words, rows = memory.size(op.tokens);
-  const auto* tokens = memory.data<std::int32_t>(op.tokens);
-  const auto* dy = memory.data<float>(op.dy);
-  auto* dtable = memory.data<float>(op.dtable);
+  add_rows_of_words(op.tokens, 0, op.dy, op.dtable, memory);
+}
+
+void Nodes::add_rows_of_words(Tensor tokens_of, std::int64_t first, Tensor rows_of, Tensor table_of,
+                              const StepMemory& memory) {
+  const TensorSpec& table = memory.spec(table_of);
+  const std::int64_t words = table.shape.front(), size = table.size() / words, rows = memory.size(tokens_of);
+  const auto* tokens = memory.data<std::int32_t>(tokens_of);
+  const auto* dy = memory.data<float>(rows_of);
+  auto* dtable = memory.data<float>(table_of);
   // A task owns some words: every row is added by one thread, in the order of the rows.
   const std::int64_t owned = std::max<std::int64_t>(1, words / 64);
   workers_.chunks(words, owned, [&](int, std::int64_t begin, std::int64_t end) {
     std::fill(dtable + begin * size, dtable + end * size, 0.0F);
     std::vector<bool> seen(static_cast<std::size_t>(end - begin));
     for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t word = tokens[r];
+      const std::int64_t word = tokens[r] - first;
       if (word < begin || word >= end) continue;
       float* sum = dtable + word * size;
       if (seen[static_cast<std::size_t>(word - begin)]) {

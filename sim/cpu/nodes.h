@@ -67,6 +67,17 @@ class Nodes {
   void run(const ops::LstmCellGradient& op, const StepMemory& memory);
   void run(const ops::Gather& op, const StepMemory& memory);
   void run(const ops::GatherGradient& op, const StepMemory& memory);
+  // Bands, and what is moved (band_nodes.cpp).
+  void run(const ops::Slice& op, const StepMemory& memory);
+  void run(const ops::Concatenate& op, const StepMemory& memory);
+  void run(const ops::Transpose& op, const StepMemory& memory);
+  void run(const ops::SliceColumns& op, const StepMemory& memory);
+  void run(const ops::ConcatenateColumns& op, const StepMemory& memory);
+  void run(const ops::BandRows& op, const StepMemory& memory);
+  void run(const ops::BandRowsGradient& op, const StepMemory& memory);
+  void run(const ops::MaskRows& op, const StepMemory& memory);
+  void run(const ops::SoftmaxLoss& op, const StepMemory& memory);
+  void run(const ops::Nag& op, const StepMemory& memory);
   // Sums and optimisers (node_sums.cpp).
   void run(const ops::BiasGradient& op, const StepMemory& memory);
   void run(const ops::LayerNorm& op, const StepMemory& memory);
@@ -87,6 +98,9 @@ class Nodes {
   void over_elements(std::int64_t size, const Body& body) {
     workers_.chunks(size, std::int64_t{1} << 14, body);
   }
+  void copy(const float* from, std::int64_t count, float* to);
+  /// Row v of a table = the sum of the rows whose word is first + v, ascending; +0 where there is none.
+  void add_rows_of_words(Tensor tokens, std::int64_t first, Tensor rows, Tensor table, const StepMemory& memory);
   float largest_magnitude(const float* x, std::int64_t size);
   double norm_of(const std::vector<Tensor>& gradients, const StepMemory& memory);
   NodeScratch& of(int thread) { return scratch_[static_cast<std::size_t>(thread)]; }
@@ -96,6 +110,7 @@ class Nodes {
   OperationProfile& profile_;
   std::vector<NodeScratch> scratch_;
   std::vector<float> positions_;
+  Scratch<float> losses_;  // where nobody asks for them
   std::int64_t positions_channels_ = 0, positions_first_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include "sim/device/host_state.h"
 #include "sim/device/node_kernels.h"
 #include "sim/device/step_records.h"
+#include "sim/device/summed_gradients.h"
 #include "sim/program/memory_plan.h"
 
 namespace bitcycle {
@@ -81,13 +82,15 @@ std::optional<Match> any_node(const Candidates& c, int node) {
   return match;
 }
 
+bool sums_gradients(const KernelLibrary& library) { return dynamic_cast<const SummedGradients*>(&library) != nullptr; }
+
 /// The library's own patterns, then those of all libraries.
 std::vector<FusedEntry> fused_entries_of(const KernelLibrary& library) {
   std::vector<FusedEntry> all;
   if (const auto* nodes = dynamic_cast<const NodeKernels*>(&library); nodes != nullptr) {
     if (const auto* own = nodes->own_entries(); own != nullptr) all = *own;
   }
-  all.insert(all.end(), fused_entries().begin(), fused_entries().end());
+  for (const FusedEntry& entry : fused_entries(sums_gradients(library))) all.push_back(entry);
   return all;
 }
 
@@ -413,8 +416,8 @@ class KernelDevice final : public Device {
 
 }  // namespace
 
-std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept) {
-  const std::vector<KernelEntry> entries = entries_with_reference(fused_entries());
+std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept, bool sums_gradients) {
+  const std::vector<KernelEntry> entries = entries_with_reference(fused_entries(sums_gradients));
   return uses_of(choose_kernels(program, entries, kept));
 }
 

@@ -12,8 +12,10 @@ namespace bitcycle {
 
 std::unique_ptr<Device> make_kernel_device(std::shared_ptr<KernelLibrary> library);
 
-/// The kernels that such a device chooses for a program, without the device.
-std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept);
+/// The kernels that such a device chooses for a program, without the device. sums_gradients: its library is
+/// SummedGradients, as the CPU's.
+std::vector<KernelUse> chosen_kernels(const Program& program, const std::vector<Tensor>& kept,
+                                      bool sums_gradients = false);
 
 /// The fast CPU device. threads = 0: all cores. Throws where the machine lacks the instruction set, naming the best
 /// that it has.

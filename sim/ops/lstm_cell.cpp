@@ -2,7 +2,6 @@
 #include "sim/ops/lstm_cell.h"
 
 #include "sim/number/elementary.h"
-#include "sim/ops/lstm_rows.h"
 
 namespace bitcycle::ops {
 namespace {
@@ -23,18 +22,12 @@ void check(const LstmCell& op, const Operands& operands) {
   }
 }
 
-std::int64_t row_count(const LstmCell& op, const StepMemory& memory) {
-  return memory.size(op.cell) / memory.last_extent(op.cell);
-}
-
-void run(const LstmCell& op, const StepMemory& memory) { run_rows(op, memory, 0, row_count(op, memory)); }
-
-void run_rows(const LstmCell& op, const StepMemory& memory, std::int64_t begin, std::int64_t end) {
-  const std::int64_t c = memory.last_extent(op.cell);
+void run(const LstmCell& op, const StepMemory& memory) {
+  const std::int64_t c = memory.last_extent(op.cell), rows = memory.size(op.cell) / c;
   const auto *x = memory.data<float>(op.x), *h = memory.data<float>(op.h), *cell = memory.data<float>(op.cell);
   auto *gates = memory.data<float>(op.gates), *next = memory.data<float>(op.next_cell),
        *squashed = memory.data<float>(op.squashed), *output = memory.data<float>(op.output);
-  for (std::int64_t n = begin; n < end; ++n) {
+  for (std::int64_t n = 0; n < rows; ++n) {
     for (std::int64_t j = 0; j < c; ++j) {
       const auto sum = [&](std::int64_t gate) {
         const std::int64_t at = n * 4 * c + gate * c + j;
@@ -64,19 +57,13 @@ void check(const LstmCellGradient& op, const Operands& operands) {
   if (op.dnext_cell) operands.require(op.dnext_cell, "gradient at the next cell", Element::kFloat32, shape);
 }
 
-std::int64_t row_count(const LstmCellGradient& op, const StepMemory& memory) {
-  return memory.size(op.cell) / memory.last_extent(op.cell);
-}
-
-void run(const LstmCellGradient& op, const StepMemory& memory) { run_rows(op, memory, 0, row_count(op, memory)); }
-
-void run_rows(const LstmCellGradient& op, const StepMemory& memory, std::int64_t begin, std::int64_t end) {
-  const std::int64_t c = memory.last_extent(op.cell);
+void run(const LstmCellGradient& op, const StepMemory& memory) {
+  const std::int64_t c = memory.last_extent(op.cell), rows = memory.size(op.cell) / c;
   const auto *gates = memory.data<float>(op.gates), *cell = memory.data<float>(op.cell),
              *squashed = memory.data<float>(op.squashed), *doutput = memory.data<float>(op.doutput);
   const float* dnext = op.dnext_cell ? memory.data<float>(op.dnext_cell) : nullptr;
   auto *dgates = memory.data<float>(op.dgates), *dcell = memory.data<float>(op.dcell);
-  for (std::int64_t n = begin; n < end; ++n) {
+  for (std::int64_t n = 0; n < rows; ++n) {
     for (std::int64_t j = 0; j < c; ++j) {
       const std::int64_t e = n * c + j;
       const float* gate = gates + n * 4 * c + j;

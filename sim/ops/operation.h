@@ -13,6 +13,7 @@
 #include "sim/ops/batch_norm.h"
 #include "sim/ops/batch_norm_gradient.h"
 #include "sim/ops/bias_gradient.h"
+#include "sim/ops/columns.h"
 #include "sim/ops/dropout.h"
 #include "sim/ops/elementwise.h"
 #include "sim/ops/error_codes.h"
@@ -41,17 +42,19 @@
 
 namespace bitcycle {
 
-using Operation = std::variant<
-    ops::LoadImages, ops::Range, ops::FitGrid, ops::RunningRange, ops::RunningGrid, ops::StepBounds, ops::Quantise,
-    ops::Dequantise, ops::ErrorCodes, ops::Product, ops::CodeSums, ops::Rescale, ops::FloatProduct, ops::ProductBound,
-    ops::Magnitude, ops::SumBound, ops::Moments, ops::NormFromBatch, ops::NormFromRunning, ops::NormApply,
-    ops::NormGradientSums, ops::NormParameterGradient, ops::NormGradient, ops::Add, ops::Relu, ops::ReluGradient,
-    ops::AddBias, ops::AveragePool, ops::AveragePoolGradient, ops::MaxPool, ops::MaxPoolGradient, ops::BiasGradient,
-    ops::SoftmaxLoss, ops::FindNonFinite, ops::SgdUpdate, ops::SgdClipped, ops::Gather, ops::GatherGradient, ops::Slice,
-    ops::Concatenate, ops::Store, ops::LstmCell, ops::LstmCellGradient, ops::PairProduct, ops::PairRescale,
-    ops::PairFloatProduct, ops::PairRange, ops::PairSoftmax, ops::PairSoftmaxGradient, ops::LayerNorm,
-    ops::LayerNormGradient, ops::LayerNormParameterGradient, ops::Scale, ops::AddPositions, ops::Dropout, ops::Adamw,
-    ops::Nag, ops::BandRows, ops::BandRowsGradient, ops::MaskRows, ops::BandLabels, ops::AddLosses>;
+using Operation =
+    std::variant<ops::LoadImages, ops::Range, ops::FitGrid, ops::RunningRange, ops::RunningGrid, ops::StepBounds,
+                 ops::Quantise, ops::Dequantise, ops::ErrorCodes, ops::Product, ops::CodeSums, ops::Rescale,
+                 ops::FloatProduct, ops::ProductBound, ops::Magnitude, ops::SumBound, ops::Moments, ops::NormFromBatch,
+                 ops::NormFromRunning, ops::NormApply, ops::NormGradientSums, ops::NormParameterGradient,
+                 ops::NormGradient, ops::Add, ops::Relu, ops::ReluGradient, ops::AddBias, ops::AveragePool,
+                 ops::AveragePoolGradient, ops::MaxPool, ops::MaxPoolGradient, ops::BiasGradient, ops::SoftmaxLoss,
+                 ops::FindNonFinite, ops::SgdUpdate, ops::SgdClipped, ops::Gather, ops::GatherGradient, ops::Slice,
+                 ops::Concatenate, ops::Store, ops::LstmCell, ops::LstmCellGradient, ops::PairProduct, ops::PairRescale,
+                 ops::PairFloatProduct, ops::PairRange, ops::PairSoftmax, ops::PairSoftmaxGradient, ops::LayerNorm,
+                 ops::LayerNormGradient, ops::LayerNormParameterGradient, ops::Scale, ops::AddPositions, ops::Dropout,
+                 ops::Adamw, ops::Nag, ops::BandRows, ops::BandRowsGradient, ops::MaskRows, ops::BandLabels,
+                 ops::AddLosses, ops::Transpose, ops::SliceColumns, ops::ConcatenateColumns>;
 
 inline const char* name_of(const Operation& operation) {
   return std::visit([](const auto& op) { return op.kName; }, operation);

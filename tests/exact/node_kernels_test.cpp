@@ -161,6 +161,34 @@ TEST(NodeKernels, LstmCells) {
   }
 }
 
+/// Arguments where the functions' formulas change, and numbers that are not finite.
+TEST(NodeKernels, LstmCellsAtTheEndsOfTheirFunctions) {
+  const std::vector<float> some{0.0F,    -0.0F,   1e-5F,  -1e-5F, 0x1p-12F, -0x1p-12F, 0x1.fp-13F, 3e-39F, 1e-42F,
+                                -1e-42F, 20.0F,   -20.0F, 52.1F,  -52.1F,   103.9F,    -103.9F,    104.5F, -104.5F,
+                                -740.0F, -747.0F, 800.0F, 1e30F,  -1e30F,   INFINITY,  -INFINITY,  NAN,    1.0F};
+  const auto count = static_cast<std::int64_t>(some.size());
+  NodeProgram p;
+  std::vector<float> four;
+  for (int gate = 0; gate < 4; ++gate) {
+    for (std::size_t i = 0; i < some.size(); ++i)
+      four.push_back(some[(i + static_cast<std::size_t>(5 * gate)) % some.size()]);
+  }
+  ops::LstmCell cell;
+  const Shape one{1, 1, 1, count}, all{1, 1, 1, 4 * count};
+  cell.x = p.input<float>("x", Element::kFloat32, four, all);
+  cell.h = p.input<float>("h", Element::kFloat32, std::vector<float>(four.size(), -0.0F), all);
+  cell.cell = p.input<float>("cell", Element::kFloat32, std::vector<float>(some.size(), 1e-9F), one);
+  cell.gates = p.tensor("gates", Element::kFloat32, all);
+  cell.next_cell = p.tensor("next cell", Element::kFloat32, one);
+  cell.squashed = p.tensor("squashed", Element::kFloat32, one);
+  cell.output = p.tensor("output", Element::kFloat32, one);
+  p.node(cell);
+  p.forget(cell.next_cell);  // sums of NaN: which of two NaN comes out is not said
+  p.forget(cell.squashed);
+  p.forget(cell.output);
+  p.compare();
+}
+
 TEST(NodeKernels, ProductsOfActivations) {
   for (const ops::PairShape& s : kShapes) {
     for (const int bits : {3, 8, 12}) {
@@ -300,6 +328,82 @@ TEST(NodeKernels, TablesAndOptimisers) {
     if (clip > 0.0) adamw.norm = p.tensor(name + " norm", Element::kFloat64);
     p.node(adamw);
   }
+  for (const double clip : {0.0, 0.5}) {
+    const std::string name = clip == 0.0 ? "nag" : "clipped nag";
+    ops::Nag nag;
+    nag.gradients = {gradient(name + " g", {40, 701})};
+    nag.momenta = {p.state(name + " b", {40, 701})};
+    nag.parameters = {p.state(name + " w", {40, 701})};
+    nag.rate = rate;
+    nag.rate_before = p.state(name + " rate before", {1});
+    nag.rule = {0.99, clip == 0.0 ? 0.01 : 0.0, clip};
+    if (clip > 0.0) nag.norm = p.tensor(name + " norm", Element::kFloat64);
+    p.node(nag);
+  }
+  p.compare();
+}
+
+TEST(NodeKernels, WordsInBands) {
+  for (const std::int64_t rows : {7, 301}) {
+    NodeProgram p;
+    std::vector<std::int32_t> words;
+    for (std::int32_t r = 0; r < rows; ++r) words.push_back(r * r % 150);
+    const Tensor tokens = p.input<std::int32_t>("tokens", Element::kInt32, words, {rows});
+    const auto result = [&](const std::string& name, const Shape& shape) {
+      return p.tensor(name, Element::kFloat32, shape);
+    };
+    const Shape narrow{rows, 1, 1, 37}, wide{rows, 1, 1, 1030};
+    const Tensor x = p.values("x", narrow), more = p.values("more", wide);
+    p.node(ops::BandRows{p.values("table", {60, 1, 1, 37}), tokens, 50, result("rows", narrow)});
+    p.node(ops::BandRowsGradient{tokens, x, 50, result("dtable", {60, 1, 1, 37})});
+    p.node(ops::MaskRows{x, tokens, 20, 70, result("masked", narrow)});
+    p.node(ops::Transpose{more, result("turned", {1030, 1, 1, rows})});
+    p.node(ops::SliceColumns{more, 11, result("columns", narrow)});
+    p.node(ops::ConcatenateColumns{{x, more}, result("both", {rows, 1, 1, 1067})});
+    p.node(ops::Slice{more, 2, result("some", {3, 1, 1, 1030})});
+    p.node(ops::Concatenate{{x, x}, result("twice", {2 * rows, 1, 1, 37})});
+    ops::BandLabels bands;
+    bands.tokens = tokens;
+    bands.cutoffs = {40, 80, 150};
+    for (const char* name : {"head", "first", "second"})
+      bands.labels.push_back(p.tensor(name, Element::kInt32, {rows}));
+    p.node(bands);
+    for (const bool gradients : {true, false}) {
+      ops::SoftmaxLoss loss;
+      const std::string name = gradients ? "dlogits" : "losses";
+      loss.logits = more;
+      loss.labels = bands.labels[1];
+      loss.loss = p.tensor(name + " loss", Element::kLoss);
+      loss.partial = true;
+      (gradients ? loss.dlogits : loss.losses) = result(name, gradients ? wide : Shape{rows});
+      p.node(loss);
+    }
+    p.compare();
+  }
+}
+
+/// Rows of a head: ties, zeros of both signs, and numbers that are not finite.
+TEST(NodeKernels, SoftmaxOfAllSortsOfLogits) {
+  constexpr std::int64_t kClasses = 2053, kRows = 11;
+  std::vector<float> logits;
+  for (std::int64_t i = 0; i < kRows * kClasses; ++i) logits.push_back(static_cast<float>(i * 37 % 101) * 0.17F - 9.0F);
+  const auto at = [&](std::int64_t row, std::int64_t j) -> float& {
+    return logits[static_cast<std::size_t>(row * kClasses + j)];
+  };
+  for (std::int64_t j = 0; j < kClasses; ++j) at(1, j) = j % 2 == 0 ? -0.0F : 0.0F;
+  at(2, 700) = at(2, 900) = 50.0F;  // the first of two is the largest
+  at(3, 900) = 200.0F;
+  at(4, 5) = -INFINITY;
+  at(5, 2052) = 88.0F;
+  std::vector<std::int32_t> labels{0, 0, 900, 900, 5, 2052, 1, 2, 3, 4, 5};
+  NodeProgram p;
+  ops::SoftmaxLoss loss;
+  loss.logits = p.input<float>("logits", Element::kFloat32, logits, {kRows, kClasses});
+  loss.labels = p.input<std::int32_t>("labels", Element::kInt32, labels, {kRows});
+  loss.loss = p.tensor("loss", Element::kLoss);
+  loss.dlogits = p.tensor("dlogits", Element::kFloat32, {kRows, kClasses});
+  loss.losses = p.tensor("losses", Element::kFloat32, {kRows});
+  p.node(loss);
   p.compare();
 }
 

@@ -284,6 +284,31 @@ TEST(Adamw, WithOneStepMovesByTheRateInTheGradientsDirectionAndDecays) {
   EXPECT_NEAR(p.read<float>(op.moments[0])[0], 0.1 * 3.0 / std::hypot(3.0, 0.01), 1e-6);
 }
 
+TEST(Columns, AreTurnedTakenAndPutSideBySide) {
+  ProgramFixture p;
+  const Tensor x = p.input<float>("x", {1, 2, 3, 4, 5, 6}, {2, 3}), z = p.input<float>("z", {7, 8}, {2, 1});
+  const Tensor turned = p.result("turned", Element::kFloat32, {3, 2}),
+               some = p.result("some", Element::kFloat32, {2, 2}), both = p.result("both", Element::kFloat32, {2, 4});
+  p.node(ops::Transpose{x, turned});
+  p.node(ops::SliceColumns{x, 1, some});
+  p.node(ops::ConcatenateColumns{{x, z}, both});
+  p.run();
+  EXPECT_EQ(p.read<float>(turned), (Floats{1, 4, 2, 5, 3, 6}));
+  EXPECT_EQ(p.read<float>(some), (Floats{2, 3, 5, 6}));
+  EXPECT_EQ(p.read<float>(both), (Floats{1, 2, 3, 7, 4, 5, 6, 8}));
+}
+
+TEST(Columns, OfOtherShapesAreRefused) {
+  const auto refuses = [](const auto& write) {
+    ProgramFixture p;
+    const Tensor x = p.input<float>("x", {1, 2, 3, 4, 5, 6}, {2, 3}), y = p.result("y", Element::kFloat32, {2, 3});
+    EXPECT_THROW(write(p, x, y), std::invalid_argument);
+  };
+  refuses([](ProgramFixture& p, Tensor x, Tensor y) { p.node(ops::Transpose{x, y}); });
+  refuses([](ProgramFixture& p, Tensor x, Tensor y) { p.node(ops::SliceColumns{x, 1, y}); });
+  refuses([](ProgramFixture& p, Tensor x, Tensor y) { p.node(ops::ConcatenateColumns{{x, x}, y}); });
+}
+
 TEST(Bands, HaveTheirOwnRowsAndLabels) {
   ProgramFixture p;
   const Tensor tokens = p.input<std::int32_t>("tokens", {0, 3, 1, 5, 3}, {5});

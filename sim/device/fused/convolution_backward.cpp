@@ -22,13 +22,25 @@ int bound_behind(const Candidates& c, Tensor lhs_grid, Tensor lhs_range, int lay
   return -1;
 }
 
+/// The error pass of a product whose weight gradient another kernel makes, with the codes that it reads.
+bool is_error_alone(const Candidates& c, const ops::Product& product) {
+  if (product.over.pass != Pass::kError) return false;
+  const auto& readers = c.program().readers(product.lhs.codes);
+  return std::any_of(readers.begin(), readers.end(), [&](int reader) {
+    const auto* other = c.any<ops::Product>(reader);
+    return other != nullptr && other->over.pass == Pass::kWeightGradient && c.taken(reader);
+  });
+}
+
 /// Codes of dy, weight gradient, error pass, sum of gradients.
 std::optional<Match> conv_backward(const Candidates& c, int node) {
   Match match;
   Tensor g_values, g_grid, g_range, g_codes;
   const auto* integer = c.get<ops::Product>(node);
   const auto* values = c.get<ops::FloatProduct>(node);
-  if (integer != nullptr && integer->over.pass == Pass::kWeightGradient) {
+  if (integer != nullptr && is_error_alone(c, *integer)) {
+    g_codes = integer->lhs.codes;
+  } else if (integer != nullptr && integer->over.pass == Pass::kWeightGradient) {
     const int rescale = c.reader<ops::Rescale>(integer->sums);
     const auto* dw = c.get<ops::Rescale>(rescale);
     if (dw == nullptr) return {};
@@ -133,6 +145,83 @@ std::optional<Match> conv_backward(const Candidates& c, int node) {
   return match;
 }
 
+/// Whether the forward product with these weights is a linear layer's.
+bool is_read_as_it_is(const Program& program, Tensor master) {
+  for (const int reader : program.readers(master)) {
+    const auto* product = std::get_if<ops::FloatProduct>(&program.node(reader).operation);
+    if (product == nullptr || product->over.pass != Pass::kForward) continue;
+    for (const int next : program.readers(product->y)) {
+      if (std::holds_alternative<ops::AddBias>(program.node(next).operation)) return true;
+    }
+  }
+  return false;
+}
+
+void bind_codes(const KernelBinding& b, const ops::Quantise& quantise, ConvBackward& args) {
+  args.g = {b.address<void>(quantise.codes), b.address<Affine>(quantise.grid), {}, b.address<BitWidth>(quantise.width)};
+  args.stochastic = quantise.rounding != ops::Quantise::Rounding::kNearest;
+  args.given_noise = b.address<float>(quantise.noise);
+  args.noise = philox_stream(quantise.seed, 0, RandomPurpose::kGradientRounding, quantise.tensor_id);
+}
+
+/// The layer whose products a kernel makes.
+std::string layer_of_products(const KernelBinding& b) {
+  for (const int node : b.kernel.match.nodes) {
+    const Operation& operation = b.program.node(node).operation;
+    if (std::holds_alternative<ops::Product>(operation) || std::holds_alternative<ops::FloatProduct>(operation)) {
+      return b.program.node(node).site.layer;
+    }
+  }
+  throw std::logic_error("a kernel of the backward pass without a product");
+}
+
+/// The layer's own range of a gradient: another layer may have one of the same tensor, made later.
+Tensor range_of_gradient(const KernelBinding& b, Tensor values) {
+  const std::string layer = layer_of_products(b);
+  Tensor found;
+  for (const int reader : b.program.readers(values)) {
+    const auto* range = std::get_if<ops::Range>(&b.program.node(reader).operation);
+    if (range != nullptr && b.program.node(reader).site.layer == layer) found = range->ranges;
+  }
+  return found;
+}
+
+/// Where the error pass's result goes: a tensor, or the sum of gradients that it completes.
+std::shared_ptr<GradientSum> bind_error(const KernelBinding& b, Tensor dx, ConvBackward& args) {
+  if (b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr || b.op<ops::Add>() != nullptr) {
+    auto sum = std::make_shared<GradientSum>(gradient_sum_of(b, dx));
+    args.gradient_sum = sum.get();
+    return sum;
+  }
+  args.dx = b.address<float>(dx);
+  if (const auto* magnitude = b.op<ops::Magnitude>()) args.dx_bound = b.address<float>(magnitude->bound);
+  return {};
+}
+
+/// Without a weight gradient: another kernel makes it from the codes that this one writes.
+KernelLaunch bind_error_alone(const KernelBinding& b) {
+  const auto* product = b.op<ops::Product>();
+  const auto* quantise = b.op<ops::Quantise>();
+  const ops::Contraction over = product->over;
+  ConvBackward args;
+  bind_codes(b, *quantise, args);
+  args.gradient = conv_gradient(b, quantise->x);
+  args.g_range = b.address<Range>(range_of_gradient(b, quantise->x));
+  args.weights = &weights_of(b, master_behind(b.program, product->rhs.codes), over.shape);
+  const std::shared_ptr<GradientSum> sum = bind_error(b, b.op<ops::Rescale>()->y, args);
+  const Tensor width = quantise->width, step_number = quantise->step;
+  KernelLibrary* library = &b.library;
+  const Program* program = &b.program;
+  return [=](const KernelStep& step) {
+    static_cast<void>(sum);
+    ConvBackward now = args;
+    now.g.width = width_of(step, width);
+    now.shape = at(over, *program, step.samples);
+    if (step_number) now.noise.step = step.inputs.value<std::uint32_t>(step_number);
+    library->conv_backward(now);
+  };
+}
+
 KernelLaunch bind_conv_backward(const KernelBinding& b) {
   const Program& program = b.program;
   ConvBackward args;
@@ -142,12 +231,8 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   const ops::Product* integer = nullptr;
   const ops::FloatProduct* float_product = nullptr;
   bool error = false;
-  std::string layer;
   for (const int node : b.kernel.match.nodes) {
     const Operation& operation = program.node(node).operation;
-    if (std::holds_alternative<ops::Product>(operation) || std::holds_alternative<ops::FloatProduct>(operation)) {
-      layer = program.node(node).site.layer;
-    }
     if (const auto* product = std::get_if<ops::Product>(&operation)) {
       if (product->over.pass == Pass::kWeightGradient) integer = product;
       error = error || product->over.pass == Pass::kError;
@@ -161,6 +246,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
       (rescale->over.pass == Pass::kError ? dx : x) = rescale->y;
     }
   }
+  if (integer == nullptr && float_product == nullptr) return bind_error_alone(b);
   const Tensor dw = integer != nullptr ? x : float_product->y;
   over = integer != nullptr ? integer->over : float_product->over;
   // The streamed operand of the forward pass.
@@ -180,10 +266,7 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   if (const auto* quantise = b.op<ops::Quantise>()) {
     g_width = quantise->width;
     g_values = quantise->x;
-    args.g = {b.address<void>(quantise->codes), b.address<Affine>(quantise->grid), {}, b.address<BitWidth>(g_width)};
-    args.stochastic = quantise->rounding != ops::Quantise::Rounding::kNearest;
-    args.given_noise = b.address<float>(quantise->noise);
-    args.noise = philox_stream(quantise->seed, 0, RandomPurpose::kGradientRounding, quantise->tensor_id);
+    bind_codes(b, *quantise, args);
     x = quantise->step;
   } else {
     g_values = float_product->rhs;
@@ -193,17 +276,14 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   }
   const Tensor step_number = x;
   args.gradient = conv_gradient(b, g_values);
-  for (const int reader : program.readers(g_values)) {
-    const auto* range = std::get_if<ops::Range>(&program.node(reader).operation);
-    // Two layers may share a gradient, each with a range of it.
-    if (range != nullptr && program.node(reader).site.layer == layer) args.g_range = b.address<Range>(range->ranges);
-  }
+  args.g_range = b.address<Range>(range_of_gradient(b, g_values));
   if (const auto* bound = b.op<ops::ProductBound>(); bound != nullptr) {
     for (int i = 0; b.op<ops::ProductBound>(i) != nullptr; ++i) {
       const auto* of = b.op<ops::ProductBound>(i);
       if (float_product != nullptr && of->bound == float_product->bound) args.x_range = b.address<Range>(of->lhs_range);
     }
   }
+  const std::string layer = layer_of_products(b);  // others may read the same input
   const Tensor master = [&] {
     for (const Node& node : program.nodes()) {
       const auto* fwd = std::get_if<ops::Product>(&node.operation);
@@ -221,23 +301,20 @@ KernelLaunch bind_conv_backward(const KernelBinding& b) {
   args.weights = &weights_of(b, master, over.shape);
   args.dw = b.address<float>(dw);
   std::shared_ptr<GradientSum> gradient_sum;
-  if (error) {
-    const bool sums_gradients =
-        b.op<ops::NormGradientSums>() != nullptr || b.op<ops::ReluGradient>() != nullptr || b.op<ops::Add>() != nullptr;
-    if (sums_gradients) {
-      gradient_sum = std::make_shared<GradientSum>(gradient_sum_of(b, dx));
-    } else {
-      args.dx = b.address<float>(dx);
-      if (const auto* magnitude = b.op<ops::Magnitude>()) args.dx_bound = b.address<float>(magnitude->bound);
-    }
-    args.gradient_sum = gradient_sum.get();
-  }
+  if (error) gradient_sum = bind_error(b, dx, args);
   KernelLibrary* library = &b.library;
   const Program* of = &program;
+  // Weights in float32 of a layer with a bias: its forward pass reads them as they are, so nobody else arranges them.
+  const bool prepares = error && !x_codes.codes && is_read_as_it_is(program, master);
+  QuantiseWeights prepare;
+  prepare.master = prepares ? b.address<float>(master) : nullptr;
+  prepare.for_error_pass = false;
+  auto* weights = const_cast<QuantisedWeights*>(args.weights);
   return [=](const KernelStep& step) {
     static_cast<void>(keep);
     static_cast<void>(x_keep);
     static_cast<void>(gradient_sum);
+    if (prepares) library->quantise_weights(prepare, *weights);
     ConvBackward now = args;
     now.g.width = width_of(step, g_width);
     now.x.width = width_of(step, x_width);

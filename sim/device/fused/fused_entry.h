@@ -85,9 +85,12 @@ class KernelBinding {
 struct FusedEntry {
   KernelEntry entry;
   KernelLaunch (*bind)(const KernelBinding& binding);
+  bool sums_gradients = false;  // of libraries that are SummedGradients, too; else of all
 };
 
-/// The most fused first.
+/// The most fused first, of all libraries.
 const std::vector<FusedEntry>& fused_entries();
+/// Those of a library.
+std::vector<FusedEntry> fused_entries(bool sums_gradients);
 
 }  // namespace bitcycle

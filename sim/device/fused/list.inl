@@ -3,6 +3,8 @@
 BITCYCLE_FUSED(load_images)
 BITCYCLE_FUSED(linear_forward)
 BITCYCLE_FUSED(linear_backward)
+// Before those that would make one use's gradient for itself.
+BITCYCLE_FUSED(summed_gradient)
 // Before those that would write what these make again for themselves.
 BITCYCLE_FUSED(norm_prepare)
 BITCYCLE_FUSED(gradient_scale)

@@ -21,4 +21,12 @@ const std::vector<FusedEntry>& fused_entries() {
   return table;
 }
 
+std::vector<FusedEntry> fused_entries(bool sums_gradients) {
+  std::vector<FusedEntry> entries;
+  for (const FusedEntry& entry : fused_entries()) {
+    if (sums_gradients || !entry.sums_gradients) entries.push_back(entry);
+  }
+  return entries;
+}
+
 }  // namespace bitcycle
