@@ -30,7 +30,7 @@ std::string widths_text(const LayerWidths& widths) { return widths.forward.text(
 
 void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& report, bool layers) {
   const BitOpsSum& total = report.total;
-  const std::string what = input.whole_batches ? "a step" : input.is_layers_file ? "a sample" : "an image";
+  const std::string what = input.whole_batches ? "a step" : (input.sample == "image" ? "an " : "a ") + input.sample;
   double macs = static_cast<double>(report.macs_per_image);
   std::string passes = "forward";
   const auto& operations = input.workload.matrix;

@@ -160,6 +160,23 @@ void refuse_meaningless_keys(const CommandLine& line, const std::string& layers)
   }
 }
 
+std::string sample_of(const Config& config) {
+  switch (model_reads(config.model.name)) {
+    case Reads::kStreams: return "word";
+    case Reads::kSequences: return "sequence";
+    default: return "image";
+  }
+}
+
+/// Elementwise operations of docs/numerics.md, 9; clipping reads gradients once more, for their norm.
+UpdateWork update_work(const OptimizerConfig& optimizer) {
+  const double clips = optimizer.clip > 0.0 ? 1.0 : 0.0;
+  if (optimizer.name == "adamw") return {11.0 + 2.0 * clips, 4.0 + clips, 3.0, 2.0};
+  if (optimizer.name == "nag") return {4.0 + 2.0 * clips, 3.0 + clips, 2.0, 1.0};
+  if (clips > 0.0) return {3.0, 3.0, 1.0, 0.0};
+  return {};
+}
+
 CostInput put_together(const CommandLine& line, const Scheduled& scheduled, const Workload& workload,
                        const Topology* topology) {
   const Config& config = scheduled.config;
@@ -176,7 +193,11 @@ CostInput put_together(const CommandLine& line, const Scheduled& scheduled, cons
                   topology != nullptr,
                   line.has("inference"),
                   bitops_options(config),
-                  {}};
+                  {},
+                  {},
+                  update_work(config.optimizer),
+                  topology == nullptr ? sample_of(config) : "sample",
+                  config.train.time_steps};
   if (topology == nullptr && workload.model == config.model.name) input.uses = recurrent_uses(config);
   if (scheduled.run && topology == nullptr) {
     input.steps = priced_steps({config, scheduled.run});
@@ -348,10 +369,8 @@ std::string heading(const CostInput& input) {
   } else {
     text += counted(input.steps, "step");
   }
-  if (!input.whole_batches)
-    text += " of " + counted(input.batch, input.is_layers_file                      ? "sample"
-                                          : is_language_model(input.workload.model) ? "word"
-                                                                                    : "image");
+  if (!input.whole_batches) text += " of " + counted(input.batch, input.sample);
+  if (input.sample == "sequence") text += " of " + counted(input.sequence, "word");
   return text + (input.inference ? ", forward pass alone" : "");
 }
 

@@ -30,6 +30,9 @@ struct CostInput {
   BitOpsOptions bitops;                        // how bit operations are counted
   std::vector<std::string> notes;              // sentences of the file of layers
   std::map<std::string, std::int64_t> uses{};  // of recurrent layers (PricingOptions)
+  UpdateWork update{};                         // of the config's optimiser
+  std::string sample{"sample"};                // what MACs are counted for: sample, image, word, sequence
+  std::int64_t sequence = 1;                   // words of a sequence
 };
 
 /// True for names of files of layers: .csv and .onnx, in small letters or capitals.

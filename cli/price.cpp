@@ -50,6 +50,7 @@ PricingOptions options_of(const CommandLine& line, const CostInput& input) {
   options.pooling = line.has("pooling");
   options.language = line.has("language");
   options.uses = input.uses;
+  options.update = input.update;
   if (options.batch_norm && input.is_layers_file) line.fail("--batch-norm: a file of layers holds no batch norm");
   if (options.pooling && input.is_layers_file) line.fail("--pooling: a file of layers holds no max pooling");
   if (options.language && input.is_layers_file) line.fail("--language: a file of layers holds products alone");

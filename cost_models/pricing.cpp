@@ -99,7 +99,8 @@ void add_elementwise(Pricer& pricer, const MatrixOperation& operation, const Lay
   if (options.weight_update && operation.has(Pass::kWeightGradient) && !operation.rhs_is_activation) {
     const auto w = static_cast<double>(s.weight_size());
     pricer.elementwise(operation.layer, "weight_update", scheduled.forward.bits(), steps,
-                       {3.0 * w, 96.0 * w, (64.0 + scheduled.forward.bits()) * w});
+                       {options.update.operations * w, 32.0 * options.update.read * w,
+                        (32.0 * options.update.written + scheduled.forward.bits()) * w});
   }
 }
 
@@ -250,7 +251,7 @@ MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, cons
     }
     need.ranges += 2.0 * 2.0 * 32.0;  // minimum and maximum of activations and of gradients
   }
-  need.momentum = need.master_weights;
+  need.momentum = options.update.moments * need.master_weights;
   return need;
 }
 

@@ -13,12 +13,19 @@
 
 namespace bitcycle {
 
+/// An optimiser's work for a weight, in numbers of 32 bits: SGD with momentum. The weight's codes are written beside.
+struct UpdateWork {
+  double operations = 3.0, read = 3.0, written = 2.0;
+  double moments = 1.0;  // that it keeps
+};
+
 struct PricingOptions {
   std::int64_t batch = 128;
   bool executed = false;  // widths of what ran; else the scheduled ones, as the paper counts
   ErrorPassOptions error_pass;
   bool weight_update = false, quantisation = false, batch_norm = false, pooling = false;  // lines of their own
   bool language = false;  // the same for embeddings, gates of LSTMs, softmax cross-entropy
+  UpdateWork update;
   /// Layers that a step multiplies several times, each time for an equal share of its samples: how often.
   std::map<std::string, std::int64_t> uses;
   std::int64_t uses_of(const std::string& layer) const {
