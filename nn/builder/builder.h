@@ -68,6 +68,11 @@ struct LanguageSizes {
   double attention_dropout = 0.0;   // of probabilities
   double activation_dropout = 0.0;  // behind the rectifier
   Bias bias = Bias::kFloat32;
+  // Of a vocabulary in bands: the first words of bands 1, 2, ...; a word of band i is embedding / band_factor^i
+  // numbers.
+  std::vector<std::int64_t> cutoffs{2'000, 6'000};
+  std::int64_t band_factor = 4;
+  double head_dropout = 0.0;  // of what the head and the tails' second layers read
 };
 
 /// State of learning_rate.schedule plateau (2): the lowest validation loss so far, 0 where there was none; the falls.

@@ -21,6 +21,11 @@ inline LanguageSizes language_sizes(const Config& config) {
       config.model.quantise == "ffn+head"
           ? QuantisedParts::kFfnAndHead
           : (config.model.quantise == "linears" ? QuantisedParts::kLinears : QuantisedParts::kLinearsAndAttention);
+  sizes.attention_dropout = config.model.attention_dropout;
+  sizes.activation_dropout = config.model.activation_dropout;
+  sizes.head_dropout = config.model.head_dropout;
+  sizes.cutoffs = config.model.cutoffs;
+  sizes.band_factor = config.model.band_factor;
   sizes.bias = config.model.quantised_bias ? Bias::kQuantised : Bias::kFloat32;
   return sizes;
 }

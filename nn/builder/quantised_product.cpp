@@ -152,11 +152,11 @@ Operand input_operand(const ProductLayer& layer, Value* x, Tensor running) {
   quantise.width = layer.forward_width;
   if (builder.training()) {
     layer.write(Pass::kForward, ops::FitGrid{operand.range, layer.forward_width, quantise.grid,
-                                             layer.quantisation().min_scale, layer.quantisation().quantiser});
+                                             layer.quantisation().min_scale, layer.input_quantiser()});
     builder.result().grids.push_back(quantise.grid);
   } else {
     layer.write(Pass::kForward, ops::RunningGrid{running, layer.forward_width, quantise.grid,
-                                                 layer.quantisation().min_scale, layer.quantisation().quantiser});
+                                                 layer.quantisation().min_scale, layer.input_quantiser()});
   }
   quantise.codes = layer.samples("x codes", codes_element(operand.widest), {layer.shape.n, x->h, x->w, x->c});
   layer.write(Pass::kForward, quantise);
@@ -220,9 +220,8 @@ Operand gradient_operand(const ProductLayer& layer, Tensor dy) {
   quantise.x = dy;
   quantise.grid = layer.tensor("dy grid", Element::kGrid, {}, Lifetime::kReport);
   quantise.width = layer.gradient_width;
-  layer.write(Pass::kError,
-              ops::FitGrid{operand.range, layer.gradient_width, quantise.grid, layer.quantisation().min_scale,
-                           layer.quantisation().zero_on_grid ? kAffineWithZero : layer.quantisation().quantiser});
+  layer.write(Pass::kError, ops::FitGrid{operand.range, layer.gradient_width, quantise.grid,
+                                         layer.quantisation().min_scale, layer.gradient_quantiser()});
   quantise.codes = layer.samples("dy codes", codes_element(operand.widest),
                                  {layer.shape.n, layer.shape.out_h(), layer.shape.out_w(), layer.shape.o});
   if (layer.quantisation().stochastic) {

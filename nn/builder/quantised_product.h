@@ -35,6 +35,8 @@ struct ProductLayer {
   Operand x, w;
   std::string use;        // " 3": the fourth of several
   bool quantised = true;  // false: float32 whatever the schedule says
+  /// Some rows of input and gradient are zeros because they are not the layer's: a code stands for exactly 0 (2.7).
+  bool has_absent_rows = false;
 
   Tensor tensor(const std::string& what, Element element, std::vector<std::int64_t> extents = {},
                 Lifetime lifetime = Lifetime::kStep) const {
@@ -48,6 +50,10 @@ struct ProductLayer {
     builder.write(name, pass, op);
   }
   const QuantisationOptions& quantisation() const { return builder.options().quantisation; }
+  std::string input_quantiser() const { return has_absent_rows ? kAffineWithZero : quantisation().quantiser; }
+  std::string gradient_quantiser() const {
+    return has_absent_rows || quantisation().zero_on_grid ? kAffineWithZero : quantisation().quantiser;
+  }
   /// Of the stream that rounds this use's gradient.
   std::uint32_t noise_id() const;
 };

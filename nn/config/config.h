@@ -25,9 +25,13 @@ struct ModelConfig {
   // Language models.
   std::int64_t vocabulary = 10'000, embedding = 800, hidden = 800, layers = 1;
   double dropout = 0.0;
-  std::int64_t ffn = 2048, heads = 8;  // of Transformers
-  std::string quantise = "linears";    // of Transformers: ffn+head, linears, linears+attention
-  bool quantised_bias = false;         // model.bias: float32, quantised
+  std::int64_t ffn = 2048, heads = 8;                        // of Transformers
+  std::string quantise = "linears";                          // of Transformers: ffn+head, linears, linears+attention
+  bool quantised_bias = false;                               // model.bias: float32, quantised
+  double attention_dropout = 0.0, activation_dropout = 0.0;  // of Transformers
+  double head_dropout = 0.0;                                 // of an adaptive softmax
+  std::vector<std::int64_t> cutoffs{20'000, 60'000};         // of a vocabulary in bands
+  std::int64_t band_factor = 4;
 };
 
 struct DataConfig {

@@ -136,6 +136,23 @@ ConfigTableEntry reals(const std::string& key, F field, const std::string& meani
 }
 
 template <typename F>
+ConfigTableEntry counts(const std::string& key, F field, std::int64_t first, std::int64_t last,
+                        const std::string& meaning) {
+  return with_schema(
+      {key, "list of integers", meaning, true,
+       [field, first, last](Config& c, const YAML::Node& n) { field(c) = read_integers(n, first, last); },
+       [field](const Config& c) {
+         std::string list;
+         for (const std::int64_t value : field(const_cast<Config&>(c))) {
+           list += (list.empty() ? "" : ", ") + std::to_string(value);
+         }
+         return "[" + list + "]";
+       }},
+      R"({"type": "array", "items": {"type": "integer", "minimum": )" + std::to_string(first) + R"(, "maximum": )" +
+          std::to_string(last) + "}}");
+}
+
+template <typename F>
 ConfigTableEntry flag(const std::string& key, F field, const std::string& meaning) {
   return with_schema(
       {key, "true, false", meaning, true, [field](Config& c, const YAML::Node& n) { field(c) = read_bool(n); },
@@ -210,7 +227,8 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(text(
       "model.name", FIELD(model.name),
       "the network: resnet8, 14, 20, 32, 38, 44, 56, 74, 110, 152, 164, mobilenet_v2 (32x32 images); resnet18, 34, 50 "
-      "(images of data.image_size; imagenet_resnet18 and so on mean the same); ptb_lstm, transformer_lm (texts)"));
+      "(images of data.image_size; imagenet_resnet18 and so on mean the same); ptb_lstm, transformer_lm, "
+      "transformer_wiki103 (texts)"));
   t.push_back(
       count("model.classes", FIELD(model.classes), 2, 100000, "outputs of the classifier; must be what the data has"));
   t.push_back(not_identity(text("model.initial_weights", FIELD(model.initial_weights),
@@ -238,6 +256,19 @@ std::vector<ConfigTableEntry> make_table() {
                      "paper's figures count; every fully connected layer; attention's products too"));
   t.push_back(real("model.dropout", FIELD(model.dropout), 0.0, 1.0,
                    "language models: share of the values that a step leaves out before and behind every layer"));
+  t.push_back(real("model.attention_dropout", FIELD(model.attention_dropout), 0.0, 1.0,
+                   "Transformers: share of attention's probabilities that a step leaves out"));
+  t.push_back(real("model.activation_dropout", FIELD(model.activation_dropout), 0.0, 1.0,
+                   "Transformers: share of the values behind fc1's rectifier that a step leaves out"));
+  t.push_back(real("model.head_dropout", FIELD(model.head_dropout), 0.0, 1.0,
+                   "transformer_wiki103: share of the values before the adaptive softmax, and inside its tails, that a "
+                   "step leaves out"));
+  t.push_back(counts("model.cutoffs", FIELD(model.cutoffs), 1, 10'000'000,
+                     "transformer_wiki103: number of the first word of band 1, of band 2, ...; ascending, below "
+                     "model.vocabulary"));
+  t.push_back(count("model.band_factor", FIELD(model.band_factor), 1, 1024,
+                    "transformer_wiki103: a word of a band has this many times fewer numbers than one of the band "
+                    "before"));
   t.push_back(named<bool>("model.bias", FIELD(model.quantised_bias), {{"float32", false}, {"quantised", true}},
                           "language models: biases of the quantised layers"));
 

@@ -93,6 +93,13 @@ std::vector<double> read_reals(const YAML::Node& node) {
   return values;
 }
 
+std::vector<std::int64_t> read_integers(const YAML::Node& node, std::int64_t first, std::int64_t last) {
+  if (!node.IsSequence()) throw std::invalid_argument("it must be a list of whole numbers, for example [200, 600]");
+  std::vector<std::int64_t> values;
+  for (const auto& entry : node) values.push_back(read_integer(entry, first, last));
+  return values;
+}
+
 BitWidth read_width(const YAML::Node& node) { return BitWidth::parse(scalar(node, "a width of 2 to 32, or float32")); }
 
 std::string write_text(const std::string& value) {

@@ -20,6 +20,7 @@ std::int64_t read_integer(const YAML::Node& node, std::int64_t first, std::int64
 std::uint64_t read_unsigned(const YAML::Node& node);
 double read_real(const YAML::Node& node, double first, double last);
 std::vector<double> read_reals(const YAML::Node& node);
+std::vector<std::int64_t> read_integers(const YAML::Node& node, std::int64_t first, std::int64_t last);
 BitWidth read_width(const YAML::Node& node);
 
 /// YAML text that reads back as the same value.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nn/config/language_checks.h"
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "nn/config/config_error.h"
@@ -9,6 +11,28 @@
 #include "nn/models/model.h"
 
 namespace bitcycle {
+namespace {
+
+void check_bands(const ModelConfig& model) {
+  const auto& cutoffs = model.cutoffs;
+  std::string list;
+  for (const std::int64_t cutoff : cutoffs) list += (list.empty() ? "" : ", ") + std::to_string(cutoff);
+  if (cutoffs.empty() || std::adjacent_find(cutoffs.begin(), cutoffs.end(), std::greater_equal<>()) != cutoffs.end() ||
+      cutoffs.back() >= model.vocabulary) {
+    throw ConfigError("model.cutoffs is [" + list + "], and model.vocabulary " + std::to_string(model.vocabulary) +
+                      ": " + model.name + " needs at least one cutoff, each above the one before and all below the " +
+                      "vocabulary");
+  }
+  std::int64_t divisor = 1;
+  for (std::size_t i = 0; i < cutoffs.size() && divisor <= model.embedding; ++i) divisor *= model.band_factor;
+  if (model.embedding % divisor != 0) {
+    throw ConfigError("model.embedding is " + std::to_string(model.embedding) + ", model.band_factor " +
+                      std::to_string(model.band_factor) + ", and there are " + std::to_string(cutoffs.size() + 1) +
+                      " bands: it must be a multiple of the factor to the power of " + std::to_string(cutoffs.size()));
+  }
+}
+
+}  // namespace
 
 void check_language(const Config& config) {
   const OptimizerConfig& optimizer = config.optimizer;
@@ -30,8 +54,11 @@ void check_language(const Config& config) {
                       write_real(optimizer.weight_decay) +
                       ": clipped gradients go with neither; set both to 0, or optimizer.clip to 0");
   }
-  if (config.model.dropout >= 1.0) {
-    throw ConfigError("model.dropout is 1: nothing would be left; it must be below 1");
+  for (const auto& [key, share] : {std::pair{"model.dropout", config.model.dropout},
+                                   {"model.attention_dropout", config.model.attention_dropout},
+                                   {"model.activation_dropout", config.model.activation_dropout},
+                                   {"model.head_dropout", config.model.head_dropout}}) {
+    if (share >= 1.0) throw ConfigError(std::string(key) + " is 1: nothing would be left; it must be below 1");
   }
   if (config.model.dropout > 0.0 && reads == Reads::kImages) {
     throw ConfigError("model.dropout is " + write_real(config.model.dropout) + ": " + config.model.name +
@@ -41,6 +68,7 @@ void check_language(const Config& config) {
     throw ConfigError("model.embedding is " + std::to_string(config.model.embedding) + ", and model.heads " +
                       std::to_string(config.model.heads) + ": it must be a multiple of twice the heads");
   }
+  if (has_bands(config.model.name)) check_bands(config.model);
   if ((reads != Reads::kImages) != is_text(config.data.name)) {
     throw ConfigError("model.name is " + config.model.name + ", which reads " +
                       (reads == Reads::kImages ? "images" : "texts") + ", and data.name is " + config.data.name + ": " +

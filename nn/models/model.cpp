@@ -60,6 +60,11 @@ Reads model_reads(const std::string& name) {
   return family == nullptr ? Reads::kImages : family->reads;
 }
 
+bool has_bands(const std::string& name) {
+  const ModelFamily* family = find_family(name);
+  return family != nullptr && family->has_bands;
+}
+
 bool is_language_model(const std::string& name) { return model_reads(name) != Reads::kImages; }
 
 std::unique_ptr<builder::NetworkProgram> write_language_model(const std::string& name,

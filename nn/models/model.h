@@ -25,11 +25,14 @@ struct ModelFamily {
   void (*write)(builder::Builder& builder, const std::string& name, std::int64_t classes) = nullptr;
   std::vector<std::string> aliases = {};  // that mean the same as the names, in their order
   Reads reads = Reads::kImages;
+  bool has_bands = false;  // its vocabulary is cut into bands by model.cutoffs
 };
 
 std::vector<std::string> model_names();
 /// What a model reads; of an unknown name images.
 Reads model_reads(const std::string& name);
+/// Whether its vocabulary is cut into bands.
+bool has_bands(const std::string& name);
 /// Its step as a program. Throws std::invalid_argument: unknown name (listing the known ones), classes below 2.
 /// `classes`: of image models; the sizes of language models are those of the options.
 std::unique_ptr<builder::NetworkProgram> write_model(const std::string& name, std::int64_t classes,

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "nn/io/npy.h"
+#include "nn/models/model.h"
 
 namespace bitcycle {
 namespace {
@@ -45,6 +46,24 @@ void read_transformer_sizes(const CaseFile& file, builder::LanguageSizes& sizes)
   }
 }
 
+void read_bands(const CaseFile& file, builder::LanguageSizes& sizes) {
+  sizes.cutoffs = file.integers("cutoffs");
+  sizes.band_factor = file.integer("band_factor", 1, 1024);
+  std::int64_t before = 0, size = sizes.embedding;
+  for (const std::int64_t cutoff : sizes.cutoffs) {
+    if (cutoff <= before || cutoff >= sizes.vocabulary) {
+      file.fail("cutoffs ascend from 1 on, and stay below the vocabulary of " + std::to_string(sizes.vocabulary));
+    }
+    if (size % sizes.band_factor != 0) {
+      file.fail("embedding is " + std::to_string(sizes.embedding) + ", which band_factor " +
+                std::to_string(sizes.band_factor) + " does not divide for every band");
+    }
+    before = cutoff;
+    size /= sizes.band_factor;
+  }
+  if (sizes.cutoffs.empty()) file.fail("cutoffs is empty");
+}
+
 }  // namespace
 
 bool carries_state(const CaseFile& file) { return file.text("model") == "ptb_lstm"; }
@@ -58,6 +77,7 @@ std::vector<std::string> language_keys(const CaseFile& file, std::vector<std::st
                                            ? std::vector<std::string>{"hidden", "bias", "gradient_group"}
                                            : std::vector<std::string>{"ffn", "heads", "quantise"};
   more.insert(more.end(), own.begin(), own.end());
+  if (has_bands(file.text("model"))) more.insert(more.end(), {"cutoffs", "band_factor"});
   return more;
 }
 
@@ -77,6 +97,7 @@ builder::Options language_options(const CaseFile& file, const std::string& round
     read_recurrent_sizes(file, sizes);
   } else {
     read_transformer_sizes(file, sizes);
+    if (has_bands(file.text("model"))) read_bands(file, sizes);
   }
   if (file.number("dropout") != 0.0) file.fail("dropout is not 0: a step with dropout cannot be replayed");
   if (rounding != "nearest")

@@ -128,7 +128,9 @@ ReplayReport replay_language_step(const CaseFile& file, const ReplayPaths& paths
     write_tensors(*paths.out_dir, "gradient.", computed);
     write_tensors(*paths.out_dir, "", saved);
     const std::int64_t rows = options.language.time_steps * options.batch;
-    write_npy(*paths.out_dir / "logits.npy", make_npy<float>({rows, options.language.vocabulary}, replay.logits()));
+    const std::vector<float> logits = replay.logits();  // of an adaptive softmax: the head's
+    const std::int64_t classes = static_cast<std::int64_t>(logits.size()) / rows;
+    write_npy(*paths.out_dir / "logits.npy", make_npy<float>({rows, classes}, logits));
   }
   return report;
 }

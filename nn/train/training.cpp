@@ -65,9 +65,11 @@ void Training::begin() {
   std::int64_t parameters = 0;
   for (const auto& parameter : network.parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
   const bool text = dataset_.text != nullptr;
+  const double words =
+      static_cast<double>(samples_of_step(config_)) / static_cast<double>(priced_samples_of_step(config_));
   listener_.on_start(config_.model.name + " with " + std::to_string(network.classes) +
                      (text ? " words: " : " classes: ") + std::to_string(parameters) + " parameters, " +
-                     fixed(static_cast<double>(workload_.macs()) * 1e-6, 1) + " million MACs for " +
+                     fixed(static_cast<double>(workload_.macs()) / words * 1e-6, 1) + " million MACs for " +
                      (text ? "a word" : "an image") + " in each of the three passes");
   if (text) {
     const Corpus& corpus = *dataset_.text;

@@ -114,8 +114,9 @@ Workload workload_of(const Program& program) {
   }
   add_pairs(static_cast<int>(program.nodes().size()));
   const auto& nodes = program.nodes();
-  const bool language = std::any_of(
-      nodes.begin(), nodes.end(), [](const Node& node) { return std::holds_alternative<ops::Gather>(node.operation); });
+  const bool language = std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+    return std::holds_alternative<ops::Gather>(node.operation) || std::holds_alternative<ops::BandRows>(node.operation);
+  });
   for (const Node& node : program.nodes()) {
     const auto elements = [&](Tensor tensor) { return program.spec(tensor).size() / program.batch(); };
     if (const auto* norm = std::get_if<ops::NormApply>(&node.operation)) {
@@ -125,6 +126,8 @@ Workload workload_of(const Program& program) {
                                       pool->window.kernel * pool->window.kernel});
     } else if (const auto* gather = std::get_if<ops::Gather>(&node.operation)) {
       workload.elementwise.push_back({node.site.layer, "embedding", elements(gather->y)});
+    } else if (const auto* band = std::get_if<ops::BandRows>(&node.operation)) {
+      workload.elementwise.push_back({node.site.layer, "embedding", elements(band->y)});
     } else if (const auto* cell = std::get_if<ops::LstmCell>(&node.operation)) {
       workload.elementwise.push_back({node.site.layer, "lstm_cell", elements(cell->output)});
     } else if (const auto* loss = std::get_if<ops::SoftmaxLoss>(&node.operation); loss != nullptr && language) {

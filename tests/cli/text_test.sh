@@ -69,6 +69,89 @@ test_a_transformer_is_the_same_however_it_is_trained() {
   equal "$(json digest)" "$digest" "digests of a run that goes on from a checkpoint"
   run 0 "$BITCYCLE" cost config.yaml --layers
   contains "$out" "layers.1.self_attn.pv"
+  contains "$out" "8 steps of 4 sequences of 9 words; "
+  contains "$out" "million MACs for a sequence,"
+  # 2 x (4 x 256^2 + 2 x 256 x 1024 + 2 x 256 x 5) + 256 x 14 a word, of sequences of 9 words.
+  run 0 "$BITCYCLE" train config.yaml --out large --set train.steps=1 \
+    --set precision.forward.cycles=1 --set model.embedding=256 --set model.ffn=1024
+  contains "$err$out" " 1.6 million MACs for a word"
+}
+
+# A Transformer with a vocabulary in three bands that trains in a second. adaptive CONFIG [STEPS].
+adaptive() {
+  texts text
+  cat >"$1" <<END
+model: {name: transformer_wiki103, vocabulary: 14, cutoffs: [4, 9], band_factor: 2, embedding: 16, ffn: 12, heads: 2,
+        layers: 2, dropout: 0.1, attention_dropout: 0.1, activation_dropout: 0.1, head_dropout: 0.2,
+        quantise: linears+attention}
+data: {name: text, path: text, dictionary: frequency}
+train: {steps: ${2:-8}, batch: 4, time_steps: 9, evaluate_every: 4, checkpoint_every: 2, log_every: 1, seed: 3}
+eval: {streams: 2}
+precision:
+  forward: {schedule: cyclic_cosine, min: 4, max: 8, cycles: 2}
+  gradient: {schedule: constant, max: 8}
+optimizer: {name: nag, lr: 0.5, momentum: 0.9, weight_decay: 0, clip: 0.1}
+learning_rate: {schedule: cosine, cyclic_min: 0.0001, warm_up: true, warm_up_steps: 3, warm_up_lr: 0.001}
+digest: {every: 1}
+END
+}
+
+test_a_transformer_with_bands_is_the_same_however_it_is_trained() {
+  adaptive config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out whole --json
+  local digest how
+  digest=$(json digest)
+  contains "$err" "perplexity: validation"
+  for how in "--threads 1" "--threads 7" "--isa portable" "--isa avx2" "--device reference"; do
+    # shellcheck disable=SC2086
+    run 0 "$BITCYCLE" train config.yaml --out other --restart --json $how
+    equal "$(json digest)" "$digest" "digests with $how"
+    rm -r other*
+  done
+  # The rate of the step before is in the checkpoint, as the momenta are.
+  run 0 "$BITCYCLE" train whole/config.yaml --from whole:4 --out fork --json
+  equal "$(json digest)" "$digest" "digests of a run that goes on from a checkpoint"
+  run 0 "$BITCYCLE" cost config.yaml --layers
+  contains "$out" "adaptive_softmax.tail.1.2"
+  run 0 "$BITCYCLE" program config.yaml --layer 'adaptive_softmax*'
+  contains "$out" "band_labels"
+  # Every width, attention in float32, and the parts that the paper counts.
+  run 0 "$BITCYCLE" verify config.yaml --device cpu --against reference --steps 2 --set precision.forward.min=12 \
+    --set precision.forward.max=12 --set precision.gradient.max=16 --set model.quantise=ffn+head
+  run 0 "$BITCYCLE" verify config.yaml --device cpu --against reference --steps 2 --set precision.forward.max=float32 \
+    --set precision.forward.schedule=constant --set precision.gradient.max=float32
+  run 1 "$BITCYCLE" train config.yaml --out run --set 'model.cutoffs=[9, 4]'
+  contains "$err" "each above the one before"
+  run 1 "$BITCYCLE" train config.yaml --out run --set 'model.cutoffs=[4, 14]'
+  contains "$err" "below the vocabulary"
+  run 1 "$BITCYCLE" train config.yaml --out run --set model.band_factor=3
+  contains "$err" "a multiple of the factor"
+}
+
+test_bands_learn() {
+  adaptive config.yaml 80
+  sed -i 's/dropout: 0\.[12]/dropout: 0/g; s/lr: 0.5/lr: 1/' config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out run --json --set train.evaluate_every=20
+  local last
+  last=$(json test_perplexity_max_width)
+  [ "$(head -n 1 run/metrics.jsonl | grep -o '"test_perplexity":[0-9]*' | cut -d: -f2)" -gt "${last%.*}" ] ||
+    failed "the perplexity does not fall"
+}
+
+# The configs of the experiments, small in what takes time.
+test_the_wikitext_experiments_run() {
+  texts text
+  local cell
+  for cell in transformer-cpt-4-8 adaptive-cpt-4-8; do
+    run 0 "$BITCYCLE" cost "$SOURCE/configs/experiments/wikitext103/$cell.yaml"
+    run 0 "$BITCYCLE" program "$SOURCE/configs/experiments/wikitext103/$cell.yaml" --layer 'layers.0.*'
+    contains "$out" "layers.0.fc1"
+    run 0 "$BITCYCLE" train "$SOURCE/configs/experiments/wikitext103/$cell.yaml" --out "$cell" --set train.steps=2 --set precision.forward.cycles=1 \
+      --set data.name=text --set data.path=text --set model.vocabulary=14 --set 'model.cutoffs=[4, 9]' \
+      --set model.embedding=64 --set model.ffn=32 --set model.layers=2 --set train.batch=2 --set train.time_steps=8 \
+      --set eval.streams=2
+    contains "$out" "perplexity"
+  done
 }
 
 test_optimisers_and_models_that_do_not_go_together_are_refused() {

@@ -86,6 +86,17 @@ TEST_P(NetworkReplay, StepsOfATransformer) {
   }
 }
 
+/// Recorded by a model in binary64 that gives the other Transformer's recorded steps, too.
+TEST_P(NetworkReplay, StepsOfATransformerWithBands) {
+  SKIP_WITHOUT_BACKEND();
+  for (const auto& [name, ranges] :
+       {std::pair{"transformer_wiki103_l1_d32_b16_g16", 38U}, {"transformer_wiki103_l1_d32_b8_g16", 30U}}) {
+    const ReplayReport report = replay(fs::path(test::golden_path("/steps")) / name);
+    EXPECT_EQ(report.lines.size(), 1U + 23U + ranges) << name;
+    expect_ok(report);
+  }
+}
+
 TEST_P(NetworkReplay, TrajectoryOfATransformer) {
   SKIP_WITHOUT_BACKEND();
   const ReplayReport report = replay(test::golden_path("/trajectories/transformer_l2_d32_cpt_5_8"));

@@ -77,7 +77,8 @@ TEST(Model, EveryResnetOfTheFamilyIsThere) {
   const std::vector<std::string> expected{"resnet8",  "resnet14", "resnet20",  "resnet32",  "resnet38", "resnet44",
                                           "resnet56", "resnet74", "resnet110", "resnet152", "resnet164"};
   auto names = expected;
-  for (const char* other : {"mobilenet_v2", "resnet18", "resnet34", "resnet50", "ptb_lstm", "transformer_lm"}) {
+  for (const char* other :
+       {"mobilenet_v2", "resnet18", "resnet34", "resnet50", "ptb_lstm", "transformer_lm", "transformer_wiki103"}) {
     names.emplace_back(other);
   }
   EXPECT_EQ(model_names(), names);
@@ -216,6 +217,92 @@ TEST(TransformerWorkload, CountsLinearsPerTokenAndTheTriangleOfAttention) {
     // What the paper's figures count.
     EXPECT_EQ(quantised, time_steps * (2 * 2 * 32 * 64 + 32 * 100));
   }
+}
+
+builder::Options baevski_options(std::int64_t time_steps) {
+  builder::Options of = options();
+  builder::LanguageSizes& sizes = of.language;
+  sizes.vocabulary = 267'744;
+  sizes.cutoffs = {20'000, 60'000};
+  sizes.embedding = 1024;
+  sizes.ffn = 4096;
+  sizes.heads = 8;
+  sizes.layers = 16;
+  sizes.time_steps = time_steps;
+  sizes.quantised = builder::QuantisedParts::kLinearsAndAttention;
+  return of;
+}
+
+/// The recorded rows of a language model, by what stands behind the layer's name and in front of the MACs.
+struct RecordedLayer {
+  std::string layer, shape;
+  std::int64_t macs = 0;
+};
+std::vector<RecordedLayer> recorded_layers(const std::string& file) {
+  std::ifstream stream(BITCYCLE_GOLDEN "/workloads/" + file);
+  std::string line;
+  std::vector<RecordedLayer> rows;
+  std::getline(stream, line);
+  while (std::getline(stream, line)) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    const std::size_t first = line.find(','), last = line.rfind(',');
+    rows.push_back({line.substr(0, first), line.substr(first, last - first), std::stoll(line.substr(last + 1))});
+  }
+  EXPECT_FALSE(rows.empty()) << file;
+  return rows;
+}
+
+/// Fully connected layers for a word; products of attention at the recorded 3,072 words, of which the causal ones
+/// exist.
+TEST(TransformerWiki103, HasTheRecordedLayersAndMacs) {
+  constexpr std::int64_t kTimeSteps = 3072;
+  const auto recorded = recorded_layers("wikitext103_transformer_lm_baevski_per_token.csv");
+  const auto of_word = write_language_model("transformer_wiki103", baevski_options(1));
+  const Workload word = workload_of(of_word->program);
+  const Workload text = workload_of(write_language_model("transformer_wiki103", baevski_options(kTimeSteps))->program);
+  ASSERT_EQ(word.matrix.size(), recorded.size());
+  ASSERT_EQ(text.matrix.size(), recorded.size());
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    EXPECT_EQ(word.matrix[i].layer, recorded[i].layer);
+    EXPECT_TRUE(word.matrix[i].quantised);
+    const bool pairs = recorded[i].shape.starts_with(",matmul");
+    EXPECT_EQ(word.matrix[i].rhs_is_activation, pairs) << recorded[i].layer;
+    if (pairs) {
+      EXPECT_EQ(2 * text.matrix[i].shape.macs(), recorded[i].macs * (kTimeSteps + 1)) << recorded[i].layer;
+    } else {
+      const std::string row = row_of(word.matrix[i]);
+      const std::size_t first = row.find(','), last = row.rfind(','), kind = row.find(',', first + 1);
+      EXPECT_EQ(row.substr(kind, last - kind), recorded[i].shape.substr(recorded[i].shape.find(',', 1)));
+      EXPECT_EQ(text.matrix[i].shape.macs(), kTimeSteps * recorded[i].macs) << recorded[i].layer;
+    }
+  }
+  std::int64_t parameters = 0;
+  for (const auto& parameter : of_word->parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
+  EXPECT_EQ(parameters, 246'933'504);
+}
+
+/// Names are those of the paper's code, shapes and MACs the recorded ones of fairseq's.
+TEST(PtbLstm, OfTwoLayersHasTheRecordedLayersAndMacs) {
+  builder::Options of = options();
+  of.language.embedding = of.language.hidden = 512;
+  of.language.layers = 2;
+  of.language.time_steps = 1;
+  const auto network = write_language_model("ptb_lstm", of);
+  const Workload workload = workload_of(network->program);
+  const auto recorded = recorded_layers("ptb_lstm_2x512_per_token.csv");
+  const std::vector<std::string> names{"rnn.W", "rnn.U", "rnn1.W", "rnn1.U", "decoder"};
+  ASSERT_EQ(workload.matrix.size(), recorded.size());
+  for (std::size_t i = 0; i < recorded.size(); ++i) {
+    EXPECT_EQ(workload.matrix[i].layer, names[i]);
+    const std::string row = row_of(workload.matrix[i]);
+    const std::size_t first = row.find(','), last = row.rfind(','), kind = row.find(',', first + 1);
+    EXPECT_EQ(row.substr(kind, last - kind), recorded[i].shape.substr(recorded[i].shape.find(',', 1)));
+    EXPECT_EQ(workload.matrix[i].shape.macs(), recorded[i].macs);
+  }
+  EXPECT_EQ(workload.macs(), 9'314'304);
+  std::int64_t parameters = 0;
+  for (const auto& parameter : network->parameters.all()) parameters += parameter.trained ? parameter.size() : 0;
+  EXPECT_EQ(parameters, 14'452'496 - 2 * 4 * 512);  // one bias a layer: those of W and U would be added together
 }
 
 }  // namespace
