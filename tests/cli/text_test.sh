@@ -154,6 +154,35 @@ test_the_wikitext_experiments_run() {
   done
 }
 
+# The real files, where BITCYCLE_DATA names a folder with wikitext-2: its validation part is learnt, its test part read.
+test_wikitext_trains_from_its_tokens() {
+  local data=${BITCYCLE_DATA:-}/wikitext-2
+  if [ ! -e "$data/wiki.valid.tokens" ]; then
+    echo "BITCYCLE_DATA names no folder with wikitext-2"
+    return 0
+  fi
+  mkdir tokens
+  cp "$data/wiki.valid.tokens" tokens/wiki.train.tokens
+  head -n 200 "$data/wiki.test.tokens" >tokens/wiki.valid.tokens
+  sed -n 201,400p "$data/wiki.test.tokens" >tokens/wiki.test.tokens
+  adaptive config.yaml 30
+  run 0 "$BITCYCLE" train config.yaml --out run --json --set data.name=wikitext --set data.path=tokens \
+    --set model.vocabulary=14000 --set 'model.cutoffs=[1000, 4000]' --set train.evaluate_every=10 \
+    --set train.time_steps=32 --set eval.streams=8
+  contains "$err" "count as '<unk>'"
+  # Both are among the most frequent words, which come first.
+  contains "$(head -n 20 run/dictionary.txt)" "<unk>"
+  contains "$(head -n 20 run/dictionary.txt)" "<eos>"
+  local last
+  last=$(json test_perplexity_max_width)
+  [ "$(head -n 1 run/metrics.jsonl | grep -o '"test_perplexity":[0-9]*' | cut -d: -f2)" -gt "${last%.*}" ] ||
+    failed "the perplexity does not fall"
+  head -c 100000 tokens/wiki.train.tokens >cut
+  mv cut tokens/wiki.train.tokens
+  run 1 "$BITCYCLE" train config.yaml --out cut --set data.name=wikitext --set data.path=tokens
+  contains "$err" "it was cut off"
+}
+
 test_optimisers_and_models_that_do_not_go_together_are_refused() {
   transformer config.yaml
   run 1 "$BITCYCLE" train config.yaml --out run --set model.heads=3
