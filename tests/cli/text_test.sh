@@ -177,8 +177,8 @@ test_wikitext_trains_from_its_tokens() {
   last=$(json test_perplexity_max_width)
   [ "$(head -n 1 run/metrics.jsonl | grep -o '"test_perplexity":[0-9]*' | cut -d: -f2)" -gt "${last%.*}" ] ||
     failed "the perplexity does not fall"
-  head -c 100000 tokens/wiki.train.tokens >cut
-  mv cut tokens/wiki.train.tokens
+  head -c 100000 tokens/wiki.train.tokens >short.txt
+  mv short.txt tokens/wiki.train.tokens
   run 1 "$BITCYCLE" train config.yaml --out cut --set data.name=wikitext --set data.path=tokens
   contains "$err" "it was cut off"
 }
