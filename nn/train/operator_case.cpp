@@ -135,7 +135,7 @@ std::vector<float> to_channels_last(const Tensor4& tensor) {
 
 using Shape = std::vector<std::int64_t>;
 
-std::string shape_text(const Shape& shape) {
+std::string npy_shape_text(const Shape& shape) {
   NpyArray array;
   array.shape = shape;
   return array.shape_text();
@@ -160,8 +160,8 @@ struct Shapes {
       return std::string("x and w make no convolution: ") + error.what();
     }
     const Shape wanted_w{s.o, s.c_per_group(), s.kh, s.kw}, y{s.n, s.o, s.out_h(), s.out_w()};
-    if (w != wanted_w) return "to x, and to the groups, belong weights of shape " + shape_text(wanted_w);
-    if (dy != y) return "x and w make results of shape " + shape_text(y);
+    if (w != wanted_w) return "to x, and to the groups, belong weights of shape " + npy_shape_text(wanted_w);
+    if (dy != y) return "x and w make results of shape " + npy_shape_text(y);
     return "";
   }
 };
@@ -191,13 +191,13 @@ ConvShape shape_of(const OperatorJson& file, const std::filesystem::path& folder
       of = shape;
       ConvShape ignored = s;
       if (shape.size() != 4 || shape == is || !mended.complaint(ignored).empty()) continue;
-      throw std::runtime_error((folder / (operand + ".npy")).string() + ": shape " + shape_text(is) + "; expected " +
-                               shape_text(shape) + ", as " + other + ".npy has it, and as the other operands and " +
-                               settings + " need it");
+      throw std::runtime_error((folder / (operand + ".npy")).string() + ": shape " + npy_shape_text(is) +
+                               "; expected " + npy_shape_text(shape) + ", as " + other +
+                               ".npy has it, and as the other operands and " + settings + " need it");
     }
   }
-  throw std::runtime_error((folder / "case.json").string() + ": x.npy of shape " + shape_text(given.x) + ", w.npy of " +
-                           shape_text(given.w) + " and dy.npy of " + shape_text(given.dy) +
+  throw std::runtime_error((folder / "case.json").string() + ": x.npy of shape " + npy_shape_text(given.x) +
+                           ", w.npy of " + npy_shape_text(given.w) + " and dy.npy of " + npy_shape_text(given.dy) +
                            " do not fit together with " + settings + ": " + complaint);
 }
 
@@ -298,7 +298,7 @@ OperatorCase read_operator_case(const std::filesystem::path& case_dir) {
     const NpyArray bias = read_npy(case_dir / "bias.npy");
     if (bias.type != NpyType::kFloat32 || bias.shape != Shape{result.shape.o}) {
       throw std::runtime_error((case_dir / "bias.npy").string() + ": " + npy_descr(bias.type) + " of shape " +
-                               bias.shape_text() + "; expected <f4 of shape " + shape_text({result.shape.o}));
+                               bias.shape_text() + "; expected <f4 of shape " + npy_shape_text({result.shape.o}));
     }
     result.bias = bias.values<float>();
   }
