@@ -120,15 +120,35 @@ def h200_peers():
 
 def h200_imagenet():
     rows = []
-    for name in ("resnet18", "resnet50"):
-        run, profile = (json.loads((HERE / f"cuda-h200/imagenet-{kind}{name}.json").read_text()) for kind in ("", "profile-"))
+    for name, commit in (("resnet18", "3a55451"), ("resnet18", "df19676"), ("resnet50", "3a55451"), ("resnet50", "0c2ad87"),
+                         ("resnet50", "df19676")):
+        run, profile = (json.loads((HERE / f"cuda-h200/imagenet-{kind}{name}-{commit}.json").read_text())
+                        for kind in ("", "profile-"))
         times = {entry["operation"]: 1e3 * entry["seconds"] / profile["steps"] for entry in profile["profile"]}
-        direct = sum(time for operation, time in times.items() if operation.endswith(", direct"))
-        rows.append([name, f"{run['images_per_second']:.0f}", f"{sum(times.values()):,.0f}", f"{direct:,.0f}",
-                     f"{times['max pool backward']:.0f}", f"{sum(times.values()) - direct - times['max pool backward']:.0f}",
+        convolutions = {name: time for name, time in times.items() if name.startswith("convolution")}
+        floats = sum(time for name, time in convolutions.items() if name.endswith((", direct", ", float32")))
+        integers = sum(convolutions.values()) - floats
+        pool = times["max pool backward"]
+        rows.append([name, commit, f"{run['images_per_second']:,.0f}", f"{sum(times.values()):,.0f}", f"{floats:,.0f}",
+                     f"{integers:.0f}", f"{pool:.1f}", f"{sum(times.values()) - floats - integers - pool:.0f}",
                      f"{run['device_memory_bytes'] / 1e6:,.0f}"])
-    return table(["network", "images/s", "kernels, ms a step", "float32 convolutions", "max pool backward",
-                  "all the others", "device memory, MB"], rows)
+    return table(["network", "commit", "images/s", "kernels, ms a step", "float32 convolutions", "integer convolutions",
+                  "max pool backward", "all the others", "device memory, MB"], rows)
+
+
+def h200_language():
+    """Kernels that take more than a twentieth of a step, by model."""
+    rows = []
+    for label, file in (("LSTM 1 x 800", "ptb-lstm"), ("Transformer, linears", "ptb-transformer-linears"),
+                        ("Transformer, linears and attention", "ptb-transformer-linears-attention")):
+        profile = json.loads((HERE / f"cuda-h200/profile-{file}.json").read_text())
+        times = {entry["operation"]: (1e3 * entry["seconds"] / profile["steps"], entry["calls"] / profile["steps"])
+                 for entry in profile["profile"]}
+        total = sum(time for time, _ in times.values())
+        largest = sorted(((time, calls, name) for name, (time, calls) in times.items() if time > total / 20), reverse=True)
+        rows.append([label, f"{total:.2f}", f"{sum(calls for _, calls in times.values()):.0f}",
+                     "; ".join(f"{name} {time:.2f} ({calls:.0f})" for time, calls, name in largest)])
+    return table(["model", "kernels, ms a step", "kernels", "of them, ms (kernels)"], rows)
 
 
 # --- costs: totals of `bitcycle cost --json`
@@ -136,7 +156,11 @@ def h200_imagenet():
 COSTS = {"cost-resnet74.json": (["configs/experiments/cifar100/resnet74-cpt-3-8.yaml"],
                                 ["bitfusion-45nm", "systolic-int8", "stripes", "loom", "horowitz-45nm", "tpu-7nm"]),
          "cost-mobilenet_v2.json": (["bench/results/raw/mobilenet_v2-cpt-4-8.yaml"], ["systolic-int8", "stripes"]),
-         "cost-resnet18.json": (["bench/results/raw/resnet18-cpt-4-8.yaml"], ["systolic-int8", "stripes"])}
+         "cost-resnet18.json": (["bench/results/raw/resnet18-cpt-4-8.yaml"], ["systolic-int8", "stripes"]),
+         "cost-ptb-lstm.json": (["configs/ptb.yaml"], ["systolic-int8", "stripes"]),
+         "cost-ptb-transformer-linears.json": (["configs/ptb-transformer.yaml"], ["systolic-int8", "stripes"]),
+         "cost-ptb-transformer-attention.json": (["configs/ptb-transformer.yaml", "--set",
+                                                  "model.quantise=linears+attention"], ["systolic-int8", "stripes"])}
 
 
 def record(program):
@@ -175,6 +199,39 @@ def run_costs(network):
                   "stripes, 1e9 cycles", "time on an H200", "digest"], rows)
 
 
+PTB = (("LSTM 1 x 800", "ptb-lstm"), ("Transformer, linears", "ptb-transformer-linears"),
+       ("Transformer, linears and attention", "ptb-transformer-attention"))
+
+
+def ptb():
+    rows = []
+    for label, network in PTB:
+        systolic, stripes = json.loads((RAW / f"cost-{network}.json").read_text())["accelerators"]
+        for schedule, key, name in (("CPT 5-8/8", "total", "cpt-5-8"), ("static 8/8", "baseline", "static-8")):
+            run = json.loads((RAW / f"{network}-{name}.summary.json").read_text())
+            rows.append([label, schedule, f"{run['validation_perplexity_max_width']:.2f}",
+                         f"{run['test_perplexity_max_width']:.2f}", f"{run['paper_gbitops']:,.0f}",
+                         f"{run['executed_gbitops']:,.0f}", f"{systolic[key]['total_nj'] * 1e-9:.1f} J",
+                         f"{stripes[key]['total_nj'] * 1e-9:.1f} J", f"{run['seconds']:.0f} s",
+                         f"{run['tokens_per_second']:,.0f}", f"`{run['digest']}`"])
+    return table(["model", "schedule", "validation perplexity", "test perplexity", "GBitOPs `paper`", "`executed`",
+                  "systolic-int8", "stripes", "time on an H200", "words/s", "digest"], rows)
+
+
+def ptb_epochs():
+    """Perplexity on the validation set, at the largest width where the step's own is another."""
+    rows = []
+    for label, network in PTB:
+        for schedule, name in (("CPT 5-8/8", "cpt-5-8"), ("static 8/8", "static-8")):
+            cells = []
+            for line in (RAW / f"{network}-{name}.progress.txt").read_text().splitlines():
+                own, bits = re.search(r"validation ([0-9.]+), test [0-9.]+ at (\d+) bits", line).groups()
+                largest = re.search(r"bits, ([0-9.]+) and", line)
+                cells.append(f"{largest.group(1) if largest else own} ({bits})")
+            rows.append([label, schedule, *cells])
+    return table(["model", "schedule", *(f"epoch {i}" for i in range(1, 7))], rows)
+
+
 # --- a training: the run's metrics.jsonl
 
 def training(network, every=1):
@@ -192,7 +249,8 @@ def training(network, every=1):
 TABLES = {"integer-sums": integer_sums, "whole-operations": whole_operations, "matrix-product": matrix_product,
           "widths": widths, "instruction-sets": instruction_sets, "h100-step": lambda: gpu_step("cuda-h100"), "h100-run": h100_run,
           "savings": savings,
-          "h200-step": lambda: gpu_step("cuda-h200"), "h200-peers": h200_peers, "h200-imagenet": h200_imagenet,
+          "h200-step": lambda: gpu_step("cuda-h200"), "h200-peers": h200_peers, "h200-imagenet": h200_imagenet, "h200-language": h200_language,
+          "ptb": ptb, "ptb-epochs": ptb_epochs,
           "mobilenet": lambda: training("mobilenet_v2"), "mobilenet-cost": lambda: run_costs("mobilenet_v2"),
           "resnet18": lambda: training("resnet18", every=2), "resnet18-cost": lambda: run_costs("resnet18")}
 PLACE = re.compile(r"(<!-- table ([a-z0-9-]+) -->\n).*?\n(<!-- end of table -->)", re.S)
