@@ -118,7 +118,12 @@ class Block {
   std::byte* shared() { return shared_; }
   void barrier();
   void collective(const Collective& own);
+  /// Null is refused here, as the compiler may drop or move a load whose value nobody needs, and a GPU does not.
   void global_access(const void* p, std::size_t bytes, Site site) {
+    if (p == nullptr) {
+      stopped_ = "a null address is read or written";
+      stop();
+    }
     if (counting_) note(p, bytes, site, false);
   }
   void shared_access(const void* p, std::size_t bytes, Site site) {

@@ -450,7 +450,7 @@ struct LstmGradientCodesKernel {
     LstmBackward backward;
     LstmGradientGrid x, h;
     std::uint64_t seed;
-    const std::uint32_t* number;  // of the training step
+    const std::uint32_t* number;  // of the training step; null: nothing is stochastic
     std::int32_t step;
   };
   BITCYCLE_DEVICE static std::uint32_t codes_of(const Quad& x, const LstmGradientGrid& grid, const Affine& affine,
@@ -475,7 +475,8 @@ struct LstmGradientCodesKernel {
       *step.x_product_grid = x;
       *step.h_product_grid = h;
     }
-    const std::uint32_t number = global_load(a.number);
+    // Gradients that are rounded to the nearest need no noise, and their steps no number.
+    const std::uint32_t number = a.number == nullptr ? 0U : global_load(a.number);
     const PhiloxStream x_stream = philox_stream(a.seed, number, RandomPurpose::kGradientRounding, step.x_product_noise);
     const PhiloxStream h_stream = philox_stream(a.seed, number, RandomPurpose::kGradientRounding, step.h_product_noise);
     const auto size = static_cast<std::uint32_t>(a.of.rows * 4 * a.of.units);

@@ -222,9 +222,20 @@ struct Misaligned {
   static void run(const Args& a) { async_copy16(shared_memory<std::uint8_t>(16 * lane_index()), a.in + 8, true); }
 };
 
+/// Loads a word that it does not need.
+struct NullLoad {
+  static constexpr const char* kName = "null load";
+  static constexpr int kThreads = 32;
+  struct Args {
+    const std::uint32_t* in;
+  };
+  static void run(const Args& a) { static_cast<void>(global_load(a.in)); }
+};
+
 TEST(HostLayer, AnAddressThatAGpuWouldRefuseIsReported) {
   alignas(16) std::array<std::uint8_t, 64> in{};
   EXPECT_THAT(fault_of<Misaligned>({in.data()}, 512), HasSubstr("not a multiple of 16 bytes"));
+  EXPECT_THAT(fault_of<NullLoad>({nullptr}, 0), HasSubstr("a null address"));
 }
 
 /// Word t * Stride of shared and of global memory.
