@@ -6,7 +6,8 @@
 #include <algorithm>
 
 #include "cuda/device/cuda_library.h"
-#include "cuda/kernels/kernels_lstm_steps.h"
+#include "cuda/kernels/kernels_lstm_backward.h"
+#include "cuda/kernels/kernels_lstm_forward.h"
 #include "cuda/products/matmul_gradient.h"
 #include "sim/device/fused/bindings.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/kernels/kernel_entry.h"
-#include "cuda/kernels/kernels_lstm_steps.h"
+#include "cuda/kernels/kernels_lstm_backward.h"
+#include "cuda/kernels/kernels_lstm_forward.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
