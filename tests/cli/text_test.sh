@@ -52,8 +52,8 @@ digest: {every: 1}
 END
 }
 
-test_a_transformer_is_the_same_however_it_is_trained() {
-  transformer config.yaml
+# Trains config.yaml: the same digest however it is run, and from the checkpoint of step 4.
+is_the_same_however_it_is_trained() {
   run 0 "$BITCYCLE" train config.yaml --out whole --json
   local digest how
   digest=$(json digest)
@@ -64,9 +64,13 @@ test_a_transformer_is_the_same_however_it_is_trained() {
     equal "$(json digest)" "$digest" "digests with $how"
     rm -r other*
   done
-  # Second moments are in the checkpoint.
   run 0 "$BITCYCLE" train whole/config.yaml --from whole:4 --out fork --json
   equal "$(json digest)" "$digest" "digests of a run that goes on from a checkpoint"
+}
+
+test_a_transformer_is_the_same_however_it_is_trained() {
+  transformer config.yaml
+  is_the_same_however_it_is_trained  # second moments are in the checkpoint
   run 0 "$BITCYCLE" cost config.yaml --layers
   contains "$out" "layers.1.self_attn.pv"
   contains "$out" "8 steps of 4 sequences of 9 words; "
@@ -98,19 +102,7 @@ END
 
 test_a_transformer_with_bands_is_the_same_however_it_is_trained() {
   adaptive config.yaml
-  run 0 "$BITCYCLE" train config.yaml --out whole --json
-  local digest how
-  digest=$(json digest)
-  contains "$err" "perplexity: validation"
-  for how in "--threads 1" "--threads 7" "--isa portable" "--isa avx2" "--device reference"; do
-    # shellcheck disable=SC2086
-    run 0 "$BITCYCLE" train config.yaml --out other --restart --json $how
-    equal "$(json digest)" "$digest" "digests with $how"
-    rm -r other*
-  done
-  # The rate of the step before is in the checkpoint, as the momenta are.
-  run 0 "$BITCYCLE" train whole/config.yaml --from whole:4 --out fork --json
-  equal "$(json digest)" "$digest" "digests of a run that goes on from a checkpoint"
+  is_the_same_however_it_is_trained  # the rate of the step before is in the checkpoint, as the momenta are
   run 0 "$BITCYCLE" cost config.yaml --layers
   contains "$out" "adaptive_softmax.tail.1.2"
   run 0 "$BITCYCLE" program config.yaml --layer 'adaptive_softmax*'
