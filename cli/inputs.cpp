@@ -72,9 +72,10 @@ std::int64_t priced_steps(const ConfigInput& input) {
     throw std::runtime_error("the run '" + input.run->string() + "' cannot be priced as it ran: " + damage.front() +
                              ". Its config can be priced: bitcycle cost " + (*input.run / "config.yaml").string());
   }
-  const std::int64_t done = steps_done(folder);
-  if (done == 0) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
-  return std::min(input.config.train.steps, done);
+  // As `report` counts: an interrupted run's steps behind its newest checkpoint ran, too.
+  const auto steps = folder.steps();
+  if (steps.empty()) throw std::runtime_error("the run '" + input.run->string() + "' has not done a step yet");
+  return std::min(input.config.train.steps, steps.back().step + 1);
 }
 
 std::unique_ptr<Device> make_device(const ExecutionConfig& execution, const CommandLine& line) {

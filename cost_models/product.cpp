@@ -217,8 +217,10 @@ std::vector<Product> products_of(const MatrixOperation& operation, Pass pass, Op
 
 ProductCost cost_of(const Accelerator& accelerator, const Product& product, std::vector<std::string>* explain) {
   if (product.float32 && accelerator.has_energy() && !accelerator.float32) {
-    throw std::invalid_argument(accelerator.name + " has no float32 arithmetic (float32: none in " + accelerator.file +
-                                "); price the scheduled widths (--metric paper), or choose another accelerator");
+    throw std::invalid_argument(
+        accelerator.name + " has no float32 arithmetic (float32: none in " + accelerator.file +
+        "); choose another accelerator, or price the scheduled widths (--metric paper), where only " +
+        "layers are float32 whose width the config sets to float32");
   }
   if (!product.float32) {
     for (const int bits : {product.lhs_bits, product.rhs_bits}) {

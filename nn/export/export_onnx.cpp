@@ -88,9 +88,11 @@ class Writer {
   std::string write(const InferenceNode& node, const Names& inputs) {
     switch (node.op) {
       case Op::kConv: return conv(model_.conv(node.name), inputs[0]);
+      case Op::kFloatConv: return float_conv(model_.float_conv(node.name), inputs[0]);
       case Op::kNorm: return norm(model_.norm(node.name), inputs[0]);
       case Op::kAdd: return onnx_.node("Add", inputs, node.name);
       case Op::kRelu: return onnx_.node("Relu", inputs, node.name);
+      case Op::kMaxPool: return max_pool(node, inputs[0]);
       case Op::kAveragePool: return onnx_.node("GlobalAveragePool", inputs, node.name);
       case Op::kLinear: return linear(model_.linear(node.name), inputs[0]);
     }
@@ -120,10 +122,7 @@ class Writer {
     const ConvShape& s = conv.shape;
     const std::string& name = conv.name;
     const std::string input = codes(conv, x);
-    const OnnxAttributes attributes{.integers = {{"group", s.groups}},
-                                    .lists = {{"kernel_shape", {s.kh, s.kw}},
-                                              {"pads", {s.padding, s.padding, s.padding, s.padding}},
-                                              {"strides", {s.stride, s.stride}}}};
+    const OnnxAttributes attributes = attributes_of(s);
     const std::string weights = onnx_.constant<std::uint8_t>(name + ".weight.codes", {s.o, s.c_per_group(), s.kh, s.kw},
                                                              {conv.codes.begin(), conv.codes.end()});
     const std::string products = onnx_.node("ConvInteger", {input, weights}, name + ".products", attributes);
@@ -148,6 +147,29 @@ class Writer {
         onnx_.node("Mul", {cast(sums, OnnxType::kFloat64, name + ".sums64"), b_name}, name + ".scaled_sums");
     const std::string rest = onnx_.node("Add", {of_sums, offset(conv)}, name + ".scaled_sums_offset");
     return cast(onnx_.node("Add", {of_products, rest}, name + ".y64"), OnnxType::kFloat32, name + ".y");
+  }
+
+  static OnnxAttributes attributes_of(const ConvShape& s) {
+    return {.integers = {{"group", s.groups}},
+            .lists = {{"kernel_shape", {s.kh, s.kw}},
+                      {"pads", {s.padding, s.padding, s.padding, s.padding}},
+                      {"strides", {s.stride, s.stride}}}};
+  }
+
+  std::string float_conv(const ExportedFloatConv& conv, const std::string& x) {
+    const ConvShape& s = conv.shape;
+    const std::string weights =
+        onnx_.constant<float>(conv.name + ".weight", {s.o, s.c_per_group(), s.kh, s.kw}, conv.weights);
+    return onnx_.node("Conv", {x, weights}, conv.name + ".y", attributes_of(s));
+  }
+
+  std::string max_pool(const InferenceNode& node, const std::string& x) {
+    const auto& [kernel, stride, padding] = node.window;
+    return onnx_.node("MaxPool", {x}, node.name,
+                      {.integers = {},
+                       .lists = {{"kernel_shape", {kernel, kernel}},
+                                 {"pads", {padding, padding, padding, padding}},
+                                 {"strides", {stride, stride}}}});
   }
 
   /// E of every output position, from those of the few that differ.

@@ -68,6 +68,10 @@ void add_conv(Tensors& tensors, const ExportedConv& conv) {
 std::string codes_safetensors(const ExportedModel& model, const std::map<std::string, std::string>& metadata) {
   Tensors tensors;
   for (const auto& conv : model.convs) add_conv(tensors, conv);
+  for (const auto& conv : model.float_convs) {
+    const ConvShape& s = conv.shape;
+    tensors.add<float>(conv.name + ".weight", "F32", {s.o, s.c_per_group(), s.kh, s.kw}, conv.weights);
+  }
   for (const auto& norm : model.norms) {
     std::vector<float> mean, factor, offset;
     for (const auto& channel : norm.channels) {

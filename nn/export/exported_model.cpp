@@ -62,6 +62,9 @@ ExportedConv make_conv(const InferenceNode& node, const CheckpointTensors& state
 }  // namespace
 
 const ExportedConv& ExportedModel::conv(const std::string& layer) const { return by_name(convs, layer); }
+const ExportedFloatConv& ExportedModel::float_conv(const std::string& layer) const {
+  return by_name(float_convs, layer);
+}
 const ExportedNorm& ExportedModel::norm(const std::string& layer) const { return by_name(norms, layer); }
 const ExportedLinear& ExportedModel::linear(const std::string& layer) const { return by_name(linears, layer); }
 
@@ -75,6 +78,8 @@ ExportedModel export_model(const std::string& name, const InferenceGraph& graph,
     if (node.op == InferenceNode::Op::kConv) {
       if (model.convs.size() == widths.size()) throw std::logic_error("widths of every convolution are needed");
       model.convs.push_back(make_conv(node, state, widths[model.convs.size()], min_scale, origin));
+    } else if (node.op == InferenceNode::Op::kFloatConv) {
+      model.float_convs.push_back({node.name, node.shape, state.get(node.name + ".weight", node.shape.weight_size())});
     } else if (node.op == InferenceNode::Op::kNorm) {
       const auto& gamma = state.get(node.name + ".weight", node.channels);
       const auto& beta = state.get(node.name + ".bias", node.channels);

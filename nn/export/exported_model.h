@@ -26,6 +26,12 @@ struct ExportedConv {
   std::vector<float> weights;        // OIHW, the master weights
 };
 
+struct ExportedFloatConv {
+  std::string name;
+  ConvShape shape;             // n = 1
+  std::vector<float> weights;  // OIHW
+};
+
 struct ExportedNorm {
   std::string name;
   std::vector<NormChannel> channels;  // z = fma(fl(y - mean), a, beta)
@@ -43,10 +49,12 @@ struct ExportedModel {
   std::int64_t classes = 0;
   InferenceGraph graph;
   std::vector<ExportedConv> convs;  // in the order of the graph
+  std::vector<ExportedFloatConv> float_convs;
   std::vector<ExportedNorm> norms;
   std::vector<ExportedLinear> linears;
 
   const ExportedConv& conv(const std::string& layer) const;
+  const ExportedFloatConv& float_conv(const std::string& layer) const;
   const ExportedNorm& norm(const std::string& layer) const;
   const ExportedLinear& linear(const std::string& layer) const;
 };

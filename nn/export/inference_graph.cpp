@@ -33,9 +33,7 @@ class Reader {
     return found->second;
   }
   [[noreturn]] static void throw_unknown() {
-    throw std::runtime_error(
-        "this model cannot be exported: it has operations that export does not write (max pooling, "
-        "convolutions in float32); CIFAR's ResNets and mobilenet_v2 can be");
+    throw std::runtime_error("this model cannot be exported: it has operations that export does not write");
   }
   void add(InferenceNode node, Tensor result) { values_[result.id] = graph_.add(std::move(node)); }
 
@@ -50,10 +48,11 @@ class Reader {
   }
   void read(const std::string&, const ops::Rescale& op) { values_[op.y.id] = value(op.sums); }
   void read(const std::string& layer, const ops::FloatProduct& op) {
-    if (op.over.at(1).shape.h * op.over.at(1).shape.w > 1) throw_unknown();
-    add({.op = Op::kLinear,
+    const int x = value(op.lhs);
+    const bool is_pooled = x > 0 && graph_.nodes[static_cast<std::size_t>(x) - 1].op == Op::kAveragePool;
+    add({.op = is_pooled ? Op::kLinear : Op::kFloatConv,
          .name = layer,
-         .inputs = {value(op.lhs)},
+         .inputs = {x},
          .shape = op.over.at(1).shape,
          .channels = op.over.shape.o},
         op.y);
@@ -67,6 +66,9 @@ class Reader {
   }
   void read(const std::string& layer, const ops::Relu& op) {
     add({.op = Op::kRelu, .name = layer + ".relu", .inputs = {value(op.x)}}, op.z);
+  }
+  void read(const std::string& layer, const ops::MaxPool& op) {
+    add({.op = Op::kMaxPool, .name = layer, .inputs = {value(op.x)}, .window = op.window}, op.z);
   }
   void read(const std::string& layer, const ops::AveragePool& op) {
     add({.op = Op::kAveragePool, .name = layer, .inputs = {value(op.x)}}, op.pooled);

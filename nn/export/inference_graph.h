@@ -9,18 +9,30 @@
 
 #include "nn/config/config.h"
 #include "sim/ops/conv_shape.h"
+#include "sim/ops/max_pool.h"
 
 namespace bitcycle {
 
 struct InferenceNode {
-  /// conv: the quantised convolution `name` of `shape` (n = 1). norm: batch norm `name` of `channels`. add: the sum of
-  /// two values. relu. average_pool: the mean over all positions. linear: the float32 layer `name`, `channels` outputs.
-  enum class Op : std::uint8_t { kConv, kNorm, kAdd, kRelu, kAveragePool, kLinear } op = Op::kConv;
-  std::string name;  // of the parameters: NAME.weight; for add, relu and average_pool just a name
+  /// conv: the quantised convolution `name` of `shape` (n = 1). float_conv: the same of a layer in float32. norm: batch
+  /// norm `name` of `channels`. add: the sum of two values. relu. max_pool: over `window`. average_pool: the mean over
+  /// all positions. linear: the float32 layer `name`, `channels` outputs.
+  enum class Op : std::uint8_t {
+    kConv,
+    kFloatConv,
+    kNorm,
+    kAdd,
+    kRelu,
+    kMaxPool,
+    kAveragePool,
+    kLinear
+  } op = Op::kConv;
+  std::string name;  // of the parameters: NAME.weight; for add, relu and the pools just a name
   std::vector<int> inputs;
   int output = 0;
   ConvShape shape = {};
   std::int64_t channels = 0;
+  ops::PoolWindow window = {};
 };
 
 struct InferenceGraph {

@@ -39,8 +39,9 @@ test_unfinished_and_unevaluated_runs_are_marked() {
   tiny config.yaml 8
   train whole
   # As a kill leaves it: four steps and no evaluation.
-  train part --set train.seed=5
-  rm part/summary.json part/metrics.jsonl part/checkpoints/*
+  train part --set train.seed=5 --set train.checkpoint_every=3 --set train.evaluate_every=8
+  rm part/summary.json part/checkpoints/*{6,8}.*
+  : >part/metrics.jsonl
   sed -i 6,\$d part/steps.csv
   head -4 part/digests.jsonl >d && mv d part/digests.jsonl
   run 0 "$BITCYCLE" report whole part --out page.html --json
@@ -50,6 +51,8 @@ test_unfinished_and_unevaluated_runs_are_marked() {
   local row
   row=$(grep '^<tr><td class=t>part<td class=t>synthetic' page.html)
   contains "$row" "<td class=t>unfinished<td>4<td>8<td>–<td>–"
+  run 0 "$BITCYCLE" cost part --json
+  equal "$(json steps)" 4 "steps that are priced: those that ran, not those of the newest checkpoint"
   lacks "$row" ">yes"
 }
 

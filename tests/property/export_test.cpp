@@ -10,6 +10,7 @@
 #include "nn/io/npy.h"
 #include "onnx_evaluator.h"
 #include "run_files.h"
+#include "tests/golden/photographs.h"
 #include "tests/golden/temporary_folder.h"
 #include "training_fixture.h"
 
@@ -39,6 +40,23 @@ struct RawTensors {
     return result;
   }
 };
+
+/// The model's logits of the samples' pixels are those beside them, to `tolerance` of the largest.
+void expect_logits(const OnnxEvaluator& model, const fs::path& samples, double tolerance) {
+  OnnxTensor pixels;
+  pixels.type = OnnxTensor::kUint8;
+  const NpyArray images = read_npy(samples / "pixels.npy");
+  pixels.shape = images.shape;
+  pixels.values = images.as_doubles();
+  const OnnxTensor found = model.run(pixels);
+  const auto expected = read_npy(samples / "logits.npy").values<float>();
+  ASSERT_EQ(found.values.size(), expected.size());
+  double largest = 0.0;
+  for (const float logit : expected) largest = std::max(largest, std::fabs(static_cast<double>(logit)));
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(found.values[i], static_cast<double>(expected[i]), tolerance * largest) << "logit " << i;
+  }
+}
 
 /// One short training for all tests of this process: mixed widths, one layer set apart.
 class Export : public ::testing::Test {
@@ -85,20 +103,8 @@ TEST_F(Export, TheOnnxModelGivesTheLogitsOfAnEvaluationAtEveryWidthOfBytes) {
     EXPECT_EQ(model.opset(), 13);
     EXPECT_EQ(model.graph_name(), "resnet8");
     EXPECT_EQ(model.properties().at("bitcycle.digest"), result.digest);
-    OnnxTensor pixels;
-    pixels.type = OnnxTensor::kUint8;
-    const NpyArray images = read_npy(out_ / "samples" / "pixels.npy");
-    pixels.shape = images.shape;
-    pixels.values = images.as_doubles();
-    const OnnxTensor found = model.run(pixels);
-    const auto expected = read_npy(out_ / "samples" / "logits.npy").values<float>();
-    ASSERT_EQ(found.values.size(), expected.size());
-    double largest = 0.0;
-    for (const float logit : expected) largest = std::max(largest, std::fabs(static_cast<double>(logit)));
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      // A code that differs by one moves a logit by a hundred times as much.
-      EXPECT_NEAR(found.values[i], static_cast<double>(expected[i]), 4e-6 * largest) << "logit " << i;
-    }
+    // A code that differs by one moves a logit by a hundred times as much.
+    expect_logits(model, out_ / "samples", 4e-6);
   }
 }
 
@@ -164,13 +170,43 @@ TEST_F(Export, CodesScalesAndOffsetsGiveTheWeightsBackToHalfAStepAtEveryContaine
   }
 }
 
-TEST(InferenceGraph, ModelsThatExportDoesNotKnowAreRefusedInWords) {
-  for (const char* model : {"resnet18", "resnet50"}) {
-    try {
-      inference_graph(model, 10, 64);
-      FAIL() << model;
-    } catch (const std::runtime_error& error) {
-      EXPECT_THAT(error.what(), HasSubstr("cannot be exported"));
+/// First layer and projections in float32 and max pooling, then all layers but the classifier quantised.
+TEST_F(Export, NetworksOfImageNetGiveTheLogitsOfAnEvaluation) {
+  const auto device = make_cpu_device(Isa::kAuto, 2);
+  const TemporaryFolder images;
+  make_image_folder(images.path(), 2, 5, 3);
+  for (const char* layers : {"float32", "quantised"}) {
+    SCOPED_TRACE(layers);
+    Config config = short_config(2, 8);
+    config.model.name = "resnet18";
+    config.model.first_layer = config.model.projections = layers;
+    config.model.classes = 2;
+    config.data.name = "imagefolder";
+    config.data.path = images.path().string();
+    config.data.train_images = config.data.test_images = 0;
+    config.data.image_size = 32;
+    config.data.resize = 40;
+    RecordingListener listener;
+    const fs::path run = folder_.path() / layers;
+    train_to(config, *device, run, listener);
+    ExportOptions options;
+    options.samples = 1;
+    options.out = out_;
+    options.version = "test";
+    export_run(run, *device, options);
+    const OnnxEvaluator model(read_file(out_ / "model.onnx"));
+    std::map<std::string, int> operators;
+    for (const auto& node : model.nodes()) ++operators[node.op];
+    EXPECT_EQ(operators["Conv"], layers[0] == 'f' ? 4 : 0) << "conv1 and three projections";
+    EXPECT_EQ(operators["ConvInteger"], 2 * (layers[0] == 'f' ? 16 : 20));
+    EXPECT_EQ(operators["MaxPool"], 1);
+    // Sums of conv1 in another order move a code here and there by one.
+    expect_logits(model, out_ / "samples", layers[0] == 'f' ? 3e-3 : 4e-6);
+    const RawTensors codes(out_ / "weights.safetensors");
+    if (layers[0] == 'f') {
+      EXPECT_EQ(codes.values<float>("conv1.weight", "F32").size(), 64U * 3 * 7 * 7);
+    } else {
+      EXPECT_EQ(codes.values<std::uint8_t>("conv1.weight.codes", "U8").size(), 64U * 3 * 7 * 7);
     }
   }
 }

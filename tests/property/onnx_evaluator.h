@@ -159,9 +159,11 @@ class OnnxEvaluator {
     return y;
   }
 
-  static OnnxTensor conv_integer(const OnnxNode& node, const OnnxTensor& x, const OnnxTensor& w) {
-    if (x.type != OnnxTensor::kUint8 || w.type != OnnxTensor::kUint8)
-      throw std::runtime_error("ConvInteger of no bytes");
+  /// ConvInteger of bytes, or Conv of float32 with every sum rounded once.
+  static OnnxTensor convolution(const OnnxNode& node, const OnnxTensor& x, const OnnxTensor& w) {
+    const bool is_integer = node.op == "ConvInteger";
+    const int wanted = is_integer ? OnnxTensor::kUint8 : OnnxTensor::kFloat;
+    if (x.type != wanted || w.type != wanted) throw std::runtime_error(node.op + " of another type");
     const auto n = x.extent(0), c = x.extent(1), h = x.extent(2), width = x.extent(3);
     const auto o = w.extent(0), cg = w.extent(1), kh = w.extent(2), kw = w.extent(3);
     const auto pad = node.lists.at("pads").at(0), stride = node.lists.at("strides").at(0);
@@ -169,13 +171,13 @@ class OnnxEvaluator {
     if (cg * group != c) throw std::runtime_error("channels that do not fit");
     const auto oh = (h + 2 * pad - kh) / stride + 1, ow = (width + 2 * pad - kw) / stride + 1;
     OnnxTensor y;
-    y.type = OnnxTensor::kInt32;
+    y.type = is_integer ? OnnxTensor::kInt32 : OnnxTensor::kFloat;
     y.shape = {n, o, oh, ow};
     for (std::int64_t s = 0; s < n; ++s)
       for (std::int64_t f = 0; f < o; ++f)
         for (std::int64_t p = 0; p < oh; ++p)
           for (std::int64_t q = 0; q < ow; ++q) {
-            double sum = 0.0;  // of integers below 2^53
+            double sum = 0.0;  // of integers below 2^53, or of float32 numbers
             for (std::int64_t ci = 0; ci < cg; ++ci)
               for (std::int64_t i = 0; i < kh; ++i) {
                 const auto row = p * stride + i - pad;
@@ -188,8 +190,8 @@ class OnnxEvaluator {
                          w.values[static_cast<std::size_t>(((f * cg + ci) * kh + i) * kw + j)];
                 }
               }
-            if (sum > 2147483647.0) throw std::runtime_error("a sum left 32 bits");
-            y.values.push_back(sum);
+            if (is_integer && sum > 2147483647.0) throw std::runtime_error("a sum left 32 bits");
+            y.values.push_back(rounded(sum, y.type));
           }
     return y;
   }
@@ -207,6 +209,25 @@ class OnnxEvaluator {
         for (std::int64_t b = 0; b < inner; ++b)
           y.values.push_back(x.values.at(
               static_cast<std::size_t>((a * x.extent(axis) + static_cast<std::int64_t>(index)) * inner + b)));
+    return y;
+  }
+
+  static OnnxTensor max_pool(const OnnxNode& node, const OnnxTensor& x) {
+    const auto kernel = node.lists.at("kernel_shape").at(0), stride = node.lists.at("strides").at(0),
+               pad = node.lists.at("pads").at(0);
+    const auto h = x.extent(2), w = x.extent(3);
+    OnnxTensor y;
+    y.type = x.type;
+    y.shape = {x.extent(0), x.extent(1), (h + 2 * pad - kernel) / stride + 1, (w + 2 * pad - kernel) / stride + 1};
+    for (std::int64_t map = 0; map < x.extent(0) * x.extent(1); ++map)
+      for (std::int64_t p = 0; p < y.extent(2); ++p)
+        for (std::int64_t q = 0; q < y.extent(3); ++q) {
+          double largest = -HUGE_VAL;
+          for (auto i = std::max<std::int64_t>(0, p * stride - pad); i < std::min(h, p * stride - pad + kernel); ++i)
+            for (auto j = std::max<std::int64_t>(0, q * stride - pad); j < std::min(w, q * stride - pad + kernel); ++j)
+              largest = std::max(largest, x.values[static_cast<std::size_t>((map * h + i) * w + j)]);
+          y.values.push_back(largest);
+        }
     return y;
   }
 
@@ -246,7 +267,8 @@ class OnnxEvaluator {
     if (op == "Relu") return each(*in[0], [](double a) { return a > 0.0 ? a : 0.0; });
     if (op == "Round") return each(*in[0], [](double a) { return std::rint(a); });
     if (op == "Clip") return each(*in[0], [&](double a) { return std::clamp(a, in[1]->values[0], in[2]->values[0]); });
-    if (op == "ConvInteger") return conv_integer(node, *in[0], *in[1]);
+    if (op == "ConvInteger" || op == "Conv") return convolution(node, *in[0], *in[1]);
+    if (op == "MaxPool") return max_pool(node, *in[0]);
     if (op == "Gather") return gather(*in[0], *in[1], static_cast<std::size_t>(node.integers.at("axis")));
     if (op == "GlobalAveragePool") return pool(*in[0]);
     if (op == "Gemm") return gemm(node, *in[0], *in[1], *in[2]);
