@@ -31,7 +31,7 @@ inline void store_lanes(float* p, Floats x, Part part) { store_some(p, x, part.c
 /// Key of the same order as the number, -0 one below +0, NaN at the ends.
 inline Ints key_of(Floats x) {
   const Ints bits = bits_of(x);
-  return exclusive_or(bits, both(sign_of(bits), all_ints(INT32_MAX)));
+  return exclusive_or_both(bits, sign_of(bits), all_ints(INT32_MAX));
 }
 
 inline Floats apply_norm(Floats y, Floats mean, Floats a, Floats beta) { return fused(sub(y, mean), a, beta); }

@@ -5,20 +5,37 @@
 /// each(element, channel) in the order of memory, as a processor fetches ahead; its values become codes.
 template <typename Each>
 inline void code_rows(const CodeTarget& to, std::int64_t pixels, std::int64_t channels, const float* noise, Each each) {
-  const Floats lo = all(to.lo), step = all(to.step), max_code = all(to.max_code), zero = all(0.0F);
+  const std::int64_t size = pixels * channels;
   std::uint8_t* const codes8 = to.codes8;
   std::uint16_t* const codes16 = to.codes16;
-  std::int64_t e = 0;
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    for (std::int64_t c = 0; c < channels; c += kLanes, e += kLanes) {
-      const Ints codes = codes_of(each(e, c), noise == nullptr ? zero : load(noise + e), lo, step, max_code);
+  const auto most = static_cast<std::int32_t>(to.max_code);
+  with_quantiser(to.lo, to.step, to.max_code, [&](const auto& quantiser) {
+    std::int64_t e = 0, c = 0;
+    const auto step = [&] {
+      e += kLanes;
+      c = c + kLanes == channels ? 0 : c + kLanes;
+    };
+    // Four blocks at a time, since clamping bytes is cheaper than clamping values.
+    while (codes8 != nullptr && e + 4 * kLanes <= size) {
+      Ints integers[4];
+      std::uint8_t* const out = codes8 + e;
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i, step()) {
+        const Floats x = each(e, c);
+        integers[i] = noise == nullptr ? quantiser.integers(x) : quantiser.integers(x, load(noise + e));
+      }
+      store_clamped_bytes(out, integers, most);
+    }
+    for (; e < size; step()) {
+      const Floats x = each(e, c);
+      const Ints codes = noise == nullptr ? quantiser.codes(x) : quantiser.codes(x, load(noise + e));
       if (codes8 != nullptr) {
         store_bytes(codes8 + e, codes);
       } else {
         store_words(codes16 + e, codes);
       }
     }
-  }
+  });
 }
 
 constexpr std::int64_t kFetchAhead = 1024;  // elements

@@ -64,6 +64,7 @@ void CpuLibrary::sum_gradients_of_pixels(const GradientSum& gradient_sum, const 
     const int i = rows.norms++;
     rows.norm[i] = {norm.y + element,   norm_sums_mean_[i].data(), norm_sums_scale_[i].data(),
                     norm_sums_scale_u_, state.s_u[i].data(),       state.s_ut[i].data()};
+    if (i == 0) rows.own_mask = norm.y == gradient_sum.mask_y && norm.channels == gradient_sum.mask_norm;
   }
   kernels_.sum_gradients(rows);
 }

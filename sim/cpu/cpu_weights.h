@@ -34,9 +34,9 @@ struct CpuWeights final : QuantisedWeights {
     if (fast_gradient) gradient = WeightGradient(rows, kernels);
     if (!depthwise && GroupedProducts::takes(s)) groups = GroupedProducts(s, kernels);
     if (!depthwise) return;
-    depthwise_forward = DepthwiseProduct(s, false);
-    depthwise_error = DepthwiseProduct(s, true);
-    depthwise_gradient = DepthwiseWeightGradient(s);
+    depthwise_forward = DepthwiseProduct(s, false, kernels);
+    depthwise_error = DepthwiseProduct(s, true, kernels);
+    depthwise_gradient = DepthwiseWeightGradient(s, kernels);
   }
 
   WeightCodes forward_codes() const { return {codes, shape.weight_size()}; }

@@ -110,14 +110,86 @@ std::int64_t TapSums::of(std::int64_t kh, std::int64_t kw, std::int64_t channel,
          at(columns_begin_ + row * taps_across + kw) + at(both_begin_ + kh * taps_across + kw);
 }
 
-DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s)
-    : shape_(s), lanes_(lanes_for(s.c)), x_taps_(s, true), g_taps_(s, false) {
-  pairs_ = (s.out_w() + 1) / 2;
-  g_columns_ = 2 * pairs_;
-  x_columns_ = (2 * pairs_ - 2) * s.stride + s.kw;
-  const std::int64_t x_row = x_columns_ * lanes_ * 4, g_row = g_columns_ * lanes_ * 4;
-  band_ = std::clamp<std::int64_t>((kBandBytes - s.kh * x_row) / (s.stride * x_row + g_row), 1, s.out_h());
+DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s, const KernelTable& kernels)
+    : shape_(s), quads_(kernels.stage_quads != nullptr), lanes_(lanes_for(s.c)), x_taps_(s, true), g_taps_(s, false) {
+  x_offsets_.resize(static_cast<std::size_t>(s.kw));
+  g_offsets_.resize(x_offsets_.size());
+  if (quads_) {
+    // Tap k reads columns k, k + stride, ...: of phase k % stride from its column t = k / stride on. Units begin at
+    // even columns: an odd t is one less, with the gradient's columns moved by one.
+    x_phases_ = s.stride;
+    steps_ = s.out_w() / 4 + 1;
+    g_units_ = 2 * steps_;
+    x_units_ = 2 * steps_ - 1 + (s.kw - 1) / s.stride / 2;
+    for (std::size_t k = 0; k < x_offsets_.size(); ++k) {
+      const std::int64_t phase = static_cast<std::int64_t>(k) % s.stride, t = static_cast<std::int64_t>(k) / s.stride;
+      x_offsets_[k] = (phase * x_units_ * (lanes_ / kLanes) + t / 2) * kBlockBytes;
+      g_offsets_[k] = t % 2 == 0 ? kBlockBytes : 0;
+    }
+  } else {
+    steps_ = (s.out_w() + 1) / 2;
+    g_units_ = steps_;
+    x_units_ = (2 * steps_ - 2) * s.stride + s.kw;
+    for (std::size_t k = 0; k < x_offsets_.size(); ++k) x_offsets_[k] = static_cast<std::int64_t>(k) * kBlockBytes;
+  }
+  band_ = std::clamp<std::int64_t>((kBandBytes - s.kh * x_row_bytes()) / (s.stride * x_row_bytes() + g_row_bytes()), 1,
+                                   s.out_h());
   band_ = std::max<std::int64_t>(1, std::min(band_, kMaxPositions / s.out_w()));
+}
+
+void DepthwiseWeightGradient::stage_x(const KernelTable& kernels, const std::uint8_t* codes, char* out) const {
+  const ConvShape& s = shape_;
+  if (!quads_) {
+    StageWords pairs;
+    pairs.row = codes;
+    pairs.pixels = s.w;
+    pairs.channels = s.c;
+    pairs.margin = s.padding;
+    pairs.distance = s.stride;
+    pairs.units = x_units_;
+    pairs.plane = x_units_ * kBlockBytes;
+    pairs.out = out;
+    kernels.stage_words(pairs);
+    return;
+  }
+  for (std::int64_t phase = 0; phase < x_phases_; ++phase) {
+    // Column j of the phase is pixel j * stride + phase - padding.
+    StageQuads quads;
+    quads.margin = (s.padding - phase + s.stride - 1) / s.stride;
+    const std::int64_t first = quads.margin * s.stride + phase - s.padding;
+    quads.row = codes + first * s.c;
+    quads.pixels = first < s.w ? (s.w - first + s.stride - 1) / s.stride : 0;
+    quads.pixel_step = s.stride * s.c;
+    quads.channels = s.c;
+    quads.units = x_units_;
+    quads.plane = x_units_ * kBlockBytes;
+    quads.out = out + phase * x_units_ * lanes_ * 4;
+    kernels.stage_quads(quads);
+  }
+}
+
+void DepthwiseWeightGradient::stage_g(const KernelTable& kernels, const std::uint8_t* codes, char* out) const {
+  if (quads_) {
+    StageQuads quads;
+    quads.row = codes;
+    quads.pixels = shape_.out_w();
+    quads.pixel_step = quads.channels = shape_.c;
+    quads.units = g_units_;
+    quads.of_gradient = true;
+    quads.plane = g_units_ * kBlockBytes;
+    quads.out = out;
+    kernels.stage_quads(quads);
+    return;
+  }
+  StageWords pairs;
+  pairs.row = codes;
+  pairs.pixels = shape_.out_w();
+  pairs.channels = shape_.c;
+  pairs.step = 2;
+  pairs.units = g_units_;
+  pairs.plane = g_units_ * kBlockBytes;
+  pairs.out = out;
+  kernels.stage_words(pairs);
 }
 
 void DepthwiseWeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) const {
@@ -148,7 +220,7 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
                                   Partial& partial) const {
   const ConvShape& s = shape_;
   const std::int64_t out_h = s.out_h(), out_w = s.out_w();
-  const std::int64_t x_row = x_columns_ * lanes_ * 4, g_row = g_columns_ * lanes_ * 4;
+  const std::int64_t x_row = x_row_bytes(), g_row = g_row_bytes();
   const std::int64_t most_x = (band_ - 1) * s.stride + s.kh;
   char* const staged_x = partial.x.need((x.limbs * most_x + 1) * x_row);
   char* const no_row = staged_x + x.limbs * most_x * x_row;
@@ -156,25 +228,18 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
   const char** x_rows = partial.x_rows.need(x.limbs * most_x);
   const char** g_rows = partial.g_rows.need(g.limbs * band_);
   std::memset(no_row, 0, static_cast<std::size_t>(x_row));
-  StageWords of_x;
-  of_x.pixels = s.w;
-  of_x.channels = s.c;
-  of_x.margin = s.padding;
-  of_x.distance = s.stride;
-  of_x.columns = x_columns_;
-  of_x.plane = x_columns_ * kBlockBytes;
-  StageWords of_g;
-  of_g.pixels = out_w;
-  of_g.channels = s.c;
-  of_g.columns = g_columns_;
-  of_g.plane = g_columns_ * kBlockBytes;
   DepthwiseGradientRows row;
   row.stride = s.stride;
   row.kh = s.kh;
   row.kw = s.kw;
-  row.pairs = pairs_;
-  row.x_plane = of_x.plane;
-  row.g_plane = of_g.plane;
+  row.bytes = quads_;
+  row.steps = steps_;
+  row.x_step = (quads_ ? 2 : 2 * s.stride) * kBlockBytes;
+  row.g_step = (quads_ ? 2 : 1) * kBlockBytes;
+  row.x_offsets = x_offsets_.data();
+  row.g_offsets = g_offsets_.data();
+  row.x_plane = x_units_ * kBlockBytes;
+  row.g_plane = g_units_ * kBlockBytes;
   row.channels = s.c;
   row.lanes = lanes_;
   for (std::int64_t first = 0; first < out_h; first += band_) {
@@ -183,10 +248,9 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
     partial.pending += rows * out_w;
     for (int limb = 0; limb < g.limbs; ++limb) {
       for (std::int64_t r = 0; r < rows; ++r) {
-        of_g.row = g.limb[limb] + (first + r) * out_w * s.c;
-        of_g.out = staged_g + (limb * band_ + r) * g_row;
-        g_rows[limb * band_ + r] = of_g.out;
-        kernels.stage_words(of_g);
+        char* const out = staged_g + (limb * band_ + r) * g_row;
+        g_rows[limb * band_ + r] = out;
+        stage_g(kernels, g.limb[limb] + (first + r) * out_w * s.c, out);
       }
     }
     for (int limb = 0; limb < x.limbs; ++limb) {
@@ -194,10 +258,9 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
         const std::int64_t source = first * s.stride - s.padding + r, at = limb * most_x + r;
         x_rows[at] = no_row;
         if (source < 0 || source >= s.h) continue;
-        of_x.row = x.limb[limb] + source * s.w * s.c;
-        of_x.out = staged_x + at * x_row;
-        x_rows[at] = of_x.out;
-        kernels.stage_words(of_x);
+        char* const out = staged_x + at * x_row;
+        x_rows[at] = out;
+        stage_x(kernels, x.limb[limb] + source * s.w * s.c, out);
       }
     }
     row.rows = rows;
@@ -234,10 +297,13 @@ void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& par
             sum_x += limb_weight(i) * x_taps_.of(kh, kw, c, partial.x_total.data() + i * x_taps_.size());
           }
           for (int j = 0; j < partial.g_limbs; ++j) {
-            sum_g += limb_weight(j) * g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
+            const std::int64_t of_g = g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
+            sum_g += limb_weight(j) * of_g;
             for (int i = 0; i < partial.x_limbs; ++i) {
               const std::int64_t set = (j * partial.x_limbs + i) * taps() * lanes_;
-              acc += static_cast<Int128>(limb_weight(i + j)) * partial.total.data()[set + tap * lanes_ + c];
+              const std::int64_t sum = partial.total.data()[set + tap * lanes_ + c];
+              // Quads of x hold 128 less.
+              acc += static_cast<Int128>(limb_weight(i + j)) * (quads_ ? sum + 128 * of_g : sum);
             }
           }
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The weight gradient of a depthwise convolution, for codes of one byte or two: both operands as pairs of neighbouring
-// positions, a band of rows at a time. Partial sums are integers, one set a thread, added in any order.
+// The weight gradient of a depthwise convolution, for codes of one byte or two: both operands as units of neighbouring
+// positions (depthwise_kernels.h), a band of rows at a time. Partial sums are integers, one set a thread, added in any
+// order.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +59,7 @@ class TapSums {
 class DepthwiseWeightGradient {
  public:
   DepthwiseWeightGradient() = default;
-  explicit DepthwiseWeightGradient(const ConvShape& shape);
+  DepthwiseWeightGradient(const ConvShape& shape, const KernelTable& kernels);
 
   /// One thread's sums.
   struct Partial {
@@ -98,7 +99,16 @@ class DepthwiseWeightGradient {
   void flush(Partial& partial) const;
 
   ConvShape shape_;
-  std::int64_t lanes_ = 0, pairs_ = 0, band_ = 1, x_columns_ = 0, g_columns_ = 0;
+  void stage_x(const KernelTable& kernels, const std::uint8_t* codes, char* out) const;
+  void stage_g(const KernelTable& kernels, const std::uint8_t* codes, char* out) const;
+  std::int64_t x_row_bytes() const { return x_phases_ * x_units_ * lanes_ * 4; }
+  std::int64_t g_row_bytes() const { return g_units_ * lanes_ * 4; }
+
+  bool quads_ = false;
+  std::int64_t lanes_ = 0, steps_ = 0, band_ = 1;
+  /// Units of a row: of x, where they are quads, of each of `stride` phases of its columns.
+  std::int64_t x_phases_ = 1, x_units_ = 0, g_units_ = 0;
+  std::vector<std::int64_t> x_offsets_, g_offsets_;  // (kw) bytes to what a tap reads
   TapSums x_taps_, g_taps_;
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // DepthwiseProduct: the forward or the error pass of a convolution whose channels are groups of their own, for codes up
-// to 16 bits, of one byte or two. Every channel is a lane; two neighbouring taps are a pair of words. An image's rows
-// are staged as they are needed, as many as the kernel is high, and each row of values follows at once.
+// to 16 bits, of one byte or two. Every channel is a lane; neighbouring taps are multiplied together, pairs of words
+// or, of weights up to 8 bits where kernels have them, quads of bytes (depthwise_kernels.h). An image's rows are staged
+// as they are needed, as many as the kernel is high, and each row of values follows at once.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,7 @@ constexpr std::int64_t kMaxWordTaps = 256;
 class DepthwiseProduct {
  public:
   DepthwiseProduct() = default;
-  DepthwiseProduct(const ConvShape& shape, bool error_pass);
+  DepthwiseProduct(const ConvShape& shape, bool error_pass, const KernelTable& kernels);
 
   /// One thread's memory.
   struct State {
@@ -44,9 +45,9 @@ class DepthwiseProduct {
   Scratch<double> weight_sums;  // (classes, lanes): [q_w] or [w_G]
   std::int64_t classes() const { return static_cast<std::int64_t>(terms.size()); }
 
-  /// Weights codes[channel * taps + tap]: with one limb words, or pairs of an unsigned byte and a signed word. sums:
-  /// whether values need sums of the streamed codes.
-  void pack(int limb_count, bool sums, const std::int32_t* codes);
+  /// Weights codes[channel * taps + tap]: with one limb words, or pairs of an unsigned byte and a signed word. bytes:
+  /// they are codes up to 8 bits. sums: whether values need sums of the streamed codes.
+  void pack(int limb_count, bool bytes, bool sums, const std::int32_t* codes);
 
   /// One image of codes to values; done(first row, rows, their values) follows. out: the whole image, or null: then
   /// values live in `some` until done() returns.
@@ -78,26 +79,42 @@ class DepthwiseProduct {
                                       bool error_pass);
   struct ColumnPhase {
     Phase phase;
-    std::vector<std::int64_t> offsets;  // (pairs) bytes
     std::vector<std::int64_t> columns;  // (row classes, pixels): offset into the class tables
-    std::int64_t pairs() const { return static_cast<std::int64_t>(offsets.size()); }
   };
+  /// How rows and weights lie, as pairs or as quads.
+  struct Form {
+    std::int64_t in_unit = 2;                              // columns of a unit
+    std::int64_t staged_units = 0;                         // of a row
+    std::vector<std::int64_t> units;                       // (column phases) of a kernel's row
+    std::vector<std::int64_t> ones;                        // (column phases) bytes to their patterns of ones
+    std::vector<std::vector<std::int64_t>> weights_begin;  // (row phases, column phases): bytes, one limb
+    std::int64_t weight_bytes = 0;                         // one limb
+    Scratch<char> patterns, no_row;
+
+    std::int64_t plane() const { return staged_units * kBlockBytes; }
+  };
+  Form form_of(bool quads) const;
+  /// visit(even or odd, unit, column in the unit, tap) for every place of a column phase's taps.
+  template <typename Visit>
+  static void each_place(const Form& form, const ColumnPhase& column, const Visit& visit);
+  void stage(const KernelTable& kernels, const std::uint8_t* codes, char* out) const;
   void row(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes, std::int64_t r,
            float* out, std::int64_t& staged, State& state) const;
-  std::int64_t row_bytes() const { return columns_ * lanes / kLanes * kBlockBytes; }
+  std::int64_t row_bytes(const Form& form) const { return form.plane() * lanes / kLanes; }
+  const Form& form() const { return bytes_ ? quads_ : pairs_; }
 
   std::int64_t in_h_ = 0, in_w_ = 0, out_h_ = 0, out_w_ = 0, channels_ = 0, kh_ = 0, kw_ = 0;
-  std::int64_t margin_ = 0, columns_ = 0;
+  std::int64_t margin_ = 0;
   std::vector<Phase> row_phases_;
   std::vector<ColumnPhase> column_phases_;
-  std::vector<std::int64_t> row_class_;                   // (out_h)
-  std::vector<std::vector<std::int64_t>> class_taps_;     // (classes)
-  std::vector<std::vector<std::int64_t>> weights_begin_;  // (row phases, column phases): bytes, one limb
-  std::int64_t weight_bytes_ = 0;                         // one limb
-  std::int64_t ones_pitch_ = 0;                           // bytes from a column phase's pattern to the next
+  std::vector<std::int64_t> row_class_;                // (out_h)
+  std::vector<std::vector<std::int64_t>> class_taps_;  // (classes)
+  Form pairs_, quads_;
+  bool has_quads_ = false;
   int limbs_ = 1;
-  bool sums_ = true;
-  Scratch<char> packed_, ones_, no_row_;
+  bool bytes_ = false, sums_ = true;
+  Scratch<char> packed_;
+  Scratch<std::int32_t> acc_start_, codes_start_;  // (classes, lanes), of bytes
 };
 
 }  // namespace bitcycle::cpu

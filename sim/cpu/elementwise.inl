@@ -6,6 +6,7 @@
 #include "sim/cpu/epilogue_rows.inl"
 #include "sim/cpu/flat_rows.inl"
 #include "sim/cpu/language_rows.inl"
+#include "sim/cpu/noise_rows.inl"
 #include "sim/cpu/norm_rows.inl"
 #include "sim/cpu/ordered_rows.inl"
 #include "sim/cpu/quantise_rows.inl"

@@ -43,7 +43,7 @@ void statistics(const StatisticsRow& row) {
   constexpr std::int64_t kFlush = 256;  // |q| <= 2^22: this many fit an int32
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
     const Floats scale = load(row.scale + c);
-    Longs s1 = load(row.s1 + c), s2 = load(row.s2 + c);
+    Longs s1 = load(row.s1 + c), s2 = no_longs();
     Ints lo = load(row.lo + c), hi = load(row.hi + c);
     for (std::int64_t begin = 0; begin < row.pixels; begin += kFlush) {
       const std::int64_t end = begin + kFlush < row.pixels ? begin + kFlush : row.pixels;
@@ -52,7 +52,7 @@ void statistics(const StatisticsRow& row) {
         const Floats y = load_lanes(row.y + p * row.step + c, count);
         const Ints q = rounded(mul(y, scale));
         some = add(some, q);
-        s2 = add(s2, squares(q));
+        s2 = add_squares(s2, q);
         const Ints key = key_of(y);
         lo = smaller(lo, key);
         hi = larger(hi, key);
@@ -60,7 +60,7 @@ void statistics(const StatisticsRow& row) {
       s1 = add(s1, to_longs(some));
     }
     store(row.s1 + c, s1);
-    store(row.s2 + c, s2);
+    store(row.s2 + c, add(load(row.s2 + c), squares_in_order(s2)));
     store(row.lo + c, lo);
     store(row.hi + c, hi);
   });

@@ -9,3 +9,18 @@ inline Doubles fused_integers(const Doubles& x, const Doubles& y, const Doubles&
 inline Floats rescaled(const Doubles& a, const Doubles& acc, const Doubles& b, const Doubles& sum, const Doubles& e) {
   return to_floats(fused(a, acc, fused(b, sum, e)));
 }
+
+/// fl32(fma64(a, acc, e)).
+inline Floats rescaled(const Doubles& a, const Doubles& acc, const Doubles& e) { return to_floats(fused(a, acc, e)); }
+
+/// The same to memory.
+inline void store_rescaled(float* out, const Doubles& a, const Doubles& acc, const Doubles& b, const Doubles& sum,
+                           const Doubles& e) {
+  store_floats(out, fused(a, acc, fused(b, sum, e)));
+}
+inline void store_rescaled(float* out, const Doubles& a, const Doubles& acc, const Doubles& e) {
+  store_floats(out, fused(a, acc, e));
+}
+
+/// x * y + z of binary32 numbers whose product and sum are exact.
+inline Floats exact_fused(const Floats& x, const Floats& y, const Floats& z) { return fused(x, y, z); }

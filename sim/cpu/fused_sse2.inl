@@ -51,6 +51,9 @@ inline Doubles fused_integers(const Doubles& x, const Doubles& y, const Doubles&
   return each_doubles([&](int i) { return _mm_add_pd(_mm_mul_pd(x.v[i], y.v[i]), z.v[i]); });
 }
 
+/// x * y + z of binary32 numbers whose product and sum are exact.
+inline Floats exact_fused(const Floats& x, const Floats& y, const Floats& z) { return add(mul(x, y), z); }
+
 __attribute__((noinline, cold)) void rescaled_by_library(const Doubles& a, const Doubles& acc, const Doubles& b,
                                                          const Doubles& sum, const Doubles& e, Floats& out) {
   double value[kLanes];
@@ -88,4 +91,18 @@ inline Floats rescaled(const Doubles& a, const Doubles& acc, const Doubles& b, c
   });
   if (__builtin_expect(_mm_movemask_epi8(same) != 0xFFFF, 0)) rescaled_by_library(a, acc, b, sum, e, out);
   return out;
+}
+
+/// fl32(fma64(a, acc, e)).
+inline Floats rescaled(const Doubles& a, const Doubles& acc, const Doubles& e) {
+  return rescaled(a, acc, all(0.0), all(0.0), e);
+}
+
+/// The same to memory.
+inline void store_rescaled(float* out, const Doubles& a, const Doubles& acc, const Doubles& b, const Doubles& sum,
+                           const Doubles& e) {
+  store(out, rescaled(a, acc, b, sum, e));
+}
+inline void store_rescaled(float* out, const Doubles& a, const Doubles& acc, const Doubles& e) {
+  store(out, rescaled(a, acc, e));
 }

@@ -263,6 +263,7 @@ struct GradientSumRows {
   std::int32_t* magnitude = nullptr;  // (1) largest bits of |u|, updated
   GradientSumNorm norm[2];
   int norms = 0;
+  bool own_mask = false;  // mask_y and mask_norm.mean are norm[0]'s
 };
 
 /// out[pixel][lane] = sum of fma from +0 over taps and channels, weights[tap][channel][lane] * x. Float32 layers need
@@ -360,6 +361,7 @@ struct KernelTable {
   void (*norm_codes)(const NormCodes&);
   void (*gradient_codes)(const GradientCodes&);
   void (*stage_words)(const StageWords&);
+  void (*stage_quads)(const StageQuads&);  // null where kernels do not multiply bytes of neighbouring columns
   void (*depthwise_row)(const DepthwiseRow&);
   void (*depthwise_gradient)(const DepthwiseGradientRows&);
   void (*code_sums)(const CodeSums&);

@@ -22,7 +22,11 @@ namespace {
 #include "sim/cpu/code_rows.inl"
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_avx512.inl"
+#include "sim/cpu/depthwise_staging.inl"
+#include "sim/cpu/byte_quads_avx512.inl"
 #include "sim/cpu/depthwise.inl"
+#include "sim/cpu/depthwise_3x3_avx512.inl"
+#include "sim/cpu/depthwise_taps.inl"
 // clang-format on
 
 constexpr std::int64_t kTileBytes = 1024;  // 16 rows of 64 bytes

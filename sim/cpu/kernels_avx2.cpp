@@ -17,7 +17,10 @@ namespace {
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_avx2.inl"
 #include "sim/cpu/words.inl"
+#include "sim/cpu/depthwise_staging.inl"
+#include "sim/cpu/byte_quads_none.inl"
 #include "sim/cpu/depthwise.inl"
+#include "sim/cpu/depthwise_taps.inl"
 // clang-format on
 
 inline __m256i broadcast(const char* p) {

@@ -23,7 +23,10 @@ namespace {
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_sse2.inl"
 #include "sim/cpu/words.inl"
+#include "sim/cpu/depthwise_staging.inl"
+#include "sim/cpu/byte_quads_none.inl"
 #include "sim/cpu/depthwise.inl"
+#include "sim/cpu/depthwise_taps.inl"
 #include "sim/cpu/products_sse2.inl"
 #else
 #include "sim/cpu/simd_plain.inl"
@@ -33,7 +36,10 @@ namespace {
 #include "sim/cpu/code_rows.inl"
 #include "sim/cpu/max_pool.inl"
 #include "sim/cpu/word_pairs_plain.inl"
+#include "sim/cpu/depthwise_staging.inl"
+#include "sim/cpu/byte_quads_none.inl"
 #include "sim/cpu/depthwise.inl"
+#include "sim/cpu/depthwise_taps.inl"
 #include "sim/cpu/products_floats.inl"
 #endif
 #include "sim/cpu/tables.inl"

@@ -55,7 +55,8 @@ void gradient_rows(const GradientRows& row) {
 
 // ---- Sums of gradients ----------------------------------------------------------------------------------------------
 
-template <int kNorms, typename Count>
+/// kOwnMask: the mask is that of the first norm, so that it costs no memory of its own.
+template <int kNorms, bool kOwnMask, typename Count>
 inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Count count, Ints& magnitude) {
   const bool by_norm = row.mask_y != nullptr;
   const Floats mask_mean = by_norm ? load(row.mask_norm.mean + c) : all(0.0F);
@@ -74,13 +75,19 @@ inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Coun
   // What the next call will read: memory is slow to answer where channels are far apart.
   const std::int64_t ahead = row.pixels * row.channels;
   for (std::int64_t e = c; e < ahead; e += row.channels) {
-    if (by_norm) __builtin_prefetch(row.mask_y + ahead + e);
+    if (by_norm && !kOwnMask) __builtin_prefetch(row.mask_y + ahead + e);
     if (row.second != nullptr) __builtin_prefetch(row.second + ahead + e);
     __builtin_prefetch(row.u + ahead + e, 1);
-    for (int i = 0; i < kNorms; ++i) __builtin_prefetch(row.norm[i].y + ahead + e);
+    Floats t[kStored];
+    for (int i = 0; i < kNorms; ++i) {
+      __builtin_prefetch(row.norm[i].y + ahead + e);
+      t[i] = sub(load_lanes(row.norm[i].y + e, count), mean[i]);
+    }
     Floats u = load_lanes(row.first + e, count);
     if (row.second != nullptr) u = add(u, load_lanes(row.second + e, count));
-    if (by_norm) {
+    if (kOwnMask) {
+      u = where(positive(fused(t[0], mask_a, mask_beta)), u);
+    } else if (by_norm) {
       u = where(positive(apply_norm(load_lanes(row.mask_y + e, count), mask_mean, mask_a, mask_beta)), u);
     } else if (row.mask_bits != nullptr) {
       const std::int64_t bit = row.mask_begin + e;
@@ -91,9 +98,8 @@ inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Coun
     store_lanes(row.u + e, u, count);
     magnitude = larger(magnitude, both(bits_of(u), all_ints(INT32_MAX)));
     for (int i = 0; i < kNorms; ++i) {
-      const Floats t = sub(load_lanes(row.norm[i].y + e, count), mean[i]);
       s_u[i] = add(s_u[i], rounded_long(mul(u, scale_u[i])));
-      s_ut[i] = add(s_ut[i], rounded_long(mul(mul(u, t), scale_ut[i])));
+      s_ut[i] = add(s_ut[i], rounded_long(mul(mul(u, t[i]), scale_ut[i])));
     }
   }
   for (int i = 0; i < kNorms; ++i) {
@@ -106,9 +112,10 @@ void sum_gradients(const GradientSumRows& row) {
   Ints magnitude = all_ints(*row.magnitude);
   for_each_block(row.channels, [&](std::int64_t c, auto count) {
     // Idle lanes of a last block: first, second and y read as 0 there, so that u is 0 and every sum stays.
-    if (row.norms == 0) sum_gradients_block<0>(row, c, count, magnitude);
-    if (row.norms == 1) sum_gradients_block<1>(row, c, count, magnitude);
-    if (row.norms == 2) sum_gradients_block<2>(row, c, count, magnitude);
+    if (row.norms == 0) sum_gradients_block<0, false>(row, c, count, magnitude);
+    if (row.norms == 1 && row.own_mask) sum_gradients_block<1, true>(row, c, count, magnitude);
+    if (row.norms == 1 && !row.own_mask) sum_gradients_block<1, false>(row, c, count, magnitude);
+    if (row.norms == 2) sum_gradients_block<2, false>(row, c, count, magnitude);
   });
   *row.magnitude = largest_of(magnitude);
 }

@@ -1,16 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantisers: codes, ranges of columns, grids, and the noise of stochastic rounding. Part of elementwise.inl.
+// Quantisers: codes, ranges of columns, and grids. Part of elementwise.inl.
 
-inline Ints codes_of(Floats x, Floats noise, Floats lo, Floats step, Floats max_code) {
-  const Floats v = add(div(sub(x, lo), step), noise);
-  return rounded(smaller(larger(v, all(0.0F)), max_code));
+/// Codes up to 16 bits of values on one scale: rint(clamp(fl(fl(fl(x - lo) / step) + noise), 0, max_code)).
+/// integers(): the same, where they are clamped afterwards, as signed numbers of 32 bits.
+struct DividingQuantiser {
+  Floats lo, step, max_code;
+  Ints clamped(Floats v) const { return rounded(smaller(larger(v, all(0.0F)), max_code)); }
+  Ints codes(Floats x) const { return clamped(div(sub(x, lo), step)); }
+  Ints codes(Floats x, Floats noise) const { return clamped(add(div(sub(x, lo), step), noise)); }
+  Ints integers(Floats x) const { return codes(x); }
+  Ints integers(Floats x, Floats noise) const { return codes(x, noise); }
+};
+
+/// The same codes without a division, which takes a vector unit as long as ten other instructions. The quotient is
+/// rounded correctly (Markstein): `inverse` is fl(1 / step); a * (inverse + rest), off by less than 2^-46 of itself, is
+/// rounded to the quotient or a neighbour of it; the remainder is exact, and one more step rounds it right. Values
+/// above 2^20 steps count as such, and non-finite ones get the codes that the division gives them. Quotients below
+/// 2^-26, whose remainders may underflow, have code 0 whatever the noise, which is at most 1/2.
+struct MultiplyingQuantiser {
+  Floats lo, most, inverse, rest, minus_step, max_code;
+  Floats quotient(Floats x) const {
+    const Floats a = smaller(most, sub(x, lo));
+    const Floats near = fused(a, inverse, mul(a, rest));
+    return fused(fused(near, minus_step, a), inverse, near);
+  }
+  Ints clamped(Floats v) const { return rounded(smaller(larger(v, all(0.0F)), max_code)); }
+  Ints codes(Floats x) const { return clamped(quotient(x)); }
+  Ints codes(Floats x, Floats noise) const { return clamped(add(quotient(x), noise)); }
+  /// What is no number, and what is far below 0, becomes the least integer.
+  Ints integers(Floats x) const { return rounded(quotient(x)); }
+  Ints integers(Floats x, Floats noise) const { return rounded(add(quotient(x), noise)); }
+};
+
+/// make(quantiser): the one without divisions where fused multiply-add is an instruction and nothing above can leave
+/// the range of binary32.
+template <typename Make>
+inline void with_quantiser(float lo, float step, float max_code, Make make) {
+  if constexpr (kFusedIsFast) {
+    if (step >= 0x1p-70F && step <= 0x1p70F) {
+      const float inverse = 1.0F / step;
+      const float rest = __builtin_fmaf(-inverse, step, 1.0F) / step;
+      make(MultiplyingQuantiser{all(lo), all(step * 0x1p20F), all(inverse), all(rest), all(-step), all(max_code)});
+      return;
+    }
+  }
+  make(DividingQuantiser{all(lo), all(step), all(max_code)});
 }
 
-void quantise(const QuantiseRow& row) {
-  const Floats lo = all(row.lo), step = all(row.step), max_code = all(row.max_code), zero = all(0.0F);
+template <typename Quantiser>
+inline void quantise_by(const QuantiseRow& row, const Quantiser& quantiser) {
   std::int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
-    const Ints codes = codes_of(load(row.x + i), row.noise == nullptr ? zero : load(row.noise + i), lo, step, max_code);
+    const Floats x = load(row.x + i);
+    const Ints codes = row.noise == nullptr ? quantiser.codes(x) : quantiser.codes(x, load(row.noise + i));
     if (row.codes8 != nullptr) {
       store_bytes(row.codes8 + i, codes);
     } else if (row.codes16 != nullptr) {
@@ -22,8 +64,8 @@ void quantise(const QuantiseRow& row) {
   if (i == row.count) return;
   const std::int64_t rest = row.count - i;
   std::int32_t codes[kLanes];
-  store(codes, codes_of(load_some(row.x + i, rest), row.noise == nullptr ? zero : load_some(row.noise + i, rest), lo,
-                        step, max_code));
+  const Floats x = load_some(row.x + i, rest);
+  store(codes, row.noise == nullptr ? quantiser.codes(x) : quantiser.codes(x, load_some(row.noise + i, rest)));
   for (std::int64_t j = 0; j < rest; ++j) {
     if (row.codes8 != nullptr) {
       row.codes8[i + j] = static_cast<std::uint8_t>(codes[j]);
@@ -33,6 +75,10 @@ void quantise(const QuantiseRow& row) {
       row.codes32[i + j] = static_cast<std::uint32_t>(codes[j]);
     }
   }
+}
+
+void quantise(const QuantiseRow& row) {
+  with_quantiser(row.lo, row.step, row.max_code, [&](const auto& quantiser) { quantise_by(row, quantiser); });
 }
 
 inline void store_lanes(std::int32_t* p, Ints x, Whole) { store(p, x); }
@@ -64,10 +110,10 @@ void column_range(const ColumnRange& table) {
 
 void quantise_columns(const QuantiseColumns& table) {
   for_each_block(table.channels, [&](std::int64_t c, auto count) {
-    const Floats lo = load(table.lo + c), step = load(table.step + c), max_code = all(table.max_code);
+    const DividingQuantiser quantiser{load(table.lo + c), load(table.step + c), all(table.max_code)};
     for (std::int64_t r = 0; r < table.rows; ++r) {
       const std::int64_t e = r * table.channels + c;
-      const Ints codes = codes_of(load_lanes(table.x + e, count), all(0.0F), lo, step, max_code);
+      const Ints codes = quantiser.codes(load_lanes(table.x + e, count));
       if (table.codes8 != nullptr) {
         store_byte_lanes(table.codes8 + e, codes, count);
       } else {
@@ -94,46 +140,4 @@ void grid_codes(const GridRow& row) {
   std::int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) convert(i, codes_at(i, kLanes), Whole{});
   if (i < row.count) convert(i, codes_at(i, row.count - i), Part{row.count - i});
-}
-
-/// Ten rounds of Philox4x32 over blocks first..first + 15: noise of 64 elements. keys: those of each round.
-inline void noise_of_blocks(const NoiseRow& row, const std::uint64_t (&keys)[20], std::uint64_t first,
-                            Floats (&noise)[4]) {
-  const Longs block = add(all_longs(first), load(kBlockOfLane));
-  Longs c[4] = {block, high_words(block), all_longs(row.step), all_longs(row.purpose_and_tensor)};
-  const Longs m0 = all_longs(0xD2511F53U), m1 = all_longs(0xCD9E8D57U);
-#pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
-    const Longs p0 = multiply_words(c[0], m0), p1 = multiply_words(c[2], m1);
-    c[0] = exclusive_or(high_words(p1), c[1], all_longs(keys[2 * round]));
-    c[2] = exclusive_or(high_words(p0), c[3], all_longs(keys[2 * round + 1]));
-    c[1] = p1;
-    c[3] = p0;
-  }
-  Ints words[4];
-  words_of_blocks(c, words);
-  const Floats scale = all(0x1p-24F), half = all(-0.5F);
-  for (int j = 0; j < 4; ++j) noise[j] = add(mul(to_floats(shift_right<8>(words[j])), scale), half);  // exact
-}
-
-void noise(const NoiseRow& row) {
-  constexpr std::int64_t kBatch = 4 * kLanes;
-  std::uint64_t keys[20];
-  std::uint32_t k0 = static_cast<std::uint32_t>(row.seed), k1 = static_cast<std::uint32_t>(row.seed >> 32);
-  for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9U, k1 += 0xBB67AE85U) {
-    keys[2 * round] = k0;
-    keys[2 * round + 1] = k1;
-  }
-  std::uint64_t block = row.begin / 4;
-  for (std::int64_t i = -static_cast<std::int64_t>(row.begin % 4); i < row.count; i += kBatch, block += kLanes) {
-    Floats batch[4];
-    noise_of_blocks(row, keys, block, batch);
-    if (i >= 0 && i + kBatch <= row.count) {
-      for (int j = 0; j < 4; ++j) store(row.noise + i + j * kLanes, batch[j]);
-    } else {
-      float lanes[kBatch];
-      for (int j = 0; j < 4; ++j) store(lanes + j * kLanes, batch[j]);
-      for (std::int64_t j = i < 0 ? -i : 0; j < kBatch && i + j < row.count; ++j) row.noise[i + j] = lanes[j];
-    }
-  }
 }

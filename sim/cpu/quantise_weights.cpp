@@ -199,7 +199,7 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   // A word takes codes of 15 bits; wider ones are a byte and a word.
   const int own_words = args.width.is_integer() && args.width.bits() <= 15 ? 1 : 2;
   if (own_limbs != 0 && weights.depthwise) {
-    weights.depthwise_forward.pack(own_words, true, widened(forward, size, weights.wide_codes));
+    weights.depthwise_forward.pack(own_words, own_limbs == 1, true, widened(forward, size, weights.wide_codes));
   }
   const std::int64_t group_size = s.o_per_group() * taps * s.c_per_group();
   if (packed && !weights.groups.forward.empty()) {
@@ -217,7 +217,7 @@ void CpuLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights&
   const WeightCodes error = weights.codes_of_error_pass();
   if (own_limbs != 0 && args.for_error_pass && weights.depthwise) {
     const int words = !shared ? own_words : (args.error_grid_bits > 16 ? 2 : 1);
-    weights.depthwise_error.pack(words, !shared, widened(error, size, weights.wide_codes));
+    weights.depthwise_error.pack(words, own_limbs == 1 && !shared, !shared, widened(error, size, weights.wide_codes));
   }
   const int error_limbs = shared ? args.error_grid_bits / 8 : own_limbs;
   const std::int32_t error_offset = shared ? std::int32_t{1} << (args.error_grid_bits - 1) : 0;

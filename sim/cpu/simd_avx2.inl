@@ -4,6 +4,8 @@
 
 constexpr int kFloatAccumulators = 5, kDoubleAccumulators = 2;  // as many as the registers hold
 constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
+constexpr bool kFusedIsFast = true;                             // fused multiply-add of binary32 is an instruction
+constexpr int kNoiseSets = 1;                                   // of 16 Philox blocks that are made together
 
 struct Floats {
   __m256 a, b;
@@ -78,6 +80,8 @@ inline Ints sub(Ints x, Ints y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub
 inline Ints mul(Ints x, Ints y) { return {_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)}; }
 inline Ints exclusive_or(Ints x, Ints y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
 inline Ints both(Ints x, Ints y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+/// x ^ (y & z).
+inline Ints exclusive_or_both(Ints x, Ints y, Ints z) { return exclusive_or(x, both(y, z)); }
 inline Ints larger(Ints x, Ints y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
 inline Ints smaller(Ints x, Ints y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
 template <int kBits>
@@ -111,6 +115,16 @@ inline void store_bytes(std::uint8_t* p, Ints x) {
   const __m256i words = words_of(x);
   const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+/// 64 signed numbers, in order, clamped to 0..most, which is at most 255.
+inline void store_clamped_bytes(std::uint8_t* p, const Ints (&x)[4], std::int32_t most) {
+  const __m256i in_order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0),
+                largest = _mm256_set1_epi8(static_cast<char>(most));
+  for (int i = 0; i < 4; i += 2) {
+    const __m256i bytes =
+        _mm256_packus_epi16(_mm256_packs_epi32(x[i].a, x[i].b), _mm256_packs_epi32(x[i + 1].a, x[i + 1].b));
+    store256(p + i * kLanes, _mm256_permutevar8x32_epi32(_mm256_min_epu8(bytes, largest), in_order));
+  }
 }
 
 inline Doubles load(const double* p) {
@@ -147,6 +161,10 @@ inline Floats to_floats(const Doubles& x) {
   return {_mm256_set_m128(_mm256_cvtpd_ps(x.v[1]), _mm256_cvtpd_ps(x.v[0])),
           _mm256_set_m128(_mm256_cvtpd_ps(x.v[3]), _mm256_cvtpd_ps(x.v[2]))};
 }
+/// The same to memory, a part each.
+inline void store_floats(float* p, const Doubles& x) {
+  for (int i = 0; i < 4; ++i) _mm_storeu_ps(p + 4 * i, _mm256_cvtpd_ps(x.v[i]));
+}
 
 inline Longs load(const std::int64_t* p) { return {{load256(p), load256(p + 4), load256(p + 8), load256(p + 12)}}; }
 inline void store(std::int64_t* p, const Longs& x) {
@@ -165,11 +183,22 @@ inline Longs to_longs(Ints x) {
            _mm256_cvtepi32_epi64(_mm256_castsi256_si128(x.b)),
            _mm256_cvtepi32_epi64(_mm256_extracti128_si256(x.b, 1))}};
 }
-/// Squares of signed 32-bit numbers.
-inline Longs squares(Ints x) {
-  const Longs wide = to_longs(x);
-  return {{_mm256_mul_epi32(wide.v[0], wide.v[0]), _mm256_mul_epi32(wide.v[1], wide.v[1]),
-           _mm256_mul_epi32(wide.v[2], wide.v[2]), _mm256_mul_epi32(wide.v[3], wide.v[3])}};
+/// Adds squares of signed 32-bit numbers to sums that are kept in an order of their own: of each half the even lanes,
+/// then the odd ones.
+inline Longs add_squares(const Longs& sums, Ints x) {
+  const auto added = [](__m256i sum, __m256i lanes) { return _mm256_add_epi64(sum, _mm256_mul_epi32(lanes, lanes)); };
+  return {{added(sums.v[0], x.a), added(sums.v[1], _mm256_srli_epi64(x.a, 32)), added(sums.v[2], x.b),
+           added(sums.v[3], _mm256_srli_epi64(x.b, 32))}};
+}
+inline Longs squares_in_order(const Longs& sums) {
+  Longs out;
+  for (int i = 0; i < 4; i += 2) {
+    const __m256i low = _mm256_unpacklo_epi64(sums.v[i], sums.v[i + 1]);
+    const __m256i high = _mm256_unpackhi_epi64(sums.v[i], sums.v[i + 1]);
+    out.v[i] = _mm256_permute2x128_si256(low, high, 0x20);
+    out.v[i + 1] = _mm256_permute2x128_si256(low, high, 0x31);
+  }
+  return out;
 }
 /// rint of binary32 numbers below 2^51 in magnitude: added to 1.5 * 2^52 in binary64, the low bits are the integer.
 inline Longs rounded_long(Floats x) {
@@ -200,15 +229,21 @@ inline Longs high_words(const Longs& x) {
 inline Longs exclusive_or(const Longs& x, const Longs& y, const Longs& z) {
   return each_long([&](int i) { return _mm256_xor_si256(_mm256_xor_si256(x.v[i], y.v[i]), z.v[i]); });
 }
-/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
-inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
-  const auto pair = [&](int low, int i) {
-    return _mm256_blend_epi32(c[low].v[i], _mm256_slli_epi64(c[low + 1].v[i], 32), 0xAA);
-  };
-  for (int half = 0; half < 2; ++half) {
-    const __m256i a = pair(0, 2 * half), b = pair(2, 2 * half);
-    const __m256i d = pair(0, 2 * half + 1), e = pair(2, 2 * half + 1);
-    words[2 * half] = {_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(d, e)};
-    words[2 * half + 1] = {_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(d, e)};
+inline Longs exclusive_or(const Longs& x, const Longs& y) {
+  return each_long([&](int i) { return _mm256_xor_si256(x.v[i], y.v[i]); });
+}
+/// Two words of a block after its last round, in order: the high word of a product exclusive-ored with two others, and
+/// the product's low word.
+inline Longs last_words(const Longs& product, const Longs& other, const Longs& key) {
+  const Longs first = exclusive_or(high_words(product), other, key);
+  return each_long([&](int i) { return _mm256_blend_epi32(first.v[i], _mm256_slli_epi64(product.v[i], 32), 0xAA); });
+}
+/// Words of 16 blocks, in order, of their first and last two; lane i holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs& first, const Longs& last, Ints (&words)[4]) {
+  for (int i = 0; i < 2; ++i) {
+    words[2 * i] = {_mm256_unpacklo_epi64(first.v[2 * i], last.v[2 * i]),
+                    _mm256_unpacklo_epi64(first.v[2 * i + 1], last.v[2 * i + 1])};
+    words[2 * i + 1] = {_mm256_unpackhi_epi64(first.v[2 * i], last.v[2 * i]),
+                        _mm256_unpackhi_epi64(first.v[2 * i + 1], last.v[2 * i + 1])};
   }
 }

@@ -4,6 +4,8 @@
 
 constexpr int kFloatAccumulators = 8, kDoubleAccumulators = 8;  // as many as the registers hold
 constexpr int kFloatLaneBlocks = 2;                             // of 16 lanes beside one another, for each of them
+constexpr bool kFusedIsFast = true;                             // fused multiply-add of binary32 is an instruction
+constexpr int kNoiseSets = 2;                                   // of 16 Philox blocks that are made together
 
 struct Floats {
   __m512 v;
@@ -49,6 +51,8 @@ inline Ints sub(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 inline Ints mul(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 inline Ints exclusive_or(Ints a, Ints b) { return {_mm512_xor_si512(a.v, b.v)}; }
 inline Ints both(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
+/// a ^ (b & c).
+inline Ints exclusive_or_both(Ints a, Ints b, Ints c) { return {_mm512_ternarylogic_epi32(a.v, b.v, c.v, 0x78)}; }
 inline Ints larger(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
 inline Ints smaller(Ints a, Ints b) { return {_mm512_min_epi32(a.v, b.v)}; }
 template <int kBits>
@@ -66,6 +70,13 @@ inline std::int32_t largest_of(Ints a) { return _mm512_reduce_max_epi32(a.v); }
 inline std::int32_t smallest_of(Ints a) { return _mm512_reduce_min_epi32(a.v); }
 inline void store_bytes(std::uint8_t* p, Ints a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+/// 64 signed numbers, in order, clamped to 0..most, which is at most 255.
+inline void store_clamped_bytes(std::uint8_t* p, const Ints (&x)[4], std::int32_t most) {
+  const __m512i in_order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(x[0].v, x[1].v), _mm512_packs_epi32(x[2].v, x[3].v));
+  const __m512i clamped = _mm512_min_epu8(bytes, _mm512_set1_epi8(static_cast<char>(most)));
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi32(in_order, clamped));
 }
 inline void store_words(std::uint16_t* p, Ints a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
@@ -91,6 +102,11 @@ inline Ints rounded(Doubles a) {
 inline Floats to_floats(Doubles a) {
   return {_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.lo)), _mm512_cvtpd_ps(a.hi), 1)};
 }
+/// The same to memory, each half by itself.
+inline void store_floats(float* p, Doubles a) {
+  _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.lo));
+  _mm256_storeu_ps(p + 8, _mm512_cvtpd_ps(a.hi));
+}
 
 inline Longs load(const std::int64_t* p) { return {_mm512_loadu_si512(p), _mm512_loadu_si512(p + 8)}; }
 inline void store(std::int64_t* p, Longs x) {
@@ -102,10 +118,14 @@ inline Longs add(Longs a, Longs b) { return {_mm512_add_epi64(a.lo, b.lo), _mm51
 inline Longs to_longs(Ints a) {
   return {_mm512_cvtepi32_epi64(_mm512_castsi512_si256(a.v)), _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(a.v, 1))};
 }
-/// Squares of signed 32-bit numbers.
-inline Longs squares(Ints a) {
-  const Longs wide = to_longs(a);
-  return {_mm512_mul_epi32(wide.lo, wide.lo), _mm512_mul_epi32(wide.hi, wide.hi)};
+/// Adds squares of signed 32-bit numbers to sums that are kept in an order of their own: even lanes, odd lanes.
+inline Longs add_squares(Longs sums, Ints a) {
+  const __m512i odd = _mm512_shuffle_epi32(a.v, _MM_PERM_DDBB);
+  return {_mm512_add_epi64(sums.lo, _mm512_mul_epi32(a.v, a.v)), _mm512_add_epi64(sums.hi, _mm512_mul_epi32(odd, odd))};
+}
+inline Longs squares_in_order(Longs sums) {
+  const __m512i low = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), high = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+  return {_mm512_permutex2var_epi64(sums.lo, low, sums.hi), _mm512_permutex2var_epi64(sums.lo, high, sums.hi)};
 }
 /// rint of binary32 numbers below 2^51 in magnitude.
 inline Longs rounded_long(Floats a) {
@@ -126,15 +146,19 @@ inline Longs exclusive_or(Longs a, Longs b, Longs c) {
   constexpr int kOdd = 0x96;
   return {_mm512_ternarylogic_epi64(a.lo, b.lo, c.lo, kOdd), _mm512_ternarylogic_epi64(a.hi, b.hi, c.hi, kOdd)};
 }
-/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
-inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
-  const auto pair = [](__m512i low, __m512i high) {
-    return _mm512_mask_blend_epi32(0xAAAA, low, _mm512_slli_epi64(high, 32));
+inline Longs exclusive_or(Longs a, Longs b) { return {_mm512_xor_si512(a.lo, b.lo), _mm512_xor_si512(a.hi, b.hi)}; }
+/// Two words of a block after its last round, in order: the high word of a product exclusive-ored with two others, and
+/// the product's low word.
+inline Longs last_words(Longs product, Longs other, Longs key) {
+  const auto words = [](__m512i p, __m512i o, __m512i k) {
+    return _mm512_mask_ternarylogic_epi32(_mm512_shuffle_epi32(p, _MM_PERM_CDAB), 0x5555, o, k, 0x96);
   };
-  const __m512i a = pair(c[0].lo, c[1].lo), b = pair(c[2].lo, c[3].lo);
-  const __m512i d = pair(c[0].hi, c[1].hi), e = pair(c[2].hi, c[3].hi);
-  words[0].v = _mm512_unpacklo_epi64(a, b);
-  words[1].v = _mm512_unpackhi_epi64(a, b);
-  words[2].v = _mm512_unpacklo_epi64(d, e);
-  words[3].v = _mm512_unpackhi_epi64(d, e);
+  return {words(product.lo, other.lo, key.lo), words(product.hi, other.hi, key.hi)};
+}
+/// Words of 16 blocks, in order, of their first and last two; lane i holds block kBlockOfLane[i].
+inline void words_of_blocks(Longs first, Longs last, Ints (&words)[4]) {
+  words[0].v = _mm512_unpacklo_epi64(first.lo, last.lo);
+  words[1].v = _mm512_unpackhi_epi64(first.lo, last.lo);
+  words[2].v = _mm512_unpacklo_epi64(first.hi, last.hi);
+  words[3].v = _mm512_unpackhi_epi64(first.hi, last.hi);
 }

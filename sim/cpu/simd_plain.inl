@@ -4,6 +4,8 @@
 
 constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
 constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
+constexpr bool kFusedIsFast = false;                            // fused multiply-add of binary32 is an instruction
+constexpr int kNoiseSets = 1;                                   // of 16 Philox blocks that are made together
 
 template <typename T>
 struct Lanes {
@@ -109,6 +111,8 @@ inline Ints exclusive_or(const Ints& a, const Ints& b) {
 inline Ints both(const Ints& a, const Ints& b) {
   return lanes_of<std::int32_t>([&](int i) { return a.v[i] & b.v[i]; });
 }
+/// a ^ (b & c).
+inline Ints exclusive_or_both(const Ints& a, const Ints& b, const Ints& c) { return exclusive_or(a, both(b, c)); }
 template <int kBits>
 inline Ints shift_right(const Ints& a) {
   return lanes_of<std::int32_t>([&](int i) { return wrapped(word(a.v[i]) >> kBits); });
@@ -155,6 +159,13 @@ inline std::int32_t smallest_of(const Ints& a) {
 inline void store_bytes(std::uint8_t* p, const Ints& a) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint8_t>(a.v[i]);
 }
+/// 64 signed numbers, in order, clamped to 0..most, which is at most 255.
+inline void store_clamped_bytes(std::uint8_t* p, const Ints (&x)[4], std::int32_t most) {
+  for (int i = 0; i < 4 * kLanes; ++i) {
+    const std::int32_t number = x[i / kLanes].v[i % kLanes];
+    p[i] = static_cast<std::uint8_t>(number < 0 ? 0 : number < most ? number : most);
+  }
+}
 inline void store_words(std::uint16_t* p, const Ints& a) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(a.v[i]);
 }
@@ -174,6 +185,8 @@ inline Ints rounded(const Doubles& a) {
 inline Floats to_floats(const Doubles& a) {
   return lanes_of<float>([&](int i) { return static_cast<float>(a.v[i]); });
 }
+/// The same to memory.
+inline void store_floats(float* p, const Doubles& a) { store(p, to_floats(a)); }
 inline Longs to_longs(const Ints& a) {
   return lanes_of<std::int64_t>([&](int i) { return std::int64_t{a.v[i]}; });
 }
@@ -181,6 +194,9 @@ inline Longs to_longs(const Ints& a) {
 inline Longs squares(const Ints& a) {
   return lanes_of<std::int64_t>([&](int i) { return std::int64_t{a.v[i]} * a.v[i]; });
 }
+/// Adds squares of signed 32-bit numbers to sums, which are in order here.
+inline Longs add_squares(const Longs& sums, const Ints& a) { return add(sums, squares(a)); }
+inline Longs squares_in_order(const Longs& sums) { return sums; }
 /// rint of binary32 numbers below 2^51 in magnitude; others give the smallest integer.
 inline Longs rounded_long(const Floats& a) {
   return lanes_of<std::int64_t>([&](int i) {
@@ -206,13 +222,27 @@ inline Longs high_words(const Longs& a) {
 inline Longs exclusive_or(const Longs& a, const Longs& b, const Longs& c) {
   return lanes_of<std::int64_t>([&](int i) { return a.v[i] ^ b.v[i] ^ c.v[i]; });
 }
-/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
-inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
+inline Longs exclusive_or(const Longs& a, const Longs& b) {
+  return lanes_of<std::int64_t>([&](int i) { return a.v[i] ^ b.v[i]; });
+}
+/// Two words of a block after its last round, in order: the high word of a product exclusive-ored with two others, and
+/// the product's low word.
+inline Longs last_words(const Longs& product, const Longs& other, const Longs& key) {
+  const Longs first = exclusive_or(high_words(product), other, key);
+  return lanes_of<std::int64_t>([&](int i) {
+    const auto low = static_cast<std::uint32_t>(first.v[i]);
+    return static_cast<std::int64_t>(low | static_cast<std::uint64_t>(product.v[i]) << 32);
+  });
+}
+/// Words of 16 blocks, in order, of their first and last two; lane i holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs& first, const Longs& last, Ints (&words)[4]) {
   for (int lane = 0; lane < kLanes; ++lane) {
     const std::int64_t block = kBlockOfLane[lane];
+    const std::uint64_t pairs[2] = {static_cast<std::uint64_t>(first.v[lane]),
+                                    static_cast<std::uint64_t>(last.v[lane])};
     for (int word = 0; word < 4; ++word) {
       words[block / 4].v[4 * (block % 4) + word] =
-          static_cast<std::int32_t>(static_cast<std::uint32_t>(c[word].v[lane]));
+          static_cast<std::int32_t>(static_cast<std::uint32_t>(pairs[word / 2] >> 32 * (word % 2)));
     }
   }
 }

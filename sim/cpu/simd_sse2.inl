@@ -5,6 +5,8 @@
 
 constexpr int kFloatAccumulators = 2, kDoubleAccumulators = 1;  // as many as the registers hold
 constexpr int kFloatLaneBlocks = 1;                             // of 16 lanes beside one another, for each of them
+constexpr bool kFusedIsFast = false;                            // fused multiply-add of binary32 is an instruction
+constexpr int kNoiseSets = 1;                                   // of 16 Philox blocks that are made together
 
 struct Floats {
   __m128 v[4];
@@ -121,6 +123,8 @@ inline Ints exclusive_or(const Ints& x, const Ints& y) {
 inline Ints both(const Ints& x, const Ints& y) {
   return each_ints([&](int i) { return _mm_and_si128(x.v[i], y.v[i]); });
 }
+/// x ^ (y & z).
+inline Ints exclusive_or_both(const Ints& x, const Ints& y, const Ints& z) { return exclusive_or(x, both(y, z)); }
 /// Lanes of x where the mask is all ones, of y where it is 0.
 inline __m128i chosen(__m128i mask, __m128i x, __m128i y) {
   return _mm_or_si128(_mm_and_si128(mask, x), _mm_andnot_si128(mask, y));
@@ -181,6 +185,13 @@ inline void store_words(std::uint16_t* p, const Ints& x) {
 inline void store_bytes(std::uint8_t* p, const Ints& x) {
   store128(p, _mm_packus_epi16(_mm_packs_epi32(x.v[0], x.v[1]), _mm_packs_epi32(x.v[2], x.v[3])));
 }
+/// 64 signed numbers, in order, clamped to 0..most, which is at most 255.
+inline void store_clamped_bytes(std::uint8_t* p, const Ints (&x)[4], std::int32_t most) {
+  for (int i = 0; i < 4; ++i) {
+    store_bytes(p + i * kLanes, x[i]);
+    store128(p + i * kLanes, _mm_min_epu8(load128(p + i * kLanes), _mm_set1_epi8(static_cast<char>(most))));
+  }
+}
 
 inline Doubles load(const double* p) {
   return each_doubles([&](int i) { return _mm_loadu_pd(p + 2 * i); });
@@ -235,6 +246,12 @@ inline Longs squares(const Ints& x) {
   const Longs wide = with_high_words(magnitude, all_ints(0));
   return each_longs([&](int i) { return _mm_mul_epu32(wide.v[i], wide.v[i]); });
 }
+inline Longs no_longs() {
+  return each_longs([](int) { return _mm_setzero_si128(); });
+}
+/// Adds squares of signed 32-bit numbers to sums, which are in order here.
+inline Longs add_squares(const Longs& sums, const Ints& x) { return add(sums, squares(x)); }
+inline Longs squares_in_order(const Longs& sums) { return sums; }
 /// rint of binary32 numbers below 2^51 in magnitude: added to 1.5 * 2^52 in binary64, the low bits are the integer.
 inline Longs rounded_long(const Floats& x) {
   const __m128d magic = _mm_set1_pd(0x1.8p52);
@@ -258,15 +275,21 @@ inline Longs high_words(const Longs& x) {
 inline Longs exclusive_or(const Longs& x, const Longs& y, const Longs& z) {
   return each_longs([&](int i) { return _mm_xor_si128(_mm_xor_si128(x.v[i], y.v[i]), z.v[i]); });
 }
-/// Words 0..3 of 16 blocks, in order; lane i of c holds block kBlockOfLane[i].
-inline void words_of_blocks(const Longs (&c)[4], Ints (&words)[4]) {
+inline Longs exclusive_or(const Longs& x, const Longs& y) {
+  return each_longs([&](int i) { return _mm_xor_si128(x.v[i], y.v[i]); });
+}
+/// Two words of a block after its last round, in order: the high word of a product exclusive-ored with two others, and
+/// the product's low word.
+inline Longs last_words(const Longs& product, const Longs& other, const Longs& key) {
+  const Longs first = exclusive_or(high_words(product), other, key);
   const __m128i low_word = _mm_set1_epi64x(0xFFFFFFFF);
+  return each_longs(
+      [&](int i) { return _mm_or_si128(_mm_and_si128(first.v[i], low_word), _mm_slli_epi64(product.v[i], 32)); });
+}
+/// Words of 16 blocks, in order, of their first and last two; lane i holds block kBlockOfLane[i].
+inline void words_of_blocks(const Longs& first, const Longs& last, Ints (&words)[4]) {
   for (int i = 0; i < 8; ++i) {
-    const auto pair = [&](int low) {
-      return _mm_or_si128(_mm_and_si128(c[low].v[i], low_word), _mm_slli_epi64(c[low + 1].v[i], 32));
-    };
-    const __m128i a = pair(0), b = pair(2);
-    words[i / 4 * 2].v[i % 4] = _mm_unpacklo_epi64(a, b);
-    words[i / 4 * 2 + 1].v[i % 4] = _mm_unpackhi_epi64(a, b);
+    words[i / 4 * 2].v[i % 4] = _mm_unpacklo_epi64(first.v[i], last.v[i]);
+    words[i / 4 * 2 + 1].v[i % 4] = _mm_unpackhi_epi64(first.v[i], last.v[i]);
   }
 }

@@ -136,6 +136,7 @@ constexpr KernelTable table_named(const char* name) {
           .norm_codes = norm_codes,
           .gradient_codes = gradient_codes,
           .stage_words = stage_words,
+          .stage_quads = kStageQuads,
           .depthwise_row = depthwise_row,
           .depthwise_gradient = depthwise_gradient,
           .code_sums = code_sums,

@@ -110,6 +110,15 @@ inline std::vector<NamedShape> backend_shapes() {
       {"depthwise_odd_stride2", conv_shape(2, 13, 11, 33, 33, 3, 2, 1, 33)},
       {"depthwise_many_channels", conv_shape(1, 4, 4, 320, 320, 3, 1, 1, 320)},
       {"depthwise_single_pixel", conv_shape(3, 1, 1, 48, 48, 3, 1, 1, 48)},
+      // Rows of neighbouring outputs with all their taps, two at a time: none, one, some and one left over; two of four
+      // columns beyond the last one; strides of two and three, which leave columns of one kind, or of both.
+      {"depthwise_rows_of_15", conv_shape(1, 3, 15, 16, 16, 3, 1, 1, 16)},
+      {"depthwise_rows_of_17", conv_shape(2, 4, 17, 32, 32, 3, 1, 1, 32)},
+      {"depthwise_rows_of_33", conv_shape(1, 5, 33, 48, 48, 3, 1, 1, 48)},
+      {"depthwise_rows_of_33_stride2", conv_shape(1, 5, 33, 64, 64, 3, 2, 1, 64)},
+      {"depthwise_rows_of_6_without_padding", conv_shape(1, 5, 6, 32, 32, 3, 1, 0, 32)},
+      {"depthwise_rows_of_16_stride3", conv_shape(1, 7, 16, 32, 32, 3, 3, 1, 32)},
+      {"depthwise_one_column", conv_shape(1, 9, 1, 32, 32, 3, 1, 1, 32)},
       {"depthwise_1x1", conv_shape(2, 3, 5, 20, 20, 1, 1, 0, 20)},
       {"depthwise_no_padding", conv_shape(1, 6, 7, 16, 16, 3, 1, 0, 16)},
       {"depthwise_5x5_stride2", conv_shape(1, 9, 12, 24, 24, 5, 2, 2, 24)},
