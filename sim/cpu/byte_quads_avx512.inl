@@ -2,7 +2,6 @@
 // Units of bytes on AVX-512 VNNI, for depthwise.inl. Included inside an unnamed namespace, after word_pairs_avx512.inl.
 
 constexpr bool kByteQuads = true;
-constexpr bool kManyRegisters = true;  // a block's weights stay in them
 
 /// Through memory: half of a vector as binary64 takes one instruction of a vector unit from there, two from a register.
 inline Doubles to_doubles_by_memory(Ints a) {
@@ -22,6 +21,8 @@ inline Ints dot_unit(Ints sum, Ints w, Ints x) {
 
 inline __m128i load_bytes(const std::uint8_t* p, Whole) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 inline __m128i load_bytes(const std::uint8_t* p, Part part) { return _mm_maskz_loadu_epi8(first_lanes(part.count), p); }
+inline __mmask16 lanes_of_block(Whole) { return 0xFFFF; }
+inline __mmask16 lanes_of_block(Part part) { return first_lanes(part.count); }
 
 /// Of bytes of four columns, 16 of each, those of each lane.
 struct alignas(64) QuadOrder {
@@ -61,14 +62,18 @@ inline void stage_quads_of_block(const StageQuads& row, std::int64_t c, Count co
     }
     before = now;
   };
-  const auto some_four = [&](std::int64_t j) {
-    const auto column = [&](std::int64_t at) {
-      const std::int64_t p = at - margin;
-      return p >= 0 && p < pixels ? load_bytes(codes + p * pixel_step, count) : _mm512_castsi512_si128(flip);
-    };
-    four(j, column(j), column(j + 1), column(j + 2), column(j + 3), [&](std::int64_t unit, __m512i columns) {
-      if (unit >= 0 && unit < units) put(unit, columns);
-    });
+  const __mmask16 lanes = lanes_of_block(count);
+  // Nothing is read where there is no pixel, wherever that is.
+  const auto column = [&](std::int64_t at) BITCYCLE_INLINE {
+    const std::int64_t p = at - margin;
+    const __mmask16 there = p >= 0 && p < pixels ? lanes : __mmask16{0};
+    return _mm_mask_loadu_epi8(_mm512_castsi512_si128(flip), there, codes + p * pixel_step);
+  };
+  const auto put_some = [&](std::int64_t unit, __m512i columns) BITCYCLE_INLINE {
+    if (unit >= 0 && unit < units) put(unit, columns);
+  };
+  const auto some_four = [&](std::int64_t j) BITCYCLE_INLINE {
+    four(j, column(j), column(j + 1), column(j + 2), column(j + 3), put_some);
   };
   const std::int64_t end = kOfGradient ? 2 * units : 2 * units + 2;  // columns
   const std::int64_t whole = margin + pixels < end - 2 ? margin + pixels : end - 2;

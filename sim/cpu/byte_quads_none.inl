@@ -3,7 +3,6 @@
 // unnamed namespace, after word_pairs_*.inl.
 
 constexpr bool kByteQuads = false;
-constexpr bool kManyRegisters = false;
 
 inline Doubles to_doubles_by_memory(const Ints& x) { return to_doubles(x); }
 

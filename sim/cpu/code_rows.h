@@ -35,6 +35,7 @@ struct GradientCodes {
   const float* k = nullptr;
   const float* c = nullptr;
   CodeTarget to;
+  bool fetched = false;  // u and y are on their way already
 };
 
 }  // namespace bitcycle::cpu

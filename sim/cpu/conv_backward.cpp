@@ -43,8 +43,9 @@ void CpuLibrary::prepare_gradient_sum(const GradientSum& gradient_sum, double bo
 }
 
 void CpuLibrary::sum_gradients_of_pixels(const GradientSum& gradient_sum, const float* first, std::int64_t begin,
-                                         std::int64_t pixels, ThreadState& state) {
+                                         std::int64_t pixels, ThreadState& state, bool fetched) {
   GradientSumRows rows;
+  rows.fetched = fetched;
   rows.channels = gradient_sum_channels_;
   rows.pixels = pixels;
   const std::int64_t element = begin * rows.channels;
@@ -244,14 +245,21 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         if (args.stochastic && args.given_noise != nullptr) noise = args.given_noise + element;
         if (args.stochastic && args.given_noise == nullptr && args.g.width.is_integer()) {
           float* made = state.noise.need(chunk * s.o);
-          kernels_.noise({args.noise.seed, args.noise.step, args.noise.purpose_and_tensor,
-                          static_cast<std::uint64_t>(element), count, made});
+          kernels_.noise(
+              {args.noise.seed,
+               args.noise.step,
+               args.noise.purpose_and_tensor,
+               static_cast<std::uint64_t>(element),
+               count,
+               made,
+               {args.gradient.u + element, args.gradient.norm != nullptr ? args.gradient.y + element : nullptr}});
           noise = made;
         }
         const float* values = args.gradient.u + element;
         if (args.gradient.norm != nullptr && has_code_rows(args.g.width, s.o)) {
           kernels_.gradient_codes({values, args.gradient.y + element, noise, pixels, s.o, table.mean, table.a, table.k,
-                                   table.c, code_target(*args.g.affine, args.g.width, args.g.codes, element)});
+                                   table.c, code_target(*args.g.affine, args.g.width, args.g.codes, element),
+                                   noise != nullptr && args.given_noise == nullptr});
           continue;
         }
         if (args.gradient.norm != nullptr) {
@@ -301,7 +309,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         const std::int64_t pixels = std::min(rows * s.w, images.positions_of(n, n + 1));
         if (args.dx_bound != nullptr) kernels_.magnitude(dx, pixels * s.c, &state.dx_magnitude);
         if (args.gradient_sum != nullptr) {
-          sum_gradients_of_pixels(*args.gradient_sum, dx, n * in_positions + first * s.w, pixels, state);
+          sum_gradients_of_pixels(*args.gradient_sum, dx, n * in_positions + first * s.w, pixels, state, words);
         }
       };
       float* dx = args.dx != nullptr ? args.dx + n * image_in : nullptr;
@@ -309,8 +317,14 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
         product_image(kernels_, weights.error, coefficients_, g.from((n - begin) * image_out), images.short_row(n), dx,
                       state.dx, state.product, done);
       } else if (words) {
+        DepthwiseProduct::Fetch fetch;
+        if (args.gradient_sum != nullptr) {
+          fetch.images[0] = args.gradient_sum->u + n * image_in;
+          const float* const y = args.gradient_sum->norm[0].y;
+          if (y != nullptr) fetch.images[1] = y + n * image_in;
+        }
         weights.depthwise_error.image(kernels_, coefficients_, g.from((n - begin) * image_out), dx, state.dx,
-                                      state.depthwise, done);
+                                      state.depthwise, fetch, done);
       } else if (grouped) {
         grouped_image(kernels_, groups.error, group_coefficients_, g.from((n - begin) * image_out), dx, state.dx,
                       state.product, done);

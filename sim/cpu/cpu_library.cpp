@@ -302,7 +302,7 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
     } else if (words) {
       weights.depthwise_forward.image(kernels_, coefficients_,
                                       bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y,
-                                      state.dx, state.depthwise, done);
+                                      state.dx, state.depthwise, {}, done);
     } else if (grouped) {
       grouped_image(kernels_, groups, group_coefficients_,
                     bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y, state.dx, state.product,

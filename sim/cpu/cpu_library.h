@@ -100,7 +100,7 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels, public Summed
   void prepare_gradient_sum(const GradientSum& gradient_sum, double bound, std::int64_t positions,
                             std::int64_t channels);
   void sum_gradients_of_pixels(const GradientSum& gradient_sum, const float* first, std::int64_t begin,
-                               std::int64_t pixels, ThreadState& state);
+                               std::int64_t pixels, ThreadState& state, bool fetched = false);
   void finish_gradient_sum(const GradientSum& gradient_sum, std::int64_t channels);
   /// y (n, outputs) = bias + fma sums over the inputs ascending from +0; weight (i, o) lies at w[i * input_step + o *
   /// output_step].

@@ -18,128 +18,78 @@ inline void store_rescaled(float* out, const Doubles& a, const Doubles& acc, con
   store_rescaled(out, a, acc, e);
 }
 
-/// Sums of one output: of products, by the limbs of codes and weights, and of codes.
-template <int kLimbs, int kXLimbs>
-struct TapTotals {
-  Ints acc[kXLimbs][kLimbs], codes[kXLimbs];
-};
-
 /// kRows x kUnits units of taps; 0: any number of either.
 template <int kRows, int kUnits, bool kBytes, bool kSums, int kLimbs, int kXLimbs, typename Count>
 inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count) {
-  using Totals = TapTotals<kLimbs, kXLimbs>;
-  // In registers where there are enough of them.
-  constexpr bool kKept = kManyRegisters && kRows != 0 && kLimbs == 1;
   const std::int64_t rows = kRows != 0 ? kRows : row.kernel_rows, units = kUnits != 0 ? kUnits : row.units;
   const std::int64_t block = c / kLanes, taps = rows * units;
-  const char* weights = row.weights + block * 2 * taps * kBlockBytes;
+  const char* const weights = row.weights + block * 2 * taps * kBlockBytes;
   const Doubles a = load(row.a + c), b = load(row.b + c), zero = all(0.0), base = all(256.0);
   // Copies, since the compiler must assume that a store changes the record.
-  const std::int64_t pixels = row.pixels, step = row.step, out_step = row.out_step, limb = row.limb_step;
-  const std::int64_t x_limb = row.x_limb_step, unit_step = row.unit_step;
+  const std::int64_t pixels = row.pixels, out_step = row.out_step, limb = row.limb_step, unit_step = row.unit_step;
+  const std::int64_t x_limb = row.x_limb_step, step = row.step;
   const std::int64_t* const columns = row.columns;
   const double* const offset = row.offset + c;
   const std::int32_t *const acc_start = row.acc_start + c, *const codes_start = row.codes_start + c;
   const char* const ones = row.ones;
+  const char* fetch0 = row.fetch[0] + block * pixels * kBlockBytes;
+  const std::int64_t fetch1 = row.fetch[1] - row.fetch[0];
   const char* from[kRows == 0 ? 1 : kRows];
   for (int r = 0; r < kRows; ++r) from[r] = row.rows[r] + block * row.plane;
-  Ints kept[2][kKept ? kRows * kUnits : 1], kept_ones[2][kKept ? kUnits : 1];
-  if constexpr (kKept) {
-#pragma GCC unroll 2
-    for (int odd = 0; odd < 2; ++odd) {
-#pragma GCC unroll 8
-      for (int i = 0; i < kRows * kUnits; ++i) kept[odd][i] = load_unit(weights + (odd * taps + i) * kBlockBytes);
-#pragma GCC unroll 4
-      for (int i = 0; kSums && i < kUnits; ++i) kept_ones[odd][i] = load_unit(ones + (odd * units + i) * kBlockBytes);
-    }
-  }
-  const auto begin = [&](std::int64_t p) BITCYCLE_INLINE {
-    Totals totals;
+  float* out = row.out + c;
+  std::int64_t s = row.first;
+  for (std::int64_t p = 0; p < pixels; ++p, s += step, out += out_step, fetch0 += kBlockBytes) {
+    Ints acc[kXLimbs][kLimbs], codes[kXLimbs];
     for (int i = 0; i < kXLimbs; ++i) {
-      totals.codes[i] = kBytes && kSums ? load(codes_start + columns[p]) : all_ints(0);
-      for (int j = 0; j < kLimbs; ++j) totals.acc[i][j] = kBytes ? load(acc_start + columns[p]) : all_ints(0);
+      codes[i] = kBytes && kSums ? load(codes_start + columns[p]) : all_ints(0);
+      for (int j = 0; j < kLimbs; ++j) acc[i][j] = kBytes ? load(acc_start + columns[p]) : all_ints(0);
     }
-    return totals;
-  };
-  const auto add_unit = [&](Totals& totals, int i, const Ints& x, int odd, std::int64_t r,
-                            std::int64_t u) BITCYCLE_INLINE {
-    const std::int64_t at = odd * taps + r * units + u;
+    const std::int64_t odd = s % 2, at = s / 2 * kBlockBytes;
+    const char* const of_column = weights + odd * taps * kBlockBytes;
+    const char* const ones_of_column = ones + odd * units * kBlockBytes;
+    const auto add_unit = [&](std::int64_t r, std::int64_t u) {
+      const char* const source = kRows == 0 ? row.rows[r] + block * row.plane : from[r];
+      const char* const unit = source + at + u * unit_step;
+      const char* const w = of_column + (r * units + u) * kBlockBytes;
 #pragma GCC unroll 2
-    for (int j = 0; j < kLimbs; ++j) {
-      const Ints w = kKept ? kept[odd][r * units + u] : load_unit(weights + at * kBlockBytes + j * limb);
-      totals.acc[i][j] = dot_unit<kBytes>(totals.acc[i][j], w, x);
-    }
-    if constexpr (kSums) {
-      const Ints one = kKept ? kept_ones[odd][u] : load_unit(ones + (odd * units + u) * kBlockBytes);
-      totals.codes[i] = dot_unit<kBytes>(totals.codes[i], one, x);
-    }
-  };
-  /// visit(limb of the codes, unit, row, place in the row) for all units that outputs from column s on read.
-  const auto each_unit = [&](std::int64_t s, const auto& visit) BITCYCLE_INLINE {
-    const std::int64_t at = s / 2 * kBlockBytes;
+      for (int i = 0; i < kXLimbs; ++i) {
+        const Ints x = load_unit(unit + i * x_limb);
+#pragma GCC unroll 2
+        for (int j = 0; j < kLimbs; ++j) acc[i][j] = dot_unit<kBytes>(acc[i][j], load_unit(w + j * limb), x);
+        if (kSums) codes[i] = dot_unit<kBytes>(codes[i], load_unit(ones_of_column + u * kBlockBytes), x);
+      }
+    };
     if constexpr (kRows != 0) {
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-        for (int u = 0; u < kUnits; ++u) {
-#pragma GCC unroll 2
-          for (int i = 0; i < kXLimbs; ++i) visit(i, load_unit(from[r] + at + u * unit_step + i * x_limb), r, u);
-        }
+        for (int u = 0; u < kUnits; ++u) add_unit(r, u);
       }
     } else {
       for (std::int64_t r = 0; r < rows; ++r) {
-        const char* const source = row.rows[r] + block * row.plane + at;
-        for (std::int64_t u = 0; u < units; ++u) {
-          for (int i = 0; i < kXLimbs; ++i) visit(i, load_unit(source + u * unit_step + i * x_limb), r, u);
-        }
+        for (std::int64_t u = 0; u < units; ++u) add_unit(r, u);
       }
     }
-  };
-  // Below 2^47, so that each of these is exact.
-  const auto finish = [&](std::int64_t p, const Totals& totals) BITCYCLE_INLINE {
+    // Below 2^47, so that each of these is exact.
     Doubles exact = zero, sums = zero;
 #pragma GCC unroll 2
     for (int i = kXLimbs - 1; i >= 0; --i) {
-      Doubles of_limb = to_doubles_by_memory(totals.acc[i][kLimbs - 1]);
-      if (kLimbs == 2) of_limb = fused_integers(base, of_limb, to_doubles_by_memory(totals.acc[i][0]));
+      Doubles of_limb = to_doubles_by_memory(acc[i][kLimbs - 1]);
+      if (kLimbs == 2) of_limb = fused_integers(base, of_limb, to_doubles_by_memory(acc[i][0]));
       exact = i == kXLimbs - 1 ? of_limb : fused_integers(base, exact, of_limb);
       if (!kSums) continue;
-      const Doubles codes = to_doubles_by_memory(totals.codes[i]);
-      sums = i == kXLimbs - 1 ? codes : fused_integers(base, sums, codes);
+      const Doubles of_codes = to_doubles_by_memory(codes[i]);
+      sums = i == kXLimbs - 1 ? of_codes : fused_integers(base, sums, of_codes);
     }
-    float* const out = row.out + c + p * out_step;
     const Doubles e = load(offset + columns[p]);
     if constexpr (kSums) {
       store_rescaled(out, a, exact, b, sums, e, count);
     } else {
       store_rescaled(out, a, exact, e, count);
     }
-    __builtin_prefetch(out + pixels * out_step, 1);  // the next row
-  };
-  const auto one = [&](std::int64_t p, std::int64_t s) BITCYCLE_INLINE {
-    Totals totals = begin(p);
-    if (s % 2 == 0) {
-      each_unit(s, [&](int i, const Ints& x, auto r, auto u) BITCYCLE_INLINE { add_unit(totals, i, x, 0, r, u); });
-    } else {
-      each_unit(s, [&](int i, const Ints& x, auto r, auto u) BITCYCLE_INLINE { add_unit(totals, i, x, 1, r, u); });
-    }
-    finish(p, totals);
-  };
-  std::int64_t p = 0, s = row.first;
-  if (step == 1) {
-    // Two outputs that read the same units.
-    if (s % 2 != 0 && p < pixels) one(p++, s++);
-    for (; p + 2 <= pixels; p += 2, s += 2) {
-      Totals even = begin(p), odd = begin(p + 1);
-      each_unit(s, [&](int i, const Ints& x, auto r, auto u) BITCYCLE_INLINE {
-        add_unit(even, i, x, 0, r, u);
-        add_unit(odd, i, x, 1, r, u);
-      });
-      finish(p, even);
-      finish(p + 1, odd);
-    }
+    __builtin_prefetch(fetch0, 1);
+    __builtin_prefetch(fetch0 + fetch1);
   }
-  for (; p < pixels; ++p, s += step) one(p, s);
 }
 
 template <int kRows, int kUnits, bool kBytes, int kXLimbs>

@@ -57,6 +57,8 @@ struct DepthwiseRow {
   const double* b = nullptr;                  // (lanes)
   float* out = nullptr;                       // (pixels, out_step)
   std::int64_t out_step = 0;
+  /// Memory that is needed soon, 64 bytes of each for every output of 16 channels: products leave it time.
+  const char* fetch[2] = {nullptr, nullptr};
 };
 
 /// sums[tap][lane] += sum over rows and positions of x * g.

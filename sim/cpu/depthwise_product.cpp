@@ -224,7 +224,8 @@ void DepthwiseProduct::stage(const KernelTable& kernels, const std::uint8_t* cod
 }
 
 void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes,
-                           std::int64_t r, float* out, std::int64_t& staged, State& state) const {
+                           std::int64_t r, float* out, const float* const (&fetch)[2], std::int64_t& staged,
+                           State& state) const {
   const Form& f = form();
   const std::size_t phases = row_phases_.size();
   std::size_t of = 0;
@@ -262,6 +263,7 @@ void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients
   row.offset = coefficients.offset.data();
   row.a = coefficients.a.data();
   row.b = coefficients.b.data();
+  for (int i = 0; i < 2; ++i) row.fetch[i] = reinterpret_cast<const char*>(fetch[i]);
   for (std::size_t j = 0; j < column_phases_.size(); ++j) {
     const ColumnPhase& column = column_phases_[j];
     row.units = f.units[j];
@@ -274,6 +276,7 @@ void DepthwiseProduct::row(const KernelTable& kernels, const ProductCoefficients
     row.out = out + column.phase.first * channels_;
     row.out_step = column.phase.step * channels_;
     kernels.depthwise_row(row);
+    for (const char*& at : row.fetch) at += column.phase.count * lanes / kLanes * kBlockBytes;
   }
 }
 

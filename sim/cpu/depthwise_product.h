@@ -49,11 +49,16 @@ class DepthwiseProduct {
   /// they are codes up to 8 bits. sums: whether values need sums of the streamed codes.
   void pack(int limb_count, bool bytes, bool sums, const std::int32_t* codes);
 
+  /// Images of the values' shape that done() will read or write: they are fetched while products are made.
+  struct Fetch {
+    const float* images[2] = {nullptr, nullptr};
+  };
+
   /// One image of codes to values; done(first row, rows, their values) follows. out: the whole image, or null: then
   /// values live in `some` until done() returns.
   template <typename Done>
   void image(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes, float* out,
-             Scratch<float>& some, State& state, const Done& done) const {
+             Scratch<float>& some, State& state, const Fetch& fetch, const Done& done) const {
     const std::int64_t row_size = out_w_ * channels_, batch = std::clamp<std::int64_t>(2048 / row_size, 1, out_h_);
     float* const kept = out == nullptr ? some.need(batch * row_size) : nullptr;
     std::int64_t staged = 0;  // input rows so far
@@ -61,7 +66,11 @@ class DepthwiseProduct {
       const std::int64_t count = std::min(batch, out_h_ - first);
       float* const values = kept == nullptr ? out + first * row_size : kept;
       for (std::int64_t r = first; r < first + count; ++r) {
-        row(kernels, coefficients, codes, r, values + (r - first) * row_size, staged, state);
+        float* const at = values + (r - first) * row_size;
+        // Of values that stay, the next row.
+        const float* const next[2] = {fetch.images[0] != nullptr ? fetch.images[0] + r * row_size : at + row_size,
+                                      fetch.images[1] != nullptr ? fetch.images[1] + r * row_size : at};
+        row(kernels, coefficients, codes, r, at, next, staged, state);
       }
       done(first, count, static_cast<const float*>(values));
     }
@@ -99,7 +108,7 @@ class DepthwiseProduct {
   static void each_place(const Form& form, const ColumnPhase& column, const Visit& visit);
   void stage(const KernelTable& kernels, const std::uint8_t* codes, char* out) const;
   void row(const KernelTable& kernels, const ProductCoefficients& coefficients, const ByteCodes& codes, std::int64_t r,
-           float* out, std::int64_t& staged, State& state) const;
+           float* out, const float* const (&fetch)[2], std::int64_t& staged, State& state) const;
   std::int64_t row_bytes(const Form& form) const { return form.plane() * lanes / kLanes; }
   const Form& form() const { return bytes_ ? quads_ : pairs_; }
 

@@ -231,13 +231,15 @@ struct PackTap {
   std::int64_t* sums = nullptr;  // (16) of the codes, overwritten; null: not wanted
 };
 
-/// noise[i] = rounding noise of element begin + i.
+/// noise[i] = rounding noise of element begin + i. This is arithmetic only: memory meanwhile brings what is needed
+/// next.
 struct NoiseRow {
   std::uint64_t seed = 0;
   std::uint32_t step = 0, purpose_and_tensor = 0;
   std::uint64_t begin = 0;
   std::int64_t count = 0;
   float* noise = nullptr;
+  const float* fetch[2] = {nullptr, nullptr};  // (count) each, or null
 };
 
 /// One norm whose sums are made: S_u and S_ut of channels.
@@ -264,6 +266,7 @@ struct GradientSumRows {
   GradientSumNorm norm[2];
   int norms = 0;
   bool own_mask = false;  // mask_y and mask_norm.mean are norm[0]'s
+  bool fetched = false;   // u and norm[0].y are on their way already
 };
 
 /// out[pixel][lane] = sum of fma from +0 over taps and channels, weights[tap][channel][lane] * x. Float32 layers need

@@ -78,7 +78,7 @@ inline void noise_of_blocks(const NoiseSchedule& schedule, std::uint64_t first, 
   }
 }
 
-/// A batch that the row does not cover, or whose blocks' numbers have two high words.
+/// A batch that begins before the row, or whose blocks' numbers have two high words.
 __attribute__((noinline)) void noise_at_edges(const NoiseRow& row, const NoiseSchedule& schedule, std::uint64_t block,
                                               std::int64_t i) {
   float lanes[2][kNoiseAtOnce];
@@ -103,13 +103,25 @@ void noise(const NoiseRow& row) {
       high = block >> 32;
       schedule = NoiseSchedule(row, high);
     }
-    if (i < 0 || i + kNoiseAtOnce > row.count || (block + kNoiseBlocks - 1) >> 32 != high) {
+    if (i < 0 || (block + kNoiseBlocks - 1) >> 32 != high) {
       noise_at_edges(row, schedule, block, i);
     } else {
+      for (const float* const next : row.fetch) {
+        if (next == nullptr) continue;
+#pragma GCC unroll 8
+        for (std::int64_t j = 0; j < kNoiseAtOnce; j += kLanes) __builtin_prefetch(next + i + j);
+      }
       Floats batch[4 * kNoiseSets];
       noise_of_blocks(schedule, block, batch);
+      const std::int64_t left = row.count - i;
 #pragma GCC unroll 8
-      for (int j = 0; j < 4 * kNoiseSets; ++j) store(row.noise + i + j * kLanes, batch[j]);
+      for (int j = 0; j < 4 * kNoiseSets; ++j) {
+        if (left >= (j + 1) * kLanes) {
+          store(row.noise + i + j * kLanes, batch[j]);
+        } else if (left > j * kLanes) {
+          store_some(row.noise + i + j * kLanes, batch[j], left - j * kLanes);
+        }
+      }
     }
     block += kNoiseBlocks;
   }

@@ -73,14 +73,14 @@ inline void sum_gradients_block(const GradientSumRows& row, std::int64_t c, Coun
     s_ut[i] = load(row.norm[i].s_ut + c);
   }
   // What the next call will read: memory is slow to answer where channels are far apart.
-  const std::int64_t ahead = row.pixels * row.channels;
+  const std::int64_t ahead = row.pixels * row.channels, ahead_unless_fetched = row.fetched ? 0 : ahead;
   for (std::int64_t e = c; e < ahead; e += row.channels) {
     if (by_norm && !kOwnMask) __builtin_prefetch(row.mask_y + ahead + e);
     if (row.second != nullptr) __builtin_prefetch(row.second + ahead + e);
-    __builtin_prefetch(row.u + ahead + e, 1);
+    __builtin_prefetch(row.u + ahead_unless_fetched + e, 1);
     Floats t[kStored];
     for (int i = 0; i < kNorms; ++i) {
-      __builtin_prefetch(row.norm[i].y + ahead + e);
+      __builtin_prefetch(row.norm[i].y + (i == 0 ? ahead_unless_fetched : ahead) + e);
       t[i] = sub(load_lanes(row.norm[i].y + e, count), mean[i]);
     }
     Floats u = load_lanes(row.first + e, count);
