@@ -149,6 +149,7 @@ int run_cost(const std::vector<std::string>& arguments) {
   } else if (format == "json") {
     auto json = bitops_json(report);
     json["steps_planned"] = input.planned;
+    json["sample"] = input.sample;  // what macs_per_image is of
     auto notes = input.notes;
     if (const auto note = unreached_note(input); note && !baseline) notes.push_back(*note);
     if (!notes.empty()) json["notes"] = notes;

@@ -54,6 +54,7 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
       for (const Pass pass : kPasses) {
         if (!operation.has(pass)) continue;
         BitOpsRow row = make_row(operation.layer, pass, scheduled, steps);
+        if (!operation.scheduled) row.scheduled = {BitWidth::float32(), BitWidth::float32()};
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
         row.paper_bitops = row.macs * row.paper_lhs_bits * row.paper_rhs_bits;

@@ -33,7 +33,7 @@ struct BitOpsOptions {
 struct BitOpsRow {
   std::string layer;
   Pass pass = Pass::kForward;
-  LayerWidths scheduled;                       // what the schedule says
+  LayerWidths scheduled;                       // what the schedule says; float32 of a layer that has none
   int lhs_bits = 0, rhs_bits = 0;              // `executed` widths of the two operands
   int paper_lhs_bits = 0, paper_rhs_bits = 0;  // `paper` widths
   std::int64_t steps = 0;

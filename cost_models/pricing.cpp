@@ -91,16 +91,17 @@ void add_elementwise(Pricer& pricer, const MatrixOperation& operation, const Lay
                      const PricingOptions& options) {
   const OperationShape& s = operation.shape;
   const bool trains = operation.has(Pass::kError) || operation.has(Pass::kWeightGradient);
-  if (options.quantisation && !scheduled.forward.is_float32()) {
+  if (options.quantisation && operation.scheduled && !scheduled.forward.is_float32()) {
     const double x = elements(s.input_size(), options.batch), g = trains ? elements(s.output_size(), options.batch) : 0;
     pricer.elementwise(operation.layer, "quantisation", scheduled.forward.bits(), steps,
                        {x + g, 32.0 * (x + g), x * scheduled.forward.bits() + g * scheduled.gradient.bits()});
   }
   if (options.weight_update && operation.has(Pass::kWeightGradient) && !operation.rhs_is_activation) {
     const auto w = static_cast<double>(s.weight_size());
-    pricer.elementwise(operation.layer, "weight_update", scheduled.forward.bits(), steps,
-                       {options.update.operations * w, 32.0 * options.update.read * w,
-                        (32.0 * options.update.written + scheduled.forward.bits()) * w});
+    const int copy = operation.scheduled ? scheduled.forward.bits() : 0;  // float32 weights have none
+    pricer.elementwise(
+        operation.layer, "weight_update", operation.scheduled ? copy : 32, steps,
+        {options.update.operations * w, 32.0 * options.update.read * w, (32.0 * options.update.written + copy) * w});
   }
 }
 
@@ -175,7 +176,8 @@ PassWidths pass_widths(const MatrixOperation& operation, Pass pass, const LayerW
     return {bits, bits.lhs == 32 && bits.rhs == 32 &&
                       (!operation.quantised || scheduled.forward.is_float32() || scheduled.gradient.is_float32())};
   }
-  const bool float32 = scheduled.forward.is_float32() || (pass != Pass::kForward && scheduled.gradient.is_float32());
+  const bool float32 = !operation.scheduled || scheduled.forward.is_float32() ||
+                       (pass != Pass::kForward && scheduled.gradient.is_float32());
   return {float32 ? OperandBits{32, 32} : scheduled_bits(pass, scheduled), float32};
 }
 
@@ -189,6 +191,12 @@ std::vector<Product> layer_products(const Accelerator& accelerator, const Worklo
 
 ProductCost product_cost(const Accelerator& accelerator, const MatrixOperation& operation, Pass pass,
                          const Product& product, const PricingOptions& options) {
+  if (!operation.scheduled && accelerator.has_energy() && !accelerator.float32) {
+    throw std::invalid_argument(accelerator.name + " has no float32 arithmetic (float32: none in " + accelerator.file +
+                                "), and layer " + operation.layer +
+                                " is float32 by model.quantise; with model.quantise=linears+attention every product "
+                                "is of integers, or choose another accelerator");
+  }
   try {
     return cost_of(accelerator, product);
   } catch (const std::invalid_argument& error) {
@@ -240,7 +248,7 @@ MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, cons
   for (const auto& operation : workload.matrix) {
     if (!operation.has(Pass::kWeightGradient)) continue;
     const LayerWidths widths = plan.max(operation.layer);
-    const bool float32 = options.executed && !operation.quantised;
+    const bool float32 = !operation.scheduled || (options.executed && !operation.quantised);
     const double bits = float32 ? 32.0 : widths.forward.bits();
     const OperationShape& s = operation.shape;
     need.saved_activations += elements(s.input_size(), options.batch) * bits;

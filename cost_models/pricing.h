@@ -66,7 +66,8 @@ struct MemoryNeed {
 };
 MemoryNeed memory_need(const Workload& workload, const PrecisionPlan& plan, const PricingOptions& options);
 
-/// Widths of a layer's pass, as scheduled or as multiplied; 0 x 0: it does not run.
+/// Widths of a layer's pass, as scheduled (float32 where the layer has no schedule) or as multiplied; 0 x 0: it does
+/// not run.
 struct PassWidths {
   OperandBits bits;
   bool float32 = false;

@@ -178,7 +178,7 @@ std::vector<ExperimentCost> costs_of(const std::vector<RecordedRun>& runs, const
     const BitOps compared = count_bitops(workload, fixed, 0, run.done, count);
     ExperimentCost cost{bitops.paper, bitops.executed, compared.paper, compared.executed, {}};
     PricingOptions options;
-    options.batch = samples_of_step(run.config);
+    options.batch = count.batch;
     options.uses = recurrent_uses(run.config);
     options.error_pass = {run.config.precision.error_weights, run.config.precision.error_grid_bits};
     for (std::size_t a = 0; a < accelerators.size(); ++a) {

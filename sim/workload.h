@@ -63,6 +63,7 @@ struct MatrixOperation {
   bool input_gradient = true;      // false: nothing needs its error pass (the first layer)
   bool rhs_is_activation = false;  // the right operand belongs to the sample, as in attention; else it is a weight
   std::array<bool, 3> passes{true, true, true};  // those that there are: forward, error, weight gradient
+  bool scheduled = true;  // false: float32, and no metric prices it at the schedule's widths on an accelerator
 
   bool has(Pass pass) const { return passes[static_cast<std::size_t>(pass)]; }
 };

@@ -105,7 +105,10 @@ Workload workload_of_model(const std::string& name, std::int64_t classes, builde
   Workload workload = workload_of(network->program);
   workload.model = name;
   if (is_language_model(name)) {
-    for (auto& operation : workload.matrix) operation.kind = operation.rhs_is_activation ? "matmul" : "linear";
+    for (auto& operation : workload.matrix) {
+      operation.kind = operation.rhs_is_activation ? "matmul" : "linear";
+      operation.scheduled = operation.quantised;  // what model.quantise leaves out
+    }
   }
   return workload;
 }
