@@ -25,6 +25,14 @@ std::string measure(const ReportData& data, const std::string& what = "") {
   return texts(data) ? "perplexity" + behind : "accuracy" + behind + " (%)";
 }
 
+/// Tables of texts have one column more, behind that of the test's perplexity.
+template <typename Entry>
+std::vector<Entry> with_validation(const ReportData& data, std::vector<Entry> entries, std::ptrdiff_t place,
+                                   const Entry& more) {
+  if (texts(data)) entries.insert(entries.begin() + place, more);
+  return entries;
+}
+
 std::string schedule_text(const ScheduleSpec& schedule) {
   const std::string smallest = smallest_width(schedule).text(), largest = largest_width(schedule).text();
   const std::string range = schedule.name + " " + (smallest == largest ? largest : smallest + "-" + largest);
@@ -51,24 +59,26 @@ std::vector<bool> fronts(const ReportData& data, const Cost& cost_of) {
 }  // namespace
 
 std::string runs_table(const ReportData& data) {
-  HtmlTable table("runs", {{"run", "run", true},
-                           {"experiment", "experiment", true},
-                           {"model", "model", true},
-                           {"data", "data set", true},
-                           {"seed", "seed"},
-                           {"state", "state", true},
-                           {"done", "steps done"},
-                           {"planned", "steps planned"},
-                           {"batch", "batch"},
-                           {"forward", "forward bits", true},
-                           {"gradient", "gradient bits", true},
-                           {"accuracy", "last test " + measure(data)},
-                           {"accuracy_step", "evaluated after step"},
-                           {"best", "best test " + measure(data)},
-                           {"best_step", "best after step"},
-                           {"digest", "digest of the newest record", true},
-                           {"name", "name in the config", true},
-                           {"folder", "folder", true}});
+  const std::vector<HtmlColumn> columns{{"run", "run", true},
+                                        {"experiment", "experiment", true},
+                                        {"model", "model", true},
+                                        {"data", "data set", true},
+                                        {"seed", "seed"},
+                                        {"state", "state", true},
+                                        {"done", "steps done"},
+                                        {"planned", "steps planned"},
+                                        {"batch", "batch"},
+                                        {"forward", "forward bits", true},
+                                        {"gradient", "gradient bits", true},
+                                        {"accuracy", "last test " + measure(data)},
+                                        {"accuracy_step", "evaluated after step"},
+                                        {"best", "best test " + measure(data)},
+                                        {"best_step", "best after step"},
+                                        {"digest", "digest of the newest record", true},
+                                        {"name", "name in the config", true},
+                                        {"folder", "folder", true}};
+  constexpr std::ptrdiff_t kValidation = 12;
+  HtmlTable table("runs", with_validation(data, columns, kValidation, {"validation", "last validation perplexity"}));
   for (std::size_t i = 0; i < data.runs.size(); ++i) {
     const RecordedRun& run = data.runs[i];
     const auto experiment = std::find_if(data.experiments.begin(), data.experiments.end(), [&](const Experiment& e) {
@@ -80,14 +90,25 @@ std::string runs_table(const ReportData& data) {
     const auto best = std::max_element(run.evaluations.begin(), run.evaluations.end(), better);
     const bool evaluated = best != run.evaluations.end();
     const HtmlCell none("");
-    table.row({run.label, experiment->label, run.config.model.name, run.config.data.name,
-               std::to_string(run.config.train.seed), state(run.finished), run.done, run.planned,
-               run.config.train.batch, schedule_text(run.config.precision.forward),
-               schedule_text(run.config.precision.gradient), run.quality(),
-               evaluated ? HtmlCell(run.evaluations.back().step) : none, evaluated ? HtmlCell(quality_of(*best)) : none,
-               evaluated ? HtmlCell(best->step) : none,
-               run.digests.empty() ? std::string() : to_text(run.digests.back().second), run.config.name,
-               run.folder.string()});
+    const std::vector<HtmlCell> cells{run.label,
+                                      experiment->label,
+                                      run.config.model.name,
+                                      run.config.data.name,
+                                      std::to_string(run.config.train.seed),
+                                      state(run.finished),
+                                      run.done,
+                                      run.planned,
+                                      run.config.train.batch,
+                                      schedule_text(run.config.precision.forward),
+                                      schedule_text(run.config.precision.gradient),
+                                      run.quality(),
+                                      evaluated ? HtmlCell(run.evaluations.back().step) : none,
+                                      evaluated ? HtmlCell(quality_of(*best)) : none,
+                                      evaluated ? HtmlCell(best->step) : none,
+                                      run.digests.empty() ? std::string() : to_text(run.digests.back().second),
+                                      run.config.name,
+                                      run.folder.string()};
+    table.row(with_validation(data, cells, kValidation, HtmlCell(run.validation())));
   }
   return table.html();
 }
@@ -163,22 +184,27 @@ std::string hardware_table(const ReportData& data) {
 }
 
 std::string evaluations_table(const ReportData& data) {
-  HtmlTable table("evaluations", {{"run", "run", true},
-                                  {"step", "after step"},
-                                  {"epoch", "epoch"},
-                                  {"accuracy", "test " + measure(data)},
-                                  {"accuracy_max", texts(data) ? "at the largest width" : "at the largest width (%)"},
-                                  {"test_loss", "test loss"},
-                                  {"train_loss", "training loss since the last"},
-                                  {"forward", "forward bits"},
-                                  {"gradient", "gradient bits"},
-                                  {"paper", "GBitOPs so far, paper"},
-                                  {"executed", "GBitOPs so far, executed"}});
+  const std::vector<HtmlColumn> columns{
+      {"run", "run", true},
+      {"step", "after step"},
+      {"epoch", "epoch"},
+      {"accuracy", "test " + measure(data)},
+      {"accuracy_max", texts(data) ? "at the largest width" : "at the largest width (%)"},
+      {"test_loss", "test loss"},
+      {"train_loss", "training loss since the last"},
+      {"forward", "forward bits"},
+      {"gradient", "gradient bits"},
+      {"paper", "GBitOPs so far, paper"},
+      {"executed", "GBitOPs so far, executed"}};
+  constexpr std::ptrdiff_t kValidation = 3;
+  HtmlTable table("evaluations", with_validation(data, columns, kValidation, {"validation", "validation perplexity"}));
   for (const auto& run : data.runs) {
     for (const auto& e : run.evaluations) {
       const double widest = e.text ? perplexity(e.text->test_max_width) : e.test_accuracy_max_width;
-      table.row({run.label, e.step, e.epoch, quality_of(e), widest, e.test_loss, e.train_loss, e.forward_bits,
-                 e.gradient_bits, e.paper_gbitops, e.executed_gbitops});
+      const std::vector<HtmlCell> cells{run.label,       e.step,          e.epoch,           quality_of(e),
+                                        widest,          e.test_loss,     e.train_loss,      e.forward_bits,
+                                        e.gradient_bits, e.paper_gbitops, e.executed_gbitops};
+      table.row(with_validation(data, cells, kValidation, HtmlCell(validation_of(e))));
     }
   }
   return table.html();

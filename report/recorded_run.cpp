@@ -78,6 +78,15 @@ std::optional<double> RecordedRun::quality() const {
   return quality_of(evaluations.back());
 }
 
+std::optional<double> RecordedRun::validation() const {
+  if (evaluations.empty()) return std::nullopt;
+  return validation_of(evaluations.back());
+}
+
+std::optional<double> validation_of(const EvaluationRecord& record) {
+  return record.text ? std::optional(perplexity(record.text->validation)) : std::nullopt;
+}
+
 double quality_of(const EvaluationRecord& record) {
   return record.text ? perplexity(record.test_loss) : record.test_accuracy;
 }

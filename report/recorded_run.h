@@ -31,10 +31,13 @@ struct RecordedRun {
   /// Test accuracy in percent, or test perplexity, of the last evaluation; none where the run has not been evaluated
   /// yet.
   std::optional<double> quality() const;
+  /// Validation perplexity of the last evaluation; none of images.
+  std::optional<double> validation() const;
 };
 
 /// The same of any evaluation.
 double quality_of(const EvaluationRecord& record);
+std::optional<double> validation_of(const EvaluationRecord& record);
 
 /// Throws what reading a run folder throws, and std::runtime_error where a record is damaged (run_damage.h) or
 /// impossible: an accuracy outside 0..100 %, a loss that is not finite, widths outside 1..32 bits.

@@ -123,8 +123,10 @@ std::string lead(const ReportData& data) {
                     measures = perplexities ? "perplexities" : "accuracies";
   const double mean = experiment.accuracy_mean.value_or(0.0);
   const std::string value = perplexities ? rounded(mean) : percent(mean);
+  const auto last = run.validation();
+  const std::string validation = last ? ", that of the validation text " + rounded(*last) : "";
   text += !experiment.accuracy_mean ? "It has not been evaluated yet. "
-          : one                     ? "The last test " + measure + " is " + value + ". "
+          : one                     ? "The last test " + measure + " is " + value + validation + ". "
                                     : "The mean of the last test " + measures + " is " + value + ". ";
   const double saving = 100.0 - percent_of(cost.paper_bitops, cost.baseline_paper_bitops).value_or(100.0);
   text += "These steps took " + rounded(cost.paper_bitops * 1e-9) + " GBitOPs by the metric paper" +

@@ -246,6 +246,48 @@ test_perplexity_is_measured_and_falls() {
   contains "$err" "language models"
 }
 
+# The perplexity of words behind words that they see, from losses of texts that one block predicts as a whole: lines of
+# three words and their end, blocks of 8 words, and 4 words before them. A text begins behind the end of a line.
+test_words_are_predicted_behind_eval_context() {
+  transformer config.yaml
+  sed -i 's/time_steps: 9/time_steps: 8/' config.yaml
+  run 0 "$BITCYCLE" train config.yaml --out run --json
+  local first='w0 w1 w5\n' second='w9 w0 w4\n' third='w3 w4 w8\n' part context
+  # Sum of the losses of a text: losses TEXT CONTEXT.
+  losses() {
+    mkdir -p part
+    cp text/train.txt part/train.txt
+    # shellcheck disable=SC2059
+    printf "$1" | tee part/valid.txt >part/test.txt
+    run 0 "$BITCYCLE" eval run --json --set data.path=part --set "eval.context=$2"
+    equal "$(json validation_loss)" "$(json test_loss)" "losses of the same text"
+    awk -v loss="$(json test_loss)" -v words="$(json test_words)" 'BEGIN { printf "%.15g", loss * words }'
+  }
+  local parts=("$first$second" "$second$third" "$second" "$third") sums=() by_hand whole=()
+  for part in "${parts[@]}"; do sums+=("$(losses "$part" 0)"); done
+  for context in 0 4; do whole+=("$(losses "$first$second$third" "$context")"); done
+  by_hand=$(awk -v a="${sums[0]}" -v b="${sums[1]}" -v c="${sums[2]}" -v d="${sums[3]}" -v zero="${whole[0]}" \
+    -v four="${whole[1]}" 'function off(x, y) { return (x - y) ^ 2 > 1e-18 * y ^ 2 }
+      BEGIN { print off(zero, a + d), off(four, a + b - c), off(zero, four) }')
+  equal "$by_hand" "0 0 1" "whether ${whole[0]} is not ${sums[0]} + ${sums[3]}, ${whole[1]} not ${sums[0]} + \
+${sums[1]} - ${sums[2]}, and whether these differ"
+
+  # A training's own evaluations see as much; progress and report say both perplexities.
+  run 0 "$BITCYCLE" train config.yaml --out behind --json --set eval.context=4
+  local validation test
+  contains "$err" "perplexity: validation $(printf %.2f "$(json validation_perplexity)"), test $(printf %.2f \
+    "$(json test_perplexity)") "
+  validation=$(json validation_perplexity_max_width)
+  test=$(json test_perplexity_max_width)
+  run 0 "$BITCYCLE" eval run --json --set eval.context=4
+  equal "$(json validation_perplexity) $(json test_perplexity)" "$validation $test" "perplexities behind 4 words"
+  run 0 "$BITCYCLE" eval run --json
+  [ "$(json validation_perplexity)" != "$validation" ] || failed "4 words before change nothing"
+  run 0 "$BITCYCLE" report behind --out page.html
+  contains "$(cat page.html)" "that of the validation text"
+  contains "$(cat page.html)" "last validation perplexity"
+}
+
 test_every_verb_knows_language_models() {
   lstm config.yaml
   run 0 "$BITCYCLE" schedule config.yaml
