@@ -85,7 +85,8 @@ class Nodes {
   void run(const ops::LayerNormParameterGradient& op, const StepMemory& memory);
   void run(const ops::SgdClipped& op, const StepMemory& memory);
   void run(const ops::Adamw& op, const StepMemory& memory);
-  // Pairs (pair_nodes.cpp). The product is made where it is rescaled, so that its sums need no memory of their own.
+  // Pairs (pair_products.cpp, pair_nodes.cpp). The product is made where it is rescaled, so that its sums need no
+  // memory of their own.
   void run(const ops::PairProduct& op, const StepMemory& memory);
   void run(const ops::PairRescale& op, const StepMemory& memory);
   void run(const ops::PairFloatProduct& op, const StepMemory& memory);

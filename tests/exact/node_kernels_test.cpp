@@ -57,7 +57,7 @@ class NodeProgram {
     op.x = x;
     op.grid = grid;
     op.width = input<BitWidth>(name + " width", Element::kBitWidth, {BitWidth::integer(bits)});
-    op.codes = tensor(name, bits <= 8 ? Element::kCodes8 : Element::kCodes16, shape);
+    op.codes = tensor(name, bits <= 8 ? Element::kCodes8 : bits <= 16 ? Element::kCodes16 : Element::kCodes32, shape);
     node(ops::FitGrid{range, op.width, grid, MinScale{}});
     node(op);
     return op.result();
@@ -191,11 +191,11 @@ TEST(NodeKernels, LstmCellsAtTheEndsOfTheirFunctions) {
 
 TEST(NodeKernels, ProductsOfActivations) {
   for (const ops::PairShape& s : kShapes) {
-    for (const int bits : {3, 8, 12}) {
+    for (const auto& [bits, column_bits] : {std::pair{3, 8}, {8, 8}, {12, 8}, {8, 13}, {16, 16}, {17, 9}}) {
       NodeProgram p;
       const ops::Quantised rows = p.codes("rows", p.values("row values", {s.row_elements()}), {s.row_elements()}, bits),
                            columns = p.codes("columns", p.values("column values", {s.column_elements()}),
-                                             {s.column_elements()}, 8),
+                                             {s.column_elements()}, column_bits),
                            pairs = p.codes("pairs", p.values("pair values", {s.pair_elements()}), {s.pair_elements()},
                                            bits);
       const auto product = [&](const std::string& name, ops::PairForm form, const ops::Quantised& lhs,
