@@ -13,6 +13,7 @@
 
 #include "sim/cpu/codes.h"
 #include "sim/cpu/cpu_weights.h"
+#include "sim/cpu/deep_product.h"
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/nodes.h"
 #include "sim/cpu/product_image.h"
@@ -118,6 +119,9 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels, public Summed
   void begin_images();
   void begin_thread(ThreadState& state, std::int64_t channels);
   double error_weight_bound(const QuantisedWeights& weights) const;
+  /// The error pass of a fully connected layer whose sums do not fit 32 bits.
+  bool takes_deep_error(const ConvBackward& args, const CpuWeights& weights) const;
+  void deep_error(const ConvBackward& args, const CpuWeights& weights);
   /// The same weights for the reference library, whose codes have 32 bits.
   std::unique_ptr<QuantisedWeights> with_wide_codes(const CpuWeights& weights);
   /// Product: the pass's weights, PackedProduct or DepthwiseProduct.
@@ -157,6 +161,7 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels, public Summed
   OperationProfile profile_;
   Nodes nodes_;
   SummedGradientKernel summed_;
+  DeepProduct deep_;
   Scratch<float> next_gradient_;  // of a use that is added to those before it
 };
 

@@ -64,6 +64,25 @@ TEST_P(ExactGroups, EveryVariantOfTwoByteCodesEqualsTheReference) {
   compare(widths(8, 16), {ErrorWeights::kShared, 24, true, false, 1});
 }
 
+/// More outputs than a sum of the error pass has terms in 32 bits, and more weights than threads have sums of.
+class ExactHead : public ExactStep {};
+
+TEST_P(ExactHead, EveryVariantEqualsTheReference) {
+  const auto widths = [](int b, int g) { return test::WidthPair{BitWidth::integer(b), BitWidth::integer(g)}; };
+  const Variant variant{ErrorWeights::kShared, 16, true, false, 0};
+  if (GetParam().shape.weight_size() >= 1 << 22) {  // these take a while
+    for (const Isa isa : {machine_isas().front(), machine_isas().back()}) {
+      auto library = make_cpu_library(isa, 2);
+      EXPECT_TRUE(test::step_equals_reference(*library, GetParam(), widths(8, 8), variant)) << isa_name(isa);
+    }
+    return;
+  }
+  compare(widths(8, 8), variant);
+  compare(widths(5, 8), {ErrorWeights::kRequantised, 16, true, false, 1});
+  compare(widths(8, 8), {ErrorWeights::kShared, 24, true, false, 2});
+  compare(widths(13, 16), {ErrorWeights::kRequantised, 16, false, false, 0});
+}
+
 TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
   const test::WidthPair widths{BitWidth::integer(8), BitWidth::integer(8)};
   for (const auto error_weights : {ErrorWeights::kShared, ErrorWeights::kRequantised}) {
@@ -79,6 +98,12 @@ TEST_P(ExactStep, ResultsThatOverflowAreSeenAsTheReferenceSeesThem) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ExactStep, ::testing::ValuesIn(test::backend_shapes()),
                          [](const auto& shape) { return std::string(shape.param.reason); });
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ExactHead,
+    ::testing::Values(test::NamedShape{"head_of_40013_words", test::conv_shape(3, 1, 1, 9, 40'013, 1, 1, 0)},
+                      test::NamedShape{"head_of_4200000_weights", test::conv_shape(1, 1, 1, 420, 10'000, 1, 1, 0)}),
+    [](const auto& shape) { return std::string(shape.param.reason); });
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ExactGroups, ::testing::ValuesIn(ExactGroups::shapes()),
                          [](const auto& shape) { return std::string(shape.param.reason); });
