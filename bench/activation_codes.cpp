@@ -75,8 +75,13 @@ void pass(benchmark::State& state, Kind kind) {
         row.codes8 = codes.data() + first + at;
         if (kind == kStochastic) {
           float* made = noise[static_cast<std::size_t>(thread)].need(16'384);
-          kernels.noise({stream.seed, stream.step, stream.purpose_and_tensor, static_cast<std::uint64_t>(first + at),
-                         row.count, made});
+          kernels.noise({stream.seed,
+                         stream.step,
+                         stream.purpose_and_tensor,
+                         static_cast<std::uint64_t>(first + at),
+                         row.count,
+                         made,
+                         {row.x, nullptr}});
           row.noise = made;
         }
         kernels.quantise(row);

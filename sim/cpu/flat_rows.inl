@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows without channels: extremes, masks, sums on a grid, softmax, SGD. Part of elementwise.inl.
 
+/// Elements of a long row that are fetched before they are needed: processors fetch ahead by themselves, but not
+/// enough.
+constexpr std::int64_t kReadAhead = 1024;
+
 void range(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi) {
   if (count == 0) return;
   Ints least = all_ints(*lo), most = all_ints(*hi);
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
+    __builtin_prefetch(x + i + kReadAhead);
     const Ints key = key_of(load(x + i));
     least = smaller(least, key);
     most = larger(most, key);
@@ -24,7 +29,10 @@ void range(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* h
 void magnitude(const float* x, std::int64_t count, std::int32_t* largest) {
   Ints most = all_ints(*largest);
   std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) most = larger(most, both(bits_of(load(x + i)), all_ints(INT32_MAX)));
+  for (; i + kLanes <= count; i += kLanes) {
+    __builtin_prefetch(x + i + kReadAhead);
+    most = larger(most, both(bits_of(load(x + i)), all_ints(INT32_MAX)));
+  }
   if (i < count) most = larger(most, both(bits_of(load_some(x + i, count - i)), all_ints(INT32_MAX)));
   *largest = largest_of(most);
 }
@@ -107,35 +115,49 @@ inline void exponentials_of_block(const double* x, double* e) {
   p = fused(p, rest_of, all(0.5));
   double rest[kLanes];
   store(rest, fused(load(square), p, fused(tails, rest_of, tails)));
+  // In integers of their own, which compilers make vectors of.
+  std::int32_t exponents[kLanes];
+  store(exponents, whole);
+  std::uint64_t bits[kLanes];
   for (std::int64_t j = 0; j < kLanes; ++j) {
-    const auto bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(k[j]) + 1023) << 52;
-    double power = 0.0;
-    __builtin_memcpy(&power, &bits, sizeof power);
-    e[j] = (1.0 + (r[j] + rest[j])) * power;
+    bits[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(exponents[j]) + 1023) << 52;
   }
+  double power[kLanes];
+  __builtin_memcpy(power, bits, sizeof power);
+  for (std::int64_t j = 0; j < kLanes; ++j) e[j] = (1.0 + (r[j] + rest[j])) * power[j];
 }
 
 /// Arguments from -104, whose exponential rounds to 0 in binary32, count as -104.
-void exponentials(const float* z, float m, std::int64_t count, float* e, float (*plain)(float)) {
-  for (std::int64_t i = 0; i < count; i += kLanes) {
-    const std::int64_t lanes = count - i < kLanes ? count - i : kLanes;
-    float x32[kLanes];
-    int usual = 1;
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      x32[j] = z[i + (j < lanes ? j : 0)] - m;
-      usual &= x32[j] <= 0.0F ? 1 : 0;
-    }
-    if (usual == 0) {
-      for (std::int64_t j = 0; j < lanes; ++j) e[i + j] = plain(x32[j]);
-      continue;
-    }
-    double x[kLanes], made[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) x[j] = static_cast<double>(x32[j] < -104.0F ? -104.0F : x32[j]);
-    exponentials_of_block(x, made);
-    float values[kLanes];
-    for (std::int64_t j = 0; j < kLanes; ++j) values[j] = static_cast<float>(made[j]);
-    __builtin_memcpy(e + i, values, static_cast<std::size_t>(lanes) * sizeof(float));
+inline void exponentials_of_lanes(const float* z, float m, float* e, float (*plain)(float)) {
+  float x32[kLanes];
+  int usual = 1;
+  for (std::int64_t j = 0; j < kLanes; ++j) {
+    x32[j] = z[j] - m;
+    usual &= x32[j] <= 0.0F ? 1 : 0;
   }
+  if (usual == 0) {
+    for (std::int64_t j = 0; j < kLanes; ++j) e[j] = plain(x32[j]);
+    return;
+  }
+  double x[kLanes], made[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) x[j] = static_cast<double>(x32[j] < -104.0F ? -104.0F : x32[j]);
+  exponentials_of_block(x, made);
+  float values[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) values[j] = static_cast<float>(made[j]);
+  __builtin_memcpy(e, values, sizeof values);
+}
+
+void exponentials(const float* z, float m, std::int64_t count, float* e, float (*plain)(float)) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    __builtin_prefetch(z + i + kReadAhead);
+    exponentials_of_lanes(z + i, m, e + i, plain);
+  }
+  if (i == count) return;
+  float some[kLanes], made[kLanes];
+  for (std::int64_t j = 0; j < kLanes; ++j) some[j] = z[i + j < count ? i + j : i];
+  exponentials_of_lanes(some, m, made, plain);
+  for (std::int64_t j = 0; i + j < count; ++j) e[i + j] = made[j];
 }
 
 void softmax_gradients(float* e, std::int64_t count, float sum, float inverse_n) {

@@ -120,8 +120,13 @@ void Nodes::run(const ops::Quantise& op, const StepMemory& memory) {
     row.noise = given == nullptr ? nullptr : given + begin;
     if (stochastic) {
       float* noise = of(thread).noise.need(row.count);
-      kernels_.noise(
-          {stream.seed, stream.step, stream.purpose_and_tensor, static_cast<std::uint64_t>(begin), row.count, noise});
+      kernels_.noise({stream.seed,
+                      stream.step,
+                      stream.purpose_and_tensor,
+                      static_cast<std::uint64_t>(begin),
+                      row.count,
+                      noise,
+                      {row.x, nullptr}});
       row.noise = noise;
     }
     if (width.container() == Container::kUint8) {

@@ -51,6 +51,7 @@ template <typename Quantiser>
 inline void quantise_by(const QuantiseRow& row, const Quantiser& quantiser) {
   std::int64_t i = 0;
   for (; i + kLanes <= row.count; i += kLanes) {
+    if (row.noise == nullptr) __builtin_prefetch(row.x + i + kReadAhead);  // else while the noise was made
     const Floats x = load(row.x + i);
     const Ints codes = row.noise == nullptr ? quantiser.codes(x) : quantiser.codes(x, load(row.noise + i));
     if (row.codes8 != nullptr) {
