@@ -2,8 +2,10 @@
 // Depthwise convolutions of MobileNetV2 (CIFAR, batch 128) at 8 x 8 bits, all threads, as shares of the memory
 // bandwidth: each iteration times the pass and a copy of large arrays, one after the other, so that both meet the same
 // machine; the best of each counts. `CPU share` is the same from the threads' own time, which other programs disturb
-// less. Bytes of a pass are those that it must move: the tensors that it reads and writes, each once. Every pass
-// first checks that its result equals a run on the portable kernels.
+// less. Bytes of a pass are those that it must move: the tensors that it reads and writes, each once. `product` and
+// `gradient` are the kernels of a pass alone, from codes that are there to values: without norms, noise and sums. The
+// forward pass's product is that of error_requantised. Every pass first checks that its result equals a run on the
+// portable kernels.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -101,14 +103,37 @@ struct Operation : bench::ConvOperation {
     gradient_sum.norm[0] = {x.as<float>(), norms.as<NormChannel>(), sums.as<NormGradientSums>()};
     library->conv_forward(forward);
   }
+  /// The kernels alone: error products go to dx, weight gradients to dw.
+  void run_alone(bool product) {
+    if (!codes_made) library->conv_backward(backward);
+    codes_made = true;
+    ConvBackward kernels = backward;
+    kernels.gradient = {};
+    kernels.gradient_sum = nullptr;
+    kernels.dx = product ? dx.as<float>() : nullptr;
+    kernels.dw = product ? nullptr : dw.as<float>();
+    library->conv_backward(kernels);
+  }
   Buffer norms, gradients, sums;
   GradientSum gradient_sum;
+  bool codes_made = false;
 };
 
-enum Kind { kForward, kErrorRequantised, kErrorShared, kWeightGradient, kBackward };
+enum Kind {
+  kForward,
+  kErrorRequantised,
+  kErrorShared,
+  kWeightGradient,
+  kBackward,
+  kProductRequantised,
+  kProductShared,
+  kGradient
+};
+bool is_shared(Kind kind) { return kind == kErrorShared || kind == kBackward || kind == kProductShared; }
 
 void run(Operation& operation, Kind kind) {
   if (kind == kForward) return operation.library->conv_forward(operation.forward);
+  if (kind >= kProductRequantised) return operation.run_alone(kind != kGradient);
   operation.backward.gradient_sum = kind == kWeightGradient ? nullptr : &operation.gradient_sum;
   const bool gradient = kind == kWeightGradient || kind == kBackward;
   operation.backward.dw = gradient ? operation.dw.as<float>() : nullptr;
@@ -116,10 +141,12 @@ void run(Operation& operation, Kind kind) {
 }
 
 /// Bytes that a pass must move. Forward: y of the layer before, codes, y. Backward: u and y, codes g; x's codes for the
-/// weight gradient; y of the layer before and its u for the error pass.
+/// weight gradient; y of the layer before and its u for the error pass. Kernels alone: codes, and dx.
 double bytes_of(const ConvShape& s, Kind kind) {
   const auto in = static_cast<double>(s.input_size()), out = static_cast<double>(s.output_size());
   if (kind == kForward) return 5.0 * in + 4.0 * out;
+  if (kind == kGradient) return in + out;
+  if (kind >= kProductRequantised) return out + 4.0 * in;
   double bytes = 9.0 * out;
   if (kind == kWeightGradient || kind == kBackward) bytes += in;
   if (kind != kWeightGradient) bytes += 8.0 * in;
@@ -129,8 +156,7 @@ double bytes_of(const ConvShape& s, Kind kind) {
 void pass(benchmark::State& state, Kind kind) {
   const Layer& layer = kLayers[state.range(0)];
   const ConvShape s = shape_of(layer);
-  const auto error_weights =
-      kind == kErrorShared || kind == kBackward ? ErrorWeights::kShared : ErrorWeights::kRequantised;
+  const auto error_weights = is_shared(kind) ? ErrorWeights::kShared : ErrorWeights::kRequantised;
   Operation fast(Isa::kAuto, s, error_weights);
   if (!bench::equals_portable(state, fast, Operation(Isa::kPortable, s, error_weights),
                               [&](Operation& operation) { run(operation, kind); })) {
@@ -148,6 +174,7 @@ void pass(benchmark::State& state, Kind kind) {
   }
   const double bytes = bytes_of(s, kind);
   state.SetLabel(layer.name);
+  state.counters["CPU ms"] = 1e3 * passing.threads;
   state.counters["GB/s"] = 1e-9 * bytes / passing.wall;
   state.counters["copy GB/s"] = 1e-9 * Copy::kMoved / copying.wall;
   state.counters["share %"] = 100.0 * bytes / passing.wall / (Copy::kMoved / copying.wall);
@@ -159,6 +186,9 @@ BENCHMARK_CAPTURE(pass, error_requantised, kErrorRequantised)->DenseRange(0, kLa
 BENCHMARK_CAPTURE(pass, error_shared, kErrorShared)->DenseRange(0, kLast)->UseManualTime();
 BENCHMARK_CAPTURE(pass, weight_gradient, kWeightGradient)->DenseRange(0, kLast)->UseManualTime();
 BENCHMARK_CAPTURE(pass, backward, kBackward)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, product_requantised, kProductRequantised)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, product_shared, kProductShared)->DenseRange(0, kLast)->UseManualTime();
+BENCHMARK_CAPTURE(pass, gradient, kGradient)->DenseRange(0, kLast)->UseManualTime();
 
 }  // namespace
 }  // namespace bitcycle

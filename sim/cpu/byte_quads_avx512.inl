@@ -33,69 +33,66 @@ struct alignas(64) QuadOrder {
 };
 constexpr QuadOrder kInOrder;
 
-/// Four columns at a time, and with the four before them the units between.
-template <bool kOfGradient, typename Count>
-inline void stage_quads_of_block(const StageQuads& row, std::int64_t c, Count count) {
-  const __m512i flip = _mm512_set1_epi8(kOfGradient ? 0 : -128);
-  const __m512i in_order = _mm512_load_si512(kInOrder.from);
-  const std::uint8_t* const codes = row.row + c;
-  const std::int64_t pixels = row.pixels, pixel_step = row.pixel_step, margin = row.margin, units = row.units;
-  char* const out = row.out + c / kLanes * row.plane;
-  const auto put = [&](std::int64_t unit, __m512i columns) BITCYCLE_INLINE {
-    __m512i quads = _mm512_permutexvar_epi8(in_order, columns);
-    if (!kOfGradient) quads = _mm512_xor_si512(quads, flip);
-    _mm512_storeu_si512(out + unit * kBlockBytes, quads);
-  };
-  __m512i before = flip;  // becomes 0
-  const auto four = [&](std::int64_t j, __m128i first, __m128i second, __m128i third, __m128i fourth,
-                        const auto& put_unit) BITCYCLE_INLINE {
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(third), fourth, 1);
-    const __m512i now = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    const std::int64_t unit = j / 2;
-    if constexpr (kOfGradient) {
-      put_unit(unit, _mm512_alignr_epi32(now, before, 12));
-      put_unit(unit + 1, now);
-    } else {
-      put_unit(unit - 1, _mm512_alignr_epi32(now, before, 8));
-      put_unit(unit, now);
+/// Units of one group of columns, all blocks of channels, which lie side by side in memory. first: of the group;
+/// kWhole: all of its pixels are there.
+template <int kShifts, int kShiftStep, bool kOffset, bool kWhole>
+inline void stage_group(const StageQuads& row, std::int64_t first, char* to) {
+  constexpr int kColumns = 4 + (kShifts - 1) * kShiftStep;
+  const __m512i in_order = _mm512_load_si512(kInOrder.from), flip = _mm512_set1_epi8(kOffset ? -128 : 0);
+  const std::int64_t pixel_step = row.pixel_step, plane = row.plane, pixels = row.pixels;
+  const std::uint8_t* const codes = row.row + first * pixel_step;
+  for_each_block(row.channels, [&](std::int64_t c, auto count) BITCYCLE_INLINE {
+    const __mmask16 lanes = lanes_of_block(count);
+    char* const out = to + c / kLanes * plane;
+    const auto column = [&](int j) BITCYCLE_INLINE {
+      const std::uint8_t* const at = codes + j * pixel_step + c;
+      if constexpr (kWhole) return load_bytes(at, count);
+      // Nothing is read where there is no pixel, wherever that is, and what stands there flips to 0.
+      const bool there = first + j >= 0 && first + j < pixels;
+      return _mm_mask_loadu_epi8(_mm512_castsi512_si128(flip), there ? lanes : __mmask16{0}, at);
+    };
+    const auto put = [&](int unit, __m512i columns) BITCYCLE_INLINE {
+      const __m512i quads = _mm512_permutexvar_epi8(in_order, columns);
+      _mm512_storeu_si512(out + unit * kBlockBytes, kOffset ? _mm512_xor_si512(quads, flip) : quads);
+    };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(column(0)), column(1), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(column(2)), column(3), 1);
+    const __m512i four = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    put(0, four);
+    if constexpr (kColumns > 4) {
+      __m512i next = _mm512_castsi128_si512(column(4));
+      if constexpr (kColumns > 5) next = _mm512_inserti32x4(next, column(5), 1);
+      if constexpr (kColumns > 6) next = _mm512_inserti32x4(next, column(6), 2);
+      if constexpr (kShifts > 1) put(1, _mm512_alignr_epi32(next, four, 4 * kShiftStep));
+      if constexpr (kShifts > 2) put(2, _mm512_alignr_epi32(next, four, 8));
+      if constexpr (kShifts > 3) put(3, _mm512_alignr_epi32(next, four, 12));
     }
-    before = now;
-  };
-  const __mmask16 lanes = lanes_of_block(count);
-  // Nothing is read where there is no pixel, wherever that is.
-  const auto column = [&](std::int64_t at) BITCYCLE_INLINE {
-    const std::int64_t p = at - margin;
-    const __mmask16 there = p >= 0 && p < pixels ? lanes : __mmask16{0};
-    return _mm_mask_loadu_epi8(_mm512_castsi512_si128(flip), there, codes + p * pixel_step);
-  };
-  const auto put_some = [&](std::int64_t unit, __m512i columns) BITCYCLE_INLINE {
-    if (unit >= 0 && unit < units) put(unit, columns);
-  };
-  const auto some_four = [&](std::int64_t j) BITCYCLE_INLINE {
-    four(j, column(j), column(j + 1), column(j + 2), column(j + 3), put_some);
-  };
-  const std::int64_t end = kOfGradient ? 2 * units : 2 * units + 2;  // columns
-  const std::int64_t whole = margin + pixels < end - 2 ? margin + pixels : end - 2;
-  std::int64_t j = 0;
-  for (; j < end && (j < margin || j == 0); j += 4) some_four(j);
-  const std::uint8_t* at = codes + (j - margin) * pixel_step;
-  for (; j + 4 <= whole; j += 4, at += 4 * pixel_step) {
-    four(j, load_bytes(at, count), load_bytes(at + pixel_step, count), load_bytes(at + 2 * pixel_step, count),
-         load_bytes(at + 3 * pixel_step, count), put);
+  });
+}
+
+template <int kShifts, int kShiftStep, bool kOffset>
+inline void stage_groups(const StageQuads& row) {
+  constexpr std::int64_t kColumns = 4 + (kShifts - 1) * kShiftStep;
+  char* out = row.out;
+  for (std::int64_t q = 0; q < row.groups; ++q, out += kShifts * kBlockBytes) {
+    const std::int64_t first = 4 * q - row.margin;
+    if (first >= 0 && first + kColumns <= row.pixels) {
+      stage_group<kShifts, kShiftStep, kOffset, true>(row, first, out);
+    } else {
+      stage_group<kShifts, kShiftStep, kOffset, false>(row, first, out);
+    }
   }
-  for (; j < end; j += 4) some_four(j);
 }
 
 void stage_quads(const StageQuads& row) {
   fetch_next_row(row.row, row.pixels * row.pixel_step);
-  for_each_block(row.channels, [&](std::int64_t c, auto count) {
-    if (row.of_gradient) {
-      stage_quads_of_block<true>(row, c, count);
-    } else {
-      stage_quads_of_block<false>(row, c, count);
-    }
-  });
+  if (row.offset_binary) return row.shifts == 1 ? stage_groups<1, 1, true>(row) : stage_groups<2, 2, true>(row);
+  switch (row.shifts) {
+    case 1: return stage_groups<1, 1, false>(row);
+    case 2: return stage_groups<2, 1, false>(row);
+    case 3: return stage_groups<3, 1, false>(row);
+    default: return stage_groups<4, 1, false>(row);
+  }
 }
 
 constexpr void (*kStageQuads)(const StageQuads&) = stage_quads;

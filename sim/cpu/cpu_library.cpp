@@ -300,9 +300,11 @@ void CpuLibrary::conv_forward(const ConvForward& args) {
                     bytes_of(kernels_, args.codes, n * image_in, positions * s.c, state.x_bytes), images.short_row(n),
                     y, state.dx, state.product, done);
     } else if (words) {
+      DepthwiseProduct::Fetch fetch;
+      if (s.stride == 1) fetch.images[1] = args.input.x + (n + 1) * image_in;  // the next image, of the same shape
       weights.depthwise_forward.image(kernels_, coefficients_,
                                       bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y,
-                                      state.dx, state.depthwise, {}, done);
+                                      state.dx, state.depthwise, fetch, done);
     } else if (grouped) {
       grouped_image(kernels_, groups, group_coefficients_,
                     bytes_of(kernels_, args.codes, n * image_in, image_in, state.x_bytes), y, state.dx, state.product,

@@ -88,7 +88,7 @@ inline void depthwise_block(const DepthwiseRow& row, std::int64_t c, Count count
       store_rescaled(out, a, exact, e, count);
     }
     __builtin_prefetch(fetch0, 1);
-    __builtin_prefetch(fetch0 + fetch1);
+    __builtin_prefetch(fetch0 + fetch1, 0, 2);
   }
 }
 

@@ -34,7 +34,7 @@ BITCYCLE_INLINE inline void output_of_sums(float* out, const char* fetch0, const
   _mm256_storeu_ps(out, _mm512_cvtpd_ps(_mm512_fmadd_pd(a_low, half(0), e_low)));
   _mm256_storeu_ps(out + 8, _mm512_cvtpd_ps(_mm512_fmadd_pd(a_high, half(1), e_high)));
   __builtin_prefetch(fetch0, 1);
-  __builtin_prefetch(fetch1);
+  __builtin_prefetch(fetch1, 0, 2);
 }
 
 /// One block of 16 channels, pixels from 0 on, as many as two by two (kPairs: of step 1, beginning at an even column)

@@ -12,6 +12,8 @@ namespace {
 
 /// Longest sum of products of two 8-bit codes that an int32 holds.
 constexpr std::int64_t kMaxPositions = 33025;
+/// Positions of a map whose codes are first added position by position.
+constexpr std::int64_t kSmallMap = 64;
 /// Staged bytes of a band that should stay in a core's own cache.
 constexpr std::int64_t kBandBytes = 512 * 1024;
 
@@ -47,11 +49,13 @@ TapSums::Axis TapSums::axis_of(std::int64_t in, std::int64_t out, std::int64_t k
 }
 
 TapSums::TapSums(const ConvShape& s, bool of_x)
-    : width_(of_x ? s.w : s.out_w()),
+    : height_(of_x ? s.h : s.out_h()),
+      width_(of_x ? s.w : s.out_w()),
       channels_(s.c),
       lanes_(lanes_for(s.c)),
       rows_(axis_of(s.h, s.out_h(), s.kh, s.stride, s.padding, of_x)),
       columns_(axis_of(s.w, s.out_w(), s.kw, s.stride, s.padding, of_x)) {
+  by_position_ = height_ * width_ <= kSmallMap;
   const auto row_phases = static_cast<std::int64_t>(rows_.phases.size());
   const auto column_phases = static_cast<std::int64_t>(columns_.phases.size());
   rows_begin_ = row_phases * column_phases;
@@ -86,7 +90,9 @@ TapSums::TapSums(const ConvShape& s, bool of_x)
   }
 }
 
-void TapSums::add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums) const {
+void TapSums::add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums,
+                  std::uint16_t* words) const {
+  if (by_position_) return kernels.add_codes(codes, positions(), words);
   for (const Area& area : areas_) {
     CodeSums add;
     add.codes = codes + (area.rows.first * width_ + area.columns.first) * channels_;
@@ -98,6 +104,21 @@ void TapSums::add(const KernelTable& kernels, const std::uint8_t* codes, std::in
     add.sums = sums + area.entry * lanes_;
     kernels.code_sums(add);
   }
+}
+
+void TapSums::fold(std::uint16_t* words, std::int32_t* sums) const {
+  for (const Area& area : areas_) {
+    std::int32_t* const out = sums + area.entry * lanes_;
+    for (std::int64_t r = 0; r < area.rows.count; ++r) {
+      for (std::int64_t p = 0; p < area.columns.count; ++p) {
+        const std::int64_t row = area.rows.first + r * area.rows.step,
+                           column = area.columns.first + p * area.columns.step;
+        const std::uint16_t* const from = words + (row * width_ + column) * channels_;
+        for (std::int64_t c = 0; c < channels_; ++c) out[c] += from[c];
+      }
+    }
+  }
+  std::fill_n(words, positions(), std::uint16_t{0});
 }
 
 std::int64_t TapSums::of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const {
@@ -113,18 +134,17 @@ std::int64_t TapSums::of(std::int64_t kh, std::int64_t kw, std::int64_t channel,
 DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s, const KernelTable& kernels)
     : shape_(s), quads_(kernels.stage_quads != nullptr), lanes_(lanes_for(s.c)), x_taps_(s, true), g_taps_(s, false) {
   x_offsets_.resize(static_cast<std::size_t>(s.kw));
-  g_offsets_.resize(x_offsets_.size());
   if (quads_) {
-    // Tap k reads columns k, k + stride, ...: of phase k % stride from its column t = k / stride on. Units begin at
-    // even columns: an odd t is one less, with the gradient's columns moved by one.
+    // Tap k reads columns k, k + stride, ...: of phase k % stride from its column t = k / stride on.
+    const std::int64_t last = (s.kw - 1) / s.stride;
+    shifts_ = std::min<std::int64_t>(last, 3) + 1;
     x_phases_ = s.stride;
-    steps_ = s.out_w() / 4 + 1;
-    g_units_ = 2 * steps_;
-    x_units_ = 2 * steps_ - 1 + (s.kw - 1) / s.stride / 2;
+    steps_ = (s.out_w() + 3) / 4;
+    g_units_ = steps_;
+    x_units_ = (steps_ + last / 4) * shifts_;
     for (std::size_t k = 0; k < x_offsets_.size(); ++k) {
       const std::int64_t phase = static_cast<std::int64_t>(k) % s.stride, t = static_cast<std::int64_t>(k) / s.stride;
-      x_offsets_[k] = (phase * x_units_ * (lanes_ / kLanes) + t / 2) * kBlockBytes;
-      g_offsets_[k] = t % 2 == 0 ? kBlockBytes : 0;
+      x_offsets_[k] = (phase * x_units_ * (lanes_ / kLanes) + t / 4 * shifts_ + t % 4) * kBlockBytes;
     }
   } else {
     steps_ = (s.out_w() + 1) / 2;
@@ -161,7 +181,8 @@ void DepthwiseWeightGradient::stage_x(const KernelTable& kernels, const std::uin
     quads.pixels = first < s.w ? (s.w - first + s.stride - 1) / s.stride : 0;
     quads.pixel_step = s.stride * s.c;
     quads.channels = s.c;
-    quads.units = x_units_;
+    quads.groups = x_units_ / shifts_;
+    quads.shifts = shifts_;
     quads.plane = x_units_ * kBlockBytes;
     quads.out = out + phase * x_units_ * lanes_ * 4;
     kernels.stage_quads(quads);
@@ -174,8 +195,8 @@ void DepthwiseWeightGradient::stage_g(const KernelTable& kernels, const std::uin
     quads.row = codes;
     quads.pixels = shape_.out_w();
     quads.pixel_step = quads.channels = shape_.c;
-    quads.units = g_units_;
-    quads.of_gradient = true;
+    quads.groups = g_units_;
+    quads.offset_binary = true;
     quads.plane = g_units_ * kBlockBytes;
     quads.out = out;
     kernels.stage_quads(quads);
@@ -201,11 +222,25 @@ void DepthwiseWeightGradient::clear(int x_limbs, int g_limbs, Partial& partial) 
   partial.x_total.zeroed(x_limbs * x_taps_.size());
   partial.g_sums.zeroed(g_limbs * g_taps_.size());
   partial.g_total.zeroed(g_limbs * g_taps_.size());
+  partial.x_words.zeroed(x_limbs * x_taps_.positions());
+  partial.g_words.zeroed(g_limbs * g_taps_.positions());
+  partial.images = 0;
   partial.pending = 0;
   partial.used = true;
 }
 
+void DepthwiseWeightGradient::fold(Partial& partial) const {
+  for (int i = 0; i < partial.x_limbs && x_taps_.positions() > 0; ++i) {
+    x_taps_.fold(partial.x_words.data() + i * x_taps_.positions(), partial.x_sums.data() + i * x_taps_.size());
+  }
+  for (int j = 0; j < partial.g_limbs && g_taps_.positions() > 0; ++j) {
+    g_taps_.fold(partial.g_words.data() + j * g_taps_.positions(), partial.g_sums.data() + j * g_taps_.size());
+  }
+  partial.images = 0;
+}
+
 void DepthwiseWeightGradient::flush(Partial& partial) const {
+  fold(partial);
   const auto move = [](Scratch<std::int32_t>& from, Scratch<std::int64_t>& to, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
     std::fill_n(from.data(), count, 0);
@@ -234,10 +269,9 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
   row.kw = s.kw;
   row.bytes = quads_;
   row.steps = steps_;
-  row.x_step = (quads_ ? 2 : 2 * s.stride) * kBlockBytes;
-  row.g_step = (quads_ ? 2 : 1) * kBlockBytes;
+  row.x_step = (quads_ ? shifts_ : 2 * s.stride) * kBlockBytes;
+  row.g_step = kBlockBytes;
   row.x_offsets = x_offsets_.data();
-  row.g_offsets = g_offsets_.data();
   row.x_plane = x_units_ * kBlockBytes;
   row.g_plane = g_units_ * kBlockBytes;
   row.channels = s.c;
@@ -273,8 +307,16 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
       }
     }
   }
-  for (int i = 0; i < x.limbs; ++i) x_taps_.add(kernels, x.limb[i], partial.x_sums.data() + i * x_taps_.size());
-  for (int j = 0; j < g.limbs; ++j) g_taps_.add(kernels, g.limb[j], partial.g_sums.data() + j * g_taps_.size());
+  if (partial.images == TapSums::kMostImages) fold(partial);
+  ++partial.images;
+  for (int i = 0; i < x.limbs; ++i) {
+    x_taps_.add(kernels, x.limb[i], partial.x_sums.data() + i * x_taps_.size(),
+                partial.x_words.data() + i * x_taps_.positions());
+  }
+  for (int j = 0; j < g.limbs; ++j) {
+    g_taps_.add(kernels, g.limb[j], partial.g_sums.data() + j * g_taps_.size(),
+                partial.g_words.data() + j * g_taps_.positions());
+  }
 }
 
 void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images,
@@ -293,17 +335,18 @@ void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& par
         std::int64_t sum_x = 0, sum_g = 0;
         for (const auto& partial : partials) {
           if (!partial.used) continue;
+          std::int64_t of_x[2] = {0, 0};
           for (int i = 0; i < partial.x_limbs; ++i) {
-            sum_x += limb_weight(i) * x_taps_.of(kh, kw, c, partial.x_total.data() + i * x_taps_.size());
+            of_x[i] = x_taps_.of(kh, kw, c, partial.x_total.data() + i * x_taps_.size());
+            sum_x += limb_weight(i) * of_x[i];
           }
           for (int j = 0; j < partial.g_limbs; ++j) {
-            const std::int64_t of_g = g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
-            sum_g += limb_weight(j) * of_g;
+            sum_g += limb_weight(j) * g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
             for (int i = 0; i < partial.x_limbs; ++i) {
               const std::int64_t set = (j * partial.x_limbs + i) * taps() * lanes_;
               const std::int64_t sum = partial.total.data()[set + tap * lanes_ + c];
-              // Quads of x hold 128 less.
-              acc += static_cast<Int128>(limb_weight(i + j)) * (quads_ ? sum + 128 * of_g : sum);
+              // Quads of g hold 128 less.
+              acc += static_cast<Int128>(limb_weight(i + j)) * (quads_ ? sum + 128 * of_x[i] : sum);
             }
           }
         }

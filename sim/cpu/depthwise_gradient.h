@@ -26,8 +26,12 @@ class TapSums {
 
   /// Entries of (lanes) that add() adds to.
   std::int64_t size() const { return entries_ * lanes_; }
-  /// One image of codes.
-  void add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums) const;
+  /// One image of codes. Of small maps, whose edges are most of them, it only adds codes position by position:
+  /// positions() words that fold() adds to the sums, after kMostImages at the latest.
+  void add(const KernelTable& kernels, const std::uint8_t* codes, std::int32_t* sums, std::uint16_t* words) const;
+  static constexpr std::int64_t kMostImages = 257;
+  std::int64_t positions() const { return by_position_ ? height_ * width_ * channels_ : 0; }
+  void fold(std::uint16_t* words, std::int32_t* sums) const;
   /// The sum of one tap and channel, of totals that each hold some images' sums.
   std::int64_t of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const;
 
@@ -48,7 +52,8 @@ class TapSums {
   static Axis axis_of(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
                       bool of_x);
 
-  std::int64_t width_ = 0, channels_ = 0, lanes_ = 0, entries_ = 0;
+  std::int64_t height_ = 0, width_ = 0, channels_ = 0, lanes_ = 0, entries_ = 0;
+  bool by_position_ = false;
   Axis rows_, columns_;
   /// Entries: (row phases, column phases) all; (kh, column phases) rows left out; (row phases, kw) columns left out;
   /// (kh, kw) both.
@@ -69,6 +74,8 @@ class DepthwiseWeightGradient {
     Scratch<std::int32_t> sums;            // (g limbs, x limbs, taps, lanes)
     Scratch<std::int32_t> x_sums, g_sums;  // (limbs, entries of x_taps and g_taps)
     Scratch<std::int64_t> total, x_total, g_total;
+    Scratch<std::uint16_t> x_words, g_words;  // (limbs, positions), since `images` images
+    std::int64_t images = 0;
     std::int64_t pending = 0;  // positions since the narrow sums were added to the wide ones
     bool used = false;
 
@@ -84,6 +91,8 @@ class DepthwiseWeightGradient {
       visit(a.total, b.total);
       visit(a.x_total, b.x_total);
       visit(a.g_total, b.g_total);
+      visit(a.x_words, b.x_words);
+      visit(a.g_words, b.g_words);
     }
   };
 
@@ -96,6 +105,7 @@ class DepthwiseWeightGradient {
 
  private:
   std::int64_t taps() const { return shape_.kh * shape_.kw; }
+  void fold(Partial& partial) const;
   void flush(Partial& partial) const;
 
   ConvShape shape_;
@@ -108,7 +118,8 @@ class DepthwiseWeightGradient {
   std::int64_t lanes_ = 0, steps_ = 0, band_ = 1;
   /// Units of a row: of x, where they are quads, of each of `stride` phases of its columns.
   std::int64_t x_phases_ = 1, x_units_ = 0, g_units_ = 0;
-  std::vector<std::int64_t> x_offsets_, g_offsets_;  // (kw) bytes to what a tap reads
+  std::int64_t shifts_ = 1;              // of x's quads
+  std::vector<std::int64_t> x_offsets_;  // (kw) bytes to what a tap reads
   TapSums x_taps_, g_taps_;
 };
 

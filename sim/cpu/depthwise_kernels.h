@@ -3,9 +3,10 @@
 // in units of 64 bytes, a lane of which holds what neighbouring columns have in its channel, so that one instruction
 // multiplies and adds several taps (or positions):
 //   pairs  the bytes of two columns as 16-bit words: unit m holds columns m * step and m * step + distance;
-//   quads  four bytes of four columns, where kernels multiply bytes: unit m holds columns 2m .. 2m + 3.
+//   quads  four bytes of four columns, where kernels multiply bytes: of products, unit m holds columns 2m .. 2m + 3.
 // Codes above 8 bits are two bytes, each staged by itself. A column outside the image is 0, which adds nothing to any
-// sum; where bytes are multiplied, a code is code - 128, and what that leaves out is added where the sums begin.
+// sum; where bytes are multiplied, one operand's are code - 128, and what that leaves out is added where sums begin or
+// end.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +22,16 @@ struct StageWords {
   char* out = nullptr;     // (blocks, units, 16 lanes, 2 words)
 };
 
-/// A row of bytes as quads. Column j is pixel j - margin.
+/// A row of bytes as quads: unit q * shifts + k holds columns j = 4q + k * shift_step and the three behind it, and
+/// column j is pixel j - margin.
 struct StageQuads {
   const std::uint8_t* row = nullptr;  // (pixels, pixel_step)
   std::int64_t pixels = 0, pixel_step = 0, channels = 0;
-  std::int64_t margin = 0, units = 0;
-  /// false: unit m holds columns 2m .. 2m + 3, as code - 128. true, for the gradient's codes: unit 2q + 1 holds columns
-  /// 4q .. 4q + 3, unit 2q those one before, as codes.
-  bool of_gradient = false;
+  std::int64_t margin = 0, groups = 0;      // of four columns
+  std::int64_t shifts = 1, shift_step = 1;  // 2 of 2, or 1 to 4 of 1
+  bool offset_binary = false;               // true: code - 128, false: the code
   std::int64_t plane = 0;
-  char* out = nullptr;  // (blocks, units, 16 lanes, 4 bytes)
+  char* out = nullptr;  // (blocks, groups * shifts, 16 lanes, 4 bytes)
 };
 
 /// One row of outputs: sums over a kernel's taps and their values fl32(fma(a, acc, fma(b, sum, e))). The first tap of
@@ -67,10 +68,10 @@ struct DepthwiseGradientRows {
   const char* const* g = nullptr;  // (rows)
   std::int64_t rows = 0, stride = 1, kh = 0, kw = 0;
   bool bytes = false;
-  std::int64_t steps = 0;                                         // units of positions in a row
-  std::int64_t x_step = 0, g_step = 0;                            // bytes from one to the next
-  const std::int64_t *x_offsets = nullptr, *g_offsets = nullptr;  // (kw) bytes to the first; pairs: g's are 0
-  std::int64_t x_plane = 0, g_plane = 0;                          // bytes
+  std::int64_t steps = 0;                   // units of positions in a row
+  std::int64_t x_step = 0, g_step = 0;      // bytes from one to the next
+  const std::int64_t* x_offsets = nullptr;  // (kw) bytes to what a tap reads
+  std::int64_t x_plane = 0, g_plane = 0;    // bytes
   std::int64_t channels = 0, lanes = 0;
   std::int32_t* sums = nullptr;  // (kh, kw, lanes)
 };

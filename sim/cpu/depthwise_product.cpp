@@ -124,6 +124,7 @@ DepthwiseProduct::Form DepthwiseProduct::form_of(bool quads) const {
     pattern_bytes += 2 * units * kBlockBytes;
     form.staged_units = std::max(form.staged_units, last / 2 + (units - 1) * form.in_unit / 2 + 1);
   }
+  if (quads) form.staged_units = (form.staged_units + 1) / 2 * 2;
   for (const Phase& row : row_phases_) {
     auto& begins = form.weights_begin.emplace_back();
     for (const std::int64_t units : form.units) {
@@ -205,7 +206,9 @@ void DepthwiseProduct::stage(const KernelTable& kernels, const std::uint8_t* cod
     quads.pixels = in_w_;
     quads.pixel_step = quads.channels = channels_;
     quads.margin = margin_;
-    quads.units = f.staged_units;
+    quads.groups = f.staged_units / 2;
+    quads.shifts = quads.shift_step = 2;
+    quads.offset_binary = true;
     quads.plane = f.plane();
     quads.out = out;
     kernels.stage_quads(quads);

@@ -17,26 +17,19 @@ inline void gradient_taps(const DepthwiseGradientRows& row, std::int64_t block, 
     for (int i = 0; i < kColumns; ++i) sums[r][i] = load(out + (r * row.kw + i) * row.lanes);
   }
   const std::int64_t x_step = row.x_step, g_step = row.g_step, steps = row.steps;
-  std::int64_t x_at[kColumns], g_at[kColumns];
-  for (int i = 0; i < kColumns; ++i) {
-    x_at[i] = row.x_offsets[j + i];
-    g_at[i] = row.g_offsets[j + i];
-  }
+  std::int64_t x_at[kColumns];
+  for (int i = 0; i < kColumns; ++i) x_at[i] = row.x_offsets[j + i];
   for (std::int64_t n = 0; n < row.rows; ++n) {
     const char* g = row.g[n] + block * row.g_plane;
     const char* x[kRows];
     for (int r = 0; r < kRows; ++r) x[r] = row.x[n * row.stride + k + r] + block * row.x_plane;
     for (std::int64_t p = 0; p < steps; ++p) {
-      Ints gradient[kColumns];
-#pragma GCC unroll 4
-      for (int i = 0; i < kColumns; ++i) {
-        gradient[i] = i == 0 || kBytes ? load_unit(g + p * g_step + g_at[i]) : gradient[0];
-      }
+      const Ints gradient = load_unit(g + p * g_step);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
         for (int i = 0; i < kColumns; ++i) {
-          sums[r][i] = dot_unit<kBytes>(sums[r][i], gradient[i], load_unit(x[r] + p * x_step + x_at[i]));
+          sums[r][i] = dot_unit<kBytes>(sums[r][i], load_unit(x[r] + p * x_step + x_at[i]), gradient);
         }
       }
     }
@@ -84,4 +77,10 @@ void code_sums(const CodeSums& area) {
     }
     store(rest.sums + c, sum);
   });
+}
+
+void add_codes(const std::uint8_t* codes, std::int64_t count, std::uint16_t* sums) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) add_codes_of_block(codes + i, sums + i);
+  for (; i < count; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + codes[i]);
 }

@@ -368,6 +368,8 @@ struct KernelTable {
   void (*depthwise_row)(const DepthwiseRow&);
   void (*depthwise_gradient)(const DepthwiseGradientRows&);
   void (*code_sums)(const CodeSums&);
+  /// sums[i] += codes[i], modulo 2^16.
+  void (*add_codes)(const std::uint8_t* codes, std::int64_t count, std::uint16_t* sums);
   void (*max_pool)(const MaxPoolRow&);
   /// Keys (order of int32, -0 below +0) of the extremes of x, included into lo and hi.
   void (*range)(const float* x, std::int64_t count, std::int32_t* lo, std::int32_t* hi);

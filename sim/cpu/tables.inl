@@ -140,6 +140,7 @@ constexpr KernelTable table_named(const char* name) {
           .depthwise_row = depthwise_row,
           .depthwise_gradient = depthwise_gradient,
           .code_sums = code_sums,
+          .add_codes = add_codes,
           .max_pool = max_pool,
           .range = range,
           .magnitude = magnitude,

@@ -12,6 +12,12 @@ inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
   return load_codes(lanes);
 }
+/// sums[i] += codes[i] of 16.
+inline void add_codes_of_block(const std::uint8_t* codes, std::uint16_t* sums) {
+  const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  auto* const at = reinterpret_cast<__m256i*>(sums);
+  _mm256_storeu_si256(at, _mm256_add_epi16(_mm256_loadu_si256(at), words));
+}
 inline Ints pair_words(Ints low, Ints high) {
   return {_mm256_or_si256(low.a, _mm256_slli_epi32(high.a, 16)), _mm256_or_si256(low.b, _mm256_slli_epi32(high.b, 16))};
 }

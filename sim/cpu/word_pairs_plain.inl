@@ -9,6 +9,10 @@ inline Ints load_codes(const std::uint8_t* p) {
 inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
   return lanes_of<std::int32_t>([&](int i) { return i < count ? std::int32_t{p[i]} : 0; });
 }
+/// sums[i] += codes[i] of 16.
+inline void add_codes_of_block(const std::uint8_t* codes, std::uint16_t* sums) {
+  for (int i = 0; i < kLanes; ++i) sums[i] = static_cast<std::uint16_t>(sums[i] + codes[i]);
+}
 inline Ints pair_words(const Ints& low, const Ints& high) {
   return lanes_of<std::int32_t>([&](int i) { return wrapped(word(low.v[i]) | word(high.v[i]) << 16); });
 }

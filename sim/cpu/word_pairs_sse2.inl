@@ -14,6 +14,12 @@ inline Ints load_codes(const std::uint8_t* p, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) lanes[i] = p[i];
   return load_codes(lanes);
 }
+/// sums[i] += codes[i] of 16.
+inline void add_codes_of_block(const std::uint8_t* codes, std::uint16_t* sums) {
+  const __m128i zero = _mm_setzero_si128(), some = load128(codes);
+  store128(sums, _mm_add_epi16(load128(sums), _mm_unpacklo_epi8(some, zero)));
+  store128(sums + 8, _mm_add_epi16(load128(sums + 8), _mm_unpackhi_epi8(some, zero)));
+}
 inline Ints pair_words(const Ints& low, const Ints& high) {
   return each_ints([&](int i) { return _mm_or_si128(low.v[i], _mm_slli_epi32(high.v[i], 16)); });
 }
