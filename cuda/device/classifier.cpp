@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/cuda_library.h"
+#include "cuda/device/nodes.h"
 #include "cuda/kernels/kernels_classifier.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
@@ -29,11 +30,26 @@ void CudaLibrary::linear_backward(const LinearBackward& args) {
   if (args.dx != nullptr) launch<LinearErrorKernel>(blocks(4 * x_size), 0, {args});
 }
 
-void CudaLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) {
+void CudaLibrary::softmax_cross_entropy(const SoftmaxCrossEntropy& args) { softmax_loss(args, false); }
+
+void CudaLibrary::softmax_loss(const SoftmaxCrossEntropy& args, bool partial) {
   float* losses =
       reserve(losses_, static_cast<std::size_t>(std::max<std::int64_t>(2 * args.n, 1)) * sizeof(float)).as<float>();
   const std::uint32_t samples = elements(args.n, "softmax");
-  launch<SoftmaxKernel>(blocks(samples * 32 * 4), SoftmaxKernel::kSharedBytes, {args, losses, scratch()});
+  launch<SoftmaxKernel>(blocks(samples * 32 * 4), SoftmaxKernel::kSharedBytes, {args, losses, scratch(), partial},
+                        {0, (args.dlogits == nullptr ? 4 : 8) * args.n * args.classes});
+}
+
+void NodeLauncher::run(const ops::SoftmaxLoss& op) {
+  SoftmaxCrossEntropy args;
+  args.classes = memory_.last_extent(op.logits);
+  args.n = memory_.size(op.logits) / args.classes;
+  args.logits = data<float>(op.logits);
+  args.labels = data<std::int32_t>(op.labels);
+  args.dlogits = data<float>(op.dlogits);
+  args.losses = data<float>(op.losses);
+  args.record = data<LossRecord>(op.loss);
+  library_.softmax_loss(args, op.partial);
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

@@ -201,6 +201,7 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   void depthwise_error_of(const ConvBackward& args, const CudaWeights& w, float* dx);
   template <bool kWords>
   void depthwise_gradient_of(const ConvBackward& args, CudaWeights& w);
+  void softmax_loss(const SoftmaxCrossEntropy& args, bool partial);
   void float_forward(const ConvForward& args, const CudaWeights& w);
   void float_error(const ConvBackward& args, const CudaWeights& w, float* dx);
   void float_weight_gradient(const ConvBackward& args, CudaWeights& w);

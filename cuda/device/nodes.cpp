@@ -149,6 +149,12 @@ void NodeLauncher::run(const ops::RunningRange& op) {
   launch<RunningRangeKernel>(1, 0, {data<Range>(op.range), data<float>(op.running)});
 }
 
+void NodeLauncher::run(const ops::RunningGrid& op) {
+  launch<RunningGridKernel>(1, 0,
+                            {data<float>(op.running), data<BitWidth>(op.width), data<Affine>(op.grid), op.min_scale,
+                             op.quantiser == kAffineWithZero});
+}
+
 void NodeLauncher::run(const ops::StepBounds& op) {
   auto* bound = data<std::uint32_t>(op.bounds);
   for (const Tensor grid : op.grids) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_gradients.h"
@@ -22,6 +23,7 @@ class NodeLauncher {
     return requires(NodeLauncher launcher, const Op& op) { launcher.run(op); };
   }
   static bool has(const ops::FitGrid& op) { return op.quantiser == kAffine || op.quantiser == kAffineWithZero; }
+  static bool has(const ops::RunningGrid& op) { return op.quantiser == kAffine || op.quantiser == kAffineWithZero; }
   static bool has(const ops::BandLabels& op);
   static bool has(const ops::AddLosses& op);
 
@@ -37,6 +39,7 @@ class NodeLauncher {
   void run(const ops::Dequantise& op);
   void run(const ops::FitGrid& op);
   void run(const ops::RunningRange& op);
+  void run(const ops::RunningGrid& op);
   void run(const ops::StepBounds& op);
   void run(const ops::SumBound& op);
   void run(const ops::Slice& op);
@@ -52,6 +55,12 @@ class NodeLauncher {
   void run(const ops::MaskRows& op);
   void run(const ops::BandLabels& op);
   void run(const ops::AddLosses& op);
+  // Columns (columns.cpp).
+  void run(const ops::Transpose& op);
+  void run(const ops::SliceColumns& op);
+  void run(const ops::ConcatenateColumns& op);
+  // The loss of a band (classifier.cpp).
+  void run(const ops::SoftmaxLoss& op);
   // Rows and pairs (rows.cpp).
   void run(const ops::LayerNorm& op);
   void run(const ops::LayerNormGradient& op);
@@ -87,6 +96,13 @@ class NodeLauncher {
   DeviceBound bound(Tensor tensor) const;
   /// Copies join the launch before them, where that is one of copies too and none of them meets another.
   void copy(const float* from, float* to, std::int64_t count);
+  /// Columns of a matrix to columns of another one of as many rows.
+  struct ColumnCopy {
+    const float* from;
+    float* to;
+    std::int64_t columns, from_pitch, to_pitch;
+  };
+  void copy_columns(const std::vector<ColumnCopy>& parts, std::int64_t rows);
   void gather_gradient(Tensor tokens, Tensor dy, std::int64_t first, Tensor dtable);
   void pair_product(const ops::Quantised& lhs, const ops::Quantised& rhs, const ops::PairContraction& over, Tensor sums,
                     Tensor y);

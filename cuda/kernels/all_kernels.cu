@@ -24,6 +24,7 @@ std::vector<gpu::KernelEntry> all_kernels() {
                              lstm_step_kernels(),
                              node_kernels(),
                              word_kernels(),
+                             column_kernels(),
                              lstm_kernels(),
                              row_sum_kernels(),
                              gradient_kernels(),

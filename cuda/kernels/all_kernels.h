@@ -28,6 +28,7 @@ std::vector<gpu::KernelEntry> matrix_weights_kernels();
 std::vector<gpu::KernelEntry> lstm_step_kernels();
 std::vector<gpu::KernelEntry> node_kernels();
 std::vector<gpu::KernelEntry> word_kernels();
+std::vector<gpu::KernelEntry> column_kernels();
 std::vector<gpu::KernelEntry> lstm_kernels();
 std::vector<gpu::KernelEntry> row_sum_kernels();
 std::vector<gpu::KernelEntry> gradient_kernels();

@@ -118,6 +118,7 @@ struct SoftmaxKernel {
     SoftmaxCrossEntropy softmax;
     float* losses;  // (2, n): of samples; 1 where the prediction is right
     Scratch* scratch;
+    bool partial;  // a sample of label -1 has no loss and no gradient
   };
   struct Shared {
     std::int64_t sum, correct;
@@ -153,7 +154,13 @@ struct SoftmaxKernel {
     const auto classes = static_cast<int>(s.classes);
     const float* z = s.logits + static_cast<std::int64_t>(n) * classes;
     float* gradient = s.dlogits == nullptr ? nullptr : s.dlogits + static_cast<std::int64_t>(n) * classes;
-    const int label = global_load(s.labels + n), largest = largest_of(z, classes);
+    const int label = global_load(s.labels + n);
+    if (a.partial && label < 0) {
+      for (int j = lane_index(); gradient != nullptr && j < classes; j += 32) global_store(gradient + j, 0.0F);
+      if (lane_index() == 0) store_loss(a, n, 0.0F, false);
+      return;
+    }
+    const int largest = largest_of(z, classes);
     const float m = global_load(z + largest);
     float sum = 0.0F;
     for (int first = 0; first < classes; first += 32) {
@@ -168,10 +175,13 @@ struct SoftmaxKernel {
       global_store(gradient + j, softmax_gradient(global_load(gradient + j), sum, j == label, inverse_n));
     }
     if (lane_index() != 0) return;
-    const float loss = softmax_loss(sum, global_load(z + label), m);
+    store_loss(a, n, softmax_loss(sum, global_load(z + label), m), largest == label);
+  }
+  BITCYCLE_DEVICE static void store_loss(const Args& a, int n, float loss, bool correct) {
+    const SoftmaxCrossEntropy& s = a.softmax;
     global_store(a.losses + n, loss);
     if (s.losses != nullptr) global_store(s.losses + n, loss);
-    global_store(a.losses + s.n + n, largest == label ? 1.0F : 0.0F);
+    global_store(a.losses + s.n + n, correct ? 1.0F : 0.0F);
   }
   BITCYCLE_DEVICE static void run(const Args& a) {
     const SoftmaxCrossEntropy& s = a.softmax;

@@ -281,6 +281,26 @@ struct FitGridKernel {
   }
 };
 
+/// The grid of a running range, which an evaluation takes as it is.
+struct RunningGridKernel {
+  static constexpr const char* kName = "running grid";
+  static constexpr int kThreads = 32;
+  struct Args {
+    const float* running;  // zero point and range
+    const BitWidth* width;
+    Affine* grid;
+    MinScale min_scale;
+    bool zero_on_grid;
+  };
+  BITCYCLE_DEVICE static void run(const Args& a) {
+    if (thread_index() != 0) return;
+    const float zero_point = global_load(a.running), range = global_load(a.running + 1);
+    *a.grid = a.zero_on_grid
+                  ? affine_with_zero_of({zero_point, zero_point + range}, *a.width, a.min_scale)
+                  : affine_of(static_cast<double>(zero_point), static_cast<double>(range), *a.width, a.min_scale);
+  }
+};
+
 /// A running range that moves, alone.
 struct RunningRangeKernel {
   static constexpr const char* kName = "running range";

@@ -22,10 +22,14 @@ constexpr const char* kLstm = "name: ptb_lstm, vocabulary: 50, layers: 1, embedd
 constexpr const char* kAttention =
     "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
     "linears+attention";
+constexpr const char* kAdaptive =
+    "name: transformer_wiki103, vocabulary: 50, cutoffs: [12, 34], band_factor: 2, layers: 1, embedding: 32, ffn: 48, "
+    "heads: 2, dropout: 0.1, attention_dropout: 0.1, activation_dropout: 0.1, head_dropout: 0.2, quantise: linears";
 
 /// A step with a host operation is not recorded.
 TEST(CudaOnHostLanguage, StepsAndEvaluationsAreGraphs) {
-  for (const auto& [model, optimiser] : {std::pair{kLstm, kPlainSgd}, std::pair{kAttention, kAdamw}}) {
+  for (const auto& [model, optimiser] :
+       {std::pair{kLstm, kPlainSgd}, std::pair{kAttention, kAdamw}, std::pair{kAdaptive, kNag}}) {
     const TemporaryFolder folder;
     make_text(folder.path());
     const Config config = text_config(folder.path(), model, std::string(kCyclicBytes) + optimiser);
@@ -51,7 +55,8 @@ GraphCounts counts_of_a_step(const std::string& model, const std::string& train,
   const TemporaryFolder folder;
   make_text(folder.path(), 2000, 1200);
   const Config config =
-      text_config(folder.path(), model + ", vocabulary: 10000", std::string(kCyclicBytes) + optimiser, train);
+      text_config(folder.path(), model.find("vocabulary") == std::string::npos ? model + ", vocabulary: 10000" : model,
+                  std::string(kCyclicBytes) + optimiser, train);
   const Dataset dataset = load_dataset(config);
   GraphCounts graphs;
   HostOptions options;
@@ -79,6 +84,28 @@ TEST(CudaOnHostLanguage, TheStepOfPtbLstmIsAFewHundredLaunches) {
   EXPECT_EQ(graphs.kernels.at("lstm step").launches, 35);
   EXPECT_EQ(graphs.kernels.at("lstm step error").launches, 34);
   EXPECT_LE(graphs.critical_path, 3 * 35 + 50);
+}
+
+/// The largest softmax and table are those of 267,744 words.
+TEST(CudaOnHostLanguage, TheStepOfTransformerWiki103IsLaunchesAlone) {
+  const GraphCounts graphs = counts_of_a_step(
+      "name: transformer_wiki103, vocabulary: 267744, cutoffs: [20000, 60000], band_factor: 4, layers: 16, "
+      "embedding: 1024, ffn: 4096, heads: 8, quantise: linears, dropout: 0.3, attention_dropout: 0.1, "
+      "activation_dropout: 0.1, head_dropout: 0.2",
+      "steps: 2, batch: 4, time_steps: 512", kNag);
+  EXPECT_EQ(graphs.kernels.at("softmax cross-entropy").launches, 3);
+  EXPECT_EQ(graphs.kernels.at("transpose").launches, 4);     // a tail's projection, and its gradient
+  EXPECT_EQ(graphs.kernels.at("copy columns").launches, 3);  // logits of words and bands; backward each part's
+  EXPECT_LE(graphs.critical_path, 16 * 95 + 150);
+}
+
+TEST(CudaOnHostLanguage, TheStepOfTransformerLmWithAttentionIsAFewHundredLaunches) {
+  const GraphCounts graphs = counts_of_a_step(
+      "name: transformer_lm, layers: 6, embedding: 512, ffn: 2048, heads: 8, dropout: 0.1, quantise: "
+      "linears+attention",
+      "steps: 2, batch: 8, time_steps: 256", kAdamw);
+  EXPECT_EQ(graphs.kernels.count("pair product, float32"), 0U);
+  EXPECT_LE(graphs.critical_path, 6 * 140 + 20);
 }
 
 TEST(CudaOnHostLanguage, TheStepOfTransformerLmIsAFewHundredLaunches) {

@@ -43,9 +43,6 @@ constexpr const char* kRequantised =
     "error_weights: requantised}\n";
 constexpr const char* kFloat32 =
     "precision: {forward: {schedule: constant, max: float32}, gradient: {schedule: constant, max: float32}}\n";
-constexpr const char* kNag =
-    "optimizer: {name: nag, lr: 0.1, momentum: 0.9, clip: 0.1}\n"
-    "learning_rate: {schedule: cosine, cyclic_min: 0.00001, warm_up: true, warm_up_steps: 1, warm_up_lr: 0.0000001}\n";
 
 // Sizes of the state: what one tile holds and more, and none of them a multiple of a warp in the odd one.
 constexpr const char* kLstm = "name: ptb_lstm, vocabulary: 50, layers: 1, embedding: 64, hidden: 64, dropout: 0.5";
@@ -61,6 +58,11 @@ constexpr const char* kAttention =
 constexpr const char* kHead =
     "name: transformer_lm, vocabulary: 50, layers: 1, embedding: 32, ffn: 48, heads: 2, dropout: 0.1, quantise: "
     "ffn+head";
+// Three bands, the last of them of 16 words whose rows have 8 numbers.
+constexpr const char* kAdaptive =
+    "name: transformer_wiki103, vocabulary: 50, cutoffs: [12, 34], band_factor: 2, layers: 1, embedding: 32, ffn: 48, "
+    "heads: 2, dropout: 0.1, attention_dropout: 0.1, activation_dropout: 0.1, head_dropout: 0.2, quantise: "
+    "linears+attention";
 
 INSTANTIATE_TEST_SUITE_P(Cases, DeviceLanguage,
                          ::testing::Values(LanguageCase{"lstm", kLstm, kCyclicBytes, kPlainSgd},
@@ -74,6 +76,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, DeviceLanguage,
                                            LanguageCase{"attention", kAttention, kCyclicBytes, kAdamw},
                                            LanguageCase{"wide_attention", kAttention, kWide, kAdamw},
                                            LanguageCase{"ffn_and_head", kHead, kCyclicBytes, kNag},
+                                           LanguageCase{"adaptive", kAdaptive, kCyclicBytes, kNag},
+                                           LanguageCase{"wide_adaptive", kAdaptive, kWide, kNag},
                                            LanguageCase{"float32_transformer", kTransformer, kFloat32, kAdamw}),
                          [](const auto& param) { return std::string(param.param.name); });
 

@@ -54,5 +54,8 @@ inline const char* const kPlainSgd =
 inline const char* const kAdamw =
     "optimizer: {name: adamw, lr: 0.001, weight_decay: 0.01}\n"
     "learning_rate: {schedule: cosine, cyclic_min: 0.00001, warm_up: true, warm_up_steps: 1, warm_up_lr: 0.0000001}\n";
+inline const char* const kNag =
+    "optimizer: {name: nag, lr: 0.1, momentum: 0.9, clip: 0.1}\n"
+    "learning_rate: {schedule: cosine, cyclic_min: 0.00001, warm_up: true, warm_up_steps: 1, warm_up_lr: 0.0000001}\n";
 
 }  // namespace bitcycle::test
