@@ -22,16 +22,20 @@ void CudaLibrary::conv_backward(const ConvBackward& args) {
     quantise.noise.step = 0;
   }
   quantise.given_noise = args.given_noise;
-  quantise.prepares = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
-  if (quantise.prepares) quantise.prepare = error_preparation(args, w);
+  const bool error = args.dx != nullptr || args.dx_bound != nullptr || args.gradient_sum != nullptr;
+  if (error) {
+    quantise.prepare = error_preparation(args, w);
+    const std::int64_t work = quantise.prepare.tables ? (w.input_classes + 1) * s.c : s.c;
+    quantise.first_blocks = args.gradient_sum == nullptr ? prepare_blocks(work) : 1;
+  }
   settle();
   wait_for_branches();
   launch<QuantiseGradientKernel>(
-      blocks(outputs) + (quantise.prepares ? 1 : 0), QuantiseGradientKernel::kSharedBytes, quantise,
+      blocks(outputs) + quantise.first_blocks, QuantiseGradientKernel::kSharedBytes, quantise,
       {0, s.output_size() * ((args.gradient.norm == nullptr ? 4 : 8) +
                              static_cast<std::int64_t>(bytes_of(args.g.width.container())))});
   if (args.dw != nullptr) weight_gradient(args, w);
-  if (quantise.prepares) error_pass(args, w);
+  if (error) error_pass(args, w);
 }
 
 void CudaLibrary::conv_accumulators(const ConvAccumulators& args) {

@@ -9,6 +9,7 @@
 // branches beside the main sequence.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
@@ -26,6 +27,7 @@
 #include "cuda/device/cuda_weights.h"
 #include "cuda/kernels/kernels_direct.h"
 #include "cuda/kernels/kernels_quantise.h"
+#include "cuda/products/grouped_tile.h"
 #include "cuda/products/kernels_product.h"
 #include "cuda/products/patch.h"
 #include "cuda/runtime/runtime.h"
@@ -74,8 +76,10 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   /// Operations of language models, a launch or a few each (nodes.h).
   bool has_kernel(const Operation& operation) const override;
   void run_node(const Operation& operation, const StepMemory& memory) override;
-  /// Whole LSTM layers (lstm_layer.h).
+  /// Whole LSTM layers (lstm_layer.h), products with their bias (bias_pattern.h).
   const std::vector<FusedEntry>* own_entries() const override;
+  /// The next forward pass writes its products and a bias, added, to y.
+  void add_bias_to_product(const float* values, float* y) { bias_ = {values, y}; }
 
  private:
   friend class NodeLauncher;
@@ -91,6 +95,11 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   }
   /// Blocks of 256 threads with four elements each, as many as run at once.
   int blocks(std::uint32_t count) const;
+  /// Blocks that prepare so many channels and classes of a product, a few each thread: one, unless there are many.
+  int prepare_blocks(std::int64_t work) const {
+    constexpr std::int64_t kEach = 2048;
+    return static_cast<int>(std::clamp<std::int64_t>((work + kEach - 1) / kEach, 1, runtime_->processors()));
+  }
   Scratch* scratch() { return shared_.as<Scratch>(); }
 
   /// Launches made while it lives are a branch of their own.
@@ -155,11 +164,22 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   static Geometry geometry(const ConvShape& s);
   static Packed pack(const Buffer& bytes, int limbs, std::int64_t rows, std::int64_t depth);
   static int limbs_of(BitWidth width) { return width.container() == Container::kUint8 ? 1 : 2; }
-  /// Groups are not packed; four channels of the result are handled together; the sums of limbs fit 32 bits.
-  static bool fits_tensor_cores(BitWidth a, int a_limbs, int b_limbs, std::int64_t depth, std::int64_t channels,
-                                std::int64_t groups) {
-    return a.is_integer() && a.bits() <= kTensorCoreBits && groups == 1 && channels % 4 == 0 &&
+  /// Four channels of the result are handled together; the sums of limbs fit 32 bits.
+  static bool fits_tensor_cores(BitWidth a, int a_limbs, int b_limbs, std::int64_t depth, std::int64_t channels) {
+    return a.is_integer() && a.bits() <= kTensorCoreBits && channels % 4 == 0 &&
            depth * std::min(a_limbs, b_limbs) * kByteProduct <= INT32_MAX;
+  }
+  /// Whether weights are packed for tensor cores; depthwise ones have kernels of their own.
+  static bool packs_weights(const ConvShape& s) {
+    return s.groups == 1 || (!has_depthwise_kernels(s) && s.kh * s.kw <= StreamedRows::kMostTaps);
+  }
+  /// Tiles of 8 columns that the products with groups are compiled for, by the weights' limbs.
+  static constexpr int grouped_tiles(int limbs, bool shared) { return limbs <= (shared ? 2 : 1) ? 4 : 2; }
+  static GroupTiles forward_tiles(const ConvShape& s, int limbs) {
+    return group_tiles(s.o, s.c, s.groups, s.kh * s.kw, {8 * grouped_tiles(limbs, false), true});
+  }
+  static GroupTiles error_tiles(const ConvShape& s, int limbs, bool shared) {
+    return group_tiles(s.c, s.o, s.groups, s.kh * s.kw, {8 * grouped_tiles(limbs, shared), !shared});
   }
   static SumType sum_type_of(BitWidth a, BitWidth b, std::int64_t depth) {
     if (a.is_float32() || b.is_float32()) return SumType::kFloat;
@@ -179,13 +199,20 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   template <typename Kernel, typename Args>
   void launch_product(std::int64_t columns, const Args& args, const typename Kernel::Product::Source& source,
                       gpu::Work work);
-  /// Gives `go` the kernel and its source: by patches, where two blocks fit a multiprocessor's shared memory; by rows.
+  /// Patches of a shape for a kernel, where two blocks fit a multiprocessor's shared memory and the patches' rows are
+  /// mostly positions.
+  template <typename Kernel>
+  std::optional<Patches> patches_of(const StreamedRows& x, const PatchShape& s);
+  /// The same of products with groups.
+  template <template <typename> class Kernel, int LA, int LB, bool Signed, typename Go>
+  void choose_grouped_product(const StreamedRows& x, const PatchShape& s, const GroupTiles& tiles, const Go& go);
+  /// Gives `go` the kernel and its source: by patches, where they fit; by rows.
   /// Kernel<Tile>; s: of the patches, all but channels and codes in x.
   template <template <typename> class Kernel, int LA, int LB, bool Signed, int Most, typename Go>
   void choose_product(const StreamedRows& x, const PatchShape& s, std::int64_t columns, const Go& go);
   const Tiling& tiling(const PatchShape& s, std::int64_t most_positions, std::int64_t most_pixels);
   template <int LA, int LB>
-  void forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w);
+  void forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w, const float* bias);
   /// What kernels_depthwise.h is for.
   static bool has_depthwise_kernels(const ConvShape& s) {
     return s.groups > 1 && s.groups == s.c && s.groups == s.o && s.c % 4 == 0 && s.kh == 3 && s.kw == 3;
@@ -202,6 +229,7 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   template <bool kWords>
   void depthwise_gradient_of(const ConvBackward& args, CudaWeights& w);
   void softmax_loss(const SoftmaxCrossEntropy& args, bool partial);
+  void loops_forward(const ConvForward& args, const CudaWeights& w);
   void float_forward(const ConvForward& args, const CudaWeights& w);
   void float_error(const ConvBackward& args, const CudaWeights& w, float* dx);
   void float_weight_gradient(const ConvBackward& args, CudaWeights& w);
@@ -259,6 +287,11 @@ class CudaLibrary final : public KernelLibrary, public NodeKernels {
   std::exception_ptr failure_;
   std::map<void*, std::size_t> sizes_;
   std::size_t device_bytes_ = 0;
+  struct ProductBias {
+    const float* values = nullptr;
+    float* y = nullptr;
+  };
+  ProductBias bias_;  // of the next forward pass
   // What waits for a neighbour.
   std::optional<ActivationScale> scale_;
   std::optional<NormGradientPrepare> norm_gradient_;

@@ -2,6 +2,8 @@
 // Weights as the CUDA device keeps them: codes, the limbs that tensor cores multiply, tables of taps and sums.
 #pragma once
 
+#include <array>
+
 #include "cuda/products/weight_gradient_sums.h"
 #include "sim/device/kernel_library.h"
 
@@ -20,12 +22,16 @@ struct CudaWeights final : QuantisedWeights {
   Buffer scale, offset;             // forward: ChannelScale (o), double (classes, o)
   Buffer error_scale, error_offset;
   Buffer keys;           // int32 (2, o)
-  Buffer gradient_sums;  // int64 (o + 1, taps * c + taps), and a counter of arrivals
+  Buffer gradient_sums;  // int64 (WeightGradientLayout::size), and a counter of arrivals
   Buffer terms;          // int64 (taps)
   Buffer existence;      // uint8 (planes, out_h * out_w, 16): 1 where a tap exists, sixteen taps a plane
   ClassMap outputs, inputs;
   std::int64_t output_classes = 0, input_classes = 0;
   Packed forward_pack, error_pack;  // limbs 0; set at launch
+  GroupTiles tiles, error_tiles;    // of those, with groups; set at launch
+  // All of them: by limbs; of the error pass also by whether its grid is shared.
+  std::array<GroupTiles, 2> forward_tiles;
+  std::array<std::array<GroupTiles, 3>, 2> error_tiles_of;
 };
 
 inline std::int64_t rounded_up(std::int64_t v, std::int64_t unit) { return (v + unit - 1) / unit * unit; }

@@ -35,6 +35,11 @@ void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args,
     }
     launch_product<Kernel>(s.c, a, a.g, {LB * s.macs(), bytes});
   };
+  if constexpr (Norms == 1) {
+    if (s.groups != 1) {
+      return choose_grouped_product<ErrorProduct<1>::template Kernel, LA, LB, Shared>(g, shape, w.error_tiles, go);
+    }
+  }
   constexpr bool kWide = LA + LB <= 3 && (Norms == 1 || LA + LB == 2);  // as far as registers go
   choose_product<ErrorProduct<Norms>::template Kernel, LA, LB, Shared, kWide ? 4 : 2>(g, shape, s.c, go);
 }
@@ -51,7 +56,7 @@ bool CudaLibrary::error_on_tensor_cores(const ConvBackward& args, const CudaWeig
   const ConvShape& s = args.shape;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
   return args.g.width.is_integer() && w.width.is_integer() && lw != 0 && s.kh * s.kw <= StreamedRows::kMostTaps &&
-         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.c, s.groups);
+         fits_tensor_cores(args.g.width, lg, lw, s.error_depth(), s.c);
 }
 
 PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const CudaWeights& w) {
@@ -81,8 +86,23 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   const Geometry geo = geometry(s);
   const bool shared_grid = w.error_weights == ErrorWeights::kShared;
   const int lg = limbs_of(args.g.width), lw = w.error_pack.limbs;
-  const bool tensor = error_on_tensor_cores(args, w);
-  if (tensor) {
+  const auto inputs = static_cast<std::uint32_t>(s.input_size());
+  const auto dx_or_room = [&] {
+    if (args.dx != nullptr) return args.dx;
+    return reserve(direct_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
+  };
+  const auto add_gradients = [&](const float* dx) {
+    if (args.gradient_sum == nullptr) return;
+    sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
+  };
+  if (error_on_tensor_cores(args, w)) {
+    // Products with groups take the sums of one norm: those of two, which are rare, are a pass of their own.
+    ConvBackward product = args;
+    const bool apart = s.groups != 1 && args.gradient_sum != nullptr && args.gradient_sum->norm[1].sums != nullptr;
+    if (apart) {
+      product.dx = dx_or_room();
+      product.gradient_sum = nullptr;
+    }
     StreamedRows g{};
     g.codes = args.g.codes;
     g.rows = geo.n * geo.h * geo.w;
@@ -92,44 +112,39 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
     g.map = w.inputs;
     g.source_h = geo.out_h;
     g.source_w = geo.out_w;
-    g.channels = geo.o;
+    g.channels = s.groups == 1 ? geo.o : w.error_tiles.window;
+    g.pixel = geo.o;
     g.kh = geo.kh;
     g.kw = geo.kw;
     g.padding = geo.padding;
     g.transposed = true;
-    g.depth = geo.kh * geo.kw * geo.o;
     g.set_offsets();
     if (shared_grid) {
-      if (lg == 1 && lw == 2) error_product<1, 2, true>(g, args, w);
-      if (lg == 1 && lw == 3) error_product<1, 3, true>(g, args, w);
-      if (lg == 2 && lw == 2) error_product<2, 2, true>(g, args, w);
-      if (lg == 2 && lw == 3) error_product<2, 3, true>(g, args, w);
+      if (lg == 1 && lw == 2) error_product<1, 2, true>(g, product, w);
+      if (lg == 1 && lw == 3) error_product<1, 3, true>(g, product, w);
+      if (lg == 2 && lw == 2) error_product<2, 2, true>(g, product, w);
+      if (lg == 2 && lw == 3) error_product<2, 3, true>(g, product, w);
     } else {
-      if (lg == 1 && lw == 1) error_product<1, 1, false>(g, args, w);
-      if (lg == 1 && lw == 2) error_product<1, 2, false>(g, args, w);
-      if (lg == 2 && lw == 1) error_product<2, 1, false>(g, args, w);
-      if (lg == 2 && lw == 2) error_product<2, 2, false>(g, args, w);
+      if (lg == 1 && lw == 1) error_product<1, 1, false>(g, product, w);
+      if (lg == 1 && lw == 2) error_product<1, 2, false>(g, product, w);
+      if (lg == 2 && lw == 1) error_product<2, 1, false>(g, product, w);
+      if (lg == 2 && lw == 2) error_product<2, 2, false>(g, product, w);
     }
+    if (apart) add_gradients(product.dx);
     return;
   }
-  const auto inputs = static_cast<std::uint32_t>(s.input_size());
-  float* dx =
-      args.dx != nullptr ? args.dx : reserve(direct_dx_, std::max<std::size_t>(inputs, 1) * sizeof(float)).as<float>();
-  const auto add_gradients = [&] {
-    if (args.gradient_sum == nullptr) return;
-    sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
-  };
+  float* dx = dx_or_room();
   if (has_depthwise_kernels(s) && args.g.width.is_integer() && args.g.width.is_narrow() && w.width.is_integer() &&
       w.width.is_narrow()) {
     depthwise_error(args, w, dx);
-    return add_gradients();
+    return add_gradients(dx);
   }
   const SumType sum_type =
       sum_type_of(args.g.width, shared_grid && w.width.is_integer() ? BitWidth::integer(w.error_grid_bits) : w.width,
                   s.error_depth());
   if (sum_type == SumType::kFloat && s.groups == 1) {
     float_error(args, w, dx);
-    return add_gradients();
+    return add_gradients(dx);
   }
   DirectErrorKernel::Args direct{};
   direct.s = geo;
@@ -143,7 +158,7 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
   direct.dx_bound = args.dx_bound;
   direct.size = inputs;
   launch<DirectErrorKernel>(blocks(4 * std::min(inputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
-  add_gradients();
+  add_gradients(dx);
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

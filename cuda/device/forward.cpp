@@ -4,6 +4,7 @@
 
 #include "cuda/device/choose_product.h"
 #include "cuda/device/cuda_library.h"
+#include "cuda/kernels/kernels_nodes.h"
 #include "cuda/kernels/kernels_statistics.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
@@ -16,7 +17,8 @@ const Tiling& CudaLibrary::tiling(const PatchShape& s, std::int64_t most_positio
 }
 
 template <int LA, int LB>
-void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w) {
+void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args, const CudaWeights& w,
+                                  const float* bias) {
   const ConvShape& s = args.shape;
   const PatchShape shape{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
   const auto go = [&](auto product, const auto& source) {
@@ -27,6 +29,7 @@ void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args
     a.columns = static_cast<std::int32_t>(s.o);
     a.scale = w.scale.as<ChannelScale>();
     a.offset = w.offset.as<double>();
+    a.bias = bias;
     a.y = args.y;
     a.statistics = args.statistics;
     a.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
@@ -40,10 +43,14 @@ void CudaLibrary::forward_product(const StreamedRows& x, const ConvForward& args
                                 args.statistics, s.o});
     }
   };
+  if (s.groups != 1) return choose_grouped_product<ForwardProductKernel, LA, LB, false>(x, shape, w.tiles, go);
   choose_product<ForwardProductKernel, LA, LB, false, LA + LB == 2 ? 8 : 2>(x, shape, s.o, go);
 }
 
-void CudaLibrary::conv_forward(const ConvForward& args) {
+void CudaLibrary::conv_forward(const ConvForward& of) {
+  ConvForward args = of;
+  const ProductBias bias = std::exchange(bias_, {});
+  if (bias.y != nullptr) args.y = bias.y;
   // Memory of a step is shared: a product before may have had its statistics where this one's will be.
   std::erase_if(open_products_, [&](const OpenProduct& product) { return product.statistics == args.statistics; });
   const auto& w = static_cast<const CudaWeights&>(*args.weights);
@@ -52,7 +59,7 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   const auto inputs = static_cast<std::uint32_t>(s.input_size()), outputs = static_cast<std::uint32_t>(s.output_size());
   const int limbs = limbs_of(args.codes.width);
   const bool tensor = w.forward_pack.limbs == limbs && w.width.is_narrow() && s.kh * s.kw <= StreamedRows::kMostTaps &&
-                      fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.o, s.groups);
+                      fits_tensor_cores(args.codes.width, limbs, limbs, s.forward_depth(), s.o);
   QuantiseInputKernel::Args quantise{};
   quantise.input = args.input;
   quantise.size = inputs;
@@ -79,10 +86,12 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
   prepare.statistics = args.statistics;
   prepare.lo = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
   prepare.hi = prepare.lo + s.o;
+  quantise.first_blocks =
+      quantise.prepares ? prepare_blocks(tensor ? (w.output_classes + 1) * s.o : s.o) : (quantise.scales ? 1 : 0);
   settle();
   wait_for_branches();
   launch<QuantiseInputKernel>(
-      blocks(inputs) + (quantise.scales || quantise.prepares ? 1 : 0), 0, quantise,
+      blocks(inputs) + quantise.first_blocks, 0, quantise,
       {0, s.input_size() * (4 + static_cast<std::int64_t>(bytes_of(args.codes.width.container())))});
   if (tensor) {
     StreamedRows x{};
@@ -94,27 +103,39 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
     x.map = w.outputs;
     x.source_h = g.h;
     x.source_w = g.w;
-    x.channels = g.c;
+    x.channels = s.groups == 1 ? g.c : w.tiles.window;
+    x.pixel = g.c;
     x.kh = g.kh;
     x.kw = g.kw;
     x.padding = g.padding;
-    x.depth = g.kh * g.kw * g.c;
     x.set_offsets();
     if (limbs == 1) {
-      forward_product<1, 1>(x, args, w);
+      forward_product<1, 1>(x, args, w, bias.values);
     } else {
-      forward_product<2, 2>(x, args, w);
+      forward_product<2, 2>(x, args, w, bias.values);
     }
     return;
   }
   const auto is_narrow = [](BitWidth width) { return width.is_integer() && width.is_narrow(); };
-  if (has_depthwise_kernels(s) && is_narrow(args.codes.width) && is_narrow(w.width)) return depthwise_forward(args, w);
+  if (has_depthwise_kernels(s) && is_narrow(args.codes.width) && is_narrow(w.width)) {
+    depthwise_forward(args, w);
+  } else {
+    loops_forward(args, w);
+  }
+  if (bias.y == nullptr) return;
+  launch<AddBiasKernel>(blocks(outputs), 0, {args.y, bias.values, args.y, outputs, static_cast<std::uint32_t>(s.o)},
+                        {0, std::int64_t{8} * outputs});
+}
+
+void CudaLibrary::loops_forward(const ConvForward& args, const CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const auto outputs = static_cast<std::uint32_t>(s.output_size());
   const SumType sum_type = sum_type_of(args.codes.width, w.width, s.forward_depth());
   if (sum_type == SumType::kFloat && s.groups == 1) {
     float_forward(args, w);
   } else {
     DirectForwardKernel::Args direct{};
-    direct.s = g;
+    direct.s = geometry(s);
     direct.sum_type = sum_type;
     direct.x = without_recorded_width(args.codes);
     direct.weights = w.codes.as<std::uint32_t>();
@@ -125,9 +146,10 @@ void CudaLibrary::conv_forward(const ConvForward& args) {
     launch<DirectForwardKernel>(blocks(4 * std::min(outputs, UINT32_MAX / 4)), 0, direct, {s.macs(), 0});
   }
   if (args.statistics == nullptr) return;
-  launch<ChannelStatisticsKernel>(blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
-                                  {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, prepare.lo,
-                                   prepare.hi, &scratch()->arrivals});
+  auto* keys = const_cast<std::int32_t*>(w.keys.as<std::int32_t>());
+  launch<ChannelStatisticsKernel>(
+      blocks(outputs), static_cast<std::size_t>(ChannelStatisticsKernel::shared_bytes(s.o)),
+      {args.y, outputs, static_cast<std::uint32_t>(s.o), args.statistics, keys, keys + s.o, &scratch()->arrivals});
 }
 
 }  // namespace bitcycle::BITCYCLE_CUDA_NAMESPACE

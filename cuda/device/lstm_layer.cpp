@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cuda/device/bias_pattern.h"
 #include "cuda/device/cuda_library.h"
 #include "cuda/kernels/kernels_lstm_backward.h"
 #include "cuda/kernels/kernels_lstm_forward.h"
@@ -365,6 +366,7 @@ const std::vector<FusedEntry>* CudaLibrary::own_entries() const {
   static const std::vector<FusedEntry> entries{
       {{"lstm layer", forward_pattern}, LstmLayerLauncher::forward},
       {{"lstm layer backward", backward_pattern}, LstmLayerLauncher::backward},
+      product_with_bias_entry(),
   };
   return &entries;
 }

@@ -20,8 +20,14 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     const std::int64_t taps = s.kh * s.kw, planes = (taps + 15) / 16;
     a.planes = static_cast<std::int32_t>(planes);
     // One tap would leave a block's columns empty: slices of sixteen channels take the place of taps.
-    a.slices = taps == 1 && s.o % 16 == 0 ? Kernel::kMostSlices : 1;
-    while (s.c % (std::int64_t{16} * a.slices) != 0 && a.slices > 1) a.slices /= 2;
+    a.slices = taps == 1 && s.o % 16 == 0 && (s.groups == 1 || s.c % 16 == 0) ? Kernel::kMostSlices : 1;
+    // With groups a block's output channels meet a window of the input channels.
+    std::int64_t channels = s.c;
+    if (s.groups != 1) {
+      a.groups = gradient_tiles(s.o, s.c, s.groups, Kernel::kRows);
+      channels = a.groups.window;
+    }
+    while (channels % (std::int64_t{16} * a.slices) != 0 && a.slices > 1) a.slices /= 2;
     const PatchShape patch{s.n, s.out_h(), s.out_w(), s.h, s.w, s.kh, s.kw, s.stride, s.padding, s.padding};
     // Three chunks are in shared memory at once, and leave room for another kernel's blocks.
     const auto most = std::min(static_cast<std::int64_t>(runtime_->shared_bytes()), kMostPatchBytes);
@@ -46,7 +52,7 @@ void CudaLibrary::weight_gradient_product(const ConvBackward& args, CudaWeights&
     };
     Kernel::set_offsets(a);
     a.row_tiles = tiles_of(s.o, Kernel::kRows);
-    a.column_tiles = tiles_of(s.c, std::int64_t{Kernel::kColumns} * a.slices);
+    a.column_tiles = tiles_of(channels, std::int64_t{Kernel::kColumns} * a.slices);
     a.group_tiles = tiles_of(a.regular_groups() + planes, Kernel::kGroups);
     // A block a multiprocessor, two where each still has many chunks, each with as many chunks as there are for it, but
     // none so many that a 32-bit sum could overflow.
@@ -94,15 +100,16 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
     return;
   }
   const bool small = s.kh * s.kw <= StreamedRows::kMostTaps && s.out_h() * s.out_w() <= kMostPositions;
-  if (small && fits_tensor_cores(args.g.width, lg, lx, 1, s.o, s.groups) &&
-      fits_tensor_cores(args.x.width, lg, lx, 1, s.o, s.groups)) {
+  if (small && packs_weights(s) && fits_tensor_cores(args.g.width, lg, lx, 1, s.o) &&
+      fits_tensor_cores(args.x.width, lg, lx, 1, s.o)) {
     if (lg == 1 && lx == 1) weight_gradient_product<1, 1>(args, w);
     if (lg == 1 && lx == 2) weight_gradient_product<1, 2>(args, w);
     if (lg == 2 && lx == 1) weight_gradient_product<2, 1>(args, w);
     if (lg == 2 && lx == 2) weight_gradient_product<2, 2>(args, w);
     WeightGradientFinishKernel::Args finish{};
     finish.s = g;
-    finish.c = Divisor(g.c);
+    finish.c = Divisor(static_cast<std::int32_t>(s.c_per_group()));
+    finish.o = Divisor(static_cast<std::int32_t>(s.o_per_group()));
     finish.taps = Divisor(g.kh * g.kw);
     finish.g = args.g.affine;
     finish.x = args.x.affine;
@@ -110,8 +117,7 @@ void CudaLibrary::weight_gradient(const ConvBackward& args, CudaWeights& w) {
     finish.terms = w.terms.as<std::int64_t>();
     finish.dw = args.dw;
     finish.size = static_cast<std::int32_t>(s.weight_size());
-    const std::int64_t sums = (s.o + 1) * (s.forward_depth() + s.kh * s.kw);
-    finish.arrivals = reinterpret_cast<std::uint32_t*>(finish.sums.words + sums);
+    finish.arrivals = reinterpret_cast<std::uint32_t*>(finish.sums.words + WeightGradientSums::size(s));
     launch<WeightGradientFinishKernel>(blocks(static_cast<std::uint32_t>(4 * finish.size)),
                                        WeightGradientFinishKernel::kSharedBytes, finish, {0, 20 * s.weight_size()});
     return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/cuda_library.h"
+#include "cuda/kernels/kernels_grouped_weights.h"
 #include "cuda/kernels/kernels_matrix_weights.h"
 #include "cuda/kernels/kernels_weights.h"
 #include "cuda/products/tile_product.h"
@@ -128,18 +129,39 @@ std::unique_ptr<QuantisedWeights> CudaLibrary::make_weights(const ConvShape& sha
     w.terms = Buffer(*this, terms.size() * sizeof(std::int64_t));
     to_device(w.terms.as<std::int64_t>(), terms.data(), w.terms.bytes());
   }
-  if (shape.groups == 1) {
+  if (packs_weights(shape)) {
     const auto packed_bytes = [&](std::int64_t rows, std::int64_t depth, int limbs) {
       return bytes(rounded_up(rows, 64) * rounded_up(depth, 64) * limbs, 1);
     };
-    w.packed = Buffer(*this, packed_bytes(shape.o, shape.forward_depth(), 2));
-    w.error_packed = Buffer(*this, packed_bytes(shape.c, shape.error_depth(), 3));
+    const auto grouped_bytes = [&](const GroupTiles& tiles, int limbs) {
+      return bytes(std::int64_t{tiles.tiles()} * tiles.rows * rounded_up(taps * tiles.window, 64) * limbs, 1);
+    };
+    if (shape.groups == 1) {
+      w.packed = Buffer(*this, packed_bytes(shape.o, shape.forward_depth(), 2));
+      w.error_packed = Buffer(*this, packed_bytes(shape.c, shape.error_depth(), 3));
+    } else {  // of any limbs
+      std::size_t most = 0, most_of_error = 0;
+      for (int limbs = 1; limbs <= 3; ++limbs) {
+        const auto of_limbs = static_cast<std::size_t>(limbs - 1);
+        if (of_limbs < w.forward_tiles.size()) {
+          w.forward_tiles[of_limbs] = forward_tiles(shape, limbs);
+          most = std::max(most, grouped_bytes(w.forward_tiles[of_limbs], limbs));
+        }
+        for (const bool shared : {false, true}) {
+          w.error_tiles_of[shared ? 1 : 0][of_limbs] = error_tiles(shape, limbs, shared);
+          most_of_error = std::max(most_of_error, grouped_bytes(w.error_tiles_of[shared ? 1 : 0][of_limbs], limbs));
+        }
+      }
+      w.packed = Buffer(*this, most);
+      w.error_packed = Buffer(*this, most_of_error);
+    }
     w.scale = Buffer(*this, bytes(shape.o, sizeof(ChannelScale)));
     w.offset = Buffer(*this, bytes(w.output_classes * shape.o, sizeof(double)));
     w.error_scale = Buffer(*this, bytes(shape.c, sizeof(ChannelScale)));
     w.error_offset = Buffer(*this, bytes(w.input_classes * shape.c, sizeof(double)));
-    elements((shape.o + 1) * (taps * shape.c + taps), "weight gradient");
-    w.gradient_sums = Buffer(*this, bytes((shape.o + 1) * (taps * shape.c + taps) + 1, sizeof(std::int64_t)));
+    const std::int64_t sums = WeightGradientSums::size(shape);
+    elements(sums, "weight gradient");
+    w.gradient_sums = Buffer(*this, bytes(sums + 1, sizeof(std::int64_t)));
     std::vector<std::int64_t> terms;
     for (std::int64_t tap = 0; tap < taps; ++tap)
       terms.push_back(valid_outputs(shape, tap / shape.kw, tap % shape.kw).size());
@@ -172,13 +194,28 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   w.width_record = args.width_record;
   w.error_weights = args.error_weights;
   w.error_grid_bits = args.error_grid_bits;
-  const bool narrow = args.width.is_narrow() && s.groups == 1;
+  const bool packs = packs_weights(s), narrow = args.width.is_narrow() && packs;
   const bool shared_grid = args.error_weights == ErrorWeights::kShared;
   const bool error = args.for_error_pass && args.width.is_integer();
-  w.forward_pack = pack(w.packed, narrow ? limbs_of(args.width) : 0, s.o, s.forward_depth());
-  if (error) {
-    const int limbs = shared_grid ? args.error_grid_bits / 8 : limbs_of(args.width);
-    w.error_pack = pack(w.error_packed, s.groups == 1 && (shared_grid || narrow) ? limbs : 0, s.c, s.error_depth());
+  const int forward_limbs = narrow ? limbs_of(args.width) : 0;
+  const int error_limbs = !packs || !(shared_grid || narrow) ? 0
+                          : shared_grid                      ? args.error_grid_bits / 8
+                                                             : limbs_of(args.width);
+  if (s.groups == 1) {
+    w.forward_pack = pack(w.packed, forward_limbs, s.o, s.forward_depth());
+    if (error) w.error_pack = pack(w.error_packed, error_limbs, s.c, s.error_depth());
+  } else {
+    const auto pack_tiles = [&](const Buffer& bytes, int limbs, const GroupTiles& tiles) {
+      Packed packed = pack(bytes, limbs, 0, s.kh * s.kw * tiles.window);
+      packed.rows = tiles.tiles() * tiles.rows;
+      return packed;
+    };
+    w.tiles = w.forward_tiles[static_cast<std::size_t>(std::max(1, forward_limbs) - 1)];
+    w.forward_pack = pack_tiles(w.packed, forward_limbs, w.tiles);
+    if (error) {
+      w.error_tiles = w.error_tiles_of[shared_grid ? 1 : 0][static_cast<std::size_t>(std::max(1, error_limbs) - 1)];
+      w.error_pack = pack_tiles(w.error_packed, error_limbs, w.error_tiles);
+    }
   }
   WeightsJob job;
   job.master = args.master;
@@ -190,14 +227,16 @@ void CudaLibrary::quantise_weights(const QuantiseWeights& args, QuantisedWeights
   job.magnitude = w.magnitude.as<float>();
   job.largest_value = w.largest_value.as<std::int64_t>();
   job.tap_sums = w.tap_sums.as<std::int64_t>();
-  job.packed = w.forward_pack;
+  (s.groups == 1 ? job.packed : job.grouped) = w.forward_pack;
+  job.tiles = w.tiles;
   job.step_bound = args.step_bound;
   job.shared_grid = shared_grid;
   job.grid_bits = args.error_grid_bits;
   job.error_codes = w.error_codes.as<std::uint32_t>();
   job.error_affine = w.error_affine.as<Affine>();
   job.error_tap_sums = w.error_tap_sums.as<std::int64_t>();
-  job.error_packed = w.error_pack;
+  (s.groups == 1 ? job.error_packed : job.error_grouped) = w.error_pack;
+  job.error_tiles = w.error_tiles;
   jobs_.push_back(gpu::without_padding(job));  // tables are compared by their bytes
   error_jobs_.push_back(error);
 }
@@ -212,15 +251,20 @@ void CudaLibrary::close_weights() {
     const WeightsJob& job = jobs_[j];
     return job.s.kh * job.s.kw == 1 && job.s.groups == 1 && job.shared_grid && error_jobs_[j];
   };
-  enum Part : std::size_t { kForward, kMatrix, kError, kTiles, kParts };
+  enum Part : std::size_t { kForward, kMatrix, kError, kTiles, kGroups, kErrorGroups, kParts };
   std::array<std::size_t, kParts> counts{};
   for (std::size_t part = 0; part < kParts; ++part) {
     const std::size_t before = blocks_.size();
-    const bool error = part == kError || part == kTiles, matrices = part == kMatrix || part == kTiles;
+    const bool error = part == kError || part == kTiles || part == kErrorGroups;
+    const bool matrices = part == kMatrix || part == kTiles;
+    const auto blocks_of = [&](const WeightsJob& job) {
+      if (part == kGroups) return job.grouped.limbs == 0 ? 0 : job.grouped.rows;
+      if (part == kErrorGroups) return job.error_grouped.limbs == 0 ? 0 : job.error_grouped.rows;
+      return part == kTiles ? QuantiseErrorTilesKernel::tiles(job.s.c, job.s.o) : error ? job.s.c : job.s.o;
+    };
     for (std::uint32_t j = 0; j < jobs_.size(); ++j) {
       if ((error && !error_jobs_[j]) || is_matrix(j) != matrices) continue;
-      const Geometry& s = jobs_[j].s;
-      const std::int32_t channels = part == kTiles ? QuantiseErrorTilesKernel::tiles(s.c, s.o) : error ? s.c : s.o;
+      const std::int32_t channels = blocks_of(jobs_[j]);
       for (std::int32_t c = 0; c < channels; ++c) blocks_.push_back({j, static_cast<std::uint32_t>(c)});
     }
     counts[part] = blocks_.size() - before;
@@ -241,7 +285,8 @@ void CudaLibrary::close_weights() {
   update(group.blocks, blocks_, group.device_blocks);
   const WeightsTable table{group.device_jobs.as<WeightsJob>(), group.device_blocks.as<WeightsBlock>(),
                            static_cast<std::uint32_t>(jobs_.size())};
-  std::array<WeightsTable, kParts> parts{table, table, table, table};
+  std::array<WeightsTable, kParts> parts;
+  parts.fill(table);
   for (std::size_t part = 1; part < kParts; ++part) parts[part].blocks = parts[part - 1].blocks + counts[part - 1];
   jobs_.clear();
   error_jobs_.clear();
@@ -256,6 +301,11 @@ void CudaLibrary::close_weights() {
   push_part(std::type_identity<QuantiseMatrixKernel>{}, kMatrix);
   push_part(std::type_identity<QuantiseErrorWeightsKernel>{}, kError);
   push_part(std::type_identity<QuantiseErrorTilesKernel>{}, kTiles);
+  for (const Part part : {kGroups, kErrorGroups}) {
+    if (counts[part] != 0) {
+      push<PackGroupsKernel>(static_cast<int>(counts[part]), 0, {parts[part], part == kErrorGroups});
+    }
+  }
   branch_ = outer;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Codes of a product's streamed operand, activations or gradients. The first block makes what the product's epilogue
+// Codes of a product's streamed operand, activations or gradients. The first blocks make what the product's epilogue
 // needs: scales, offsets by class of positions, exponents of sums (docs/numerics.md, 4, 7.2, 7.6). The other blocks do
-// not wait for it.
+// not wait for them.
 #pragma once
 
 #include "cuda/kernels/kernels_gradient_sum.h"
@@ -57,14 +57,22 @@ BITCYCLE_DEVICE Affine input_affine(const Affine* given, const ActivationScale* 
   if (scale == nullptr) return *given;
   return affine_of(*scale->now, LaunchWidth(scale->width, scale->width_record).get(), scale->min_scale);
 }
-/// By one block.
+/// The threads of the first blocks of a grid, which share the channels and classes of a product.
+struct PrepareThreads {
+  int first, step;
+  BITCYCLE_DEVICE explicit PrepareThreads(int blocks)
+      : first(block_index() * block_threads() + thread_index()), step(blocks * block_threads()) {}
+};
+
+/// By the first `blocks` blocks.
 BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine* given,
-                                          const ActivationScale* from_range) {
+                                          const ActivationScale* from_range, int blocks) {
+  const PrepareThreads threads(blocks);
   const Affine x = input_affine(given, from_range);
   const BitWidth x_width = a.x_width.get(), w_width = a.w_width.get();
   const bool integers = x_width.is_integer() && w_width.is_integer();
   const std::int64_t depth = static_cast<std::int64_t>(a.s.taps()) * a.s.c_per_group();
-  for (int o = thread_index(); o < a.s.o; o += block_threads()) {
+  for (int o = threads.first; o < a.s.o; o += threads.step) {
     const Affine w = a.w[o];
     if (a.tables) {
       const ProductScale scale = product_scale(x, w);
@@ -83,7 +91,7 @@ BITCYCLE_DEVICE_CALL void prepare_forward(const PrepareForward& a, const Affine*
     a.hi[o] = INT32_MIN;
   }
   if (!a.tables) return;
-  for (int i = thread_index(); i < a.map.rows * a.map.columns * a.s.o; i += block_threads()) {
+  for (int i = threads.first; i < a.map.rows * a.map.columns * a.s.o; i += threads.step) {
     const int o = i % a.s.o;
     int taps = 0;
     const std::int64_t sum =
@@ -112,18 +120,20 @@ struct PrepareError {
   bool sums_gradients;
   GradientSum gradient_sum;
 };
-/// By one block; `shared`: 8 bytes.
-BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* shared) {
+/// By the first `blocks` blocks: one where gradients are summed, because the sums' exponents follow from all channels.
+/// `shared`: 8 bytes.
+BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* shared, int blocks) {
+  const PrepareThreads threads(blocks);
   if (thread_index() == 0) {
     shared_store(shared, std::int64_t{0});
-    if (a.dx_bound != nullptr) *a.dx_bound = 0.0F;
+    if (a.dx_bound != nullptr && block_index() == 0) *a.dx_bound = 0.0F;
   }
   sync_threads();
   const BitWidth g_width = a.g_width.get(), w_width = a.w_width.get();
   const bool integers = g_width.is_integer() && w_width.is_integer();
   const Affine g = *a.g;
   double largest = 0.0;
-  for (int i = thread_index(); i < a.s.c; i += block_threads()) {
+  for (int i = threads.first; i < a.s.c; i += threads.step) {
     if (w_width.is_integer() && !a.shared_grid) largest = larger(largest, code_bound(a.error[i]));
     if (!a.tables) continue;
     if (a.shared_grid) {
@@ -134,7 +144,7 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
     }
   }
   atomic_max(shared, bits_of_double(largest));
-  for (int i = thread_index(); a.tables && i < a.map.rows * a.map.columns * a.s.c; i += block_threads()) {
+  for (int i = threads.first; a.tables && i < a.map.rows * a.map.columns * a.s.c; i += threads.step) {
     const int c = i % a.s.c;
     int taps = 0;
     const std::int64_t sum =
@@ -160,11 +170,11 @@ BITCYCLE_DEVICE_CALL void prepare_error(const PrepareError& a, std::int64_t* sha
       static_cast<std::uint64_t>(a.s.n) * static_cast<std::uint64_t>(a.s.h) * static_cast<std::uint64_t>(a.s.w));
 }
 
-/// The blocks of a grid that go over elements, four a thread; the first one may have something else to do.
+/// The blocks of a grid that go over elements, four a thread; the first ones may have something else to do.
 struct ElementBlocks {
   std::uint32_t first, stride;
-  BITCYCLE_DEVICE explicit ElementBlocks(bool without_first) {
-    const std::uint32_t others = without_first ? 1U : 0U;
+  BITCYCLE_DEVICE explicit ElementBlocks(int without) {
+    const auto others = static_cast<std::uint32_t>(without);
     const auto threads = static_cast<std::uint32_t>(block_threads());
     first = 4 * ((static_cast<std::uint32_t>(block_index()) - others) * threads +
                  static_cast<std::uint32_t>(thread_index()));
@@ -182,23 +192,23 @@ struct QuantiseInputKernel {
     std::uint32_t size, channels;
     Operand codes;
     bool scales, prepares;
+    std::int32_t first_blocks;  // that make scales and prepare
     ActivationScale scale;
     PrepareForward prepare;
   };
   BITCYCLE_DEVICE static void run(const Args& a) {
-    const bool special = a.scales || a.prepares;
     const ActivationScale* scale = a.scales ? &a.scale : nullptr;
     const Affine affine = input_affine(a.codes.affine, scale);
-    if (special && block_index() == 0) {
-      if (a.scales && thread_index() == 0) {
+    if (block_index() < a.first_blocks) {
+      if (a.scales && block_index() == 0 && thread_index() == 0) {
         *a.scale.affine = affine;
         update_running_range(a.scale.running, *a.scale.now);
       }
-      if (a.prepares) prepare_forward(a.prepare, a.codes.affine, scale);
+      if (a.prepares) prepare_forward(a.prepare, a.codes.affine, scale, a.first_blocks);
       return;
     }
     const Operand codes = with_recorded_width(a.codes);
-    const ElementBlocks blocks(special);
+    const ElementBlocks blocks(a.first_blocks);
     ChannelCursor cursor(blocks.first, blocks.stride, a.channels);
     NormConstants norm[4] = {};
     std::uint32_t held = UINT32_MAX;
@@ -224,7 +234,8 @@ struct QuantiseGradientKernel {
     ConvGradient gradient;
     std::uint32_t size, channels;
     Operand codes;
-    bool stochastic, prepares;
+    bool stochastic;
+    std::int32_t first_blocks;  // that prepare
     PhiloxStream noise;
     const std::uint32_t* step;  // null: noise.step
     const float* given_noise;
@@ -232,15 +243,15 @@ struct QuantiseGradientKernel {
   };
   static constexpr int kSharedBytes = 16, kMinBlocks = 4;
   BITCYCLE_DEVICE static void run(const Args& a) {
-    if (a.prepares && block_index() == 0) {
-      prepare_error(a.prepare, shared_memory<std::int64_t>(0));
+    if (block_index() < a.first_blocks) {
+      prepare_error(a.prepare, shared_memory<std::int64_t>(0), a.first_blocks);
       return;
     }
     const Operand codes = with_recorded_width(a.codes);
     const Affine affine = *codes.affine;
     PhiloxStream stream = a.noise;
     if (a.step != nullptr) stream.step = global_load(a.step);
-    const ElementBlocks blocks(a.prepares);
+    const ElementBlocks blocks(a.first_blocks);
     ChannelCursor cursor(blocks.first, blocks.stride, a.channels);
     GradientConstants constants[4] = {};
     std::uint32_t held = UINT32_MAX;

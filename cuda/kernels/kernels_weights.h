@@ -3,6 +3,7 @@
 // launches, because each is small.
 #pragma once
 
+#include "cuda/kernels/group_tiles.h"
 #include "cuda/kernels/kernels_common.h"
 #include "sim/ops/bounds.h"
 #include "sim/quantisers/signed_grid.h"
@@ -51,6 +52,9 @@ struct WeightsJob {
   Affine* error_affine = nullptr;
   std::int64_t* error_tap_sums = nullptr;  // (c, taps)
   Packed error_packed;
+  // With groups, in place of both: tiles that several groups may fill (kernels_grouped_weights.h).
+  Packed grouped, error_grouped;
+  GroupTiles tiles, error_tiles;
 };
 /// What a block works on: a channel of a job.
 struct WeightsBlock {

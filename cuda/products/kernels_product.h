@@ -64,6 +64,7 @@ struct ForwardProductKernel {
     std::int32_t columns;  // output channels
     const ChannelScale* scale;
     const double* offset;
+    const float* bias;  // added to the products; may be null, and is where there are statistics
     float* y;
     ChannelStatistics* statistics;  // may be null
     std::int32_t *lo, *hi;
@@ -84,22 +85,23 @@ struct ForwardProductKernel {
     KeyRange keys[4];
   };
   BITCYCLE_DEVICE static void run(const Args& a) {
-    const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
-    const int first_column = block_index() % column_tiles * Tile::kColumns;
+    const int column_tiles = Tile::column_tiles(a.x, a.columns), column_tile = block_index() % column_tiles;
     const int first = block_index() / column_tiles, step = block_count() / column_tiles;
-    const int column = Columns::column(), o = first_column + column;
+    const ColumnSpan span = Tile::columns_at(a.x, a.columns, column_tile);
+    const int column = Columns::column(), o = span.first + column;
+    const typename Tile::StreamedSums streamed_sums(a.x, column_tile, o);
     ChannelScale scale[4];
     float to_grid[4] = {}, lo[4], hi[4];
     Statistics sums;
     for (int j = 0; j < 4; ++j) {
       lo[j] = INFINITY;
       hi[j] = -INFINITY;
-      if (o >= a.columns) continue;
+      if (o >= span.end) continue;
       scale[j] = a.scale[o + j];
       if (a.statistics != nullptr) to_grid[j] = power_of_two(a.statistics[o + j].exponent);
     }
     EpilogueOffsets offset;
-    Tile tile(a.x, a.weights, a.columns, first_column, first, step);
+    Tile tile(a.x, a.weights, a.columns, column_tile * Tile::kColumns, first, step);
     for (int chunk = first; chunk < Tile::chunks(a.x); chunk += step) {
       tile.run(chunk, chunk + step);
       std::uint32_t s1[4] = {};  // of at most 16 rows; may wrap where something is not finite
@@ -107,15 +109,15 @@ struct ForwardProductKernel {
       for (int i = 0; i < Columns::kRows; ++i) {
         const int r = Columns::row() + i * Columns::kStep;
         const RowInfo row = Tile::load_row(Tile::kRowInfo, r);
-        if (row.at < 0 || o >= a.columns) continue;
-        const auto streamed = static_cast<double>(row.codes);
+        if (row.at < 0 || o >= span.end) continue;
         offset.load(a.offset, row.offsets + o);
-        double sum[4];
+        double sum[4], streamed[4];
+        streamed_sums.load(row.codes, r, streamed);
         Tile::load_sums(r, column, sum);
         Quad y;
         BITCYCLE_UNROLL
         for (int j = 0; j < 4; ++j) {
-          const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
+          const float v = rescale(scale[j].a, sum[j], scale[j].b, streamed[j], offset.v[j]);
           y.v[j] = v;
           // The grid leaves |q| <= 2^22: there 1.5 * 2^23 + q has its last bit where q has its own, and the FMA rounds
           // as rint does. (v * 2^e is exact, or so small that q is 0.)
@@ -124,6 +126,10 @@ struct ForwardProductKernel {
           sums.s2[j] += static_cast<std::uint64_t>(std::int64_t{q} * q);
           lo[j] = float_min(lo[j], v);
           hi[j] = float_max(hi[j], v);
+        }
+        if (a.bias != nullptr) {
+          const Quad bias = quad_at(a.bias, o);
+          for (int j = 0; j < 4; ++j) y.v[j] = y.v[j] + bias.v[j];
         }
         put_quad(a.y, row.at + o, y);
       }
@@ -150,12 +156,12 @@ struct ForwardProductKernel {
       atomic_max(&shared->hi[column + j], sums.keys[j].hi);
     }
     sync_threads();
-    for (int i = thread_index(); i < Tile::kColumns && first_column + i < a.columns; i += kThreads) {
-      ChannelStatistics& to = a.statistics[first_column + i];
+    for (int i = thread_index(); i < Tile::kColumns && span.first + i < span.end; i += kThreads) {
+      ChannelStatistics& to = a.statistics[span.first + i];
       atomic_add(&to.s1, shared->s1[i]);
       atomic_add(reinterpret_cast<std::int64_t*>(&to.s2), shared->s2[i]);
-      atomic_min(a.lo + first_column + i, shared->lo[i]);
-      atomic_max(a.hi + first_column + i, shared->hi[i]);
+      atomic_min(a.lo + span.first + i, shared->lo[i]);
+      atomic_max(a.hi + span.first + i, shared->hi[i]);
     }
     if (!last_block(a.arrivals, shared_memory<std::uint32_t>(kArrivals))) return;
     for (int i = thread_index(); i < a.columns; i += kThreads) {
@@ -201,9 +207,9 @@ struct ErrorProductKernel {
     std::int32_t at, offsets;  // at: of the quad; -1: none
     std::uint32_t codes, mask;
     Quad other, y[Norms];
-    BITCYCLE_DEVICE void load(const Args& a, int row, int i0) {
+    BITCYCLE_DEVICE void load(const Args& a, int row, int i0, int end) {
       const RowInfo info = Tile::load_row(Tile::kRowInfo, row);
-      at = info.at < 0 || i0 >= a.columns ? -1 : info.at + i0;
+      at = info.at < 0 || i0 >= end ? -1 : info.at + i0;
       offsets = info.offsets;
       codes = info.codes;
       if (at < 0 || !a.sums_gradients) return;
@@ -252,10 +258,11 @@ struct ErrorProductKernel {
   };
 
   BITCYCLE_DEVICE static void run(const Args& a) {
-    const int column_tiles = (a.columns + Tile::kColumns - 1) / Tile::kColumns;
-    const int first_column = block_index() % column_tiles * Tile::kColumns;
+    const int column_tiles = Tile::column_tiles(a.g, a.columns), column_tile = block_index() % column_tiles;
     const int first = block_index() / column_tiles, step = block_count() / column_tiles;
-    const int column = Columns::column(), i0 = first_column + column;
+    const ColumnSpan span = Tile::columns_at(a.g, a.columns, column_tile);
+    const int column = Columns::column(), i0 = span.first + column;
+    const typename Tile::StreamedSums streamed_sums(a.g, column_tile, i0);
     const GradientSum& gradient_sum = a.gradient_sum;
     ChannelScale scale[4];
     NormSums sums[Norms];
@@ -263,17 +270,17 @@ struct ErrorProductKernel {
     float largest_u = 0.0F;
     std::uint32_t additions = 0;
     std::int32_t dx_key = 0;
-    for (int j = 0; j < 4 && i0 < a.columns; ++j) {
+    for (int j = 0; j < 4 && i0 < span.end; ++j) {
       scale[j] = a.scale[i0 + j];
       if (a.sums_gradients && gradient_sum.mask_y != nullptr)
         mask[j] = norm_constants(gradient_sum.mask_norm, static_cast<std::uint32_t>(i0 + j));
     }
     for (int i = 0; i < Norms; ++i) {
-      if (a.sums_gradients && gradient_sum.norm[i].sums != nullptr && i0 < a.columns)
+      if (a.sums_gradients && gradient_sum.norm[i].sums != nullptr && i0 < span.end)
         sums[i].start(gradient_sum.norm[i], i0);
     }
     EpilogueOffsets offset;
-    Tile tile(a.g, a.weights, a.columns, first_column, first, step);
+    Tile tile(a.g, a.weights, a.columns, column_tile * Tile::kColumns, first, step);
     for (int chunk = first; chunk < Tile::chunks(a.g); chunk += step) {
       tile.run(chunk, chunk + step);
       BITCYCLE_UNROLL_BY(1)
@@ -281,22 +288,23 @@ struct ErrorProductKernel {
         // What comes from memory is asked for first, for several rows.
         FromMemory rows[kAhead];
         BITCYCLE_UNROLL
-        for (int i = 0; i < kAhead; ++i) rows[i].load(a, Columns::row() + (first_row + i) * Columns::kStep, i0);
+        for (int i = 0; i < kAhead; ++i)
+          rows[i].load(a, Columns::row() + (first_row + i) * Columns::kStep, i0, span.end);
         BITCYCLE_UNROLL
         for (int row = 0; row < kAhead; ++row) {
           const int r = Columns::row() + (first_row + row) * Columns::kStep;
           const FromMemory& from = rows[row];
           const std::int32_t at = from.at;
           if (at < 0) continue;
-          double sum[4], streamed = 0.0;
+          double sum[4], streamed[4] = {};
           Tile::load_sums(r, column, sum);
           offset.load(a.offset, from.offsets + i0);
-          if constexpr (!kShared) streamed = static_cast<double>(from.codes);
+          if constexpr (!kShared) streamed_sums.load(from.codes, r, streamed);
           Quad dx;
           BITCYCLE_UNROLL
           for (int j = 0; j < 4; ++j) {
             dx.v[j] = kShared ? rescale_shared(scale[j].a, sum[j], offset.v[j])
-                              : rescale(scale[j].a, sum[j], scale[j].b, streamed, offset.v[j]);
+                              : rescale(scale[j].a, sum[j], scale[j].b, streamed[j], offset.v[j]);
           }
           if (a.dx != nullptr) put_quad(a.dx, at, dx);
           if (a.dx_bound != nullptr) {
@@ -350,11 +358,11 @@ struct ErrorProductKernel {
         atomic_max(reinterpret_cast<std::int32_t*>(gradient_sum.u_bound), shared->u);
     }
     if (!a.sums_gradients) return;
-    for (int c = thread_index(); c < Tile::kColumns && first_column + c < a.columns; c += kThreads) {
+    for (int c = thread_index(); c < Tile::kColumns && span.first + c < span.end; c += kThreads) {
       for (int i = 0; i < Norms; ++i) {
         if (gradient_sum.norm[i].sums == nullptr) continue;
-        atomic_add(&gradient_sum.norm[i].sums[first_column + c].s_u, shared->s_u[i][c]);
-        atomic_add(&gradient_sum.norm[i].sums[first_column + c].s_ut, shared->s_ut[i][c]);
+        atomic_add(&gradient_sum.norm[i].sums[span.first + c].s_u, shared->s_u[i][c]);
+        atomic_add(&gradient_sum.norm[i].sums[span.first + c].s_ut, shared->s_ut[i][c]);
       }
     }
   }

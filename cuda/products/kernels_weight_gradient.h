@@ -167,7 +167,7 @@ struct WeightGradientProductKernel : WeightGradientShape<LG, LX, MT> {
         const int i = (half * kSteps + step) * 32;
         if (i >= a.positions) break;
         std::uint32_t ones[1][2] = {{0x01010101U, 0x01010101U}};
-        if (!a.exact && tile.sums_columns()) {
+        if (!a.exact && tile.sums_columns(a.s)) {
           const Record r = shared_load(shared_memory<Record>(kRecords) + chunk);
           const std::uint32_t exists = ballot(
               kAllLanes,
@@ -178,7 +178,7 @@ struct WeightGradientProductKernel : WeightGradientShape<LG, LX, MT> {
         }
         if (LX == 2 || own.groups != kOwnGroups) {
           multiply<false, true>(a, own, bytes, g + 512 * step, step, ones);
-        } else if (tile.sums_columns()) {
+        } else if (tile.sums_columns(a.s)) {
           multiply<true, true>(a, own, bytes, g + 512 * step, step, ones);
         } else {
           multiply<true, false>(a, own, bytes, g + 512 * step, step, ones);
@@ -194,9 +194,11 @@ struct WeightGradientProductKernel : WeightGradientShape<LG, LX, MT> {
     if (half == 0) Merge::template merge<true>(own, words, side);
     sync_threads();
     if (half != 0) Merge::template merge<false>(own, words, side);
-    if (tile.sums_columns()) Merge::merge_columns(own, words + kSumWords, side);
+    if (tile.sums_columns(a.s)) Merge::merge_columns(own, words + kSumWords, side);
     sync_threads();
-    if (a.sums.narrow != 0) {
+    if (a.s.groups != 1) {
+      Merge::add_groups_to_grid(a, words);
+    } else if (a.sums.narrow != 0) {
       Merge::add_to_grid(a, words, reinterpret_cast<std::uint32_t*>(a.sums.words));
     } else {
       Merge::add_to_grid(a, words, a.sums.words);

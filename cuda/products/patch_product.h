@@ -61,7 +61,8 @@ struct Patches {
   const std::uint8_t* codes;                                                       // (n, in_h, in_w, channels)
   Tiling tiling;
   ClassMap map;           // which taps exist at a position
-  std::int32_t slices;    // of a pixel
+  std::int32_t slices;    // of a pixel: all, or those of a tile's window (group_tiles.h)
+  std::int32_t pixel;     // bytes from one pixel to the next
   std::int32_t pitch;     // of a patch: planes (slice, pixel) of 16 bytes, pixels that are copied together lie in
                           // different banks
   std::int32_t segments;  // kh * kw * slices
@@ -123,13 +124,15 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
 
   const Patches& x;
   const int columns, step;                           // of the result; from the block's chunk to its next one
+  const int first_channel;                           // of a pixel's
   PatchWindow coming;                                // of the patch that is on its way
   int buffer = 0;                                    // it arrives in, and its window's
   int own_pixel, pixels_step, own_plane, own_slice;  // what the thread copies
 
-  BITCYCLE_DEVICE PatchProduct(const Patches& source, const Packed& packed, int of_result, int first_column,
-                               int first_chunk, int chunk_step)
-      : x(source), columns(of_result), step(chunk_step) {
+  /// As TileProduct.
+  BITCYCLE_DEVICE PatchProduct(const Patches& source, const Packed& packed, int of_result, int first_row,
+                               int first_chunk, int chunk_step, int channel = 0)
+      : x(source), columns(of_result), step(chunk_step), first_channel(channel) {
     const Tiling& t = x.tiling;
     const int thread = thread_index();
     for (int i = thread; i < 2 * x.steps() * kSegmentRows; i += kBlock) {  // padded, so that every segment is there
@@ -137,7 +140,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
       const int pair = i / 2 / kSegmentRows, row = i / 2 % kSegmentRows, segment = 2 * pair + i % 2;
       const int limb = row / kColumns, column = row % kColumns;
       async_copy16(shared_memory<std::uint8_t>(x.weights + (segment * kSegmentRows + row) * 16),
-                   packed.bytes + (limb * packed.rows + first_column + column) * packed.depth + segment * 16, true);
+                   packed.bytes + (limb * packed.rows + first_row + column) * packed.depth + segment * 16, true);
     }
     for (int segment = thread; segment < 2 * x.steps(); segment += kBlock) {
       // Behind the last segment any pixel will do: its weights are zeros, and sums of codes leave it out.
@@ -150,7 +153,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
     for (int i = thread; i < t.pixels(); i += kBlock) {
       const PatchItem item = pixel_item(t, i);
       shared_store(shared_memory<PatchItem>(x.items) + i,
-                   PatchItem{item.position | kGuardBits, item.distance * x.slices * 16});
+                   PatchItem{item.position | kGuardBits, item.distance * x.pixel});
     }
     for (int i = 0; i < 2; ++i) {
       if (thread < 32 && first_chunk + i * step < t.chunks) make_window(first_chunk + i * step, i);
@@ -159,7 +162,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
     // A thread keeps its slice; where they do not divide the threads, the last ones copy nothing.
     pixels_step = kBlock / x.slices;
     own_pixel = thread / x.slices < pixels_step ? thread / x.slices : t.pixels();
-    own_slice = thread % x.slices * 16;
+    own_slice = thread % x.slices * 16 + first_channel;
     own_plane = thread % x.slices * x.pitch * 16;
     sync_threads();
     if (first_chunk < t.chunks) load();
@@ -208,7 +211,7 @@ struct PatchProduct : TileOfSums<1, LB, SignedB, NT, MT> {
   BITCYCLE_DEVICE Word4* window(int i) const { return shared_memory<Word4>(x.windows) + 2 * i; }
   /// By one warp.
   BITCYCLE_DEVICE void make_window(int chunk, int i) const {
-    const PatchWindow made = window_at(x.tiling, chunk, x.slices * 16);
+    const PatchWindow made = window_at(x.tiling, chunk, x.pixel);
     Word4 words[2];
     memcpy(words, &made, sizeof made);
     if (lane_index() != 0) return;

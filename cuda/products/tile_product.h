@@ -15,9 +15,12 @@ struct StreamedRows {
   const void* codes;     // (n, source_h, source_w, channels), bytes or 16-bit words
   std::int32_t rows;     // n * h * w
   Divisor h, w, stride;  // h, w: of the rows' positions
-  std::int32_t source_h, source_w, channels;
+  std::int32_t source_h, source_w;
+  std::int32_t channels;  // of a pixel that the reduction runs over: all, or a tile's window (group_tiles.h)
+  std::int32_t pixel;     // codes from one pixel to the next
   std::int32_t kh, kw, padding;
   bool transposed;     // error pass: row (h, w) meets (h + padding - kh) / stride
+  bool segments;       // sixteen codes that begin at a multiple of sixteen channels are 16-byte segments of memory
   std::int32_t depth;  // kh * kw * channels
   ClassMap map;        // which taps exist at a row's position
   /// Of each tap's pixel from the row's, in codes. In an error pass with a stride s: where s divides a - k,
@@ -25,9 +28,11 @@ struct StreamedRows {
   std::int32_t offsets[kMostTaps + 1];
 
   void set_offsets() {
+    depth = kh * kw * channels;
+    segments = channels % 16 == 0 && pixel % 16 == 0;
     for (std::int32_t tap = 0; tap < kh * kw; ++tap) {
       const std::int32_t y = tap / kw, x = tap % kw;
-      offsets[tap] = (transposed ? -(y / stride.value * source_w + x / stride.value) : y * source_w + x) * channels;
+      offsets[tap] = (transposed ? -(y / stride.value * source_w + x / stride.value) : y * source_w + x) * pixel;
     }
   }
 
@@ -48,7 +53,7 @@ struct StreamedRows {
     cursor.taps = global_load(map.taps + cursor.position_class);
     const int base_y = transposed ? quotient(y + padding, stride) : y * stride.value - padding;
     const int base_x = transposed ? quotient(x + padding, stride) : x * stride.value - padding;
-    cursor.base = ((n * source_h + base_y) * source_w + base_x) * channels;
+    cursor.base = ((n * source_h + base_y) * source_w + base_x) * pixel;
     return cursor;
   }
 };
@@ -76,6 +81,11 @@ struct alignas(16) RowInfo {
   std::uint32_t codes, unused;  // sum of its codes: at most 33,025 of 16 bits
 };
 
+/// Columns of the result that a tile has: from the first one to before the end.
+struct ColumnSpan {
+  std::int32_t first, end;
+};
+
 /// The sums of one block's product on their way from tensor cores to the epilogue: rows x 8 NT columns in shared
 /// memory, beside them what belongs to a row. Each of four warps writes and reads its own 16 MT rows.
 template <int LA, int LB, bool SignedB, int NT, int MT>
@@ -86,6 +96,24 @@ struct TileOfSums {
   using Sum = std::conditional_t<kDiagonals == 1, std::uint32_t, double>;
   static constexpr int kPitch = kColumns + 8;  // rows that are stored together lie in different banks
   static constexpr int kSumBytes = kRows * kPitch * static_cast<int>(sizeof(Sum));
+
+  // How the columns of the result are dealt out. Products with groups deal them otherwise (grouped_tile.h).
+  template <typename Source>
+  BITCYCLE_HD static std::int32_t column_tiles(const Source&, std::int32_t columns) {
+    return (columns + kColumns - 1) / kColumns;
+  }
+  template <typename Source>
+  BITCYCLE_DEVICE static ColumnSpan columns_at(const Source&, std::int32_t columns, int tile) {
+    return {tile * kColumns, columns};
+  }
+  /// The sums of streamed codes that four neighbouring columns of a row are offset by: the row's.
+  struct StreamedSums {
+    template <typename Source>
+    BITCYCLE_DEVICE StreamedSums(const Source&, int, int) {}
+    BITCYCLE_DEVICE void load(std::uint32_t codes, int, double (&sums)[4]) const {
+      for (int j = 0; j < 4; ++j) sums[j] = static_cast<double>(codes);
+    }
+  };
 
   /// Limbs' sums of one element, together. All but those of the highest limb are not negative. Up to four limbs make at
   /// most 46 bits (fits_tensor_cores), which are exact; five round once.
@@ -133,6 +161,9 @@ struct TileOfSums {
       }
     }
   }
+  BITCYCLE_DEVICE static double load_sum(int row, int column) {
+    return static_cast<double>(shared_load(shared_memory<Sum>(0) + row * kPitch + column));
+  }
   BITCYCLE_DEVICE static RowInfo load_row(int info, int row) {
     const Word4 word = shared_load(shared_memory<Word4>(info) + row);
     return {static_cast<std::int32_t>(word.v[0]), static_cast<std::int32_t>(word.v[1]), word.v[2], word.v[3]};
@@ -178,7 +209,7 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
     }
     // The thread's row.
     std::uint8_t* to = bytes + thread_index() * kBytePitch;
-    if (x.channels % 16 == 0) {
+    if (x.segments) {
       BITCYCLE_UNROLL
       for (int part = 0; part < kParts; ++part) {
         const bool exists = row.exists();
@@ -227,9 +258,11 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
 
   const StreamedRows& x;
   const Packed& weights;
-  const int columns, first_column;
-  BITCYCLE_DEVICE TileProduct(const StreamedRows& rows, const Packed& packed, int of_result, int column, int, int)
-      : x(rows), weights(packed), columns(of_result), first_column(column) {}
+  const int columns, first_weights, first_channel;
+  /// of_result: columns of the result; first_row: of the tile's weights; channel: of a pixel's, where the tile's begin.
+  BITCYCLE_DEVICE TileProduct(const StreamedRows& rows, const Packed& packed, int of_result, int first_row, int, int,
+                              int channel = 0)
+      : x(rows), weights(packed), columns(of_result), first_weights(first_row), first_channel(channel) {}
 
   /// Chunks of rows, and the position of a chunk's row r; -1: none.
   BITCYCLE_HD static int chunks(const StreamedRows& x) { return (x.rows + kRows - 1) / kRows; }
@@ -243,13 +276,14 @@ struct TileProduct : TileOfSums<LA, LB, SignedB, NT, 2> {
   BITCYCLE_DEVICE void run(int chunk_index, int) {
     const int thread = thread_index(), lane = lane_index(), warp = thread / 32;
     StreamedRows::Cursor row = x.row(chunk_index * kRows + thread);
+    row.base += first_channel;
     Tap tap;
     const std::uint8_t* own_weights[kOwn];
     BITCYCLE_UNROLL
     for (int i = 0; i < kOwn; ++i) {
       const int segment = thread + i * kBlock, column = segment / kParts % kColumns, limb = segment / kParts / kColumns;
       own_weights[i] =
-          weights.bytes + (limb * weights.rows + first_column + column) * weights.depth + segment % kParts * 16;
+          weights.bytes + (limb * weights.rows + first_weights + column) * weights.depth + segment % kParts * 16;
     }
     const int chunks = (x.depth + kDepth - 1) / kDepth;
     std::int32_t sums[kDiagonals][2][NT][4];

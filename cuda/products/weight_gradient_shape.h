@@ -45,6 +45,7 @@ struct WeightGradientShape {
     const void *g, *x;
     const std::uint8_t* existence;  // (planes, out_h * out_w, 16)
     WeightGradientSums sums;
+    GroupTiles groups;               // with groups: output channels of a block, and the input channels that they meet
     std::int32_t slices;             // of sixteen input channels; more than one: of a kernel of 1 x 1
     std::int32_t planes;             // of sixteen taps
     std::int32_t pixels, positions;  // of a chunk; positions in shared memory, a multiple of 32
@@ -98,7 +99,9 @@ struct WeightGradientShape {
     std::int32_t row, column, group, part;  // first output channel, first input channel, first group; of the chunks
     std::int32_t groups, taps;              // that it has; of them regular ones: taps, or slices of the one tap
     std::int32_t g, stage_bytes;            // of a stage: where gradients begin
-    BITCYCLE_DEVICE bool sums_columns() const { return row == 0; }
+    /// Sums of input codes are made once: by the first output channels' blocks; with groups by those of a group's first
+    /// one, which every block looks for (weight_gradient_merge.h).
+    BITCYCLE_DEVICE bool sums_columns(const Geometry& s) const { return row == 0 || s.groups != 1; }
   };
   BITCYCLE_DEVICE static Tile tile_at(const Args& a, int index) {
     Tile tile;
@@ -106,6 +109,7 @@ struct WeightGradientShape {
     tile.row = index * kRows;
     int group = divide(column, a.column_tiles);
     tile.column = column * kColumns * a.slices;
+    if (a.s.groups != 1) tile.column += a.groups.first_channel(index);
     tile.part = divide(group, a.group_tiles);
     tile.group = group * kGroups;
     // Existence does not depend on the input channel: the first ones' blocks have it.

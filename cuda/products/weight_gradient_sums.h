@@ -8,12 +8,16 @@
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
 
-/// The integers of a weight gradient, (o + 1, taps * c + taps), 0 before and after: products, sums of gradient codes
-/// over the positions where a tap exists, and in the last row sums of activation codes. 32 bits where no sum can need
-/// more, because a GPU adds twice as many of them at once.
+/// The integers of a weight gradient, 0 before and after: (o, taps * c / groups + taps), products and sums of gradient
+/// codes over the positions where a tap exists, and behind them (taps, c), sums of activation codes. 32 bits where no
+/// sum can need more, because a GPU adds twice as many of them at once.
 struct WeightGradientSums {
   std::int64_t* words;
   std::int32_t narrow;
+  static std::int64_t size(const ConvShape& s) {
+    const std::int64_t taps = s.kh * s.kw;
+    return s.o * (s.forward_depth() + taps) + taps * s.c;
+  }
   BITCYCLE_DEVICE std::int64_t load(std::int64_t at) const {
     return narrow != 0 ? std::int64_t{global_load(reinterpret_cast<const std::uint32_t*>(words) + at)}
                        : global_load(words + at);
@@ -33,7 +37,7 @@ struct WeightGradientFinishKernel {
   static constexpr int kThreads = 128;
   struct Args {
     Geometry s;
-    Divisor c, taps;
+    Divisor c, taps, o;  // c, o: of a group
     const Affine *g, *x;
     WeightGradientSums sums;    // as the product leaves them
     const std::int64_t* terms;  // (taps), of one image
@@ -44,21 +48,22 @@ struct WeightGradientFinishKernel {
   static constexpr int kSharedBytes = 16;
   BITCYCLE_DEVICE static void run(const Args& a) {
     const WeightGradientScale scale = weight_gradient_scale(*a.g, *a.x);
-    const int taps = a.taps.value, regular = taps * a.s.c, columns = regular + taps;
+    const int taps = a.taps.value, regular = taps * a.c.value, columns = regular + taps;
     const std::int64_t x_sums = static_cast<std::int64_t>(a.s.o) * columns;
     for (auto e = static_cast<int>(first_element()); e < a.size; e += static_cast<int>(grid_threads())) {
       int channel = e, tap = divide(channel, a.c);
       const int o = divide(tap, a.taps);
-      const std::int64_t row = static_cast<std::int64_t>(o) * columns, product = row + tap * a.s.c + channel;
+      const std::int64_t row = static_cast<std::int64_t>(o) * columns, product = row + tap * a.c.value + channel;
       const std::int64_t sum = a.sums.load(product);
       a.sums.clear(product);
       global_store(a.dw + e,
-                   rescale_weight_gradient(scale, to_binary64(sum), to_binary64(a.sums.load(row + regular + tap)),
-                                           to_binary64(a.sums.load(x_sums + tap * a.s.c + channel)),
-                                           to_binary64(global_load(a.terms + tap) * a.s.n)));
+                   rescale_weight_gradient(
+                       scale, to_binary64(sum), to_binary64(a.sums.load(row + regular + tap)),
+                       to_binary64(a.sums.load(x_sums + tap * a.s.c + quotient(o, a.o) * a.c.value + channel)),
+                       to_binary64(global_load(a.terms + tap) * a.s.n)));
     }
     if (!last_block(a.arrivals, shared_memory<std::uint32_t>(0))) return;
-    for (int i = thread_index(); i < columns; i += kThreads) a.sums.clear(x_sums + i);
+    for (int i = thread_index(); i < taps * a.s.c; i += kThreads) a.sums.clear(x_sums + i);
     for (int i = thread_index(); i < a.s.o * taps; i += kThreads) {
       a.sums.clear(static_cast<std::int64_t>(i / taps) * columns + regular + i % taps);
     }

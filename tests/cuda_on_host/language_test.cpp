@@ -2,10 +2,9 @@
 // Steps of language models are graphs in which the host takes no part, in any order of blocks and branches.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-
 #include "cuda/host/host_runtime.h"
 #include "nn/train/trainer.h"
+#include "tests/cuda_on_host/step_table.h"
 #include "tests/golden/temporary_folder.h"
 #include "tests/property/run_files.h"
 #include "tests/property/text_fixture.h"
@@ -65,15 +64,7 @@ GraphCounts counts_of_a_step(const std::string& model, const std::string& train,
   const auto device = make_cuda_device_on_host(options, nullptr, &graphs);
   NetworkRun run(config, dataset, *device);
   EXPECT_THROW(run.step(0), NonFiniteError);  // nothing is computed
-  std::printf("%lld launches, at most %lld one after the other, %.0f MiB of device memory\n",
-              static_cast<long long>(graphs.nodes), static_cast<long long>(graphs.critical_path),
-              static_cast<double>(device->memory_bytes()) / 1048576.0);
-  std::printf("| kernel | launches | in branches | MB | GMAC |\n");
-  for (const auto& [name, kernel] : graphs.kernels) {
-    std::printf("| %s | %lld | %lld | %.1f | %.2f |\n", name.c_str(), static_cast<long long>(kernel.launches),
-                static_cast<long long>(kernel.in_branches), static_cast<double>(kernel.bytes) * 1e-6,
-                static_cast<double>(kernel.macs) * 1e-9);
-  }
+  print_step_table(graphs, device->memory_bytes());
   return graphs;
 }
 
@@ -112,7 +103,8 @@ TEST(CudaOnHostLanguage, TheStepOfTransformerLmIsAFewHundredLaunches) {
   const GraphCounts graphs = counts_of_a_step(
       "name: transformer_lm, layers: 6, embedding: 512, ffn: 2048, heads: 8, dropout: 0.1, quantise: linears",
       "steps: 2, batch: 8, time_steps: 256", kAdamw);
-  // A linear layer: range, codes, product, bias; range, codes, error product, three for the bias.
+  // A linear layer: range, codes, product with its bias; range, codes, error product, three for the bias.
+  EXPECT_EQ(graphs.kernels.count("add bias"), 0U);
   EXPECT_EQ(graphs.kernels.at("matrix weight gradient").in_branches, 37);
   EXPECT_LE(graphs.critical_path, 6 * 90 + 20);
 }
