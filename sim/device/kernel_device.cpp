@@ -197,6 +197,7 @@ class KernelExecutable final : public Executable {
         if (nodes != nullptr && nodes->has_kernel(*operation)) {
           uses_[launches_.size()].kernel = name_of(*operation);
           if (is_made_by_reader(program_, *operation, options.kept)) {
+            uses_[launches_.size()].writes.clear();
             launches_.push_back([](const KernelStep&) {});
             continue;
           }
