@@ -28,6 +28,16 @@ std::vector<std::string> cells(const std::string& name, const BitOpsSum& sum, co
 
 std::string widths_text(const LayerWidths& widths) { return widths.forward.text() + "/" + widths.gradient.text(); }
 
+/// What of a step the metric `paper` counts, as the config has it.
+std::string counted_text(const BitOpsOptions& options) {
+  const std::string batch_norm =
+      "batch norm is " + std::string(options.count_batch_norm ? "" : "not ") + "counted (cost.count_batch_norm)";
+  if (options.paper_layers == "*" && options.paper_samples == 0) return "; " + batch_norm;
+  const std::string samples = options.paper_samples == 0 ? "every sample" : grouped(options.paper_samples);
+  return "; of each step it\n            counts " + samples + " (cost.paper_samples), and of the layers " +
+         options.paper_layers + "\n            (cost.paper_layers), where GMAC counts all; " + batch_norm;
+}
+
 void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& report, bool layers) {
   const BitOpsSum& total = report.total;
   const std::string what = input.whole_batches ? "a step" : (input.sample == "image" ? "an " : "a ") + input.sample;
@@ -82,8 +92,7 @@ void print_table(std::ostream& out, const CostInput& input, const BitOpsReport& 
   out << "\n"
       << "  BitOPs = MACs x bits of one operand x bits of the other.\n"
       << "  paper     every MAC in all three passes at the scheduled widths: b*b + b*bg + b*bg, as the paper's code\n"
-      << "            counts; batch norm is " << (report.options.count_batch_norm ? "" : "not ")
-      << "counted (cost.count_batch_norm)\n"
+      << "            counts" << counted_text(report.options) << "\n"
       << "  executed  what ran: float32 layers at 32x32, no error pass for the first layer, the error pass's weights "
          "at\n"
       << "            the width of their grid where precision.error_weights is shared\n";

@@ -4,10 +4,13 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <sstream>
+#include <stdexcept>
+#include <vector>
 
 #include "cost_models/csv.h"
 
@@ -16,14 +19,35 @@ namespace {
 
 using Histogram = std::map<LayerWidths, std::int64_t>;
 
-/// Samples of a step that the `paper` metric counts of a layer.
-std::int64_t paper_samples(const BitOpsOptions& options, const std::string& layer) {
-  std::istringstream patterns(options.paper_layers);
-  for (std::string pattern; std::getline(patterns, pattern, ',');) {
-    const auto first = pattern.find_first_not_of(' '), last = pattern.find_last_not_of(' ');
+bool matches(const std::string& pattern, const std::string& layer) {
+  return fnmatch(pattern.c_str(), layer.c_str(), 0) == 0;
+}
+
+/// The patterns of paper_layers, each of which matches a layer.
+std::vector<std::string> paper_patterns(const Workload& workload, const BitOpsOptions& options) {
+  std::vector<std::string> patterns;
+  std::istringstream texts(options.paper_layers);
+  for (std::string text; std::getline(texts, text, ',');) {
+    const auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');
     if (first == std::string::npos) continue;
-    if (fnmatch(pattern.substr(first, last - first + 1).c_str(), layer.c_str(), 0) != 0) continue;
-    return options.paper_samples > 0 ? options.paper_samples : options.batch;
+    const std::string pattern = text.substr(first, last - first + 1);
+    const auto& layers = workload.matrix;
+    if (std::none_of(layers.begin(), layers.end(), [&](const auto& of) { return matches(pattern, of.layer); })) {
+      std::string names;
+      for (const auto& of : layers) names += (names.empty() ? "" : ", ") + of.layer;
+      throw std::invalid_argument("'" + pattern + "' of cost.paper_layers matches no layer of " + workload.model +
+                                  "; its layers are " + names);
+    }
+    patterns.push_back(pattern);
+  }
+  return patterns;
+}
+
+/// Samples of a step that the `paper` metric counts of a layer.
+std::int64_t paper_samples(const std::vector<std::string>& patterns, const BitOpsOptions& options,
+                           const std::string& layer) {
+  for (const auto& pattern : patterns) {
+    if (matches(pattern, layer)) return options.paper_samples > 0 ? options.paper_samples : options.batch;
   }
   return 0;
 }
@@ -31,6 +55,7 @@ std::int64_t paper_samples(const BitOpsOptions& options, const std::string& laye
 BitOps count(const Workload& workload, const std::function<Histogram(const std::string&)>& histogram,
              const BitOpsOptions& options) {
   BitOps cost;
+  const std::vector<std::string> patterns = paper_patterns(workload, options);
   const ErrorPassOptions error_pass{options.error_weights, options.error_grid_bits};
   cost.rows.reserve(workload.matrix.size() * kPasses.size() * 8);
   const auto add = [&](BitOpsRow row) {
@@ -58,7 +83,7 @@ BitOps count(const Workload& workload, const std::function<Histogram(const std::
         row.macs = static_cast<double>(operation.shape.macs()) * static_cast<double>(options.batch) *
                    static_cast<double>(steps);
         row.paper_bitops = row.macs * row.paper_lhs_bits * row.paper_rhs_bits;
-        if (const std::int64_t counted = paper_samples(options, operation.layer); counted != options.batch) {
+        if (const std::int64_t counted = paper_samples(patterns, options, operation.layer); counted != options.batch) {
           row.paper_bitops = row.paper_bitops / static_cast<double>(options.batch) * static_cast<double>(counted);
         }
         const OperandBits executed = executed_bits(operation, pass, scheduled, error_pass);

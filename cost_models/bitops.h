@@ -48,7 +48,7 @@ struct BitOps {
   double executed = 0.0;
 };
 
-/// Cost of steps [begin, end).
+/// Cost of steps [begin, end). Throws std::invalid_argument: a pattern of paper_layers that no layer has.
 BitOps count_bitops(const Workload& workload, const PrecisionPlan& plan, std::int64_t begin, std::int64_t end,
                     const BitOpsOptions& options);
 /// The same steps with every integer width at the plan's maximum: the static baseline of `saving_percent`.

@@ -29,7 +29,9 @@ OperandBits executed_bits(const MatrixOperation& operation, Pass pass, const Lay
   const bool float32_gradient = pass != Pass::kForward && scheduled.gradient.is_float32();
   if (!operation.quantised || scheduled.forward.is_float32() || float32_gradient) return {32, 32};
   OperandBits bits = scheduled_bits(pass, scheduled);
-  if (pass == Pass::kError && error_pass.weights == ErrorWeights::kShared) bits.rhs = error_pass.grid_bits;
+  // Of weights; an activation, in a product of attention, has no other codes than those of the forward pass.
+  const bool weights = !operation.rhs_is_activation;
+  if (pass == Pass::kError && weights && error_pass.weights == ErrorWeights::kShared) bits.rhs = error_pass.grid_bits;
   return bits;
 }
 

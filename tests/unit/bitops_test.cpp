@@ -47,6 +47,27 @@ TEST(BitOps, ExecutedCountsWhatRan) {
   const BitOps requantised = count_bitops(workload, plan, 0, 10, options_of(ErrorWeights::kRequantised));
   EXPECT_EQ(requantised.executed, kMacs * (16 + 32) + kMacs * (16 + 32 + 32) + 3 * kMacs * 1024);
   EXPECT_EQ(count_bitops(workload, plan, 0, 0, options_of(ErrorWeights::kShared)).paper, 0.0);
+  // Activations, as the operands of attention are, lie on no grid of weights.
+  Workload attention = workload;
+  attention.matrix[1].rhs_is_activation = true;
+  EXPECT_EQ(count_bitops(attention, plan, 0, 10, options_of(ErrorWeights::kShared)).executed, requantised.executed);
+}
+
+TEST(BitOps, PatternsOfThePapersLayersMustMatchOne) {
+  const Workload workload = three_layers();
+  const PrecisionPlan plan = plan_of(BitWidth::integer(4), BitWidth::integer(8));
+  BitOpsOptions options = options_of(ErrorWeights::kShared);
+  options.paper_layers = "mid*,last";
+  EXPECT_EQ(count_bitops(workload, plan, 0, 10, options).paper, 2 * kMacs * (16 + 32 + 32));
+  options.paper_layers = "last,rnn*";
+  try {
+    count_bitops(workload, plan, 0, 10, options);
+    FAIL();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_NE(std::string(error.what()).find("'rnn*' of cost.paper_layers matches no layer of three"),
+              std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(BitOps, OneFloat32OperandMakesAFloat32Product) {
