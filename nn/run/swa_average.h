@@ -8,7 +8,7 @@
 
 namespace bitcycle {
 
-/// The mean of `models` points that `average` is, with one more: average (1 - 1/(models + 1)) + point / (models + 1).
+/// The mean of `models` points that `average` is, with one more: average (1 - q) + point q, q = 1/(models + 1).
 inline float swa_average(float average, float point, std::int64_t models) {
   const double share = 1.0 / static_cast<double>(models + 1);
   return static_cast<float>(static_cast<double>(average) * (1.0 - share) + static_cast<double>(point) * share);

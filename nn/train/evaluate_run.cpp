@@ -2,15 +2,37 @@
 // Evaluating a run's checkpoint, at any width.
 #include <stdexcept>
 
+#include "nn/data/corpus.h"
 #include "nn/data/dataset.h"
 #include "nn/models/state.h"
 #include "nn/run/averaged_network.h"
 #include "nn/run/network_run.h"
+#include "nn/train/progress_state.h"
 #include "nn/train/run_damage.h"
 #include "nn/train/trainer.h"
 #include "nn/train/unreached_width.h"
 
 namespace bitcycle {
+namespace {
+
+/// A word is a number of the dictionary: with another one a perplexity says nothing of the run. Other texts of the same
+/// dictionary are a warning.
+void require_own_words(const RunFolder& folder, const Checkpoint& checkpoint, const std::string& origin,
+                       const Corpus& corpus, const Config& config, std::vector<std::string>& warnings) {
+  if (from_metadata(checkpoint.file.metadata, origin).data_checksum == corpus.checksum) return;
+  const std::string run = "'" + folder.path().string() + "'";
+  const auto dictionary = folder.dictionary();
+  if (dictionary && *dictionary == dictionary_text(corpus)) {
+    warnings.push_back("the texts in '" + config.data.path + "' are not those that " + run +
+                       " was trained on; the dictionary is the same");
+    return;
+  }
+  throw std::runtime_error("the text in '" + config.data.path + "' is not that which " + run +
+                           " was trained on, and its words have other numbers: restore it, or name the folder that has "
+                           "it (--set data.path=FOLDER)");
+}
+
+}  // namespace
 
 EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, const EvaluateOptions& options,
                             const std::vector<ConfigOverride>& overrides) {
@@ -23,6 +45,7 @@ EvaluateResult evaluate_run(const std::filesystem::path& run, Device& device, co
   const Dataset dataset = load_dataset(config);
   NetworkRun network(config, dataset, device);
   const std::string origin = run.string() + ", checkpoint '" + options.checkpoint + "'";
+  if (dataset.text != nullptr) require_own_words(folder, checkpoint, origin, *dataset.text, config, result.warnings);
   if (options.averaged) {
     load_averaged(network.state(), checkpoint.file, origin);
   } else {

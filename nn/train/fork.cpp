@@ -2,8 +2,11 @@
 #include "nn/train/fork.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 
+#include "nn/builder/builder.h"
+#include "nn/train/learning_rate.h"
 #include "nn/train/run_extension.h"
 #include "nn/train/run_key.h"
 
@@ -23,10 +26,21 @@ void check_common_keys(const Config& config, const Config& parent) {
                                                "model.classes",
                                                "model.first_layer",
                                                "model.projections",
+                                               "model.vocabulary",
+                                               "model.layers",
+                                               "model.hidden",
+                                               "model.embedding",
+                                               "model.ffn",
+                                               "model.heads",
+                                               "model.cutoffs",
+                                               "model.band_factor",
                                                "data.name",
+                                               "data.dictionary",
                                                "data.train_images",
                                                "data.test_images",
                                                "train.batch",
+                                               "train.time_steps",
+                                               "optimizer.name",
                                                "precision.error_weights",
                                                "precision.error_grid_bits",
                                                "cost.count_batch_norm"};
@@ -35,8 +49,9 @@ void check_common_keys(const Config& config, const Config& parent) {
     if (std::find(common.begin(), common.end(), line.substr(0, line.find(':'))) != common.end()) text += "\n  " + line;
   }
   if (text.empty()) return;
-  throw std::runtime_error("a fork has model, images, batch and error pass in common with the run it comes from, '" +
-                           config.fork.run + "'; these keys differ:" + text);
+  throw std::runtime_error(
+      "a fork has its model, data, batch, optimiser and error pass in common with the run that it " +
+      std::string("comes from, '") + config.fork.run + "'; these keys differ:" + text);
 }
 
 /// What of the parent's past lies before `step`, and its own schedules up to there.
@@ -51,6 +66,16 @@ std::vector<PrecisionHistory> history_up_to(const Config& parent, std::int64_t s
   history.push_back(
       {step, parent.train.steps, parent.precision.forward, parent.precision.gradient, parent.precision.layers});
   return history;
+}
+
+/// What learning rate `plateau` has seen is state of a run that has it, and begins anew in a fork that changes to it.
+/// True: the state is another one now.
+bool suit_learning_rate(const Config& config, TensorFile& file) {
+  const auto is_plateau_state = [](const NamedTensor& tensor) { return tensor.name == builder::kPlateauState; };
+  if (!is_plateau(config.learning_rate)) return std::erase_if(file.tensors, is_plateau_state) > 0;
+  if (std::any_of(file.tensors.begin(), file.tensors.end(), is_plateau_state)) return false;
+  file.tensors.push_back({builder::kPlateauState, {2}, {0.0F, 0.0F}});
+  return true;
 }
 
 Checkpoint parent_checkpoint(const RunFolder& parent, std::int64_t step) {
@@ -106,6 +131,12 @@ Config with_fork(Config config, const fs::path& run, bool anew) {
   return config;
 }
 
+Checkpoint forked_checkpoint(const Config& config) {
+  Checkpoint checkpoint = parent_checkpoint(RunFolder::existing(config.fork.run), config.fork.step);
+  suit_learning_rate(config, checkpoint.file);
+  return checkpoint;
+}
+
 Checkpoint take_over(const Config& config, RunFolder& folder) {
   const RunFolder parent = RunFolder::existing(config.fork.run);
   const std::int64_t step = config.fork.step;
@@ -115,29 +146,41 @@ Checkpoint take_over(const Config& config, RunFolder& folder) {
                              "' is not the state that this run goes on from: its digest is another one than " +
                              "fork.digest in '" + folder.path().string() + "'");
   }
-  for (const auto& record : parent.steps()) {
-    if (record.step < step) folder.append(record);
-  }
-  for (const auto& record : parent.evaluations()) {
-    if (record.step <= step) folder.append(record);
-  }
-  for (const auto& record : parent.digests()) {
-    if (record.step <= step) folder.append(record);
-  }
-  folder.flush();
-  const auto write = [&](Checkpoint taken) {
-    taken.file.metadata[kIdentityKey] = identity_digest(config);
-    taken.file.metadata[kRunKey] = run_key(config);
-    folder.write_checkpoint(taken);
-  };
+  std::vector<Checkpoint> taken;  // the best one, and that of the step
   const auto steps = parent.checkpoint_steps();
   const std::int64_t best = checkpoint.best_step;
   if (best != step && std::find(steps.begin(), steps.end(), best) != steps.end()) {
     std::vector<std::string> warnings;
-    write(parent.read_checkpoint(std::to_string(best), warnings));
+    taken.push_back(parent.read_checkpoint(std::to_string(best), warnings));
   }
-  write(checkpoint);
-  return checkpoint;
+  taken.push_back(std::move(checkpoint));
+  std::map<std::int64_t, Digest128> suited;
+  for (Checkpoint& one : taken) {
+    if (suit_learning_rate(config, one.file)) suited.emplace(one.step, digest_root(one.file.tensors));
+  }
+
+  for (const auto& record : parent.steps()) {
+    if (record.step < step) folder.append(record);
+  }
+  for (auto record : parent.evaluations()) {
+    if (record.step > step) continue;
+    const auto found = suited.find(record.step);
+    if (found != suited.end()) record.digest = found->second;
+    folder.append(record);
+  }
+  for (const auto& record : parent.digests()) {
+    if (record.step > step) continue;
+    const auto found = suited.find(record.step);
+    folder.append(found == suited.end() ? record : DigestRecord{record.step, found->second, {}});
+  }
+  folder.flush();
+  for (const Checkpoint& one : taken) {
+    Checkpoint own = one;
+    own.file.metadata[kIdentityKey] = identity_digest(config);
+    own.file.metadata[kRunKey] = run_key(config);
+    folder.write_checkpoint(own);
+  }
+  return std::move(taken.back());
 }
 
 }  // namespace bitcycle

@@ -18,6 +18,9 @@ namespace bitcycle {
 /// both.
 Config with_fork(Config config, const std::filesystem::path& run, bool anew);
 
+/// The checkpoint that a config of with_fork() goes on from, with the state that its own learning rate needs.
+Checkpoint forked_checkpoint(const Config& config);
+
 /// Copies records up to fork.step, the checkpoint, and the best one before it into a folder without a checkpoint.
 /// Throws where the checkpoint has not the digest that the config names.
 Checkpoint take_over(const Config& config, RunFolder& folder);

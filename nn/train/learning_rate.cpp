@@ -143,11 +143,13 @@ void check_learning_rate(const LearningRateSpec& spec) {
                 "; a point is a fraction of the run (above 0, at most 1) or a step (above 1)");
   }
   require(std::isfinite(spec.factor) && spec.factor > 0.0,
-          "factor is " + std::to_string(spec.factor) + "; it must be above 0");
+          "factor is " + number_text(spec.factor) + "; it must be above 0");
+  require(!is_plateau(spec) || spec.factor < 1.0,
+          "factor is " + number_text(spec.factor) + "; a plateau's must be below 1, so that the rate falls");
   require(std::isfinite(spec.ratio) && spec.ratio >= 0.0 && spec.ratio <= 1.0,
-          "ratio is " + std::to_string(spec.ratio) + "; it must be 0 to 1");
+          "ratio is " + number_text(spec.ratio) + "; it must be 0 to 1");
   require(std::isfinite(spec.cyclic_min) && spec.cyclic_min >= 0.0 && spec.cyclic_min <= spec.lr,
-          "cyclic_min is " + std::to_string(spec.cyclic_min) + "; it must be 0 to optimizer.lr");
+          "cyclic_min is " + number_text(spec.cyclic_min) + "; it must be 0 to optimizer.lr");
   if (spec.schedule == "cyclic" || spec.schedule == "cyclic_triangular") {
     require(spec.cycles >= 1 && spec.cycles <= spec.steps,
             "cycles is " + std::to_string(spec.cycles) + "; it must be 1 to train.steps");

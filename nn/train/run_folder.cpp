@@ -216,6 +216,10 @@ std::map<std::string, std::string> RunFolder::record_digests() const {
 
 void RunFolder::write_cost(const std::string& csv) { write_file_atomically(path_ / kCost, csv); }
 void RunFolder::write_dictionary(const std::string& text) { write_file_atomically(path_ / kDictionary, text); }
+std::optional<std::string> RunFolder::dictionary() const {
+  if (!std::filesystem::is_regular_file(path_ / kDictionary)) return std::nullopt;
+  return read_file(path_ / kDictionary);
+}
 
 void RunFolder::write_checkpoint(const Checkpoint& checkpoint, int keep) {
   write_checkpoint_file(path_ / kCheckpoints / checkpoint_name(checkpoint.step), checkpoint);
@@ -380,6 +384,13 @@ Checkpoint RunFolder::read_checkpoint(const std::string& which, std::vector<std:
       return std::runtime_error("'" + path_.string() + "' has no checkpoint: it stopped after step " +
                                 std::to_string(recorded_steps()) + ", and the first one is written after " +
                                 std::to_string(config().train.checkpoint_every) + " steps");
+    }
+    if (!finished()) {
+      return std::runtime_error("'" + path_.string() + "' has no checkpoint: its first one, after " +
+                                std::to_string(config().train.checkpoint_every) +
+                                " steps, is being written, or was removed. If the run is at work, try again in a "
+                                "moment; otherwise restore one from a copy, or train again with --restart (this folder "
+                                "is kept)");
     }
     return std::runtime_error("'" + path_.string() +
                               "' has no checkpoint any more: those that it wrote were removed. " +

@@ -108,6 +108,7 @@ class RunFolder {
   void write_cost(const std::string& csv);
   /// dictionary.txt: a word of a text a line, by number.
   void write_dictionary(const std::string& text);
+  std::optional<std::string> dictionary() const;
   /// Flushes the appended lines to the disk: before every checkpoint.
   void flush();
 

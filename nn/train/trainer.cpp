@@ -32,6 +32,7 @@ TrainSummary train(const Config& given, Device& device, const TrainOptions& opti
     if (auto summary = finished_summary(options.run, config, listener)) return std::move(*summary);
   }
   Training training(config, device, options, listener);
+  training.require_start(options.run, options.restart);
   if (options.restart) {
     const auto kept = RunFolder::set_aside(options.run);
     if (!kept.empty()) listener.on_start("the earlier run is kept as " + kept.string());

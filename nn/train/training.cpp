@@ -15,9 +15,10 @@
 namespace bitcycle {
 namespace {
 
-std::string fixed(double value, int digits) {
+/// With one digit behind the point; small numbers with three significant digits.
+std::string millions(double count) {
   char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  std::snprintf(text, sizeof text, count < 1e6 ? "%.3g" : "%.1f", 1e-6 * count);
   return text;
 }
 
@@ -60,6 +61,34 @@ TrainSummary Training::operator()(RunFolder& folder) {
   return summary();
 }
 
+void Training::require_own_data(const ProgressState& restored, const std::string& run) const {
+  if (restored.data_checksum == dataset_.checksum) return;
+  const bool text = dataset_.text != nullptr;
+  throw std::runtime_error((text ? "the text in '" : "the images of '") +
+                           (config_.data.path.empty() ? config_.data.name : config_.data.path) +
+                           (text ? "' is not that which " : "' are not those that ") + run + " was trained on" +
+                           (text ? " (words of its training, validation or test part, or data.dictionary)" : "") +
+                           (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") + ": restore " +
+                           (text ? "it" : "them") + ", or start again with --restart");
+}
+
+void Training::require_start(const std::filesystem::path& run, bool anew) {
+  if (!anew && std::filesystem::exists(run / "config.yaml")) {
+    const RunFolder folder = RunFolder::existing(run);
+    if (folder.config().train.steps == config_.train.steps) return;  // nothing is written before begin() has looked
+    std::vector<std::string> ignored;
+    const auto checkpoint = folder.resume_point(ignored);
+    if (checkpoint) require_own_data(from_metadata(checkpoint->file.metadata, run.string()), run.string());
+    return;
+  }
+  if (config_.fork.run.empty()) return;
+  const Checkpoint checkpoint = forked_checkpoint(config_);
+  const std::string origin =
+      "the checkpoint of step " + std::to_string(checkpoint.step) + " of '" + config_.fork.run + "'";
+  require_own_data(from_metadata(checkpoint.file.metadata, origin), config_.fork.run);
+  load_state(run_.state(), checkpoint.file, origin);
+}
+
 void Training::begin() {
   const builder::NetworkProgram& network = run_.network();
   std::int64_t parameters = 0;
@@ -69,7 +98,7 @@ void Training::begin() {
       static_cast<double>(samples_of_step(config_)) / static_cast<double>(priced_samples_of_step(config_));
   listener_.on_start(config_.model.name + " with " + std::to_string(network.classes) +
                      (text ? " words: " : " classes: ") + std::to_string(parameters) + " parameters, " +
-                     fixed(static_cast<double>(workload_.macs()) / words * 1e-6, 1) + " million MACs for " +
+                     millions(static_cast<double>(workload_.macs()) / words) + " million MACs for " +
                      (text ? "a word" : "an image") + " in each of the three passes");
   if (text) {
     const Corpus& corpus = *dataset_.text;
@@ -77,7 +106,6 @@ void Training::begin() {
                        std::to_string(corpus.validation.size()) + " validation and " +
                        std::to_string(corpus.test.size()) + " test words, " + std::to_string(corpus.words.size()) +
                        " different ones");
-    folder_->write_dictionary(dictionary_text(corpus));
   } else {
     listener_.on_start("data set " + dataset_.name + ": " + std::to_string(dataset_.train.count) + " training and " +
                        std::to_string(dataset_.test.count) + " test images" +
@@ -89,6 +117,7 @@ void Training::begin() {
   auto checkpoint = folder_->resume_point(warnings);
   for (const auto& warning : warnings) warn(warning);
   if (!checkpoint) {
+    write_dictionary();
     folder_->truncate_to(0);
     checkpoint_step_ = 0;
     if (config_.fork.run.empty()) {
@@ -101,13 +130,8 @@ void Training::begin() {
   const std::string origin =
       "the checkpoint of step " + std::to_string(checkpoint->step) + " of " + folder_->path().string();
   ProgressState restored = from_metadata(checkpoint->file.metadata, origin);
-  if (restored.data_checksum != dataset_.checksum) {
-    throw std::runtime_error((text ? "the text of " : "the images of ") + config_.data.name +
-                             (text ? " is not that which " : " are not those that ") + folder_->path().string() +
-                             " was trained on" +
-                             (dataset_.source == nullptr ? "" : ", or the JPEG decoder is another one") + ": restore " +
-                             (text ? "it" : "them") + ", or start again with --restart");
-  }
+  require_own_data(restored, folder_->path().string());
+  write_dictionary();
   load_state(run_.state(), checkpoint->file, origin);
   state_ = restored;
   if (average_) {
@@ -123,6 +147,10 @@ void Training::begin() {
   open_tensorboard();
   last_checkpoint_ = "the last checkpoint is that of step " + std::to_string(state_.step);
   listener_.on_start("resumed at step " + std::to_string(state_.step) + " of " + std::to_string(config_.train.steps));
+}
+
+void Training::write_dictionary() {
+  if (dataset_.text != nullptr) folder_->write_dictionary(dictionary_text(*dataset_.text));
 }
 
 void Training::steps() {
@@ -191,8 +219,8 @@ namespace {
 /// The run was saved, and how it goes on.
 std::string saved_text(std::int64_t step) {
   return ". The run is saved at step " + std::to_string(step) +
-         ", and the same command goes on when the set is again as it was when the run began; a file that was "
-         "broken then already must be mended, which makes another set of it: start again with --restart";
+         ", and the same command goes on when the file is again as it was when the run began. If it was broken then "
+         "already, mend it and start again with --restart: it is another set";
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ class Training {
   /// Everything that can refuse a config happens here, before there is a folder.
   Training(const Config& config, Device& device, const TrainOptions& options, TrainListener& listener);
 
+  /// Throws where the run cannot begin: the folder is of a run on other data, or the state that a fork goes on from
+  /// does not fit. `anew`: what the folder holds does not count. Nothing has been written until then.
+  void require_start(const std::filesystem::path& run, bool anew);
   TrainSummary operator()(RunFolder& folder);
 
  private:
@@ -34,6 +37,8 @@ class Training {
     listener_.on_warning(text);
   }
 
+  void require_own_data(const ProgressState& restored, const std::string& run) const;
+  void write_dictionary();
   void begin();
 
   /// TensorBoard's file is a copy of the records: what goes wrong with it is a warning, and the run goes on without.

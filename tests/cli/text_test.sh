@@ -178,11 +178,84 @@ test_wikitext_trains_from_its_tokens() {
 test_optimisers_and_models_that_do_not_go_together_are_refused() {
   transformer config.yaml
   run 1 "$BITCYCLE" train config.yaml --out run --set model.heads=3
-  contains "$err" "a multiple of twice the heads"
+  contains "$err" "model.embedding must be a multiple of 6, twice the heads"
   run 1 "$BITCYCLE" train config.yaml --out run --set learning_rate.schedule=plateau
   contains "$err" "goes with optimizer.name sgd"
   run 1 "$BITCYCLE" train "$SOURCE/configs/quickstart.yaml" --out run --set optimizer.name=adamw
   contains "$err" "which trains language models"
+}
+
+test_kernels_of_attention_are_compared_node_by_node() {
+  transformer config.yaml
+  local isa
+  for isa in auto portable; do
+    run 0 "$BITCYCLE" verify config.yaml --against reference --steps 1 --isa "$isa"
+    contains "$out" "equal"
+  done
+}
+
+# A run on other texts: nothing of what is there is lost, and no number is given for words that are others.
+test_a_run_keeps_to_the_text_that_it_was_trained_on() {
+  lstm config.yaml 4
+  run 0 "$BITCYCLE" train config.yaml --out run --json
+  local digest perplexity
+  digest=$(json digest)
+  run 0 "$BITCYCLE" eval run --json
+  perplexity=$(json test_perplexity)
+  cp -r text original
+  cp -r run copy
+  sed -i '1s/^/new /' text/train.txt
+  run 1 "$BITCYCLE" train config.yaml --out run --set train.steps=8 --set precision.forward.cycles=4
+  is_error
+  contains "$err" "the text in 'text' is not that which run was trained on"
+  diff -r run copy >differences.txt || failed "the finished run has changed: $(cat differences.txt)"
+  run 1 "$BITCYCLE" eval run
+  is_error
+  contains "$err" "the text in 'text' is not that which 'run' was trained on, and its words have other numbers"
+  # Words that the dictionary has, in another order.
+  cp original/train.txt text/train.txt
+  words text/test.txt 9 5
+  run 0 "$BITCYCLE" eval run
+  contains "$err" "the texts in 'text' are not those that 'run' was trained on; the dictionary is the same"
+  cp original/test.txt text/test.txt
+  run 0 "$BITCYCLE" eval run --json
+  equal "$(json test_perplexity)" "$perplexity" "perplexities"
+  run 0 "$BITCYCLE" train config.yaml --out run --json
+  equal "$(json digest)" "$digest" digests
+}
+
+test_a_fork_may_leave_a_plateau_and_begin_one() {
+  lstm config.yaml 8
+  run 0 "$BITCYCLE" train config.yaml --out parent
+  run 0 "$BITCYCLE" train config.yaml --from parent:4 --out away --set learning_rate.schedule=constant \
+    --set optimizer.lr=0.5
+  equal "$(tail -n 1 away/steps.csv | cut -d, -f5)" 0.5 "the rate of a constant schedule"
+  run 0 "$BITCYCLE" train config.yaml --from away:6 --out back
+  equal "$(sed -n 8p back/steps.csv | cut -d, -f5)" 30 "a plateau's first rate"
+  # What cannot go on from there leaves nothing behind.
+  run 1 "$BITCYCLE" train config.yaml --from parent:4 --out other --set model.vocabulary=20
+  is_error
+  contains "$err" "model.vocabulary"
+  sed -i '1s/^/new /' text/train.txt
+  run 1 "$BITCYCLE" train config.yaml --from parent:4 --out other
+  is_error
+  contains "$err" "is not that which parent was trained on"
+  [ ! -e other ] || failed "a folder was left"
+}
+
+test_keys_that_a_model_does_not_read_are_said() {
+  transformer config.yaml 2
+  run 0 "$BITCYCLE" train config.yaml --out run --set model.hidden=77 --set model.head_dropout=0.5 \
+    --set precision.forward.cycles=1
+  contains "$err" "model.hidden has no effect: transformer_lm does not read it"
+  contains "$err" "model.head_dropout has no effect"
+  lacks "$err" "model.heads has no effect"
+  # More streams than the text has blocks are those that it has.
+  run 0 "$BITCYCLE" eval run --json
+  local perplexity
+  perplexity=$(json test_perplexity)
+  run 0 "$BITCYCLE" eval run --json --set eval.streams=65536
+  equal "$(json test_perplexity)" "$perplexity" "perplexities"
 }
 
 test_a_training_is_the_same_however_it_is_run() {
@@ -343,6 +416,9 @@ test_the_papers_figures_come_out() {
       --set cost.paper_samples=1 --set 'cost.paper_layers=rnn*'
     contains "$out" " ${cell#* } "
   done
+  contains "$out" "counts 1 (cost.paper_samples), and of the layers rnn*"
+  run 1 "$BITCYCLE" cost "$SOURCE/configs/experiments/ptb/lstm-2x512-static-8.yaml" --set 'cost.paper_layers=rnn*,none'
+  contains "$err" "'none' of cost.paper_layers matches no layer of ptb_lstm"
 }
 
 # docs/cost-models.md: one word of an update, fc1, fc2 and the output projection. 1.44e6, 9.87e5 and 1.0e6 in the paper;
@@ -354,4 +430,8 @@ test_the_papers_figures_of_the_transformer_come_out() {
       --set train.batch=1 --set train.time_steps=1
     contains "$out" " ${cell#* } "
   done
+  # The paper's 7.66e5, 22.4 % less than static 6/8: 31 of the 32 cycles.
+  run 0 "$BITCYCLE" cost "$SOURCE/configs/experiments/wikitext103/transformer-cpt-4-6.yaml" \
+    --set train.batch=1 --set train.time_steps=1 --set train.steps=48438 --set precision.forward.cycles=31
+  contains "$out" " 765,859 "
 }
