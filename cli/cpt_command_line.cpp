@@ -83,9 +83,6 @@ class CifarMapper {
   explicit CifarMapper(const CptValues& values) : values_(values), mapping_{values, {}} {}
 
   CptRun map() {
-    if (values_.has("epoch")) {
-      throw UsageError("--epoch belongs to the paper's ImageNet code; for CIFAR the length is --iters");
-    }
     model_and_data();
     run_length();
     map_cpt_precision(mapping_, 1);
@@ -114,6 +111,9 @@ class CifarMapper {
     }
     const auto known = resnet_family().names;
     if (!mobilenet && std::find(known.begin(), known.end(), kModelPrefix + depth) == known.end()) complain_model(arch);
+    if (values_.has("epoch")) {
+      throw UsageError("--epoch belongs to the paper's ImageNet code; for CIFAR the length is --iters");
+    }
     const std::string dataset = values_.text("dataset", "cifar10");
     if (dataset != "cifar10" && dataset != "cifar100") {
       throw UsageError("--dataset is '" + dataset + "': one of cifar10, cifar100 is needed");

@@ -4,18 +4,38 @@
 #include <algorithm>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "cli/cpt_values.h"
 #include "cli/exit_code.h"
 #include "nn/data/image_folder.h"
+#include "nn/data/pack.h"
 
 namespace bitcycle::cli {
 namespace {
 
 constexpr std::int64_t kEpochsOfARate = 30;
 
+/// "imagenet_resnet18" is resnet18, too.
+std::string model_of(const std::string& arch) {
+  constexpr std::string_view kPrefix = "imagenet_";
+  return arch.starts_with(kPrefix) ? arch.substr(kPrefix.size()) : arch;
+}
 bool is_model(const std::string& arch) { return arch == "resnet18" || arch == "resnet34" || arch == "resnet50"; }
+
+/// Training images and classes of a folder, or of a packed file.
+std::pair<std::int64_t, std::size_t> training_images(const std::string& path) {
+  if (is_pack(path)) {
+    const PackIndex index = read_pack_index(path);
+    return {static_cast<std::int64_t>(index.train.size()), index.classes.size()};
+  }
+  if (!std::filesystem::is_directory(path)) {
+    throw std::runtime_error("--datadir '" + path + "' is no folder that holds train/ and val/, and no packed file");
+  }
+  const ImageFolder images = read_image_folder(path);
+  return {images.train.count(), images.classes.size()};
+}
 
 void refuse_cifar_options(const CptValues& values, const std::string& arch) {
   const std::string of = " belongs to the paper's CIFAR code; " + arch + " is of its ImageNet code, ";
@@ -68,12 +88,12 @@ std::string folder_name(const std::string& arch, const WidthsOfRun& widths, std:
 }  // namespace
 
 bool is_imagenet_line(const CptValues& values) {
-  if (values.has("arch")) return is_model(values.text("arch", ""));
+  if (values.has("arch")) return is_model(model_of(values.text("arch", "")));
   return values.text("dataset", "") == "imagenet" || values.has("epoch");
 }
 
 CptRun map_imagenet_line(const CptValues& values) {
-  const std::string arch = values.text("arch", "resnet50");
+  const std::string arch = model_of(values.text("arch", "resnet50"));
   refuse_cifar_options(values, arch);
   if (const std::string dataset = values.text("dataset", "imagenet"); dataset != "imagenet") {
     throw UsageError("--dataset is '" + dataset + "', and --arch " + arch +
@@ -91,9 +111,8 @@ CptRun map_imagenet_line(const CptValues& values) {
                      " are possible");
   }
   const std::string folder = values.text("datadir", "");
-  if (!std::filesystem::is_directory(folder)) throw std::runtime_error("--datadir '" + folder + "' is not a folder");
-  const ImageFolder images = read_image_folder(folder);
-  const std::int64_t steps = (images.train.count() + batch - 1) / batch;  // of an epoch
+  const auto [images, classes] = training_images(folder);
+  const std::int64_t steps = (images + batch - 1) / batch;  // of an epoch
   const std::int64_t periods = values.integer("num_cyclic_period", 32);
 
   CptMapping mapping{values, {}};
@@ -101,12 +120,13 @@ CptRun map_imagenet_line(const CptValues& values) {
   mapping.result.run = std::filesystem::path(values.text("save_folder", "save_checkpoints")) / name;
   mapping.set_text("name", name);
   mapping.set_text("model.name", arch, "arch");
-  mapping.set("model.classes", std::to_string(images.classes.size()));
+  mapping.set("model.classes", std::to_string(classes));
   mapping.set_text("data.name", "imagefolder");
   mapping.set_text("data.path", folder, "datadir");
   if (values.has("workers")) {
-    mapping.set("data.workers", std::to_string(std::clamp<std::int64_t>(values.integer("workers", 32), 1, 256)),
-                "workers");
+    const std::int64_t workers = values.integer("workers", 32);
+    if (workers < 0) throw UsageError("--workers is " + std::to_string(workers) + ": 0 or more are possible");
+    mapping.set("data.workers", std::to_string(std::clamp<std::int64_t>(workers, 1, 256)), "workers");
   }
   mapping.set("train.steps", std::to_string(epochs * steps), "epoch");
   mapping.set("train.batch", std::to_string(batch), "batch_size");
@@ -132,7 +152,7 @@ CptRun map_imagenet_line(const CptValues& values) {
     mapping.set("learning_rate.factor", "0.1");
   }
 
-  mapping.note(std::to_string(epochs) + " epochs of " + std::to_string(images.train.count()) + " images are " +
+  mapping.note(std::to_string(epochs) + " epochs of " + std::to_string(images) + " images are " +
                std::to_string(epochs * steps) + " steps: " + std::to_string(steps) + " of " + std::to_string(batch) +
                " images an epoch, all full");
   for (const char* ignored : {"lr_schedule", "step_ratio", "warm_up", "eval_every"}) {

@@ -74,7 +74,11 @@ std::string CptValues::number(const std::string& name, const std::string& fallba
 
 std::pair<std::int64_t, std::int64_t> CptValues::range(const std::string& name, const std::string& needs) const {
   const auto found = paper_.find(name);
-  if (found == paper_.end() || found->second.size() != 2) throw UsageError(needs + " needs --" + name + " MIN MAX");
+  if (found == paper_.end()) throw UsageError(needs + " needs --" + name + " MIN MAX");
+  if (found->second.size() != 2) {
+    throw UsageError("--" + name + " takes two widths, MIN MAX, and " + std::to_string(found->second.size()) +
+                     " stand there: " + joined(name));
+  }
   return {parse_integer(name, found->second[0]), parse_integer(name, found->second[1])};
 }
 

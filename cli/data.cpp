@@ -35,7 +35,9 @@ std::string recognise(const fs::path& folder) {
   if (is_pack(folder)) return "imagefolder";
   if (const std::string text = recognise_text(folder); !text.empty()) return text;
   if (!fs::is_directory(folder)) {
-    throw std::runtime_error("'" + folder.string() + "' is a file; the folder that holds the files of a set is needed");
+    throw std::runtime_error("'" + folder.string() +
+                             "' is a file; the folder that holds the files of a set is needed (a file can be a packed "
+                             "set, which this is not, or not any more; or a text: --name text)");
   }
   if (fs::exists(folder / "train.bin") || fs::exists(folder / "cifar-100-binary")) return "cifar100";
   if (fs::exists(folder / "data_batch_1.bin") || fs::exists(folder / "cifar-10-batches-bin")) return "cifar10";

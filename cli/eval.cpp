@@ -77,10 +77,13 @@ int run_eval(const std::vector<std::string>& arguments) {
                 {"test_accuracy", result.test_accuracy},
                 {"test_loss", result.test_loss},
                 {"images", result.images},
+                {"swa", evaluate.averaged},
                 {"warnings", result.warnings}});
   console.result() << run << ", step " << grouped(result.step) << ", " << result.width.text()
-                   << (result.width.is_float32() ? "" : " bits") << ": test accuracy " << fixed(result.test_accuracy, 2)
-                   << " %, loss " << fixed(result.test_loss, 4) << " (" << grouped(result.images) << " images)\n";
+                   << (result.width.is_float32() ? "" : " bits")
+                   << (evaluate.averaged ? ", averaged weights (SWA)" : "") << ": test accuracy "
+                   << fixed(result.test_accuracy, 2) << " %, loss " << fixed(result.test_loss, 4) << " ("
+                   << grouped(result.images) << " images)\n";
   return kSuccess;
 }
 

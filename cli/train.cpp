@@ -312,6 +312,7 @@ int run_train(const std::vector<std::string>& arguments) {
     const std::int64_t steps = task.config.train.steps;
     if (steps > 1) options.stop_after = std::min(options.stop_after, steps - 1);
     task.config.train.evaluate_every = steps;
+    task.config.swa = {};  // averages are made where evaluations are
     temporary.emplace();
     task.run = temporary->path() / "run";
   }

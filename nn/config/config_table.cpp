@@ -412,7 +412,7 @@ std::vector<ConfigTableEntry> make_table() {
   t.push_back(real("learning_rate.cyclic_min", FIELD(learning_rate.cyclic_min), 0.0, kAnyReal,
                    "cyclic, cyclic_triangular: lowest rate"));
   t.push_back(count("learning_rate.cycles", FIELD(learning_rate.cycles), 1, 1000000000,
-                    "cyclic, cyclic_triangular: periods over the run"));
+                    "cyclic, cyclic_triangular: a period is train.steps / cycles steps, rounded down"));
   t.push_back(flag("learning_rate.warm_up", FIELD(learning_rate.warm_up),
                    "start with warm_up_steps steps at warm_up_lr, or rising from it"));
   t.push_back(

@@ -66,7 +66,8 @@ void check_language(const Config& config) {
   }
   if (reads == Reads::kSequences && config.model.embedding % (2 * config.model.heads) != 0) {
     throw ConfigError("model.embedding is " + std::to_string(config.model.embedding) + ", and model.heads " +
-                      std::to_string(config.model.heads) + ": it must be a multiple of twice the heads");
+                      std::to_string(config.model.heads) + ": model.embedding must be a multiple of " +
+                      std::to_string(2 * config.model.heads) + ", twice the heads; change either");
   }
   if (has_bands(config.model.name)) check_bands(config.model);
   if ((reads != Reads::kImages) != is_text(config.data.name)) {

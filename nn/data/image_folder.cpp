@@ -146,6 +146,8 @@ struct ImageFolderScan {
       }
       return;
     }
+    if (entry.exists(error) && !entry.is_regular_file(error))
+      complain(entry.path(), "is no regular file; take it away");
     const std::uintmax_t bytes = entry.file_size(error);
     if (error) complain(entry.path(), "cannot be read: " + error.message());
     index.names_ += name;

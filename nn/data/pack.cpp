@@ -192,7 +192,10 @@ void scale_picture(JpegReader& jpeg, const std::string& path, std::int64_t resiz
     resample_row(columns, row, between.data() + y * plan.width * 3);
   });
   if (plan.height > 65535 || plan.width > 65535) {
-    throw std::runtime_error("'" + path + "' is too long and narrow to be packed");
+    throw std::runtime_error("'" + path + "' is too long and narrow to be packed: scaled to a shorter side of " +
+                             std::to_string(std::min(plan.height, plan.width)) + " it would be " +
+                             std::to_string(std::max(plan.height, plan.width)) +
+                             " pixels long, and 65535 are possible; take it out of the folder");
   }
   pixels.resize(static_cast<std::size_t>(plan.height * plan.width * 3));
   resample_columns(rows, between.data(), plan.width * 3, pixels.data());

@@ -54,6 +54,8 @@ void check_encoding(std::string_view text, const std::string& origin) {
 }  // namespace
 
 std::vector<std::string_view> words_of_text(std::string_view text, const std::string& origin, const TextRules& rules) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // no part of the first word
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   check_encoding(text, origin);
   static constexpr std::string_view kSpace = " \t\v\f\r";
   std::vector<std::string_view> words;

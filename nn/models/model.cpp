@@ -7,6 +7,7 @@
 #include "nn/builder/builder.h"
 #include "nn/builder/image_layers.h"
 #include "nn/builder/language_sizes.h"
+#include "sim/nearest_name.h"
 #include "sim/program/products.h"
 
 namespace bitcycle {
@@ -50,7 +51,9 @@ const ModelFamily& family_of(const std::string& name) {
   if (const ModelFamily* family = find_family(name)) return *family;
   std::string known;
   for (const auto& other : model_names()) known += (known.empty() ? "" : ", ") + other;
-  throw std::invalid_argument("model.name is '" + name + "': there is no such model; there are " + known);
+  const std::string near = nearest_name(name, model_names());
+  throw std::invalid_argument("model.name is '" + name + "': there is no such model" +
+                              (near.empty() ? "" : ", did you mean '" + near + "'?") + "; there are " + known);
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ void check_images(const builder::NetworkProgram& network, const Dataset& dataset
                                   std::to_string(set->width) + "x" + std::to_string(set->channels) + ", " +
                                   network.program.name() + " takes " + std::to_string(network.image_h) + "x" +
                                   std::to_string(network.image_w) + "x" + std::to_string(network.image_c) +
-                                  (sized ? ": set data.image_size to " + std::to_string(network.image_h) : ""));
+                                  (sized ? ": set data.image_size to " + std::to_string(network.image_h)
+                                         : ": choose another model.name for these images, or another data.name"));
     }
     const auto outside = std::find_if(set->labels.begin(), set->labels.end(),
                                       [&](std::int32_t label) { return label < 0 || label >= network.classes; });
@@ -37,20 +38,30 @@ std::string gibibytes(std::uint64_t bytes) {
   return text;
 }
 
+/// No more blocks are evaluated together than the longer of the two texts has: results do not depend on their number.
+Config with_few_streams(Config config, const Dataset& dataset) {
+  if (!dataset.text || model_reads(config.model.name) != Reads::kSequences) return config;
+  const auto words = static_cast<std::int64_t>(std::max(dataset.text->validation.size(), dataset.text->test.size()));
+  const std::int64_t blocks =
+      std::max<std::int64_t>(1, (words + config.train.time_steps - 1) / config.train.time_steps);
+  config.evaluation.streams = std::min(config.evaluation.streams, blocks);
+  return config;
+}
+
 std::size_t state_bytes(const Program& program) { return plan_side_by_side(program, Lifetime::kState).bytes; }
 
 }  // namespace
 
 NetworkRun::NetworkRun(const Config& config, const Dataset& dataset, Device& device,
                        const std::vector<std::string>& kept, Purpose purpose)
-    : config_(config),
+    : config_(with_few_streams(config, dataset)),
       purpose_(purpose),
       dataset_(dataset),
       device_(device),
       plan_(precision_spec(config), config.train.steps),
-      evaluation_batch_(evaluation_batch_of(config)) {
+      evaluation_batch_(evaluation_batch_of(config_)) {
   if (dataset.text) {
-    text_.emplace(config, *dataset.text);
+    text_.emplace(config_, *dataset.text);
   } else {
     loader_.emplace(dataset, config.train.batch, config.train.seed, config.data.augment, config.data.shuffle);
   }
@@ -183,11 +194,15 @@ void NetworkRun::check_memory(const Evaluation& evaluation) const {
   const std::uint64_t for_steps = *free > state ? *free - state : 0;
   const std::int64_t fits =
       batch * static_cast<std::int64_t>(for_steps >> 20) / static_cast<std::int64_t>((step >> 20) + 1);
-  throw std::runtime_error(config_.model.name + " at " + std::to_string(batch) +
-                           (text_ ? " streams or sequences" : " images") + " at a time needs at least " +
-                           gibibytes(needed) + " of memory, and " + gibibytes(*free) + " are free: lower " +
-                           "train.batch, or " + (text_ ? "eval.streams" : "train.evaluation_batch") +
-                           " where that is the larger one, to fewer than " + std::to_string(fits + 1));
+  const bool of_training = config_.train.batch >= evaluation_batch_;
+  const std::string key = of_training ? "train.batch" : text_ ? "eval.streams" : "train.evaluation_batch";
+  const std::string longest = of_training ? "train.time_steps" : "eval.context or train.time_steps";
+  throw std::runtime_error(
+      config_.model.name + " at " + std::to_string(batch) + (text_ ? " streams or sequences" : " images") +
+      " at a time needs at least " + gibibytes(needed) + " of memory, and " + gibibytes(*free) + " are free: " +
+      (fits >= 1 ? "lower " + key + " to " + std::to_string(fits) + " or less" + (text_ ? ", or " + longest : "")
+       : text_   ? "lower " + longest + ", or the sizes of the model"
+                 : "even one image at a time is too much; take a smaller model or smaller images"));
 }
 
 void NetworkRun::write_images() {

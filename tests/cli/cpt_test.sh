@@ -114,6 +114,20 @@ test_imagenet_program_has_its_own_arguments() {
     --batch_size 4 --save_folder logs --set data.image_size=32 --set data.resize=40
   contains "$out" "% in float32"
   lacks "$out" "32 bits"
+  # The other name of the model, and a packed file.
+  run 0 "$BITCYCLE" data imagenet --pack p.pack --resize 40
+  # shellcheck disable=SC2086
+  run 0 "$BITCYCLE" train --arch imagenet_resnet18 --datadir p.pack --epoch 1 --batch_size 4 --save_folder packed \
+    --cyclic_num_bits_schedule 8 8 --cyclic_num_grad_bits_schedule 8 8 --set data.image_size=32 --set data.resize=40
+  [ -d packed/resnet18_num_bit_8_8_grad_bit_8_8_period_32 ] || failed "the folder has another name: $(ls packed)"
+  # shellcheck disable=SC2086
+  run 2 "$BITCYCLE" train $common --cyclic_num_bits_schedule 8 8 --workers -3
+  contains "$err" "--workers is -3"
+  # shellcheck disable=SC2086
+  run 2 "$BITCYCLE" train $common --cyclic_num_bits_schedule 3 8 9
+  contains "$err" "--cyclic_num_bits_schedule takes two widths, MIN MAX, and 3 stand there: 3 8 9"
+  run 1 "$BITCYCLE" train --arch resnet101 --datadir imagenet --epoch 3
+  contains "$err" "--arch resnet101: there is no such model"
   [ -d logs/resnet18_num_bit_0_0_grad_bit_0_0_period_32 ] || failed "the folder has another name: $(ls logs)"
   run 2 "$BITCYCLE" train --arch cifar10_resnet_20 --datadir data --epoch 3
   contains "$err" "--epoch belongs to the paper's ImageNet code"

@@ -106,7 +106,7 @@ test_a_broken_picture_of_val_loses_no_step() {
     is_error
     contains "$err" "images/val/dog/1.jpg"
     contains "$err" "The run is saved at step 3"
-    contains "$err" "makes another set of it: start again with --restart"
+    contains "$err" "mend it and start again with --restart: it is another set"
     equal "$(ls broken/checkpoints)" step-00000003.safetensors "checkpoints at try $try"
   done
   [ ! -s broken/metrics.jsonl ] || ! grep -q '"step"' broken/metrics.jsonl || failed "an evaluation was recorded"

@@ -47,7 +47,10 @@ test_averages_are_those_of_a_run_that_was_not_interrupted() {
   run 1 "$BITCYCLE" eval without --swa
   is_error
   contains "$err" "holds no averaged parameters"
+  run 0 "$BITCYCLE" eval whole --swa
+  contains "$out" ", averaged weights (SWA): test accuracy"
   run 0 "$BITCYCLE" eval whole --swa --json
+  equal "$(json swa)" true "mark of averaged weights"
   local accuracy
   accuracy=$(json test_accuracy)
   run 0 "$BITCYCLE" verify whole without --json
@@ -59,6 +62,8 @@ test_frequency_must_meet_the_evaluations() {
   run 1 "$BITCYCLE" train config.yaml --set swa.freq=6
   is_error
   contains "$err" "swa.freq is 6, and train.evaluate_every is 4"
+  # A profile makes no averages.
+  run 0 "$BITCYCLE" train config.yaml --profile 1
 }
 
 test_settings_that_cannot_act_are_said() {
@@ -67,7 +72,9 @@ test_settings_that_cannot_act_are_said() {
     --set learning_rate.warm_up=true
   contains "$err" "the first average would be made after step 8, and the run has 4 steps"
   contains "$err" "learning_rate.warm_up_steps is 400 and the run has 4 steps"
-  run 0 "$BITCYCLE" train config.yaml --out b --set train.steps=4 --set swa.start=0 --set learning_rate.warm_up_lr=0.5
+  run 0 "$BITCYCLE" train config.yaml --out b --set train.steps=4 --set swa.start=0 --set data.workers=3 \
+    --set learning_rate.warm_up_lr=0.5
+  contains "$err" "data.workers has no effect: synthetic lies in memory"
   contains "$err" "swa.freq is 4 and has no effect: swa.start is 0"
   contains "$err" "learning_rate.warm_up_lr has no effect: learning_rate.warm_up is false"
 }

@@ -36,6 +36,11 @@ std::string refusal(const std::string& text, bool whole_lines = false) {
 TEST(Text, WordsAreSplitAtWhiteSpaceAndEveryLineEndsWithOne) {
   EXPECT_THAT(words_of_text(" a  b\t\n\nc\r\n", "file", {}),
               ElementsAre("a", "b", kEndOfLine, kEndOfLine, "c", kEndOfLine));
+  EXPECT_THAT(words_of_text("\xEF\xBB\xBF"
+                            "a b",
+                            "file", {}),
+              ElementsAre("a", "b", kEndOfLine))
+      << "byte order mark";
   EXPECT_THAT(words_of_text("a\nb", "file", {}), ElementsAre("a", kEndOfLine, "b", kEndOfLine));
   EXPECT_THAT(words_of_text("gr\xc3\xbc\xc3\x9f \xf0\x9f\x99\x82\n", "file", {}),
               ElementsAre("gr\xc3\xbc\xc3\x9f", "\xf0\x9f\x99\x82", kEndOfLine));

@@ -125,6 +125,8 @@ TEST(LearningRate, APlateauFallsWithEachEvaluationThatIsNoBetter) {
   EXPECT_TRUE(same_learning_rates(spec, longer));
   longer.factor = 0.5;
   EXPECT_FALSE(same_learning_rates(spec, longer));
+  longer.factor = 1.0;
+  EXPECT_THROW(check_learning_rate(longer), std::invalid_argument) << "it would never fall";
 }
 
 }  // namespace
