@@ -78,28 +78,28 @@ void add_products_on_grid(const float* x, float factor, std::int64_t count, floa
   add_values_on_grid(x, count, scale, sums, [&](const Floats& v) { return mul(v, by); });
 }
 
+/// 16 lanes as the compiler's own vectors, for conversions that the vocabulary has not.
+using FloatLanes = float __attribute__((vector_size(4 * kLanes)));
+using IntLanes = std::int32_t __attribute__((vector_size(4 * kLanes)));
+using LongLanes = std::int64_t __attribute__((vector_size(8 * kLanes)));
+using DoubleLanes = double __attribute__((vector_size(8 * kLanes)));
+
 /// e[j] = exp_f64(x[j]) of sim/number/elementary.h for a block of arguments of -104 to 0, for which 2^k is a normal
 /// number, so that ldexp is an exact product.
-inline void exponentials_of_block(const double* x, double* e) {
-  const Doubles at = load(x);
-  double product[kLanes], k[kLanes];
-  for (std::int64_t j = 0; j < kLanes; ++j) product[j] = x[j] * 0x1.71547652b82fep+0;
-  const Ints whole = rounded(load(product));
-  const Doubles wholes = to_doubles(whole);
-  store(k, wholes);
-  double low[kLanes], minus_k[kLanes];
-  for (std::int64_t j = 0; j < kLanes; ++j) {
-    low[j] = k[j] * 0x1.a39ef35793c76p-33;
-    minus_k[j] = -k[j];
-  }
-  double high[kLanes], r[kLanes], tail[kLanes], square[kLanes];
-  store(high, fused(load(minus_k), all(0x1.62e42fee00000p-1), at));
-  for (std::int64_t j = 0; j < kLanes; ++j) {
-    r[j] = high[j] - low[j];
-    tail[j] = (high[j] - r[j]) - low[j];
-    square[j] = r[j] * r[j];
-  }
-  const Doubles rest_of = load(r), tails = load(tail);
+inline void exponentials_of_block(const DoubleLanes& x, DoubleLanes& e) {
+  const Doubles at = load(reinterpret_cast<const double*>(&x));
+  const DoubleLanes product = x * 0x1.71547652b82fep+0;
+  const Ints whole = rounded(load(reinterpret_cast<const double*>(&product)));
+  IntLanes exponents;
+  store(reinterpret_cast<std::int32_t*>(&exponents), whole);
+  const DoubleLanes k = __builtin_convertvector(exponents, DoubleLanes), minus_k = -k;
+  const DoubleLanes low = k * 0x1.a39ef35793c76p-33;
+  DoubleLanes high;
+  store(reinterpret_cast<double*>(&high),
+        fused(load(reinterpret_cast<const double*>(&minus_k)), all(0x1.62e42fee00000p-1), at));
+  const DoubleLanes r = high - low, tail = (high - r) - low, square = r * r;
+  const Doubles rest_of = load(reinterpret_cast<const double*>(&r)),
+                tails = load(reinterpret_cast<const double*>(&tail));
   Doubles p = all(0x1.93974a8c07c9dp-37);
   p = fused(p, rest_of, all(0x1.6124613a86d09p-33));
   p = fused(p, rest_of, all(0x1.1eed8eff8d898p-29));
@@ -113,38 +113,37 @@ inline void exponentials_of_block(const double* x, double* e) {
   p = fused(p, rest_of, all(0x1.5555555555555p-5));
   p = fused(p, rest_of, all(0x1.5555555555555p-3));
   p = fused(p, rest_of, all(0.5));
-  double rest[kLanes];
-  store(rest, fused(load(square), p, fused(tails, rest_of, tails)));
-  // In integers of their own, which compilers make vectors of.
-  std::int32_t exponents[kLanes];
-  store(exponents, whole);
-  std::uint64_t bits[kLanes];
-  for (std::int64_t j = 0; j < kLanes; ++j) {
-    bits[j] = static_cast<std::uint64_t>(static_cast<std::int64_t>(exponents[j]) + 1023) << 52;
-  }
-  double power[kLanes];
-  __builtin_memcpy(power, bits, sizeof power);
-  for (std::int64_t j = 0; j < kLanes; ++j) e[j] = (1.0 + (r[j] + rest[j])) * power[j];
+  DoubleLanes rest;
+  store(reinterpret_cast<double*>(&rest),
+        fused(load(reinterpret_cast<const double*>(&square)), p, fused(tails, rest_of, tails)));
+  const LongLanes bits = (__builtin_convertvector(exponents, LongLanes) + 1023) << 52;
+  DoubleLanes power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  e = (1.0 + (r + rest)) * power;
+}
+inline void exponentials_of_block(const double* x, double* e) {
+  DoubleLanes at, made;
+  __builtin_memcpy(&at, x, sizeof at);
+  exponentials_of_block(at, made);
+  __builtin_memcpy(e, &made, sizeof made);
 }
 
 /// Arguments from -104, whose exponential rounds to 0 in binary32, count as -104.
 inline void exponentials_of_lanes(const float* z, float m, float* e, float (*plain)(float)) {
-  float x32[kLanes];
-  int usual = 1;
-  for (std::int64_t j = 0; j < kLanes; ++j) {
-    x32[j] = z[j] - m;
-    usual &= x32[j] <= 0.0F ? 1 : 0;
-  }
-  if (usual == 0) {
-    for (std::int64_t j = 0; j < kLanes; ++j) e[j] = plain(x32[j]);
+  const Floats at = sub(load(z), all(m));
+  FloatLanes x;
+  // Not above 0, and numbers.
+  if (bits_of_mask(positive(at)) != 0 || bits_of_mask(positive(sub(all(1.0F), at))) != 0xFFFFU) {
+    store(reinterpret_cast<float*>(&x), at);
+    for (std::int64_t j = 0; j < kLanes; ++j) e[j] = plain(x[j]);
     return;
   }
-  double x[kLanes], made[kLanes];
-  for (std::int64_t j = 0; j < kLanes; ++j) x[j] = static_cast<double>(x32[j] < -104.0F ? -104.0F : x32[j]);
-  exponentials_of_block(x, made);
-  float values[kLanes];
-  for (std::int64_t j = 0; j < kLanes; ++j) values[j] = static_cast<float>(made[j]);
-  __builtin_memcpy(e, values, sizeof values);
+  store(reinterpret_cast<float*>(&x), larger(at, all(-104.0F)));
+  const DoubleLanes wide = __builtin_convertvector(x, DoubleLanes);
+  DoubleLanes made;
+  exponentials_of_block(wide, made);
+  const FloatLanes values = __builtin_convertvector(made, FloatLanes);
+  __builtin_memcpy(e, &values, sizeof values);
 }
 
 void exponentials(const float* z, float m, std::int64_t count, float* e, float (*plain)(float)) {

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nn/models/model.h"
 #include "nn/train/learning_rate.h"
 #include "report/words.h"
 
@@ -59,6 +60,29 @@ TEST(Report, runs_that_differ_by_seed_are_one_experiment) {
   EXPECT_DOUBLE_EQ(*experiments[0].accuracy_deviation, std::sqrt(8.0));
   EXPECT_EQ(experiments[1].label, "static");
   EXPECT_FALSE(experiments[1].accuracy_deviation);
+}
+
+/// A sample of a Transformer is a sequence, and its energy that of `cost`.
+TEST(Report, sequences_are_priced_as_sequences) {
+  RecordedRun run = run_of("text", {}, -1.0);
+  run.config = parse_config(
+      "model: {name: transformer_lm, quantise: linears+attention, vocabulary: 90, layers: 1, embedding: 16, heads: 2, "
+      "ffn: 24}\ndata: {name: text, path: text}\ntrain: {steps: 8, batch: 2, time_steps: 10}\n"
+      "optimizer: {name: adamw}\nprecision: {forward: {schedule: constant, max: 8}, gradient: {schedule: constant, "
+      "max: 8}}\n",
+      "test", {});
+  run.precision = precision_spec(run.config);
+  const std::vector<RecordedRun> runs{run};
+  auto experiments = experiments_of(runs);
+  const auto comparisons = comparisons_of(runs, experiments);
+  const Accelerator accelerator = load_accelerator(BITCYCLE_SOURCE "/configs/accelerators/systolic-int8.yaml");
+  const auto costs = costs_of(runs, experiments, comparisons, {accelerator});
+  PricingOptions options;
+  options.batch = 2;
+  const Pricing priced =
+      price_training(accelerator, model_workload(run.config), PrecisionPlan(run.precision, 8), 0, 8, options);
+  ASSERT_TRUE(costs.at(0).hardware.at(0).cost);
+  EXPECT_DOUBLE_EQ(*costs[0].hardware[0].cost->energy, 1e-9 * priced.total.total_nj());
 }
 
 TEST(Report, a_run_given_twice_or_copied_is_one_run) {
