@@ -14,10 +14,10 @@
 namespace bitcycle::cpu {
 namespace {
 
-constexpr std::int64_t kManyWeights = std::int64_t{1} << 22;
+constexpr std::int64_t kWeightsByOutputs = std::int64_t{1} << 22;
 
 /// Bytes of the codes that the error pass multiplies with.
-int error_limbs(const CpuWeights& weights) {
+int limbs_of_error_weights(const CpuWeights& weights) {
   return weights.error_weights == ErrorWeights::kShared ? weights.error_grid_bits / 8 : byte_limbs(weights.width);
 }
 
@@ -184,7 +184,7 @@ bool CpuLibrary::takes_deep_error(const ConvBackward& args, const CpuWeights& we
   const ConvShape& s = args.shape;
   const bool matrix = s.kh * s.kw == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
   return matrix && byte_limbs(weights.width) != 0 &&
-         DeepProduct::takes(byte_limbs(args.g.width), error_limbs(weights), s.error_depth());
+         DeepProduct::takes(byte_limbs(args.g.width), limbs_of_error_weights(weights), s.error_depth());
 }
 
 void CpuLibrary::deep_error(const ConvBackward& args, const CpuWeights& weights) {
@@ -199,7 +199,7 @@ void CpuLibrary::deep_error(const ConvBackward& args, const CpuWeights& weights)
   of.x_limbs = byte_limbs(args.g.width);
   of.w8 = codes.narrow();
   of.w = of.w8 == nullptr ? codes.wide() : nullptr;
-  of.w_limbs = error_limbs(weights);
+  of.w_limbs = limbs_of_error_weights(weights);
   of.offset = shared ? std::int32_t{1} << (weights.error_grid_bits - 1) : 0;
   deep_.run(kernels_, workers_, of);
 
@@ -253,7 +253,7 @@ void CpuLibrary::conv_backward(const ConvBackward& args) {
   whole.weights = args.weights;
   whole.shape = args.shape;
   whole.dw = args.dw;
-  const bool by_outputs = bytes && args.dw != nullptr && args.shape.weight_size() >= kManyWeights &&
+  const bool by_outputs = bytes && args.dw != nullptr && args.shape.weight_size() >= kWeightsByOutputs &&
                           byte_limbs(args.x.width) == 1 && byte_limbs(args.g.width) == 1 &&
                           SummedGradientKernel::takes(whole);
   const KernelShape images(args.shape, bytes);
