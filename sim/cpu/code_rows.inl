@@ -52,11 +52,14 @@ void norm_codes(const NormCodes& row) {
 void gradient_codes(const GradientCodes& row) {
   const float *const y = row.y, *const u = row.u, *const mean = row.mean, *const a = row.a, *const k = row.k,
                      *const shift = row.c;
-  const std::int64_t ahead = row.fetched ? 0 : kFetchAhead;
-  code_rows(row.to, row.pixels, row.channels, row.noise, [&](std::int64_t e, std::int64_t c) {
-    __builtin_prefetch(y + e + ahead);
-    __builtin_prefetch(u + e + ahead);
+  const auto value = [&](std::int64_t e, std::int64_t c) {
     const Floats t = sub(load(y + e), load(mean + c));
     return fused(load(a + c), load(u + e), fused(load(k + c), t, load(shift + c)));
+  };
+  if (row.fetched) return code_rows(row.to, row.pixels, row.channels, row.noise, value);
+  code_rows(row.to, row.pixels, row.channels, row.noise, [&](std::int64_t e, std::int64_t c) {
+    __builtin_prefetch(y + e + kFetchAhead);
+    __builtin_prefetch(u + e + kFetchAhead);
+    return value(e, c);
   });
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr std::int64_t kMaxPositions = 33025;
 /// Positions of a map whose codes are first added position by position.
 constexpr std::int64_t kSmallMap = 64;
+constexpr std::int64_t kChannelsAtOnce = 128;  // whose gradients one task makes of the sums
 /// Staged bytes of a band that should stay in a core's own cache.
 constexpr std::int64_t kBandBytes = 512 * 1024;
 
@@ -121,14 +122,13 @@ void TapSums::fold(std::uint16_t* words, std::int32_t* sums) const {
   std::fill_n(words, positions(), std::uint16_t{0});
 }
 
-std::int64_t TapSums::of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const {
+TapSums::Places TapSums::places(std::int64_t kh, std::int64_t kw) const {
   const auto column_phases = static_cast<std::int64_t>(columns_.phases.size());
   const auto taps_across = static_cast<std::int64_t>(columns_.phase_of.size());
   const std::int64_t row = rows_.phase_of[static_cast<std::size_t>(kh)];
   const std::int64_t column = columns_.phase_of[static_cast<std::size_t>(kw)];
-  const auto at = [&](std::int64_t entry) { return totals[entry * lanes_ + channel]; };
-  return at(row * column_phases + column) - at(rows_begin_ + kh * column_phases + column) -
-         at(columns_begin_ + row * taps_across + kw) + at(both_begin_ + kh * taps_across + kw);
+  return {(row * column_phases + column) * lanes_, (rows_begin_ + kh * column_phases + column) * lanes_,
+          (columns_begin_ + row * taps_across + kw) * lanes_, (both_begin_ + kh * taps_across + kw) * lanes_};
 }
 
 DepthwiseWeightGradient::DepthwiseWeightGradient(const ConvShape& s, const KernelTable& kernels)
@@ -322,38 +322,47 @@ void DepthwiseWeightGradient::add(const KernelTable& kernels, const ByteCodes& x
 void DepthwiseWeightGradient::finish(Workers& workers, std::vector<Partial>& partials, std::int64_t images,
                                      const Affine& x, const Affine& g, float* dw) const {
   const ConvShape& s = shape_;
+  Partial* all = nullptr;  // threads' sums
   for (auto& partial : partials) {
-    if (partial.used) flush(partial);
+    if (!partial.used) continue;
+    flush(partial);
+    if (all == nullptr) {
+      all = &partial;
+      continue;
+    }
+    const auto add = [](Scratch<std::int64_t>& to, const Scratch<std::int64_t>& from, std::int64_t count) {
+      for (std::int64_t i = 0; i < count; ++i) to.data()[i] += from.data()[i];
+    };
+    add(all->total, partial.total, partial.x_limbs * partial.g_limbs * taps() * lanes_);
+    add(all->x_total, partial.x_total, partial.x_limbs * x_taps_.size());
+    add(all->g_total, partial.g_total, partial.g_limbs * g_taps_.size());
   }
   const WeightGradientScale scale = weight_gradient_scale(g, x);
-  workers.each(s.kh, [&](int, std::int64_t kh) {
-    for (std::int64_t kw = 0; kw < s.kw; ++kw) {
-      const std::int64_t tap = kh * s.kw + kw;
-      const double terms = to_binary64(images * valid_outputs(s, kh, kw).size());
-      for (std::int64_t c = 0; c < s.c; ++c) {
-        Int128 acc = 0;
-        std::int64_t sum_x = 0, sum_g = 0;
-        for (const auto& partial : partials) {
-          if (!partial.used) continue;
-          std::int64_t of_x[2] = {0, 0};
-          for (int i = 0; i < partial.x_limbs; ++i) {
-            of_x[i] = x_taps_.of(kh, kw, c, partial.x_total.data() + i * x_taps_.size());
-            sum_x += limb_weight(i) * of_x[i];
-          }
-          for (int j = 0; j < partial.g_limbs; ++j) {
-            sum_g += limb_weight(j) * g_taps_.of(kh, kw, c, partial.g_total.data() + j * g_taps_.size());
-            for (int i = 0; i < partial.x_limbs; ++i) {
-              const std::int64_t set = (j * partial.x_limbs + i) * taps() * lanes_;
-              const std::int64_t sum = partial.total.data()[set + tap * lanes_ + c];
-              // Quads of g hold 128 less.
-              acc += static_cast<Int128>(limb_weight(i + j)) * (quads_ ? sum + 128 * of_x[i] : sum);
-            }
-          }
-        }
-        dw[c * taps() + tap] =
-            rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), terms);
+  const auto finish_tap = [&](std::int64_t tap, std::int64_t begin, std::int64_t end) {
+    const std::int64_t kh = tap / s.kw, kw = tap % s.kw;
+    const double terms = to_binary64(images * valid_outputs(s, kh, kw).size());
+    const TapSums::Places of_x = x_taps_.places(kh, kw), of_g = g_taps_.places(kh, kw);
+    for (std::int64_t c = begin; c < end; ++c) {
+      Int128 acc = 0;
+      std::int64_t sum_x = 0, sum_g = 0;
+      for (int j = 0; all != nullptr && j < all->g_limbs; ++j) {
+        sum_g += limb_weight(j) * of_g.sum(all->g_total.data() + j * g_taps_.size(), c);
       }
+      for (int i = 0; all != nullptr && i < all->x_limbs; ++i) {
+        const std::int64_t limb_x = of_x.sum(all->x_total.data() + i * x_taps_.size(), c);
+        sum_x += limb_weight(i) * limb_x;
+        for (int j = 0; j < all->g_limbs; ++j) {
+          const std::int64_t sum = all->total.data()[((j * all->x_limbs + i) * taps() + tap) * lanes_ + c];
+          // Quads of g hold 128 less.
+          acc += static_cast<Int128>(limb_weight(i + j)) * (quads_ ? sum + 128 * limb_x : sum);
+        }
+      }
+      dw[c * taps() + tap] =
+          rescale_weight_gradient(scale, to_binary64(acc), to_binary64(sum_g), to_binary64(sum_x), terms);
     }
+  };
+  workers.chunks(s.c, kChannelsAtOnce, [&](int, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t tap = 0; tap < taps(); ++tap) finish_tap(tap, begin, end);
   });
   for (auto& partial : partials) partial.used = false;
 }

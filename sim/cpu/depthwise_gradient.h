@@ -32,8 +32,15 @@ class TapSums {
   static constexpr std::int64_t kMostImages = 257;
   std::int64_t positions() const { return by_position_ ? height_ * width_ * channels_ : 0; }
   void fold(std::uint16_t* words, std::int32_t* sums) const;
-  /// The sum of one tap and channel, of totals that each hold some images' sums.
-  std::int64_t of(std::int64_t kh, std::int64_t kw, std::int64_t channel, const std::int64_t* totals) const;
+  /// Where totals hold what makes the sum of one tap and channel 0: all of its phase, less rows, less columns, and
+  /// both.
+  struct Places {
+    std::int64_t all = 0, rows = 0, columns = 0, both = 0;
+    std::int64_t sum(const std::int64_t* totals, std::int64_t channel) const {
+      return totals[all + channel] - totals[rows + channel] - totals[columns + channel] + totals[both + channel];
+    }
+  };
+  Places places(std::int64_t kh, std::int64_t kw) const;
 
  private:
   /// Positions first, first + step, ... of an axis.
