@@ -122,6 +122,8 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels, public Summed
   /// The error pass of a fully connected layer whose sums do not fit 32 bits.
   bool takes_deep_error(const ConvBackward& args, const CpuWeights& weights) const;
   void deep_error(const ConvBackward& args, const CpuWeights& weights);
+  /// Whether the weight gradient is that of a single use (by_outputs_), each thread with sums of its own outputs alone.
+  bool takes_by_outputs(const ConvBackward& args);
   /// The same weights for the reference library, whose codes have 32 bits.
   std::unique_ptr<QuantisedWeights> with_wide_codes(const CpuWeights& weights);
   /// Product: the pass's weights, PackedProduct or DepthwiseProduct.
@@ -162,6 +164,7 @@ class CpuLibrary final : public KernelLibrary, public NodeKernels, public Summed
   Nodes nodes_;
   SummedGradientKernel summed_;
   DeepProduct deep_;
+  SummedGradient by_outputs_;
   Scratch<float> next_gradient_;  // of a use that is added to those before it
 };
 
