@@ -4,8 +4,21 @@
 
 #include "cuda/device/choose_product.h"
 #include "cuda/device/cuda_library.h"
+#include "cuda/products/kernels_deep_error.h"
 
 namespace bitcycle::BITCYCLE_CUDA_NAMESPACE {
+namespace {
+
+/// A matrix with more outputs than 32-bit sums hold, whose gradient's codes are bytes; sums in binary64 are exact.
+bool is_deep_error(const ConvBackward& args, const CudaWeights& w) {
+  const ConvShape& s = args.shape;
+  const int limbs = w.error_pack.limbs;
+  const bool is_matrix = s.kh * s.kw == 1 && s.stride == 1 && s.padding == 0 && s.groups == 1;
+  return is_matrix && s.c % 4 == 0 && limbs != 0 && args.g.width.is_integer() && args.g.width.bits() <= 8 &&
+         w.width.is_integer() && s.o * kByteProduct > INT32_MAX && s.o < (std::int64_t{1} << (45 - 8 * limbs));
+}
+
+}  // namespace
 
 template <int LA, int LB, bool Shared, int Norms>
 void CudaLibrary::error_product(const StreamedRows& g, const ConvBackward& args, const CudaWeights& w) {
@@ -72,7 +85,7 @@ PrepareError CudaLibrary::error_preparation(const ConvBackward& args, const Cuda
   prepare.tap_sums = w.error_tap_sums.as<std::int64_t>();
   prepare.map = w.inputs;
   prepare.s = geometry(args.shape);
-  prepare.tables = error_on_tensor_cores(args, w);
+  prepare.tables = error_on_tensor_cores(args, w) || is_deep_error(args, w);
   prepare.scale = const_cast<ChannelScale*>(w.error_scale.as<ChannelScale>());
   prepare.offset = const_cast<double*>(w.error_offset.as<double>());
   prepare.dx_bound = args.dx_bound;
@@ -95,14 +108,7 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
     if (args.gradient_sum == nullptr) return;
     sum_gradients(*args.gradient_sum, dx, nullptr, nullptr, true, s.n, s.h * s.w, s.c);
   };
-  if (error_on_tensor_cores(args, w)) {
-    // Products with groups take the sums of one norm: those of two, which are rare, are a pass of their own.
-    ConvBackward product = args;
-    const bool apart = s.groups != 1 && args.gradient_sum != nullptr && args.gradient_sum->norm[1].sums != nullptr;
-    if (apart) {
-      product.dx = dx_or_room();
-      product.gradient_sum = nullptr;
-    }
+  const auto streamed = [&] {
     StreamedRows g{};
     g.codes = args.g.codes;
     g.rows = geo.n * geo.h * geo.w;
@@ -119,6 +125,40 @@ void CudaLibrary::error_pass(const ConvBackward& args, CudaWeights& w) {
     g.padding = geo.padding;
     g.transposed = true;
     g.set_offsets();
+    return g;
+  };
+  if (is_deep_error(args, w)) {
+    float* dx = dx_or_room();
+    const auto go = [&](auto product) {
+      using Kernel = DeepErrorKernel<typename decltype(product)::type>;
+      typename Kernel::Args a{};
+      a.g = streamed();
+      a.weights = w.error_pack;
+      a.columns = geo.c;
+      a.scale = w.error_scale.as<ChannelScale>();
+      a.offset = w.error_offset.as<double>();
+      a.dx = dx;
+      a.dx_bound = args.dx_bound;
+      launch_product<Kernel>(s.c, a, a.g, {lw * s.macs(), s.output_size() + 4 * s.input_size()});
+    };
+    if (shared_grid) {
+      if (lw == 2) go(std::type_identity<TileProduct<1, 2, true, 2>>{});
+      if (lw == 3) go(std::type_identity<TileProduct<1, 3, true, 2>>{});
+    } else {
+      if (lw == 1) go(std::type_identity<TileProduct<1, 1, false, 2>>{});
+      if (lw == 2) go(std::type_identity<TileProduct<1, 2, false, 2>>{});
+    }
+    return add_gradients(dx);
+  }
+  if (error_on_tensor_cores(args, w)) {
+    // Products with groups take the sums of one norm: those of two, which are rare, are a pass of their own.
+    ConvBackward product = args;
+    const bool apart = s.groups != 1 && args.gradient_sum != nullptr && args.gradient_sum->norm[1].sums != nullptr;
+    if (apart) {
+      product.dx = dx_or_room();
+      product.gradient_sum = nullptr;
+    }
+    const StreamedRows g = streamed();
     if (shared_grid) {
       if (lg == 1 && lw == 2) error_product<1, 2, true>(g, product, w);
       if (lg == 1 && lw == 3) error_product<1, 3, true>(g, product, w);

@@ -85,6 +85,7 @@ TEST(CudaOnHostLanguage, TheStepOfTransformerWiki103IsLaunchesAlone) {
       "activation_dropout: 0.1, head_dropout: 0.2",
       "steps: 2, batch: 4, time_steps: 512", kNag);
   EXPECT_EQ(graphs.kernels.at("softmax cross-entropy").launches, 3);
+  EXPECT_EQ(graphs.kernels.count("convolution error, direct"), 0U);
   EXPECT_EQ(graphs.kernels.at("transpose").launches, 4);     // a tail's projection, and its gradient
   EXPECT_EQ(graphs.kernels.at("copy columns").launches, 3);  // logits of words and bands; backward each part's
   EXPECT_LE(graphs.critical_path, 16 * 95 + 150);
