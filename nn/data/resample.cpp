@@ -13,6 +13,20 @@ constexpr std::int32_t kHalf = 1 << (kBits - 1);
 
 std::uint8_t rounded(std::int32_t sum) { return static_cast<std::uint8_t>(std::clamp(sum >> kBits, 0, 255)); }
 
+/// Neighbouring bytes, each the sum of `taps` bytes below one another: as many as a compiler makes vectors of.
+constexpr std::int64_t kAtOnce = 32;
+template <std::int64_t kBytes>
+void column_bytes(const std::int32_t* w, std::int64_t taps, const std::uint8_t* from, std::int64_t row_bytes,
+                  std::uint8_t* to) {
+  std::int32_t sums[kBytes];
+  for (std::int64_t x = 0; x < kBytes; ++x) sums[x] = kHalf;
+  for (std::int64_t k = 0; k < taps; ++k, from += row_bytes) {
+    if (w[k] == 0) continue;
+    for (std::int64_t x = 0; x < kBytes; ++x) sums[x] += w[k] * from[x];
+  }
+  for (std::int64_t x = 0; x < kBytes; ++x) to[x] = rounded(sums[x]);
+}
+
 }  // namespace
 
 ResampleAxis resample_axis(std::int64_t in, std::int64_t out, std::int64_t first, std::int64_t count) {
@@ -84,19 +98,15 @@ void resample_columns(const ResampleAxis& axis, const std::uint8_t* rows, std::i
     return;
   }
   const std::int64_t inputs = axis.end - axis.lowest;
-  std::vector<std::int32_t> sums(static_cast<std::size_t>(row_bytes));
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t begin = axis.begin[static_cast<std::size_t>(i)] - axis.lowest;
     const std::int64_t taps = std::min(axis.taps, inputs - begin);
-    std::fill(sums.begin(), sums.end(), kHalf);
-    for (std::int64_t k = 0; k < taps; ++k) {
-      const std::int32_t weight = axis.weights[static_cast<std::size_t>(i * axis.taps + k)];
-      if (weight == 0) continue;
-      const std::uint8_t* p = rows + (begin + k) * row_bytes;
-      for (std::size_t x = 0; x < sums.size(); ++x) sums[x] += weight * p[x];
-    }
+    const std::int32_t* w = axis.weights.data() + i * axis.taps;
+    const std::uint8_t* from = rows + begin * row_bytes;
     std::uint8_t* to = out + i * row_bytes;
-    for (std::size_t x = 0; x < sums.size(); ++x) to[x] = rounded(sums[x]);
+    std::int64_t x = 0;
+    for (; x + kAtOnce <= row_bytes; x += kAtOnce) column_bytes<kAtOnce>(w, taps, from + x, row_bytes, to + x);
+    for (; x < row_bytes; ++x) column_bytes<1>(w, taps, from + x, row_bytes, to + x);
   }
 }
 
