@@ -21,7 +21,7 @@ std::string host_nodes(Device& device, const Program& program) {
   for (const KernelUse& use : executable->kernels()) {
     if (use.kernel != "reference loops") continue;
     const Node& node = program.node(use.nodes.front());
-    found << " " << node.site.layer << ": " << name_of(node.operation) << ";";
+    found << " " << node.site.layer << ": " << bitcycle::name_of(node.operation) << ";";
   }
   return found.str();
 }
